@@ -1,0 +1,1 @@
+"""Find the mean prompt of a corpus."""

@@ -1,0 +1,282 @@
+"""A corpus: the prompts that stand for the hidden ones, how often each counts, and a hold-out."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mean_prompt.errors import InputError
+from mean_prompt.readers import read_prompts
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+#: Prompts whose TF-IDF vectors (words and pairs of words) have at least this cosine are
+#: near-duplicates, and stay on one side of a split.
+NEAR_DUPLICATE: Final = 0.8
+_PACKAGED: Final = "packaged"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where prompts came from and what cleaning did to them.
+
+    Attributes:
+        name: for results; the file's stem unless given.
+        path: as given.
+        weight: share of the whole corpus, or ``None`` to let every row count once.
+        rows: rows read.
+        stripped: rows with blanks around the text, now without.
+        empty: blank rows, dropped.
+        duplicates: rows whose text stood before; their weight went to the first.
+    """
+
+    name: str
+    path: str
+    weight: float | None
+    rows: int
+    stripped: int = 0
+    empty: int = 0
+    duplicates: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Row numbers of the two sides of a hold-out; ``holdout`` may be empty."""
+
+    train: NDArray[np.int64]
+    holdout: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Distinct prompts with weights.
+
+    A text that stands in the files three times is one prompt with three times the weight, so
+    that the expectation over the corpus is the expectation over the files' rows.
+
+    Attributes:
+        prompts: N distinct, stripped, not empty strings.
+        weights: (N,) positive, sum 1.
+        sources: what was read, with the counts of the cleaning.
+    """
+
+    prompts: tuple[str, ...]
+    weights: NDArray[np.float64]
+    sources: tuple[Source, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if len(self.prompts) < 2:
+            found = ", ".join(source.path for source in self.sources) or "what was given"
+            raise InputError(
+                f"a corpus must hold at least two different prompts: {found} holds "
+                f"{len(self.prompts)}; give more text"
+            )
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    @classmethod
+    def from_prompts(
+        cls, prompts: Sequence[str], *, weights: Sequence[float] | None = None, name: str = "prompts"
+    ) -> Corpus:
+        """Clean strings already in memory.
+
+        Args:
+            prompts: any strings; blanks around them, blank ones and repeats are dealt with.
+            weights: one not negative number a prompt; equal when left out.
+            name: for results.
+        """
+        return cls._merge([_clean(list(prompts), Source(name, name, None, len(prompts)), weights)])
+
+    @classmethod
+    def from_files(cls, *specs: str | Path, column: str | None = None) -> Corpus:
+        """Read corpora: each ``PATH``, ``NAME=PATH``, ``PATH:WEIGHT`` or ``NAME=PATH:WEIGHT``.
+
+        Weights are shares of the whole: ``a.csv:3 b.csv:1`` gives a's rows three quarters of it,
+        however many they are. Without weights every row counts once.
+
+        Raises:
+            InputError: a file or weight cannot be used, or only some of the corpora have weights.
+        """
+        if not specs:
+            raise InputError("a corpus needs at least one file or folder: found none")
+        sources = [_parse_spec(str(spec)) for spec in specs]
+        if len({source.weight is None for source in sources}) > 1:
+            bare = next(source.path for source in sources if source.weight is None)
+            raise InputError(f"give every corpus a weight, or none: {bare} has none")
+        parts = []
+        for source in sources:
+            prompts = read_prompts(Path(source.path).expanduser(), column)
+            part = Source(source.name, source.path, source.weight, len(prompts))
+            parts.append(_clean(prompts, part))
+        return cls._merge(parts)
+
+    @classmethod
+    def _merge(cls, parts: Sequence[_Part]) -> Corpus:
+        weights: dict[str, float] = {}
+        for part in parts:
+            total = sum(part.weights.values())
+            if not total:
+                raise InputError(
+                    f"a corpus must hold prompts: {part.source.path} has {part.source.rows} rows, "
+                    "none with text and weight"
+                )
+            scale = 1.0 if part.source.weight is None else part.source.weight / total
+            for prompt, weight in part.weights.items():
+                weights[prompt] = weights.get(prompt, 0.0) + weight * scale
+        values = np.array(list(weights.values()))
+        return cls(tuple(weights), values / values.sum(), tuple(part.source for part in parts))
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over prompts and weights: equal for equal corpora, wherever they came from."""
+        digest = hashlib.sha256()
+        for prompt, weight in zip(self.prompts, self.weights, strict=True):
+            digest.update(f"{len(prompt)}\0{prompt}\0{weight:.12g}\n".encode())
+        return digest.hexdigest()
+
+    def cleaning(self) -> list[str]:
+        """Return a line a source: what was read and what became of it."""
+        return [_describe(source) for source in self.sources]
+
+    def groups(self) -> NDArray[np.int64]:
+        """Return (N,) group numbers: near-duplicates, chained, share one.
+
+        Two prompts are near-duplicates when their TF-IDF vectors over words and pairs of words
+        have a cosine of at least ``NEAR_DUPLICATE``.
+        """
+        from scipy.sparse.csgraph import connected_components
+
+        _, labels = connected_components(_near_duplicates(self.prompts), directed=False)
+        return np.asarray(labels, np.int64)
+
+    def split(
+        self, holdout: float, *, groups: NDArray[np.int64] | None = None, seed: int = 0
+    ) -> Split:
+        """Set a share of the groups aside, so that no near-duplicate is on both sides.
+
+        Args:
+            holdout: share of the groups, within [0, 0.9]; 0 keeps everything for training.
+            groups: (N,) as from :meth:`groups`, computed when left out.
+            seed: of the random choice.
+
+        Raises:
+            InputError: there is only one group, so that nothing can be set aside.
+        """
+        from sklearn.model_selection import GroupShuffleSplit
+
+        rows = np.arange(len(self))
+        if holdout == 0:
+            return Split(rows, rows[:0])
+        groups = self.groups() if groups is None else groups
+        if len(np.unique(groups)) < 2:
+            raise InputError(
+                f"a hold-out needs prompts that differ: all {len(self)} are near-duplicates of "
+                "each other; set the hold-out to 0"
+            )
+        splitter = GroupShuffleSplit(n_splits=1, test_size=holdout, random_state=seed)
+        train, test = next(splitter.split(rows, groups=groups))
+        return Split(np.sort(train), np.sort(test))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    source: Source
+    weights: dict[str, float]
+
+
+def default_corpus_folder() -> Path:
+    """Return ``corpora/`` of the working directory if there is one, else the packaged corpora."""
+    local = Path("corpora")
+    return local if local.is_dir() else shipped_folder("corpora")
+
+
+def shipped_folder(name: str) -> Path:
+    """Return a data folder that ships with the package: ``corpora`` or ``search``."""
+    package = Path(__file__).parent
+    installed = package / "_shipped" / name
+    # In a checkout the folders stand beside the package; a wheel carries them inside it.
+    return installed if installed.is_dir() else package.parent / name
+
+
+def _parse_spec(spec: str) -> Source:
+    """Split ``NAME=PATH:WEIGHT``; a path that exists as it stands is taken as it stands."""
+    name, path, weight = "", spec, None
+    if not Path(spec).expanduser().exists():
+        if match := re.fullmatch(r"([\w.-]+)=(.+)", path):
+            name, path = match[1], match[2]
+        if match := re.fullmatch(r"(.+):([^:/\\]*)", path):
+            path, weight = match[1], _parse_weight(match[2], spec)
+    return Source(name or Path(path).stem or path, path, weight, 0)
+
+
+def _parse_weight(text: str, spec: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = 0.0
+    if not 0 < weight < float("inf"):
+        raise InputError(f"a corpus weight must be a positive number: found {text!r} in {spec!r}")
+    return weight
+
+
+def _clean(
+    prompts: Sequence[str], source: Source, weights: Sequence[float] | None = None
+) -> _Part:
+    merged: dict[str, float] = {}
+    stripped = empty = duplicates = 0
+    for index, prompt in enumerate(prompts):
+        text = prompt.strip()
+        stripped += bool(text) and text != prompt
+        if not text:
+            empty += 1
+            continue
+        duplicates += text in merged
+        merged[text] = merged.get(text, 0.0) + (1.0 if weights is None else weights[index])
+    counted = Source(
+        source.name, source.path, source.weight, source.rows, stripped, empty, duplicates
+    )
+    return _Part(counted, {text: weight for text, weight in merged.items() if weight > 0})
+
+
+def _describe(source: Source) -> str:
+    kept = source.rows - source.empty - source.duplicates
+    share = "" if source.weight is None else f", weight {source.weight:g}"
+    return (
+        f"{source.name}: {kept:,} prompts of {source.rows:,} rows ({source.empty:,} empty and "
+        f"{source.duplicates:,} duplicates dropped, {source.stripped:,} stripped{share})"
+    )
+
+
+def _near_duplicates(prompts: Sequence[str]) -> csr_matrix:
+    """Return the (N, N) sparse graph of near-duplicates, exact, in blocks of rows."""
+    from scipy.sparse import vstack
+
+    vectors = _tfidf(prompts)
+    transposed = vectors.T.tocsr()
+    step = 1_000
+    blocks = []
+    for start in range(0, len(prompts), step):
+        similar: Any = vectors[start : start + step] @ transposed
+        similar.data[similar.data < NEAR_DUPLICATE] = 0
+        similar.eliminate_zeros()
+        blocks.append(similar)
+    return vstack(blocks, format="csr")
+
+
+def _tfidf(prompts: Sequence[str]) -> csr_matrix:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    # A token pattern that keeps every visible character: a prompt of signs alone has features too.
+    vectorizer = TfidfVectorizer(
+        token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32
+    )
+    return vectorizer.fit_transform(prompts)

