@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mean_prompt.errors import InputError
 from mean_prompt.readers import read_prompts
+from mean_prompt.shipped import shipped_folder
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 #: Prompts whose TF-IDF vectors (words and pairs of words) have at least this cosine are
 #: near-duplicates, and stay on one side of a split.
 NEAR_DUPLICATE: Final = 0.8
-_PACKAGED: Final = "packaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +197,6 @@ def default_corpus_folder() -> Path:
     """Return ``corpora/`` of the working directory if there is one, else the packaged corpora."""
     local = Path("corpora")
     return local if local.is_dir() else shipped_folder("corpora")
-
-
-def shipped_folder(name: str) -> Path:
-    """Return a data folder that ships with the package: ``corpora`` or ``search``."""
-    package = Path(__file__).parent
-    installed = package / "_shipped" / name
-    # In a checkout the folders stand beside the package; a wheel carries them inside it.
-    return installed if installed.is_dir() else package.parent / name
 
 
 def _parse_spec(spec: str) -> Source:

@@ -12,7 +12,9 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-DEFAULT_GRAMMAR = Path(__file__).resolve().parent.parent / "corpora" / "grammar.toml"
+from mean_prompt.shipped import shipped_folder
+
+DEFAULT_GRAMMAR = shipped_folder("corpora") / "grammar.toml"
 
 FRUITLESS_DRAWS = 2000  # draws in a row without a new prompt before giving up
 CASUAL = 0.05  # share of prompts in lower case and without a full stop

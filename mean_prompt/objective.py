@@ -106,18 +106,18 @@ class ExpectedSCS:
             sharpened(queries[i : i + step] @ self._prompts.T) @ self._weights
             for i in range(0, len(queries), step)
         ]
-        return _to_numpy(torch.cat(blocks)) if blocks else np.empty(0, np.float32)
+        return to_numpy(torch.cat(blocks)) if blocks else np.empty(0, np.float32)
 
     def per_prompt(self, vector: Vectors) -> Vectors:
         """Return the SCS of one string with each prompt: (d,) -> (N,)."""
-        return _to_numpy(sharpened(self._prompts @ self._to_tensor(vector)))
+        return to_numpy(sharpened(self._prompts @ self._to_tensor(vector)))
 
     def value_and_gradient(self, vector: Vectors) -> tuple[float, Vectors]:
         """Return f(x) and its Euclidean gradient ``3 Pᵀ(w ∘ (P x)²)``: (d,) -> float, (d,)."""
         cosines = self._prompts @ self._to_tensor(vector)
         value = float(sharpened(cosines) @ self._weights)
         gradient = SHARPNESS * (self._prompts.T @ (self._weights * cosines ** (SHARPNESS - 1)))
-        return value, _to_numpy(gradient)
+        return value, to_numpy(gradient)
 
     def tangent_gradient(self, vector: Vectors) -> Vectors:
         """Return the gradient of f on the unit sphere at x: ``g - (g · x) x``, (d,) -> (d,)."""
@@ -147,7 +147,7 @@ class ExpectedSCS:
         top = int(best_values.argmax())
         value = float(best_values[top])
         met = (best_values > value - max(1e-4 * abs(value), 1e-6)).float().mean()
-        return Ceiling(value, _to_numpy(best_points[top]), float(met))
+        return Ceiling(value, to_numpy(best_points[top]), float(met))
 
     def _ceiling_starts(self, rng: np.random.Generator) -> torch.Tensor:
         rows = rng.choice(len(self), min(len(self), _CEILING_STARTS // 2), replace=False)
@@ -196,6 +196,7 @@ def bootstrap_interval(
     return Interval(float(low), float(high))
 
 
-def _to_numpy(tensor: torch.Tensor) -> Vectors:
+def to_numpy(tensor: torch.Tensor) -> Vectors:
+    """Return a tensor as a numpy array, wherever it lives."""
     array: Vectors = tensor.detach().cpu().numpy()
     return array

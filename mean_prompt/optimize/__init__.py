@@ -1,0 +1,1 @@
+"""The search: moves, shortlist, phrases, climbs, the study over climbs, baselines."""

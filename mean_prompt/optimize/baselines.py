@@ -1,0 +1,50 @@
+"""What a found string is compared with: the best prompt of the corpus and published strings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from mean_prompt.encoder import Encoder
+from mean_prompt.objective import ExpectedSCS, Vectors
+
+#: Strings that competitors published as answers for every row, as the README lists them.
+PUBLISHED: Final = (
+    "Improve the text to this.",
+    "Please improve this text using the writing style with maintaining the original meaning but "
+    "altering the tone.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A string that a search should beat, with its float32 score over every prompt."""
+
+    name: str
+    text: str
+    score: float
+
+
+def baselines(
+    prompts: Sequence[str], vectors: Vectors, objective: ExpectedSCS, encoder: Encoder
+) -> list[Baseline]:
+    """Return the best prompt of the corpus and the published strings.
+
+    Args:
+        prompts: N, all of them.
+        vectors: (N, d) theirs.
+        objective: over all prompts.
+        encoder: for the published strings.
+    """
+    scores = objective.score(vectors)
+    best = int(np.argmax(scores))
+    rows = [Baseline("best corpus prompt", prompts[best], float(scores[best]))]
+    published = objective.score(encoder.encode(PUBLISHED))
+    rows += [
+        Baseline("published string", text, float(score))
+        for text, score in zip(PUBLISHED, published, strict=True)
+    ]
+    return rows

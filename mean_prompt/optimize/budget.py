@@ -1,0 +1,73 @@
+"""What a search may spend: seconds, evaluations, or both, and a way to end it early."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Budget:
+    """One budget that every step of a search asks before it goes on.
+
+    Attributes:
+        seconds: wall-clock limit, or ``None``.
+        max_evaluations: limit on strings encoded by the search, or ``None``.
+        started: when the clock began, by ``clock``.
+        evaluations: strings encoded so far.
+    """
+
+    seconds: float | None = None
+    max_evaluations: int | None = None
+    clock: Callable[[], float] = time.monotonic
+    started: float = field(default=-1.0)
+    evaluations: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        if self.seconds is None and self.max_evaluations is None:
+            raise ValueError("a budget needs seconds, evaluations, or both")
+        if self.started < 0:
+            self.started = self.clock()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self.clock() - self.started
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds left, not below zero, or ``None`` where time is not limited."""
+        return None if self.seconds is None else max(0.0, self.seconds - self.elapsed)
+
+    def spend(self, evaluations: int) -> None:
+        """Count strings that were encoded."""
+        self.evaluations += evaluations
+
+    def stop(self) -> None:
+        """End the search at its next step; safe in a signal handler and from another thread."""
+        self._stop.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody asked for the end."""
+        return self._stop.is_set()
+
+    def expired(self) -> bool:
+        """Tell whether no further step may start."""
+        return self.stopped or self.fraction() >= 1.0
+
+    def fraction(self) -> float:
+        """Return the share spent, within [0, 1]: the larger of time's and evaluations'.
+
+        With a limit on evaluations alone it does not depend on the clock, which makes such a
+        run repeatable.
+        """
+        shares = []
+        if self.seconds is not None:
+            shares.append(self.elapsed / self.seconds)
+        if self.max_evaluations is not None:
+            shares.append(self.evaluations / self.max_evaluations)
+        return min(1.0, max(shares))

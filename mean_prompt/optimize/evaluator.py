@@ -1,0 +1,124 @@
+"""Scoring strings: bodies of token ids -> whole strings -> vectors -> expected SCS.
+
+A search edits the *body*, the token ids between the required prefix and suffix. What counts is
+the string it becomes: every body is decoded, put together, tokenized again, and scored as that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mean_prompt.constraints import Rules
+from mean_prompt.encoder import Encoder, TokenIds
+from mean_prompt.objective import ExpectedSCS, Vectors
+from mean_prompt.optimize.budget import Budget
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One string and what it scores.
+
+    Attributes:
+        text: the whole string.
+        body: ids of its editable part, as the tokenizer reads them back.
+        ids: ids of the whole string, special tokens left out.
+        vector: (d,) unit vector.
+        score: expected SCS, in the precision of the vector.
+    """
+
+    text: str
+    body: TokenIds
+    ids: TokenIds
+    vector: Vectors
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelled:
+    text: str
+    body: TokenIds
+    ids: TokenIds
+
+
+class Evaluator:
+    """Scores candidates against one objective, under rules, within a budget.
+
+    Args:
+        encoder: turns strings into vectors.
+        objective: what a vector is worth.
+        rules: strings that break one are never scored.
+        budget: is charged one evaluation for every string encoded, in either precision.
+    """
+
+    def __init__(
+        self, encoder: Encoder, objective: ExpectedSCS, rules: Rules, budget: Budget
+    ) -> None:
+        self.encoder = encoder
+        self.objective = objective
+        self.rules = rules
+        self.budget = budget
+
+    def screen(self, bodies: Sequence[TokenIds]) -> list[Candidate | None]:
+        """Score bodies in the screening dtype; ``None`` where a rule is broken.
+
+        Returns:
+            One entry a body, in order. Bodies that spell the same string share one evaluation.
+        """
+        spelled = self._spell(bodies)
+        unique = {row.text: row for row in spelled if row is not None}
+        vectors = self.encoder.screen_ids([row.ids for row in unique.values()])
+        scored = self._judge(list(unique.values()), vectors)
+        by_text = {candidate.text: candidate for candidate in scored}
+        return [None if row is None else by_text[row.text] for row in spelled]
+
+    def exact(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Score candidates again in float32; each keeps its place."""
+        if not candidates:
+            return []
+        rows = [_Spelled(row.text, row.body, row.ids) for row in candidates]
+        return self._judge(rows, self.encoder.encode_ids([row.ids for row in rows]))
+
+    def read(self, texts: Sequence[str]) -> list[Candidate]:
+        """Score texts in float32 as bodies, cut to the token limit; those against a rule drop out.
+
+        Texts come from outside the search (a corpus, a user): they are put through the
+        tokenizer's decoder once, so that they spell what a move would have made of them.
+        """
+        room = self.rules.constraints.max_tokens - sum(self.rules.frame_tokens)
+        bodies = [ids[:room] for ids in self.encoder.tokenize(texts)]
+        rows = [row for row in self._spell(bodies) if row is not None]
+        return self._judge(rows, self.encoder.encode_ids([row.ids for row in rows]))
+
+    def measure_rate(self, length: int, *, batch: int = 32) -> float:
+        """Return strings screened a second, at a length in tokens, in one batch after a warm-up."""
+        token = self.encoder.tokenize(["text"])[0][:1]
+        ids = [token * length] * batch
+        self.encoder.screen_ids(ids)
+        began = time.perf_counter()
+        self.encoder.screen_ids(ids)
+        self.budget.spend(2 * batch)
+        return batch / (time.perf_counter() - began)
+
+    def _spell(self, bodies: Sequence[TokenIds]) -> list[_Spelled | None]:
+        texts = self.encoder.decode(bodies)
+        read_back = self.encoder.tokenize(texts)
+        wholes = [self.rules.compose(text) for text in texts]
+        ids = read_back if wholes == texts else self.encoder.tokenize(wholes)
+        return [
+            _Spelled(whole, body, tokens)
+            if body and self.rules.violation(whole, tokens) is None
+            else None
+            for whole, body, tokens in zip(wholes, read_back, ids, strict=True)
+        ]
+
+    def _judge(self, rows: Sequence[_Spelled], vectors: Vectors) -> list[Candidate]:
+        self.budget.spend(len(rows))
+        scores = self.objective.score(vectors) if len(rows) else np.empty(0, np.float32)
+        return [
+            Candidate(row.text, row.body, row.ids, vector, float(score))
+            for row, vector, score in zip(rows, vectors, scores, strict=True)
+        ]

@@ -1,0 +1,81 @@
+"""A phrase bank: runs of words that recur in a corpus, as token ids with their vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mean_prompt.constraints import Rules
+from mean_prompt.encoder import Encoder, TokenIds
+from mean_prompt.objective import Vectors
+
+#: Words in a phrase. Single words are in the bank where they take several tokens.
+_LENGTHS: Final = (1, 5)
+#: A phrase that stands in fewer prompts says more about them than about the corpus.
+_LEAST_PROMPTS: Final = 3
+#: Phrases kept, by how many prompts hold them.
+_SIZE: Final = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseBank:
+    """Phrases that moves may put in.
+
+    Attributes:
+        bodies: F token sequences, each of two tokens or more.
+        vectors: (F, d) unit vectors of the phrases alone, in the screening dtype.
+    """
+
+    bodies: tuple[TokenIds, ...]
+    vectors: Vectors
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+
+def mine_phrases(
+    prompts: Sequence[str],
+    encoder: Encoder,
+    rules: Rules,
+    encode: Callable[[Sequence[str]], Vectors],
+) -> PhraseBank:
+    """Mine the phrases of one to five words that stand in the most prompts.
+
+    Args:
+        prompts: of the training side.
+        encoder: whose tokens the phrases are cut into.
+        rules: phrases that break them on their own are left out.
+        encode: (n,) strings -> (n, d) unit vectors, cached where it pays.
+    """
+    texts = _frequent(prompts)
+    pairs = [
+        (text, ids)
+        for text, ids in zip(texts, encoder.tokenize(texts), strict=True)
+        if len(ids) > 1 and _fits(rules, text, ids)
+    ][:_SIZE]
+    if not pairs:
+        return PhraseBank((), np.empty((0, encoder.dimension), np.float32))
+    return PhraseBank(tuple(ids for _, ids in pairs), encode([text for text, _ in pairs]))
+
+
+def _fits(rules: Rules, text: str, ids: TokenIds) -> bool:
+    room = rules.constraints.max_tokens - sum(rules.frame_tokens)
+    return len(ids) <= room and rules.violation(rules.compose(text), ids) is None
+
+
+def _frequent(prompts: Sequence[str]) -> list[str]:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    counter = CountVectorizer(
+        binary=True, ngram_range=_LENGTHS, token_pattern=r"[A-Za-z][A-Za-z'-]*", dtype=np.int32
+    )
+    counts = counter.fit_transform(prompts)
+    held_by: NDArray[np.int64] = np.asarray(counts.sum(axis=0)).ravel()
+    names = counter.get_feature_names_out()
+    order = np.argsort(-held_by, kind="stable")
+    # Twice the size: some will turn out to be single tokens or against the rules.
+    return [str(names[i]) for i in order[: 4 * _SIZE] if held_by[i] >= _LEAST_PROMPTS]

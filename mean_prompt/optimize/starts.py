@@ -1,0 +1,85 @@
+"""Strings to start climbs from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import numpy as np
+
+from mean_prompt.encoder import TokenIds
+from mean_prompt.objective import ExpectedSCS, Vectors
+from mean_prompt.optimize.evaluator import Candidate, Evaluator
+from mean_prompt.optimize.moves import kick
+from mean_prompt.optimize.shortlist import Material
+
+StartKind = Literal["corpus", "phrases", "elite"]
+
+#: Corpus prompts tried as starts, by the score that their vectors promise.
+_CORPUS_STARTS: Final = 20
+#: Phrases looked at for each next one, by the gradient; scoring all would cost N rows each.
+_PURSUIT_WIDTH: Final = 64
+#: Share of the tokens that an assembled start may take: the climb fills the rest.
+_PURSUIT_SHARE: Final = 0.5
+
+
+def corpus_starts(
+    prompts: Sequence[str], vectors: Vectors, evaluator: Evaluator
+) -> list[Candidate]:
+    """Return the best prompts of the corpus, cut to the rules, best first.
+
+    Args:
+        prompts: N of the training side.
+        vectors: (N, d) theirs.
+        evaluator: scores what becomes of them under the rules.
+    """
+    order = np.argsort(-evaluator.objective.score(vectors), kind="stable")
+    found: list[Candidate] = []
+    step = 4 * _CORPUS_STARTS
+    for first in range(0, len(order), step):
+        found += evaluator.read([prompts[i] for i in order[first : first + step]])
+        if len(found) >= _CORPUS_STARTS:
+            break
+    found.sort(key=lambda row: -row.score)
+    return found[:_CORPUS_STARTS]
+
+
+def assembled_start(
+    material: Material, evaluator: Evaluator, rng: np.random.Generator
+) -> Candidate | None:
+    """Assemble phrases one by one, each the best next to those taken, as matching pursuit does.
+
+    The vector of the whole is taken as the mean of its phrases'; the first phrase is drawn at
+    random, so that no two starts need be alike. ``None`` where no phrase fits.
+    """
+    bank = material.phrases
+    room = evaluator.rules.constraints.max_tokens - sum(evaluator.rules.frame_tokens)
+    if not len(bank):
+        return None
+    chosen = [int(rng.integers(len(bank)))]
+    while sum(len(bank.bodies[i]) for i in chosen) < _PURSUIT_SHARE * room:
+        chosen.append(_next_phrase(chosen, bank.vectors, evaluator.objective))
+    body: TokenIds = tuple(token for i in chosen for token in bank.bodies[i])[:room]
+    candidate = evaluator.screen([body])[0]
+    return None if candidate is None else evaluator.exact([candidate])[0]
+
+
+def kicked(
+    elite: Candidate, material: Material, evaluator: Evaluator, edits: int, rng: np.random.Generator
+) -> Candidate:
+    """Return an elite after some random replacements, or the elite where they break a rule."""
+    if edits == 0:
+        return elite
+    tangent = evaluator.objective.tangent_gradient(elite.vector)
+    body = kick(elite.body, material.allowed, material.static @ tangent, edits, rng)
+    candidate = evaluator.screen([body])[0]
+    return elite if candidate is None else evaluator.exact([candidate])[0]
+
+
+def _next_phrase(chosen: Sequence[int], vectors: Vectors, objective: ExpectedSCS) -> int:
+    total = vectors[list(chosen)].sum(axis=0)
+    here = total / np.linalg.norm(total)
+    likely = np.argsort(-(vectors @ objective.tangent_gradient(here)))[:_PURSUIT_WIDTH]
+    sums = total + vectors[likely]
+    scores = objective.score(sums / np.linalg.norm(sums, axis=1, keepdims=True))
+    return int(likely[int(np.argmax(scores))])

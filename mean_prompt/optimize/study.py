@@ -1,0 +1,227 @@
+"""An Optuna study over climbs: which start, which step width, which moves, how hot.
+
+Each trial is one climb. The study draws its settings, hears its score at every tenth of its
+length, and prunes it where it stays below most earlier ones. It is kept in SQLite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, cast
+
+import numpy as np
+import optuna
+from pydantic import BaseModel, ConfigDict, Field
+
+from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize.climb import ClimbSettings, Step, climb
+from mean_prompt.optimize.evaluator import Candidate, Evaluator
+from mean_prompt.optimize.moves import MoveMix
+from mean_prompt.optimize.shortlist import Material
+from mean_prompt.optimize.starts import StartKind, assembled_start, kicked
+
+STUDY_NAME: Final = "mean-prompt"
+#: Reports a climb, evenly over its length.
+_REPORTS: Final = 10
+#: Climbs that must have ended before one is pruned, and the share of a climb that none is.
+_PRUNE_AFTER: Final = 3
+_PRUNE_FROM: Final = 4
+
+
+class StudySettings(BaseModel):
+    """How the study divides a budget and what it varies.
+
+    Attributes:
+        climb_evaluations: length of one climb; a budget that is shorter makes one climb of it.
+        prune: ``median`` ends a climb that is behind half of the earlier ones; ``none`` never.
+        starts: kinds of start that may be drawn; the first climb takes the first.
+        width: range of the edits proposed a step.
+        hot: range of the first temperature, shares of the ceiling.
+        kick: range of the random edits to an elite before a climb goes on from it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    climb_evaluations: int = Field(default=15_000, ge=1)
+    prune: Literal["median", "none"] = "median"
+    starts: tuple[StartKind, ...] = Field(default=("corpus", "phrases", "elite"), min_length=1)
+    width: tuple[int, int] = (24, 48)
+    hot: tuple[float, float] = (0.002, 0.008)
+    kick: tuple[int, int] = (0, 6)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """One step of one climb, as the study saw it.
+
+    Attributes:
+        trial: number of the climb.
+        start: kind of its start.
+        step: of the climb.
+        ended: ``complete``, ``pruned`` or ``stopped`` at the climb's last moment, else ``None``.
+    """
+
+    trial: int
+    start: StartKind
+    step: Step
+    ended: Literal["complete", "pruned", "stopped"] | None = None
+
+
+class ClimbStudy:
+    """Runs climbs one after another until the budget is spent.
+
+    Args:
+        settings: what to vary.
+        base: settings of a climb that the study does not vary.
+        starts: corpus starts, best first.
+        material: what edits may put in.
+        evaluator: scores strings; its budget is the run's.
+        ceiling: of the objective.
+        rate: strings screened a second at the token limit, as measured.
+        seed: of everything random here.
+        storage: file of the study; in memory when left out.
+    """
+
+    def __init__(
+        self,
+        settings: StudySettings,
+        base: ClimbSettings,
+        starts: list[Candidate],
+        material: Material,
+        evaluator: Evaluator,
+        *,
+        ceiling: float,
+        rate: float,
+        seed: int,
+        storage: Path | None = None,
+    ) -> None:
+        self._settings = settings
+        self._base = base
+        self._starts = starts
+        self._material = material
+        self._evaluator = evaluator
+        self._ceiling = ceiling
+        self._rate = rate
+        self._seed = seed
+        self._study = _create(storage, seed, settings)
+        self.elite = starts[0]
+
+    def run(self) -> Iterator[Moment]:
+        """Yield every step of every climb; ``elite`` is the best string at any time."""
+        self._study.enqueue_trial({"start": self._settings.starts[0]})
+        while not self._evaluator.budget.expired():
+            yield from self._one_climb(self._study.ask())
+
+    def _one_climb(self, trial: optuna.Trial) -> Iterator[Moment]:
+        rng = np.random.default_rng([self._seed, trial.number])
+        settings, kind, edits = self._draw(trial)
+        start = self._start(kind, edits, rng)
+        progress = self._progress(self._evaluator.budget)
+        reported = 0
+        state = optuna.trial.TrialState.COMPLETE
+        last = start
+        number = trial.number
+        for step in climb(
+            start,
+            self._material,
+            self._evaluator,
+            settings,
+            ceiling=self._ceiling,
+            progress=progress,
+            rng=rng,
+        ):
+            last = step.best
+            self.elite = max(self.elite, last, key=lambda row: row.score)
+            yield Moment(number, kind, step)
+            while reported < int(progress() * _REPORTS):
+                reported += 1
+                trial.report(last.score, reported)
+            if reported >= _PRUNE_FROM and self._hopeless(trial, last):
+                state = optuna.trial.TrialState.PRUNED
+                break
+        stopped = self._evaluator.budget.stopped
+        self._tell(trial, last, state)
+        pruned = state == optuna.trial.TrialState.PRUNED
+        ended = "pruned" if pruned else "stopped" if stopped else "complete"
+        yield Moment(number, kind, Step(step.number, last, gained=False, move=None), ended)
+
+    def _hopeless(self, trial: optuna.Trial, best: Candidate) -> bool:
+        return best.score < self.elite.score and trial.should_prune()
+
+    def _tell(
+        self, trial: optuna.Trial, best: Candidate, state: optuna.trial.TrialState
+    ) -> None:
+        trial.set_user_attr("best", {"text": best.text, "score": best.score})
+        self._study.tell(trial, best.score, state=state)
+
+    def _draw(self, trial: optuna.Trial) -> tuple[ClimbSettings, StartKind, int]:
+        """Draw a climb's settings; the first climb is the recipe's own, as it stands."""
+        chosen = self._settings
+        kind = cast("StartKind", trial.suggest_categorical("start", list(chosen.starts)))
+        if trial.number == 0:
+            return self._base, kind, 0
+        edits = trial.suggest_int("kick", *chosen.kick) if kind == "elite" else 0
+        moves = self._base.moves
+        order = trial.suggest_float("order", 0.02, 0.2, log=True)
+        phrase = trial.suggest_float("phrase", 0.01, 0.2, log=True)
+        varied = moves.model_dump() | {
+            "swap": order / 2,
+            "move": order / 2,
+            "phrase_in": phrase / 2,
+            "phrase_for_span": phrase / 2,
+        }
+        settings = self._base.model_copy(
+            update={
+                "width": trial.suggest_int("width", *chosen.width),
+                "hot": trial.suggest_float("hot", *chosen.hot, log=True),
+                "moves": MoveMix(**varied),
+            }
+        )
+        return settings, kind, edits
+
+    def _start(self, kind: StartKind, edits: int, rng: np.random.Generator) -> Candidate:
+        if kind == "elite":
+            return kicked(self.elite, self._material, self._evaluator, edits, rng)
+        if kind == "phrases":
+            assembled = assembled_start(self._material, self._evaluator, rng)
+            if assembled is not None:
+                return assembled
+        return self._starts[int(rng.integers(min(5, len(self._starts))))]
+
+    def _progress(self, budget: Budget) -> Callable[[], float]:
+        """Return the clock of the next climb: its share of the budget, from 0 to 1.
+
+        A climb that would leave less than half a climb behind it takes all there is.
+        """
+        first = budget.fraction()
+        length = self._share(budget)
+        if 1.0 - first < 1.5 * length:
+            length = 1.0 - first
+        return lambda: 1.0 if budget.expired() else (budget.fraction() - first) / length
+
+    def _share(self, budget: Budget) -> float:
+        """Return the share of the budget that one climb takes."""
+        evaluations = self._settings.climb_evaluations
+        shares = []
+        if budget.max_evaluations is not None:
+            shares.append(evaluations / budget.max_evaluations)
+        if budget.seconds is not None:
+            shares.append(evaluations / self._rate / budget.seconds)
+        return max(shares)
+
+
+def _create(storage: Path | None, seed: int, settings: StudySettings) -> optuna.Study:
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+    if settings.prune == "median":
+        pruner = optuna.pruners.MedianPruner(
+            n_startup_trials=_PRUNE_AFTER, n_warmup_steps=_PRUNE_FROM
+        )
+    return optuna.create_study(
+        study_name=STUDY_NAME,
+        storage=f"sqlite:///{storage.resolve()}" if storage else None,
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        pruner=pruner,
+    )

@@ -1,0 +1,179 @@
+"""One search from end to end: corpus -> encoder -> objective -> study -> run folder -> result."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any, Final, Literal
+
+from mean_prompt.constraints import Rules
+from mean_prompt.corpus import Corpus
+from mean_prompt.encoder import Encoder
+from mean_prompt.errors import RunError
+from mean_prompt.objective import Vectors
+from mean_prompt.optimize.baselines import baselines
+from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize.evaluator import Candidate, Evaluator
+from mean_prompt.optimize.phrases import mine_phrases
+from mean_prompt.optimize.shortlist import Material
+from mean_prompt.optimize.starts import corpus_starts
+from mean_prompt.optimize.study import ClimbStudy
+from mean_prompt.problem import Problem
+from mean_prompt.recipe import Recipe
+from mean_prompt.result import SearchResult
+from mean_prompt.run import STUDY, RunFolder
+from mean_prompt.tracker import Listener, Progress, Tracker
+from mean_prompt.vectors import VectorCache
+
+#: Seconds of the budget kept for the last scores and files.
+_CLOSING_SECONDS: Final = 1.0
+_PACKAGES: Final = ("torch", "sentence-transformers", "transformers", "optuna", "numpy")
+
+
+class Search:
+    """One search, ready to run.
+
+    Args:
+        corpus: the prompts.
+        encoder: the model.
+        recipe: what to do; its corpus and model sections are only recorded here.
+        budget: the run's clock, started when the user started waiting.
+        out: the run's folder, or ``None`` to keep nothing on disk.
+        listener: hears of progress.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        encoder: Encoder,
+        recipe: Recipe,
+        budget: Budget,
+        *,
+        out: RunFolder | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self._corpus = corpus
+        self._encoder = encoder
+        self._recipe = recipe
+        self._budget = budget
+        self._out = out
+        self._listen = listener or (lambda _: None)
+        self._rules = Rules(recipe.constraints, encoder)
+
+    def run(self) -> SearchResult:
+        """Search until the budget is spent or stopped, and return what was found.
+
+        Raises:
+            RunError: the budget ended before there was anything to search with.
+            InputError: no prompt of the corpus can be brought under the constraints.
+        """
+        if self._out:
+            self._out.write_recipe(self._recipe)
+        problem = Problem.build(self._corpus, self._encoder, self._recipe, self._progress("embedding"))
+        evaluator = Evaluator(self._encoder, problem.train, self._rules, self._budget)
+        starts = corpus_starts(problem.train_prompts, problem.train_vectors, evaluator)
+        if not starts:
+            raise RunError(
+                "a search needs a start: no prompt of the corpus keeps to the constraints, even "
+                "cut; loosen them"
+            )
+        tracker = Tracker(self._budget, problem, self._listen, self._out)
+        tracker.improve(starts[0], trial=0, move="start")
+        self._search(evaluator, problem, starts, tracker)
+        return self._close(problem, tracker)
+
+    def _search(
+        self, evaluator: Evaluator, problem: Problem, starts: list[Candidate], tracker: Tracker
+    ) -> None:
+        material = self._gather_material(problem)
+        seed = self._recipe.search.seed
+        study = ClimbStudy(
+            self._recipe.study,
+            self._recipe.climb,
+            starts,
+            material,
+            evaluator,
+            ceiling=problem.train_ceiling,
+            rate=evaluator.measure_rate(self._rules.constraints.max_tokens),
+            seed=seed,
+            storage=self._out.file(STUDY) if self._out else None,
+        )
+        for moment in study.run():
+            tracker.follow(moment)
+
+    def _gather_material(self, problem: Problem) -> Material:
+        """Encode every allowed token and the corpus's phrases alone, from the cache if known."""
+        screening = self._encoder.screening.dtype
+        cache = VectorCache(f"{self._encoder.identity.key}-screened-{screening}")
+        progress = self._progress("vocabulary")
+
+        def encode(texts: Sequence[str]) -> Vectors:
+            return cache.encode(texts, self._encoder.screen, progress=progress)
+
+        allowed = [self._rules.surfaces[token] for token in self._rules.allowed]
+        phrases = mine_phrases(problem.train_prompts, self._encoder, self._rules, encode)
+        return Material.gather(self._rules, self._encoder, encode(allowed), phrases)
+
+    def _close(self, problem: Problem, tracker: Tracker) -> SearchResult:
+        best = tracker.best
+        score = float(problem.everything.score(best.vector[None])[0])
+        ceiling = problem.ceiling.value
+        result = SearchResult(
+            string=best.text,
+            tokens=len(best.ids),
+            model_tokens=len(best.ids) + self._encoder.special_token_count,
+            score=score,
+            train_score=best.score,
+            holdout_score=problem.holdout_score(best.vector),
+            holdout_interval=problem.holdout_interval(best.vector),
+            ceiling=ceiling,
+            fraction=score / ceiling,
+            baselines=tuple(
+                baselines(self._corpus.prompts, problem.vectors, problem.everything, self._encoder)
+            ),
+            evaluations=self._budget.evaluations,
+            seconds=self._budget.elapsed,
+            search_seconds=tracker.search_seconds,
+            stopped=self._budget.stopped,
+            out=self._out.path if self._out else None,
+            details=self._details(problem),
+        )
+        if self._out:
+            self._out.write_best(result.string)
+            self._out.write_result(result.as_dict())
+        return result
+
+    def _details(self, problem: Problem) -> dict[str, Any]:
+        screening = self._encoder.screening
+        return {
+            "seed": self._recipe.search.seed,
+            "model": self._encoder.identity.as_dict() | {"device": self._encoder.device},
+            "screening": asdict(screening),
+            "corpus": {
+                "sources": [asdict(source) for source in self._corpus.sources],
+                "prompts": len(self._corpus),
+                "train": len(problem.split.train),
+                "holdout": len(problem.split.holdout),
+                "hash": self._corpus.content_hash,
+            },
+            "recipe_hash": self._recipe.content_hash,
+            "versions": {"mean-prompt": version("mean-prompt"), "python": platform.python_version()}
+            | {package: version(package) for package in _PACKAGES},
+        }
+
+    def _progress(self, phase: Literal["embedding", "vocabulary"]) -> Callable[[int, int], None]:
+        """Return a callback that reports a phase, and ends the run where the budget is spent."""
+
+        def report(done: int, total: int) -> None:
+            budget = self._budget
+            self._listen(Progress(phase, done, total, budget.elapsed, budget.remaining))
+            if done < total and budget.expired():
+                what = "prompts" if phase == "embedding" else "tokens"
+                raise RunError(
+                    f"the budget must outlast the {phase}: it ended at {done:,} of {total:,} "
+                    f"{what}; run again (these are kept), or give a larger --budget"
+                )
+
+        return report

@@ -1,0 +1,153 @@
+"""A recipe: everything one run was asked to do, as a validated model and as TOML."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from mean_prompt.constraints import Constraints
+from mean_prompt.errors import InputError
+from mean_prompt.optimize.climb import ClimbSettings
+from mean_prompt.optimize.study import StudySettings
+from mean_prompt.shipped import shipped_folder
+from mean_prompt.units import format_duration, parse_duration
+
+
+def _duration(text: str) -> str:
+    try:
+        return format_duration(parse_duration(text))
+    except InputError as error:
+        # pydantic turns a ValueError into a finding with the field's place.
+        raise ValueError(str(error)) from error
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CorpusSection(_Section):
+    """Which prompts to search against.
+
+    Attributes:
+        sources: corpora as on the command line: ``NAME=PATH:WEIGHT``.
+        column: of the prompts; guessed when left out.
+        holdout: share of the groups of near-duplicates kept out of the search, to be scored only.
+    """
+
+    sources: tuple[str, ...] = ()
+    column: str | None = None
+    holdout: float = Field(default=0.2, ge=0, le=0.9)
+
+
+class ModelSection(_Section):
+    """Which model's space to search in.
+
+    Attributes:
+        name: folder or hub name; sentence-t5-base where it can be had when left out.
+        device: where it runs.
+        screening: ``auto`` screens in bfloat16 where that is faster and agrees.
+    """
+
+    name: str | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    screening: Literal["auto", "float32"] = "auto"
+
+
+class SearchSection(_Section):
+    """How long to search.
+
+    Attributes:
+        budget: wall-clock time of the whole run, from its start to its last file.
+        max_evaluations: strings encoded by the search; with it alone, a run repeats exactly.
+        seed: of every random choice.
+    """
+
+    budget: Annotated[str, AfterValidator(_duration)] | None = None
+    max_evaluations: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class Recipe(_Section):
+    """One run: corpus, model, constraints, budget, and the engine's own settings."""
+
+    corpus: CorpusSection = CorpusSection()
+    model: ModelSection = ModelSection()
+    constraints: Constraints = Constraints()
+    search: SearchSection = SearchSection()
+    climb: ClimbSettings = ClimbSettings()
+    study: StudySettings = StudySettings()
+
+    @classmethod
+    def load(cls, source: str | Path) -> Recipe:
+        """Read a recipe from a TOML file, or by the name of a packaged one (``quick``).
+
+        Raises:
+            InputError: no such file, broken TOML, an unknown field or a value out of range.
+        """
+        path = _find(source)
+        try:
+            data = tomllib.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise InputError(f"a recipe must be readable: {path}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"a recipe must be TOML: {path}: {error}; mend that line") from error
+        return cls.parse(data, where=str(path))
+
+    @classmethod
+    def parse(cls, data: dict[str, Any], *, where: str) -> Recipe:
+        """Validate parsed TOML; faults become one :class:`InputError` that names the field."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise InputError(_first_fault(error, where)) from error
+
+    def override(self, **sections: dict[str, Any]) -> Recipe:
+        """Return a recipe with some fields replaced; ``None`` leaves a field as it is.
+
+        Args:
+            sections: field values by section, as from a command line.
+        """
+        data = self.model_dump()
+        for section, fields in sections.items():
+            data[section] |= {key: value for key, value in fields.items() if value is not None}
+        return type(self).parse(data, where="the options")
+
+    def to_toml(self) -> str:
+        """Return the recipe as TOML that :meth:`load` reads back; unset fields are left out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the recipe as TOML."""
+        return hashlib.sha256(self.to_toml().encode()).hexdigest()
+
+
+def _find(source: str | Path) -> Path:
+    path = Path(source).expanduser()
+    packaged = shipped_folder("search") / f"{source}.toml"
+    if path.is_file() or not packaged.is_file():
+        if not path.exists():
+            names = ", ".join(sorted(file.stem for file in shipped_folder("search").glob("*.toml")))
+            raise InputError(f"a recipe must be a file or one of {names}: found neither: {source}")
+        return path
+    return packaged
+
+
+def _first_fault(error: ValidationError, where: str) -> str:
+    """Return one line for the first fault: the field, the rule and what was found."""
+    fault = error.errors()[0]
+    field = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return (
+            f"a recipe may hold only known fields: {where} has {field!r}; "
+            "search/README.md lists them all"
+        )
+    reason = fault["msg"].removeprefix("Value error, ")
+    found = "" if fault["type"] == "value_error" else f", found {fault['input']!r}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{field} in {where} is not valid: {reason}{found}{more}"

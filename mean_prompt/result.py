@@ -1,0 +1,75 @@
+"""What a search found, as a typed object and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mean_prompt.objective import Interval
+from mean_prompt.optimize.baselines import Baseline
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        string: the best string.
+        tokens: its tokens, without special ones; ``model_tokens`` with them.
+        score: expected SCS over every prompt given, float32.
+        train_score: over the prompts that the search saw.
+        holdout_score: over those it did not see, or ``None`` without a hold-out.
+        holdout_interval: 95 % bootstrap interval of the hold-out score.
+        ceiling: highest score of any unit vector over every prompt.
+        fraction: ``score / ceiling``.
+        baselines: what it is compared with, over every prompt.
+        evaluations: strings encoded by the search.
+        seconds: of the whole run; ``search_seconds`` without loading and embedding.
+        stopped: whether somebody ended it before its budget.
+        details: model, corpus, recipe and versions, as in ``result.json``.
+    """
+
+    string: str
+    tokens: int
+    model_tokens: int
+    score: float
+    train_score: float
+    holdout_score: float | None
+    holdout_interval: Interval | None
+    ceiling: float
+    fraction: float
+    baselines: tuple[Baseline, ...]
+    evaluations: int
+    seconds: float
+    search_seconds: float
+    stopped: bool
+    out: Path | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def evaluations_per_second(self) -> float:
+        """Strings encoded a second while searching."""
+        return self.evaluations / max(self.search_seconds, 1e-9)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the content of ``result.json``."""
+        interval = self.holdout_interval
+        return {
+            "string": self.string,
+            "tokens": self.tokens,
+            "model_tokens": self.model_tokens,
+            "score": self.score,
+            "train_score": self.train_score,
+            "holdout_score": self.holdout_score,
+            "holdout_interval": None if interval is None else [interval.low, interval.high],
+            "ceiling": self.ceiling,
+            "fraction": self.fraction,
+            "baselines": [asdict(baseline) for baseline in self.baselines],
+            "evaluations": self.evaluations,
+            "evaluations_per_second": self.evaluations_per_second,
+            "seconds": self.seconds,
+            "search_seconds": self.search_seconds,
+            "stopped": self.stopped,
+            **self.details,
+        }

@@ -1,0 +1,127 @@
+"""Following a search: the best string so far, written down and told to whoever listens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize.evaluator import Candidate
+from mean_prompt.optimize.study import Moment
+from mean_prompt.problem import Problem
+from mean_prompt.run import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a search stands, for displays and logs.
+
+    Attributes:
+        phase: what is being done: ``embedding``, ``vocabulary`` or ``searching``.
+        done, total: of the phase's items, where it counts them; evaluations while searching.
+        seconds: since the start of the run.
+        remaining: seconds left, or ``None`` where time is not limited.
+        rate: evaluations per second while searching.
+        trial: number of the climb.
+        score, fraction, holdout: of the best string, over every training prompt, as a share of
+            the ceiling, and over the hold-out.
+        text: the best string.
+        move: that last led to a better one.
+        gained: whether ``text`` is new.
+    """
+
+    phase: Literal["embedding", "vocabulary", "searching"]
+    done: int
+    total: int | None
+    seconds: float
+    remaining: float | None
+    rate: float = 0.0
+    trial: int = 0
+    score: float = 0.0
+    fraction: float = 0.0
+    holdout: float | None = None
+    text: str = ""
+    move: str | None = None
+    gained: bool = False
+
+
+Listener = Callable[[Progress], None]
+
+
+class Tracker:
+    """Keeps the best string of a run, writes it down, and tells the listener."""
+
+    def __init__(
+        self, budget: Budget, problem: Problem, listen: Listener, out: RunFolder | None
+    ) -> None:
+        self._budget = budget
+        self._problem = problem
+        self._listen = listen
+        self._out = out
+        self._began = time.monotonic()
+        self._began_evaluations = budget.evaluations
+        self._holdout: float | None = None
+        self._move: str | None = None
+        self.best: Candidate
+
+    @property
+    def search_seconds(self) -> float:
+        """Seconds since the search began, loading and embedding left out."""
+        return time.monotonic() - self._began
+
+    def follow(self, moment: Moment) -> None:
+        """Take in one moment of the study."""
+        best = moment.step.best
+        if best.score > self.best.score:
+            self.improve(best, trial=moment.trial, move=moment.step.move or moment.start)
+        else:
+            self._tell(moment.trial, gained=False)
+        if moment.ended:
+            self._log("climb", moment.trial, best, start=moment.start, ended=moment.ended)
+
+    def improve(self, best: Candidate, *, trial: int, move: str) -> None:
+        """Make a string the best one."""
+        self.best = best
+        self._move = move
+        self._holdout = self._problem.holdout_score(best.vector)
+        if self._out:
+            self._out.write_best(best.text)
+        self._log("best", trial, best, holdout=self._holdout, move=move)
+        self._tell(trial, gained=True)
+
+    def _log(self, event: str, trial: int, best: Candidate, **more: object) -> None:
+        if self._out:
+            self._out.log(
+                {
+                    "event": event,
+                    "time": round(self._budget.elapsed, 3),
+                    "evaluations": self._budget.evaluations,
+                    "trial": trial,
+                    "score": best.score,
+                    "fraction": best.score / self._problem.train_ceiling,
+                    "text": best.text,
+                    **more,
+                }
+            )
+
+    def _tell(self, trial: int, *, gained: bool) -> None:
+        spent = self._budget.evaluations - self._began_evaluations
+        self._listen(
+            Progress(
+                "searching",
+                self._budget.evaluations,
+                self._budget.max_evaluations,
+                self._budget.elapsed,
+                self._budget.remaining,
+                rate=spent / max(self.search_seconds, 1e-9),
+                trial=trial,
+                score=self.best.score,
+                fraction=self.best.score / self._problem.train_ceiling,
+                holdout=self._holdout,
+                text=self.best.text,
+                move=self._move,
+                gained=gained,
+            )
+        )
