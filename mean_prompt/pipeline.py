@@ -71,6 +71,7 @@ class Search:
         """
         if self._out:
             self._out.write_recipe(self._recipe)
+        self._tell_loaded()
         problem = Problem.build(self._corpus, self._encoder, self._recipe, self._progress("embedding"))
         evaluator = Evaluator(self._encoder, problem.train, self._rules, self._budget)
         starts = corpus_starts(problem.train_prompts, problem.train_vectors, evaluator)
@@ -102,6 +103,19 @@ class Search:
         )
         for moment in study.run():
             tracker.follow(moment)
+
+    def _tell_loaded(self) -> None:
+        encoder, budget = self._encoder, self._budget
+        notes = [
+            *self._corpus.cleaning(),
+            f"{encoder.identity.name} on {encoder.device}, screening in {encoder.screening.dtype}",
+        ]
+        if encoder.screening.notice:
+            notes.append(encoder.screening.notice)
+        size = len(self._corpus)
+        self._listen(
+            Progress("loaded", 0, size, budget.elapsed, budget.remaining, notes=tuple(notes))
+        )
 
     def _gather_material(self, problem: Problem) -> Material:
         """Encode every allowed token and the corpus's phrases alone, from the cache if known."""

@@ -213,7 +213,7 @@ def _csv_reason(error: csv.Error) -> str:
 
 
 def _suffixes() -> str:
-    return ", ".join(_READERS)
+    return ", ".join(SUFFIXES)
 
 
 _READERS: Final[dict[str, Callable[[Path, str | None], list[str]]]] = {
@@ -224,3 +224,6 @@ _READERS: Final[dict[str, Callable[[Path, str | None], list[str]]]] = {
     ".parquet": _read_parquet,
     ".txt": _read_txt,
 }
+
+#: Suffixes of the files that can be read.
+SUFFIXES: Final = tuple(_READERS)

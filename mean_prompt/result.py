@@ -73,3 +73,24 @@ class SearchResult:
             "stopped": self.stopped,
             **self.details,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredString:
+    """A string and its score over every prompt of a corpus.
+
+    Attributes:
+        text: the string.
+        tokens: its tokens, without special ones.
+        score: expected SCS, float32.
+        fraction: of the ceiling.
+        ceiling: highest score of any unit vector.
+        truncated: whether the model reads only the string's beginning.
+    """
+
+    text: str
+    tokens: int
+    score: float
+    fraction: float
+    ceiling: float
+    truncated: bool

@@ -19,7 +19,7 @@ class Progress:
     """Where a search stands, for displays and logs.
 
     Attributes:
-        phase: what is being done: ``embedding``, ``vocabulary`` or ``searching``.
+        phase: what is being done: ``loaded``, ``embedding``, ``vocabulary`` or ``searching``.
         done, total: of the phase's items, where it counts them; evaluations while searching.
         seconds: since the start of the run.
         remaining: seconds left, or ``None`` where time is not limited.
@@ -30,9 +30,10 @@ class Progress:
         text: the best string.
         move: that last led to a better one.
         gained: whether ``text`` is new.
+        notes: what the user should know of corpus and model, a line each; at ``loaded``.
     """
 
-    phase: Literal["embedding", "vocabulary", "searching"]
+    phase: Literal["loaded", "embedding", "vocabulary", "searching"]
     done: int
     total: int | None
     seconds: float
@@ -45,6 +46,7 @@ class Progress:
     text: str = ""
     move: str | None = None
     gained: bool = False
+    notes: tuple[str, ...] = ()
 
 
 Listener = Callable[[Progress], None]

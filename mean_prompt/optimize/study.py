@@ -213,6 +213,8 @@ class ClimbStudy:
 
 
 def _create(storage: Path | None, seed: int, settings: StudySettings) -> optuna.Study:
+    # Optuna announces every study and trial on standard error; the run has a display of its own.
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if settings.prune == "median":
         pruner = optuna.pruners.MedianPruner(

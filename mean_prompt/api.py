@@ -1,0 +1,164 @@
+"""``search`` and ``score``: what the commands do, for notebooks and programs."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from mean_prompt.corpus import Corpus, default_corpus_folder
+from mean_prompt.encoder import Encoder
+from mean_prompt.models import load_encoder
+from mean_prompt.objective import ExpectedSCS
+from mean_prompt.optimize.budget import Budget
+from mean_prompt.pipeline import Search
+from mean_prompt.recipe import Recipe
+from mean_prompt.result import ScoredString, SearchResult
+from mean_prompt.run import RunFolder
+from mean_prompt.tracker import Listener
+from mean_prompt.units import parse_duration
+from mean_prompt.vectors import Progress, VectorCache
+
+#: Budget of a search that is given neither time nor evaluations.
+DEFAULT_BUDGET = "2m"
+
+CorpusLike = Corpus | str | Path | Sequence[str | Path]
+
+
+def search(
+    corpus: CorpusLike | None = None,
+    *,
+    budget: str | None = None,
+    max_evaluations: int | None = None,
+    max_tokens: int | None = None,
+    seed: int | None = None,
+    model: str | Encoder | None = None,
+    recipe: Recipe | str | Path | None = None,
+    out: str | Path | None = None,
+    listener: Listener | None = None,
+    started: float | None = None,
+) -> SearchResult:
+    """Search for the string with the highest expected SCS against a corpus.
+
+    Ctrl-C (or SIGTERM) ends the search at its next step; the result is of what was found.
+
+    Args:
+        corpus: a :class:`Corpus`, or files and folders as on the command line. Without one, the
+            recipe's, else ``corpora/`` of the working directory, else the packaged corpora.
+        budget: wall-clock time of the whole call, such as ``90s`` or ``2h``; ``2m`` where neither
+            it nor ``max_evaluations`` is given here or in the recipe.
+        max_evaluations: strings encoded by the search; with it alone a run repeats exactly.
+        max_tokens: hard limit on the tokens of the string.
+        seed: of every random choice.
+        model: a name, a folder or a loaded :class:`Encoder`.
+        recipe: everything else; the arguments above go before it.
+        out: folder of the run's files; without one nothing is written but caches.
+        listener: called with a :class:`~mean_prompt.tracker.Progress` at every step.
+        started: when the budget began, by ``time.monotonic``; now, when left out.
+
+    Raises:
+        InputError: something given cannot be used.
+        RunError: the budget ended before the search could begin.
+    """
+    began = time.monotonic() if started is None else started
+    plan = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe) if recipe else Recipe()
+    plan = plan.override(
+        corpus={"sources": _specs(corpus)},
+        model={"name": model if isinstance(model, str) else None},
+        constraints={"max_tokens": max_tokens},
+        search={"budget": budget, "max_evaluations": max_evaluations, "seed": seed},
+    )
+    if plan.search.budget is None and plan.search.max_evaluations is None:
+        plan = plan.override(search={"budget": DEFAULT_BUDGET})
+    folder = RunFolder(Path(out).expanduser()) if out is not None else None
+    if not isinstance(corpus, Corpus) and not plan.corpus.sources:
+        plan = plan.override(corpus={"sources": (str(default_corpus_folder()),)})
+    prompts = corpus if isinstance(corpus, Corpus) else _read_corpus(plan)
+    seconds = parse_duration(plan.search.budget) if plan.search.budget else None
+    clock = Budget(seconds, plan.search.max_evaluations, started=began)
+    with _stopping(clock):
+        encoder = model if isinstance(model, Encoder) else _load(plan)
+        return Search(prompts, encoder, plan, clock, out=folder, listener=listener).run()
+
+
+def score(
+    strings: Sequence[str],
+    corpus: CorpusLike | None = None,
+    *,
+    model: str | Encoder | None = None,
+    column: str | None = None,
+    progress: Progress | None = None,
+) -> list[ScoredString]:
+    """Score strings against a corpus, in float32 over every prompt.
+
+    Args:
+        strings: any strings; longer ones than the model reads are cut by it, which
+            :attr:`ScoredString.truncated` says.
+        corpus: as for :func:`search`.
+        model: as for :func:`search`.
+        column: of the prompts in the corpus files.
+        progress: called with prompts embedded and all prompts.
+
+    Returns:
+        One entry a string, in order.
+    """
+    sources = _specs(corpus) or (str(default_corpus_folder()),)
+    prompts = corpus if isinstance(corpus, Corpus) else Corpus.from_files(*sources, column=column)
+    encoder = model if isinstance(model, Encoder) else load_encoder(model)
+    vectors = VectorCache(encoder.identity.key).encode(
+        prompts.prompts, encoder.encode, progress=progress
+    )
+    objective = ExpectedSCS(vectors, prompts.weights, device=encoder.device)
+    ceiling = objective.ceiling().value
+    scores = objective.score(encoder.encode(strings)).tolist()
+    tokens = [len(ids) for ids in encoder.tokenize(strings)]
+    return [
+        ScoredString(text, count, value, value / ceiling, ceiling, count > encoder.max_tokens)
+        for text, count, value in zip(strings, tokens, scores, strict=True)
+    ]
+
+
+def _specs(corpus: CorpusLike | None) -> tuple[str, ...] | None:
+    if corpus is None or isinstance(corpus, Corpus):
+        return None
+    if isinstance(corpus, (str, Path)):
+        return (str(corpus),)
+    return tuple(str(spec) for spec in corpus) or None
+
+
+def _read_corpus(recipe: Recipe) -> Corpus:
+    return Corpus.from_files(*recipe.corpus.sources, column=recipe.corpus.column)
+
+
+def _load(recipe: Recipe) -> Encoder:
+    chosen = recipe.model
+    return load_encoder(chosen.name, device=chosen.device, screening=chosen.screening)
+
+
+@contextmanager
+def _stopping(budget: Budget) -> Iterator[None]:
+    """Let SIGINT and SIGTERM stop the budget; a second signal goes where the first would have.
+
+    Signals reach the main thread only; elsewhere there is nothing to set up.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: dict[int, Any] = {}
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        budget.stop()
+        signal.signal(number, before[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

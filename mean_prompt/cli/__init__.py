@@ -1,0 +1,21 @@
+"""The command line: thin commands over the library, a file a command."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+#: When the user started waiting; heavy imports come later and count against the budget.
+STARTED = time.monotonic()
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one line and exit code 2."""
+    from mean_prompt.cli.app import app
+    from mean_prompt.errors import MeanPromptError
+
+    try:
+        app()
+    except MeanPromptError as error:
+        print(f"mean-prompt: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)

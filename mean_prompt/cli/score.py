@@ -1,0 +1,81 @@
+"""``mean-prompt score``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mean_prompt.errors import InputError
+
+
+def score(
+    strings: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="STRING|FILE...",
+            help="Strings, or files of strings (a line or a row each); - reads lines from "
+            "standard input.",
+        ),
+    ],
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="File or folder of prompts: PATH, or NAME=PATH:WEIGHT; repeat for several. "
+            "Default: as for search.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="As for search.", show_default=False),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(help="The prompts' column in the corpus. Default: guessed.",
+                     show_default=False),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, in the order given.")
+    ] = False,
+) -> None:
+    """Score strings against a corpus: expected SCS over every prompt, in float32."""
+    from dataclasses import asdict
+
+    from mean_prompt import api
+    from mean_prompt.cli.display import print_scores
+    from mean_prompt.cli.warnings import one_line_warnings
+
+    texts = [text for given in strings for text in _texts(given)]
+    if not texts:
+        raise InputError("score needs at least one string: found none that is not blank")
+    with one_line_warnings():
+        rows = api.score(texts, corpus or None, model=model, column=column)
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in rows], ensure_ascii=False, indent=2))
+    else:
+        print_scores(rows)
+
+
+def _texts(given: str) -> list[str]:
+    """Return the strings that one argument stands for; blank lines of files are left out."""
+    from mean_prompt.readers import SUFFIXES, read_prompts
+
+    if given == "-":
+        return [line for line in sys.stdin.read().splitlines() if line.strip()]
+    looks_like_file = Path(given).suffix.lower() in SUFFIXES and not any(map(str.isspace, given))
+    if looks_like_file or _is_file(given):
+        return [text for text in read_prompts(Path(given)) if text.strip()]
+    if not given.strip():
+        raise InputError("a string to score must not be blank")
+    return [given]
+
+
+def _is_file(given: str) -> bool:
+    try:
+        return Path(given).is_file()
+    except (OSError, ValueError):  # a long string is no path
+        return False

@@ -1,0 +1,128 @@
+"""``mean-prompt search``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mean_prompt.cli import STARTED
+
+
+def search(
+    corpus: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files or folders of prompts: PATH, or NAME=PATH:WEIGHT. Default: corpora/ of "
+            "the working directory, else the packaged corpora.",
+            show_default=False,
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Time for the whole run: 90s, 10m, 2h, 1h30m. Default: the recipe's, else 2m.",
+            show_default=False,
+        ),
+    ] = None,
+    max_evaluations: Annotated[
+        int | None,
+        typer.Option(
+            help="End after this many strings were encoded; alone, it makes a run repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(help="Most tokens of the string. Default: the recipe's, else 64.",
+                     show_default=False),
+    ] = None,
+    alphabet: Annotated[
+        Literal["ascii", "words", "unicode"] | None,
+        typer.Option(
+            help="Characters allowed; words: dictionary words only. Default: the recipe's, "
+            "else ascii.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder, or a name on the hub. Default: sentence-t5-base where it can be had, "
+            "else the packaged all-MiniLM-L6-v2.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"] | None,
+        typer.Option(help="Where the model runs. Default: the best there is.", show_default=False),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="A TOML file, or a packaged recipe: quick, kaggle, readable. Options go before "
+            "it.",
+            show_default=False,
+        ),
+    ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(help="The prompts' column. Default: guessed.", show_default=False),
+    ] = None,
+    holdout: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the prompts kept out of the search to test the result. Default: 0.2.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of every random choice. Default: 0.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the run's files. Default: a new one under results/runs/.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only the string found.")
+    ] = False,
+) -> None:
+    """Search for the string that serves a corpus of prompts best, and export it."""
+    from mean_prompt import api
+    from mean_prompt.cli.display import choose_display, print_result
+    from mean_prompt.cli.warnings import one_line_warnings
+    from mean_prompt.recipe import Recipe
+
+    plan = Recipe.load(recipe) if recipe else Recipe()
+    plan = plan.override(
+        corpus={"sources": corpus or None, "column": column, "holdout": holdout},
+        model={"device": device},
+        constraints={"alphabet": alphabet},
+    )
+    with one_line_warnings(), choose_display(quiet=quiet) as display:
+        result = api.search(
+            budget=budget,
+            max_evaluations=max_evaluations,
+            max_tokens=max_tokens,
+            seed=seed,
+            model=model,
+            recipe=plan,
+            out=out or _new_folder(),
+            listener=display,
+            started=STARTED,
+        )
+    if quiet:
+        typer.echo(result.string)
+    else:
+        print_result(result)
+
+
+def _new_folder() -> Path:
+    """Return a folder named after the time, which sorts by it."""
+    from datetime import datetime
+
+    return Path("results") / "runs" / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
