@@ -85,7 +85,11 @@ class Corpus:
 
     @classmethod
     def from_prompts(
-        cls, prompts: Sequence[str], *, weights: Sequence[float] | None = None, name: str = "prompts"
+        cls,
+        prompts: Sequence[str],
+        *,
+        weights: Sequence[float] | None = None,
+        name: str = "prompts",
     ) -> Corpus:
         """Clean strings already in memory.
 
@@ -220,9 +224,7 @@ def _parse_weight(text: str, spec: str) -> float:
     return weight
 
 
-def _clean(
-    prompts: Sequence[str], source: Source, weights: Sequence[float] | None = None
-) -> _Part:
+def _clean(prompts: Sequence[str], source: Source, weights: Sequence[float] | None = None) -> _Part:
     merged: dict[str, float] = {}
     stripped = empty = duplicates = 0
     for index, prompt in enumerate(prompts):

@@ -135,7 +135,8 @@ class Encoder:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Return (n, d) unit vectors in float32; strings over ``max_tokens`` are cut, as the
-        model would."""
+        model would.
+        """
         return self.encode_ids(self._model_input(texts))
 
     def encode_ids(self, ids: Sequence[TokenIds]) -> Vectors:
@@ -255,9 +256,7 @@ class Encoder:
         return torch.from_numpy(tokens).to(device), torch.from_numpy(mask).to(device)
 
     @staticmethod
-    def _forward(
-        model: SentenceTransformer, ids: torch.Tensor, mask: torch.Tensor
-    ) -> torch.Tensor:
+    def _forward(model: SentenceTransformer, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         vectors: torch.Tensor = model({"input_ids": ids, "attention_mask": mask})[
             "sentence_embedding"
         ]

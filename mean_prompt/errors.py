@@ -12,7 +12,7 @@ class MeanPromptError(Exception):
 
 
 class InputError(MeanPromptError):
-    """Something given to the program cannot be used: a file, an option, a recipe, a model's name."""
+    """Something given to the program cannot be used: a file, an option, a recipe, a model."""
 
     exit_code: ClassVar[int] = 2
 

@@ -180,7 +180,9 @@ def _from_hub(name: str) -> Path | None:
     if constants.HF_HUB_OFFLINE or not _hub_answers(constants.ENDPOINT):
         return None
     try:
-        files = [file.rfilename for file in HfApi().model_info(name, timeout=HUB_TIMEOUT).siblings or []]
+        files = [
+            file.rfilename for file in HfApi().model_info(name, timeout=HUB_TIMEOUT).siblings or []
+        ]
         duplicate = ["pytorch_model.bin"] if "model.safetensors" in files else []
         return Path(snapshot_download(name, ignore_patterns=_FOREIGN_FORMATS + duplicate))
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:

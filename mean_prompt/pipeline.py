@@ -72,7 +72,9 @@ class Search:
         if self._out:
             self._out.write_recipe(self._recipe)
         self._tell_loaded()
-        problem = Problem.build(self._corpus, self._encoder, self._recipe, self._progress("embedding"))
+        problem = Problem.build(
+            self._corpus, self._encoder, self._recipe, self._progress("embedding")
+        )
         evaluator = Evaluator(self._encoder, problem.train, self._rules, self._budget)
         starts = corpus_starts(problem.train_prompts, problem.train_vectors, evaluator)
         if not starts:

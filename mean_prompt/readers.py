@@ -131,9 +131,7 @@ def _read_parquet(path: Path, column: str | None) -> list[str]:
     return [_cell(value, wanted, path, f"row {number}") for number, value in enumerate(values, 1)]
 
 
-def _cells(
-    rows: Sequence[tuple[int, Any]], column: str | None, path: Path, unit: str
-) -> list[str]:
+def _cells(rows: Sequence[tuple[int, Any]], column: str | None, path: Path, unit: str) -> list[str]:
     """Return one cell a row of parsed JSON: bare strings, or a field of objects."""
     if all(isinstance(row, str) for _, row in rows):
         return [_bounded(row, path, number) for number, row in rows]

@@ -74,7 +74,9 @@ class VectorCache:
             known = _look_up(connection, keys)
             # Long strings last: equal lengths share a batch.
             missing = sorted(
-                {key: text for key, text in zip(keys, texts, strict=True) if key not in known}.items(),
+                {
+                    key: text for key, text in zip(keys, texts, strict=True) if key not in known
+                }.items(),
                 key=lambda item: len(item[1]),
             )
             for start in range(0, len(missing), _CHUNK):

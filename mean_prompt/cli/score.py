@@ -35,8 +35,9 @@ def score(
     ] = None,
     column: Annotated[
         str | None,
-        typer.Option(help="The prompts' column in the corpus. Default: guessed.",
-                     show_default=False),
+        typer.Option(
+            help="The prompts' column in the corpus. Default: guessed.", show_default=False
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, in the order given.")

@@ -35,8 +35,9 @@ def search(
     ] = None,
     max_tokens: Annotated[
         int | None,
-        typer.Option(help="Most tokens of the string. Default: the recipe's, else 64.",
-                     show_default=False),
+        typer.Option(
+            help="Most tokens of the string. Default: the recipe's, else 64.", show_default=False
+        ),
     ] = None,
     alphabet: Annotated[
         Literal["ascii", "words", "unicode"] | None,

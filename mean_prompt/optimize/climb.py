@@ -20,7 +20,6 @@ from mean_prompt.optimize.evaluator import Candidate, Evaluator
 from mean_prompt.optimize.moves import Choices, MoveMix, MoveName, Proposal, combinations, propose
 from mean_prompt.optimize.shortlist import Material, Shortlist
 
-
 #: Screened candidates that a step scores again in float32 at most, and how far below the best
 #: string's screened score, as a share of the ceiling, one may stand: bfloat16 is about that noisy.
 _CONTENDERS: Final = 2

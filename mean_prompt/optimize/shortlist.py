@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from mean_prompt.constraints import Rules
-from mean_prompt.encoder import Encoder, TokenIds
+from mean_prompt.encoder import Encoder
 from mean_prompt.objective import ExpectedSCS, Vectors, to_numpy
 from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.gain_model import NOTHING, GainModel, Observation
@@ -120,9 +120,7 @@ class Shortlist:
             phrases=_standardized(_products(self._material.phrases.vectors, tangent)),
         )
 
-    def learn(
-        self, state: Candidate, tried: Sequence[tuple[Proposal, Candidate]]
-    ) -> None:
+    def learn(self, state: Candidate, tried: Sequence[tuple[Proposal, Candidate]]) -> None:
         """Take in what proposals at a string scored, in the precision of ``state.score``."""
         self._model.observe(
             self._rankings,

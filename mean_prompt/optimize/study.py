@@ -150,9 +150,7 @@ class ClimbStudy:
     def _hopeless(self, trial: optuna.Trial, best: Candidate) -> bool:
         return best.score < self.elite.score and trial.should_prune()
 
-    def _tell(
-        self, trial: optuna.Trial, best: Candidate, state: optuna.trial.TrialState
-    ) -> None:
+    def _tell(self, trial: optuna.Trial, best: Candidate, state: optuna.trial.TrialState) -> None:
         trial.set_user_attr("best", {"text": best.text, "score": best.score})
         self._study.tell(trial, best.score, state=state)
 
