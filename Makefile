@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search test lint types clean
+.PHONY: help setup search test lint types picture clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+picture: $(READY) ## Draw the README's picture from the run in RUN
+	$(BIN)/python -m mean_prompt.cli.picture $(RUN) results/reference/search.svg
 
 clean: ## Remove what was built, not what was found
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,6 +16,7 @@ from mean_prompt.encoder import Encoder
 from mean_prompt.models import load_encoder
 from mean_prompt.objective import ExpectedSCS
 from mean_prompt.optimize.budget import Budget
+from mean_prompt.paths import user_path
 from mean_prompt.pipeline import Search
 from mean_prompt.recipe import Recipe
 from mean_prompt.result import ScoredString, SearchResult
@@ -75,10 +76,11 @@ def search(
     )
     if plan.search.budget is None and plan.search.max_evaluations is None:
         plan = plan.override(search={"budget": DEFAULT_BUDGET})
-    folder = RunFolder(Path(out).expanduser()) if out is not None else None
     if not isinstance(corpus, Corpus) and not plan.corpus.sources:
         plan = plan.override(corpus={"sources": (str(default_corpus_folder()),)})
+    # What is cheap to check goes before the model, and a folder is made only for a good corpus.
     prompts = corpus if isinstance(corpus, Corpus) else _read_corpus(plan)
+    folder = RunFolder(user_path(out)) if out is not None else None
     seconds = parse_duration(plan.search.budget) if plan.search.budget else None
     clock = Budget(seconds, plan.search.max_evaluations, started=began)
     with _stopping(clock):
@@ -155,7 +157,7 @@ def _stopping(budget: Budget) -> Iterator[None]:
         budget.stop()
         signal.signal(number, before[number])
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in map(int, (signal.SIGINT, signal.SIGTERM)):
         before[number] = signal.signal(number, stop)
     try:
         yield

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt.errors import InputError
+from mean_prompt.paths import path_exists, user_path
 from mean_prompt.readers import read_prompts
 from mean_prompt.shipped import shipped_folder
 
@@ -35,7 +38,8 @@ class Source:
         rows: rows read.
         stripped: rows with blanks around the text, now without.
         empty: blank rows, dropped.
-        duplicates: rows whose text stood before; their weight went to the first.
+        duplicates: rows whose text stood before, in this source or an earlier one; their weight
+            went to the first.
     """
 
     name: str
@@ -97,7 +101,16 @@ class Corpus:
             prompts: any strings; blanks around them, blank ones and repeats are dealt with.
             weights: one not negative number a prompt; equal when left out.
             name: for results.
+
+        Raises:
+            InputError: a weight cannot be used, or fewer than two prompts are left.
         """
+        if weights is not None and len(weights) != len(prompts):
+            raise InputError(
+                f"each prompt needs one weight: found {len(weights)} for {len(prompts)} prompts"
+            )
+        if weights is not None and not all(0 <= weight < float("inf") for weight in weights):
+            raise InputError("weights must be numbers of at least 0: found one that is not")
         return cls._merge([_clean(list(prompts), Source(name, name, None, len(prompts)), weights)])
 
     @classmethod
@@ -116,11 +129,11 @@ class Corpus:
         if len({source.weight is None for source in sources}) > 1:
             bare = next(source.path for source in sources if source.weight is None)
             raise InputError(f"give every corpus a weight, or none: {bare} has none")
-        parts = []
+        parts: list[_Part] = []
         for source in sources:
-            prompts = read_prompts(Path(source.path).expanduser(), column)
+            prompts = read_prompts(user_path(source.path), column)
             part = Source(source.name, source.path, source.weight, len(prompts))
-            parts.append(_clean(prompts, part))
+            parts.append(_clean(prompts, part, before=parts))
         return cls._merge(parts)
 
     @classmethod
@@ -181,12 +194,14 @@ class Corpus:
         if holdout == 0:
             return Split(rows, rows[:0])
         groups = self.groups() if groups is None else groups
-        if len(np.unique(groups)) < 2:
+        count = len(np.unique(groups))
+        if count < 2:
             raise InputError(
                 f"a hold-out needs prompts that differ: all {len(self)} are near-duplicates of "
                 "each other; set the hold-out to 0"
             )
-        splitter = GroupShuffleSplit(n_splits=1, test_size=holdout, random_state=seed)
+        aside = min(math.ceil(holdout * count), count - 1)
+        splitter = GroupShuffleSplit(n_splits=1, test_size=aside, random_state=seed)
         train, test = next(splitter.split(rows, groups=groups))
         return Split(np.sort(train), np.sort(test))
 
@@ -204,14 +219,22 @@ def default_corpus_folder() -> Path:
 
 
 def _parse_spec(spec: str) -> Source:
-    """Split ``NAME=PATH:WEIGHT``; a path that exists as it stands is taken as it stands."""
-    name, path, weight = "", spec, None
-    if not Path(spec).expanduser().exists():
-        if match := re.fullmatch(r"([\w.-]+)=(.+)", path):
-            name, path = match[1], match[2]
-        if match := re.fullmatch(r"(.+):([^:/\\]*)", path):
-            path, weight = match[1], _parse_weight(match[2], spec)
-    return Source(name or Path(path).stem or path, path, weight, 0)
+    """Split ``NAME=PATH:WEIGHT``, cutting off no more than it takes to find a path that exists."""
+    readings = list(_readings(spec))
+    name, path, weight = next(
+        (reading for reading in readings if path_exists(user_path(reading[1]))), readings[-1]
+    )
+    share = None if weight is None else _parse_weight(weight, spec)
+    return Source(name or Path(path).stem or path, path, share, 0)
+
+
+def _readings(spec: str) -> Iterator[tuple[str, str, str | None]]:
+    """Yield name, path and weight in each way that a spec can be read, the least cut first."""
+    named = re.fullmatch(r"([\w.-]+)=(.+)", spec)
+    for name, rest in [("", spec), *([(named[1], named[2])] if named else [])]:
+        yield name, rest, None
+        if weighted := re.fullmatch(r"(.+):([^:/\\]*)", rest):
+            yield name, weighted[1], weighted[2]
 
 
 def _parse_weight(text: str, spec: str) -> float:
@@ -224,7 +247,13 @@ def _parse_weight(text: str, spec: str) -> float:
     return weight
 
 
-def _clean(prompts: Sequence[str], source: Source, weights: Sequence[float] | None = None) -> _Part:
+def _clean(
+    prompts: Sequence[str],
+    source: Source,
+    weights: Sequence[float] | None = None,
+    *,
+    before: Sequence[_Part] = (),
+) -> _Part:
     merged: dict[str, float] = {}
     stripped = empty = duplicates = 0
     for index, prompt in enumerate(prompts):
@@ -233,7 +262,7 @@ def _clean(prompts: Sequence[str], source: Source, weights: Sequence[float] | No
         if not text:
             empty += 1
             continue
-        duplicates += text in merged
+        duplicates += text in merged or any(text in part.weights for part in before)
         merged[text] = merged.get(text, 0.0) + (1.0 if weights is None else weights[index])
     counted = Source(
         source.name, source.path, source.weight, source.rows, stripped, empty, duplicates
@@ -269,8 +298,14 @@ def _near_duplicates(prompts: Sequence[str]) -> csr_matrix:
 def _tfidf(prompts: Sequence[str]) -> csr_matrix:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    # A token pattern that keeps every visible character: a prompt of signs alone has features too.
-    vectorizer = TfidfVectorizer(
-        token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32
-    )
+    vectorizer = TfidfVectorizer(analyzer=_terms, sublinear_tf=True, dtype=np.float32)
     return vectorizer.fit_transform(prompts)
+
+
+def _terms(prompt: str) -> list[str]:
+    """Return words and pairs of words in lower case, or the signs of a prompt without words.
+
+    Signs beside words are left out: a full stop more or less makes no other prompt.
+    """
+    words = re.findall(r"\w+", prompt.lower()) or re.findall(r"\S", prompt)
+    return words + [f"{first} {second}" for first, second in pairwise(words)]

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import torch
@@ -194,7 +194,8 @@ class Encoder:
 
         framed = self._frame([ids] * len(positions), len(ids))
         gradients = self._input_gradients(framed, vector_gradient, vacate)
-        return gradients[rows.numpy(), columns.numpy()]
+        at_vacancies: Vectors = gradients[rows.numpy(), columns.numpy()]
+        return at_vacancies
 
     def _input_gradients(
         self,
@@ -322,8 +323,8 @@ class _EmbeddingLeaf(AbstractContextManager["_EmbeddingLeaf"]):
         self._edit = edit
         self._leaf: torch.Tensor | None = None
 
-    def __enter__(self) -> _EmbeddingLeaf:
-        def cut(_module: Any, _args: Any, output: torch.Tensor) -> torch.Tensor:
+    def __enter__(self) -> Self:
+        def cut(_module: object, _args: object, output: torch.Tensor) -> torch.Tensor:
             detached = output.detach()
             edited = self._edit(detached) if self._edit else detached
             self._leaf = edited.requires_grad_(True)
@@ -337,12 +338,14 @@ class _EmbeddingLeaf(AbstractContextManager["_EmbeddingLeaf"]):
 
     def gradient(self) -> torch.Tensor:
         """Return d objective / d input embeddings, (1, L with specials, h)."""
-        assert self._leaf is not None and self._leaf.grad is not None
+        assert self._leaf is not None
+        assert self._leaf.grad is not None
         return self._leaf.grad
 
 
 def _embedding_layer(model: SentenceTransformer) -> torch.nn.Embedding:
-    layer = model[0].auto_model.get_input_embeddings()
+    transformer: Any = model[0]
+    layer = transformer.auto_model.get_input_embeddings()
     assert isinstance(layer, torch.nn.Embedding)
     return layer
 

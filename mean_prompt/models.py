@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mean_prompt.errors import InputError
 
@@ -239,7 +239,7 @@ def _packaged_folder() -> Path | None:
 
 def _is_hub_name(name: str) -> bool:
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils._validators import validate_repo_id
 
     try:
         validate_repo_id(name)
@@ -264,13 +264,14 @@ def _choose_device(device: str) -> str:
 def _quiet_loading() -> Iterator[None]:
     """Keep the libraries' progress bars and notices off the user's terminal while loading."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    from transformers.utils import logging as transformers_logging
+    from transformers.utils import logging
 
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    libraries: Any = logging  # its functions carry no types
+    verbosity = libraries.get_verbosity()
+    libraries.set_verbosity_error()
+    libraries.disable_progress_bar()
     try:
         yield
     finally:
-        transformers_logging.set_verbosity(verbosity)
-        transformers_logging.enable_progress_bar()
+        libraries.set_verbosity(verbosity)
+        libraries.enable_progress_bar()

@@ -25,6 +25,10 @@ SHARPNESS: Final = 3
 _CEILING_STARTS: Final = 64
 _CEILING_ITERATIONS: Final = 500
 _CEILING_TOLERANCE: Final = 1e-7
+#: The shift that makes every step towards the ceiling rise, (3 - 1) max Σ w |c| <= 2, and the
+#: first one tried, which is quicker and mostly enough.
+_SAFE_SHIFT: Final = float(SHARPNESS - 1)
+_FIRST_SHIFT: Final = _SAFE_SHIFT / 32
 #: Rows of ``x`` judged at once: bounds the (rows, N) block of cosines to a few hundred megabytes.
 _BLOCK_CELLS: Final = 32_000_000
 
@@ -96,6 +100,7 @@ class ExpectedSCS:
 
     @property
     def dimension(self) -> int:
+        """Width d of the vectors."""
         return int(self._prompts.shape[1])
 
     def score(self, vectors: Vectors) -> Vectors:
@@ -127,27 +132,36 @@ class ExpectedSCS:
     def ceiling(self, *, seed: int = 0) -> Ceiling:
         """Return ``max f`` over unit vectors, by the fixed point of the gradient's direction.
 
-        Iterates ``x <- normalize(Pᵀ(w ∘ (P x)²))`` from the mean, from prompts and from random
-        directions at once. Where all cosines are positive f is convex there, so that no step
-        lowers it; the best value seen on any path is returned, whether or not it is a fixed point.
+        Iterates ``x <- normalize(Pᵀ(w ∘ (P x)²) + a x)`` from the mean, from prompts and from
+        random directions at once. Where all cosines are positive f is convex there, so that no
+        step lowers it with a = 0. Where a step does lower f, it is taken back and the path's
+        shift a grows, at 2 or more of which every step rises (SS-HOPM, Kolda and Mayo 2011).
         """
         points = self._ceiling_starts(np.random.default_rng(seed))
-        best_values = torch.full((len(points),), -torch.inf, device=points.device)
-        best_points = points.clone()
+        shifts = torch.zeros((len(points), 1), device=points.device)
+        best_values, pulls = self._values_and_pulls(points)
+        best_points = points
         for _ in range(_CEILING_ITERATIONS):
-            cosines = points @ self._prompts.T
-            values = sharpened(cosines) @ self._weights
-            better = values > best_values
-            gain = torch.where(better, values - best_values, 0.0)
-            best_points[better], best_values[better] = points[better], values[better]
-            if float(gain.max()) < _CEILING_TOLERANCE:
+            points = torch.nn.functional.normalize(pulls + shifts * best_points, dim=1)
+            values, new_pulls = self._values_and_pulls(points)
+            gains = values - best_values
+            rose, fell = gains > 0, gains < -_CEILING_TOLERANCE
+            best_values = torch.where(rose, values, best_values)
+            best_points = torch.where(rose[:, None], points, best_points)
+            pulls = torch.where(rose[:, None], new_pulls, pulls)
+            shifts[fell] = (2 * shifts[fell]).clamp(_FIRST_SHIFT, _SAFE_SHIFT)
+            if float(gains.max()) < _CEILING_TOLERANCE and not bool(fell.any()):
                 break
-            pulled = (cosines ** (SHARPNESS - 1) * self._weights) @ self._prompts
-            points = torch.nn.functional.normalize(pulled, dim=1)
         top = int(best_values.argmax())
         value = float(best_values[top])
         met = (best_values > value - max(1e-4 * abs(value), 1e-6)).float().mean()
         return Ceiling(value, to_numpy(best_points[top]), float(met))
+
+    def _values_and_pulls(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return f and ``Pᵀ(w ∘ (P x)²)``, a third of its gradient: (m, d) -> (m,), (m, d)."""
+        cosines = points @ self._prompts.T
+        pulls = (cosines ** (SHARPNESS - 1) * self._weights) @ self._prompts
+        return sharpened(cosines) @ self._weights, pulls
 
     def _ceiling_starts(self, rng: np.random.Generator) -> torch.Tensor:
         rows = rng.choice(len(self), min(len(self), _CEILING_STARTS // 2), replace=False)
@@ -179,7 +193,9 @@ def bootstrap_interval(
     cluster bootstrap) keeps the interval from shrinking where the rows repeat each other.
 
     Args:
-        values, weights, groups: (N,) each; groups are any integers.
+        values: (N,) what is averaged.
+        weights: (N,) of the average.
+        groups: (N,) any integers; rows of one group are drawn together.
         seed: of the resampling.
         resamples: number of bootstrap samples.
     """

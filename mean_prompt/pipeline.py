@@ -27,8 +27,6 @@ from mean_prompt.run import STUDY, RunFolder
 from mean_prompt.tracker import Listener, Progress, Tracker
 from mean_prompt.vectors import VectorCache
 
-#: Seconds of the budget kept for the last scores and files.
-_CLOSING_SECONDS: Final = 1.0
 _PACKAGES: Final = ("torch", "sentence-transformers", "transformers", "optuna", "numpy")
 
 
@@ -69,12 +67,12 @@ class Search:
             RunError: the budget ended before there was anything to search with.
             InputError: no prompt of the corpus can be brought under the constraints.
         """
-        if self._out:
-            self._out.write_recipe(self._recipe)
         self._tell_loaded()
         problem = Problem.build(
             self._corpus, self._encoder, self._recipe, self._progress("embedding")
         )
+        if self._out:
+            self._out.write_recipe(self._recipe)
         evaluator = Evaluator(self._encoder, problem.train, self._rules, self._budget)
         starts = corpus_starts(problem.train_prompts, problem.train_vectors, evaluator)
         if not starts:

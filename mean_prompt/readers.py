@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,9 @@ COLUMN_GUESSES: Final = ("rewrite_prompt", "prompt", "text")
 #: Characters in one cell. The longest real prompts have a few thousand; a cell of megabytes is a
 #: broken file (an unclosed quote, a pasted document), and would stall the tokenizer.
 MAX_CELL: Final = 131_072
+
+#: JSON can spell these (``\ud83d`` without its second half), UTF-8 and tokenizers cannot.
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 Row = dict[str, Any]
 
@@ -37,14 +41,14 @@ def read_prompts(path: Path, column: str | None = None) -> list[str]:
     Raises:
         InputError: the path is missing, unreadable, broken, or holds no such column.
     """
-    if path.is_dir():
-        return [prompt for file in _files_of(path) for prompt in read_prompts(file, column)]
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(f"a corpus must be one of {_suffixes()}, or a folder of these: {path}")
-    if not path.exists():
-        raise InputError(f"a corpus must exist: found no file or folder {path}")
     try:
+        if path.is_dir():
+            return [prompt for file in _files_of(path) for prompt in read_prompts(file, column)]
+        if not path.exists():
+            raise InputError(f"a corpus must exist: found no file or folder {path}")
+        reader = _READERS.get(path.suffix.lower())
+        if reader is None:
+            raise InputError(f"a corpus must be one of {_suffixes()}, or a folder of these: {path}")
         return reader(path, column)
     except OSError as error:
         raise InputError(f"a corpus must be readable: {path}: {error.strerror or error}") from error
@@ -54,7 +58,7 @@ def _files_of(folder: Path) -> list[Path]:
     files = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in _READERS and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() in _READERS and path.is_file() and not _is_hidden(path, folder)
     ]
     if not files:
         raise InputError(
@@ -63,9 +67,23 @@ def _files_of(folder: Path) -> list[Path]:
     return files
 
 
+def _is_hidden(path: Path, folder: Path) -> bool:
+    """Tell whether a file, or a folder on the way to it, is hidden, as notebooks' copies are."""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
 def _read_txt(path: Path, _column: str | None) -> list[str]:
-    lines = _decode(path).splitlines()
+    lines = text_lines(_decode(path))
     return [_bounded(line, path, number) for number, line in enumerate(lines, 1)]
+
+
+def text_lines(text: str) -> list[str]:
+    """Return the lines of a text file.
+
+    Unlike ``str.splitlines`` it ends a line at a newline alone, not at the other characters
+    (such as U+2028) that may stand inside a prompt.
+    """
+    return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
 
 
 def _read_delimited(path: Path, column: str | None, delimiter: str = ",") -> list[str]:
@@ -79,14 +97,15 @@ def _read_delimited(path: Path, column: str | None, delimiter: str = ",") -> lis
         wanted = header.index(choose_column(header, column, path))
         prompts = []
         for row in reader:
-            if not row:
+            if not row and len(header) > 1:
                 continue
-            if len(row) != len(header):
+            cells = row or [""]  # a blank line is an empty cell where there is one column
+            if len(cells) != len(header):
                 raise InputError(
                     f"each row must have the header's {len(header)} cells: {path}, line "
-                    f"{reader.line_num} has {len(row)}; quote cells that hold commas or newlines"
+                    f"{reader.line_num} has {len(cells)}; quote cells that hold commas or newlines"
                 )
-            prompts.append(_bounded(row[wanted], path, reader.line_num))
+            prompts.append(_bounded(cells[wanted], path, reader.line_num))
     except csv.Error as error:
         raise _broken("CSV", path, f"line {reader.line_num}: {_csv_reason(error)}") from error
     return prompts
@@ -102,7 +121,7 @@ def _read_jsonl(path: Path, column: str | None) -> list[str]:
         if line.strip():
             try:
                 rows.append((number, json.loads(line)))
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise _broken("JSONL", path, f"line {number}: {error}") from error
     return _cells(rows, column, path, "line")
 
@@ -110,7 +129,7 @@ def _read_jsonl(path: Path, column: str | None) -> list[str]:
 def _read_json(path: Path, column: str | None) -> list[str]:
     try:
         rows = json.loads(_decode(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise _broken("JSON", path, str(error)) from error
     if not isinstance(rows, list):
         raise InputError(f"a JSON corpus must be an array of rows: {path} holds one value")
@@ -119,13 +138,15 @@ def _read_json(path: Path, column: str | None) -> list[str]:
 
 def _read_parquet(path: Path, column: str | None) -> list[str]:
     import polars as pl
-    from polars.exceptions import PolarsError
+    from polars.exceptions import PanicException, PolarsError
 
+    # Read as bytes: polars would take a path with brackets for a pattern.
+    data = path.read_bytes()
     try:
-        names = pl.read_parquet_schema(path).names()
+        names = list(pl.read_parquet_schema(io.BytesIO(data)))
         wanted = choose_column(names, column, path)
-        values = pl.read_parquet(path, columns=[wanted])[wanted].to_list()
-    except PolarsError as error:
+        values = pl.read_parquet(io.BytesIO(data), columns=[wanted])[wanted].to_list()
+    except (PolarsError, PanicException) as error:  # about one damaged file in 700 panics
         reason = str(error).splitlines()[0]
         raise _broken("Parquet", path, reason) from error
     return [_cell(value, wanted, path, f"row {number}") for number, value in enumerate(values, 1)]
@@ -178,11 +199,16 @@ def _cell(value: object, column: str, path: Path, where: str) -> str:
 
 
 def _bounded(cell: str, path: Path, where: int | str) -> str:
+    place = f"line {where}" if isinstance(where, int) else where
     if len(cell) > MAX_CELL:
-        place = f"line {where}" if isinstance(where, int) else where
         raise InputError(
             f"a prompt may hold at most {MAX_CELL:,} characters: {path}, {place} holds "
             f"{len(cell):,}; remove the row, or close its quote"
+        )
+    if _SURROGATE.search(cell):
+        raise InputError(
+            f"a prompt must be Unicode text: {path}, {place} holds half a surrogate pair; mend or "
+            "remove the row"
         )
     return cell
 

@@ -14,6 +14,7 @@ from mean_prompt.constraints import Constraints
 from mean_prompt.errors import InputError
 from mean_prompt.optimize.climb import ClimbSettings
 from mean_prompt.optimize.study import StudySettings
+from mean_prompt.paths import path_exists, user_path
 from mean_prompt.shipped import shipped_folder
 from mean_prompt.units import format_duration, parse_duration
 
@@ -69,7 +70,8 @@ class SearchSection(_Section):
 
     budget: Annotated[str, AfterValidator(_duration)] | None = None
     max_evaluations: int | None = Field(default=None, ge=1)
-    seed: int = Field(default=0, ge=0)
+    # numpy's and Optuna's seeds are 32 bits wide.
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
 
 
 class Recipe(_Section):
@@ -91,7 +93,7 @@ class Recipe(_Section):
         """
         path = _find(source)
         try:
-            data = tomllib.loads(path.read_text("utf-8"))
+            data = tomllib.loads(path.read_text("utf-8-sig"))
         except OSError as error:
             raise InputError(f"a recipe must be readable: {path}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -128,14 +130,14 @@ class Recipe(_Section):
 
 
 def _find(source: str | Path) -> Path:
-    path = Path(source).expanduser()
-    packaged = shipped_folder("search") / f"{source}.toml"
-    if path.is_file() or not packaged.is_file():
-        if not path.exists():
-            names = ", ".join(sorted(file.stem for file in shipped_folder("search").glob("*.toml")))
-            raise InputError(f"a recipe must be a file or one of {names}: found neither: {source}")
-        return path
-    return packaged
+    path = user_path(source)
+    packaged = {file.stem: file for file in sorted(shipped_folder("search").glob("*.toml"))}
+    if str(source) in packaged and not path.is_file():
+        return packaged[str(source)]
+    if not path_exists(path):
+        names = ", ".join(packaged)
+        raise InputError(f"a recipe must be a file or one of {names}: found neither: {source}")
+    return path
 
 
 def _first_fault(error: ValidationError, where: str) -> str:

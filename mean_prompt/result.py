@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Self
 
+from mean_prompt.errors import InputError
 from mean_prompt.objective import Interval
 from mean_prompt.optimize.baselines import Baseline
+from mean_prompt.run import RESULT
+
+_PLAIN_FIELDS: Final = (
+    "string",
+    "tokens",
+    "model_tokens",
+    "score",
+    "train_score",
+    "holdout_score",
+    "ceiling",
+    "fraction",
+    "evaluations",
+    "seconds",
+    "search_seconds",
+    "stopped",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +91,26 @@ class SearchResult:
             "stopped": self.stopped,
             **self.details,
         }
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the result of a run's folder.
+
+        Raises:
+            InputError: the folder holds no finished run.
+        """
+        try:
+            data = json.loads((folder / RESULT).read_text("utf-8"))
+            interval = data.pop("holdout_interval")
+            data.pop("evaluations_per_second")
+            rows = tuple(Baseline(**row) for row in data.pop("baselines"))
+            own = {name: data.pop(name) for name in _PLAIN_FIELDS}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"a run must hold a whole {RESULT}: {folder}: {error or type(error).__name__}"
+            ) from error
+        bounds = None if interval is None else Interval(*interval)
+        return cls(**own, holdout_interval=bounds, baselines=rows, out=folder, details=data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,12 +30,12 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.is_dir() and any((path / name).exists() for name in (BEST, RESULT, EVENTS, STUDY)):
-            raise InputError(
-                f"--out must be a folder without a run: {path} holds one; choose another folder, "
-                "or delete it"
-            )
         try:
+            if any((path / name).exists() for name in (BEST, RESULT, EVENTS, STUDY)):
+                raise InputError(
+                    f"--out must be a folder without a run: {path} holds one; choose another "
+                    "folder, or delete it"
+                )
             path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path):
                 pass
@@ -82,9 +82,8 @@ class RunFolder:
                     os.fsync(file.fileno())
                 Path(temporary).chmod(0o644)
                 Path(temporary).replace(target)
-            except OSError:
+            finally:
                 Path(temporary).unlink(missing_ok=True)
-                raise
         except OSError as error:
             raise _lost(target, error) from error
 

@@ -17,5 +17,7 @@ def main() -> None:
     try:
         app()
     except MeanPromptError as error:
-        print(f"mean-prompt: {error}", file=sys.stderr)  # noqa: T201
+        # One line, even where a name in the message holds a newline.
+        line = " ".join(str(error).splitlines())
+        print(f"mean-prompt: {line}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)

@@ -144,12 +144,18 @@ def search_panel(progress: Progress, string: Text) -> RenderableType:
     )
 
 
-def print_result(result: SearchResult) -> None:
-    """Print the string, its scores, and the table against the baselines, to standard output."""
-    console = Console(highlight=False)
+def print_result(result: SearchResult, console: Console | None = None) -> None:
+    """Print the string, its scores, and the table against the baselines.
+
+    Args:
+        result: of a search.
+        console: where to; standard output when left out.
+    """
+    console = console or Console(highlight=False)
     table = Table(title="expected SCS over every prompt", title_justify="left")
-    for name, justify in (("score", "right"), ("of the ceiling", "right"), ("", "left")):
-        table.add_column(name, justify="right" if justify == "right" else "left", overflow="fold")
+    table.add_column("score", justify="right")
+    table.add_column("of the ceiling", justify="right")
+    table.add_column("string", overflow="fold")
     rows = sorted(result.baselines, key=lambda row: row.score)
     for row in rows:
         table.add_row(*_row(row.score, result.ceiling, row.name, row.text))

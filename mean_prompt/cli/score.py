@@ -63,16 +63,26 @@ def score(
 
 def _texts(given: str) -> list[str]:
     """Return the strings that one argument stands for; blank lines of files are left out."""
-    from mean_prompt.readers import SUFFIXES, read_prompts
+    from mean_prompt.readers import SUFFIXES, read_prompts, text_lines
 
     if given == "-":
-        return [line for line in sys.stdin.read().splitlines() if line.strip()]
+        return [line for line in text_lines(_standard_input()) if line.strip()]
     looks_like_file = Path(given).suffix.lower() in SUFFIXES and not any(map(str.isspace, given))
     if looks_like_file or _is_file(given):
         return [text for text in read_prompts(Path(given)) if text.strip()]
     if not given.strip():
         raise InputError("a string to score must not be blank")
     return [given]
+
+
+def _standard_input() -> str:
+    """Return what is piped in, read as files are: UTF-8, whatever the terminal's encoding."""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"standard input must be UTF-8: found byte 0x{error.object[error.start]:02x}"
+        ) from error
 
 
 def _is_file(given: str) -> bool:

@@ -14,8 +14,10 @@ from mean_prompt.objective import ExpectedSCS, Vectors
 #: Strings that competitors published as answers for every row, as the README lists them.
 PUBLISHED: Final = (
     "Improve the text to this.",
-    "Please improve this text using the writing style with maintaining the original meaning but "
-    "altering the tone.",
+    (
+        "Please improve this text using the writing style with maintaining the original meaning "
+        "but altering the tone."
+    ),
 )
 
 

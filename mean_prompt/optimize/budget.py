@@ -6,6 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
+
+_CLOSING_SECONDS: Final = 1.5
+_CLOSING_SHARE: Final = 0.1
 
 
 @dataclass(slots=True)
@@ -13,8 +17,9 @@ class Budget:
     """One budget that every step of a search asks before it goes on.
 
     Attributes:
-        seconds: wall-clock limit, or ``None``.
+        seconds: wall-clock limit of the whole run, or ``None``.
         max_evaluations: limit on strings encoded by the search, or ``None``.
+        clock: in seconds, never going back.
         started: when the clock began, by ``clock``.
         evaluations: strings encoded so far.
     """
@@ -39,8 +44,13 @@ class Budget:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds left, not below zero, or ``None`` where time is not limited."""
+        """Seconds left of the whole run, not below zero; ``None`` where time is not limited."""
         return None if self.seconds is None else max(0.0, self.seconds - self.elapsed)
+
+    def _closing(self) -> float:
+        """Return the seconds kept for the last scores and files, so that these end in time too."""
+        assert self.seconds is not None
+        return min(_CLOSING_SECONDS, _CLOSING_SHARE * self.seconds)
 
     def spend(self, evaluations: int) -> None:
         """Count strings that were encoded."""
@@ -67,7 +77,7 @@ class Budget:
         """
         shares = []
         if self.seconds is not None:
-            shares.append(self.elapsed / self.seconds)
+            shares.append(self.elapsed / (self.seconds - self._closing()))
         if self.max_evaluations is not None:
             shares.append(self.evaluations / self.max_evaluations)
         return min(1.0, max(shares))

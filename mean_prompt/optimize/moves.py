@@ -23,7 +23,7 @@ _SHORTLIST_TEMPERATURE = 0.5
 class MoveMix(BaseModel):
     """How often each move is tried, relative to the others."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     replace: float = Field(default=0.58, ge=0)
     insert: float = Field(default=0.2, ge=0)
@@ -83,11 +83,13 @@ def propose(
     leaves its place to the others.
     """
     counts = _counts(body, choices, mix, width, rng)
-    tokens = _draw(choices.token_logits, counts["replace"] + counts["insert"], rng)
-    drawn = choices.allowed[tokens].tolist()
+    replaced_by, inserted = (
+        choices.allowed[_draw(choices.token_logits, counts[move], rng)].tolist()
+        for move in ("replace", "insert")
+    )
     return [
-        *_replacements(body, drawn[: counts["replace"]], choices.position_logits, rng),
-        *_insertions(body, drawn[counts["replace"] :], rng),
+        *_replacements(body, replaced_by, choices.position_logits, rng),
+        *_insertions(body, inserted, rng),
         *_deletions(body, counts["delete"], choices.position_logits, rng),
         *(Proposal(_swapped(body, rng), "swap") for _ in range(counts["swap"])),
         *(Proposal(_moved(body, rng), "move") for _ in range(counts["move"])),
@@ -165,17 +167,14 @@ def _draw(logits: Vectors, count: int, rng: np.random.Generator) -> list[int]:
     if count == 0 or len(logits) == 0:
         return []
     keys = logits / _SHORTLIST_TEMPERATURE + rng.gumbel(size=len(logits))
-    if count >= len(keys):
-        top = np.arange(len(keys))
-    else:
-        top = np.argpartition(-keys, count)[:count]
+    top = np.argpartition(-keys, min(count, len(keys) - 1))[:count]
     drawn: list[int] = rng.permutation(top).tolist()
     return drawn
 
 
 def _softmax(logits: Vectors) -> NDArray[np.float64]:
-    weights = np.exp(logits.astype(np.float64) - logits.max())
-    return weights / weights.sum()
+    weights: NDArray[np.float64] = np.exp(logits.astype(np.float64) - logits.max())
+    return weights / float(weights.sum())
 
 
 def _replacements(
@@ -199,8 +198,7 @@ def _deletions(
     body: TokenIds, count: int, logits: Vectors, rng: np.random.Generator
 ) -> Iterator[Proposal]:
     most = min(count, len(body) - 1)
-    chosen = rng.choice(len(body), most, replace=False, p=_softmax(logits)) if most > 0 else []
-    for position in chosen:
+    for position in rng.choice(len(body), most, replace=False, p=_softmax(logits)).tolist():
         new = (*body[:position], *body[position + 1 :])
         yield Proposal(new, "delete", token_out=body[position])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,7 @@ from mean_prompt.constraints import Rules
 from mean_prompt.encoder import Encoder, TokenIds
 from mean_prompt.objective import Vectors
 
+_WORD: Final = r"[A-Za-z][A-Za-z'-]*"
 #: Words in a phrase. Single words are in the bank where they take several tokens.
 _LENGTHS: Final = (1, 5)
 #: A phrase that stands in fewer prompts says more about them than about the corpus.
@@ -70,8 +72,10 @@ def _fits(rules: Rules, text: str, ids: TokenIds) -> bool:
 def _frequent(prompts: Sequence[str]) -> list[str]:
     from sklearn.feature_extraction.text import CountVectorizer
 
+    if not any(re.search(_WORD, prompt) for prompt in prompts):
+        return []
     counter = CountVectorizer(
-        binary=True, ngram_range=_LENGTHS, token_pattern=r"[A-Za-z][A-Za-z'-]*", dtype=np.int32
+        binary=True, ngram_range=_LENGTHS, token_pattern=_WORD, dtype=np.int32
     )
     counts = counter.fit_transform(prompts)
     held_by: NDArray[np.int64] = np.asarray(counts.sum(axis=0)).ravel()

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import Annotated, Final, Literal, TypeVar, cast
 
 import numpy as np
 import optuna
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.climb import ClimbSettings, Step, climb
@@ -22,12 +22,28 @@ from mean_prompt.optimize.moves import MoveMix
 from mean_prompt.optimize.shortlist import Material
 from mean_prompt.optimize.starts import StartKind, assembled_start, kicked
 
+Ending = Literal["complete", "pruned", "stopped"]
+
 STUDY_NAME: Final = "mean-prompt"
 #: Reports a climb, evenly over its length.
 _REPORTS: Final = 10
 #: Climbs that must have ended before one is pruned, and the share of a climb that none is.
 _PRUNE_AFTER: Final = 3
 _PRUNE_FROM: Final = 4
+
+
+_Bound = TypeVar("_Bound", int, float)
+
+
+def _rising(bounds: tuple[_Bound, _Bound]) -> tuple[_Bound, _Bound]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"a range goes from its lowest to its highest value: found {bounds}")
+    return bounds
+
+
+_Width = Annotated[int, Field(ge=1, le=4096)]
+_Heat = Annotated[float, Field(gt=0, le=1)]
+_Kick = Annotated[int, Field(ge=0)]
 
 
 class StudySettings(BaseModel):
@@ -44,12 +60,12 @@ class StudySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    climb_evaluations: int = Field(default=15_000, ge=1)
+    climb_evaluations: int = Field(default=30_000, ge=1)
     prune: Literal["median", "none"] = "median"
     starts: tuple[StartKind, ...] = Field(default=("corpus", "phrases", "elite"), min_length=1)
-    width: tuple[int, int] = (24, 48)
-    hot: tuple[float, float] = (0.002, 0.008)
-    kick: tuple[int, int] = (0, 6)
+    width: Annotated[tuple[_Width, _Width], AfterValidator(_rising)] = (24, 48)
+    hot: Annotated[tuple[_Heat, _Heat], AfterValidator(_rising)] = (0.002, 0.008)
+    kick: Annotated[tuple[_Kick, _Kick], AfterValidator(_rising)] = (0, 6)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,13 +76,13 @@ class Moment:
         trial: number of the climb.
         start: kind of its start.
         step: of the climb.
-        ended: ``complete``, ``pruned`` or ``stopped`` at the climb's last moment, else ``None``.
+        ended: how, at the climb's last moment, else ``None``.
     """
 
     trial: int
     start: StartKind
     step: Step
-    ended: Literal["complete", "pruned", "stopped"] | None = None
+    ended: Ending | None = None
 
 
 class ClimbStudy:
@@ -141,18 +157,23 @@ class ClimbStudy:
             if reported >= _PRUNE_FROM and self._hopeless(trial, last):
                 state = optuna.trial.TrialState.PRUNED
                 break
-        stopped = self._evaluator.budget.stopped
         self._tell(trial, last, state)
-        pruned = state == optuna.trial.TrialState.PRUNED
-        ended = "pruned" if pruned else "stopped" if stopped else "complete"
-        yield Moment(number, kind, Step(step.number, last, gained=False, move=None), ended)
+        last_step = Step(step.number, last, gained=False, move=None)
+        yield Moment(number, kind, last_step, self._ending(state))
+
+    def _ending(self, state: optuna.trial.TrialState) -> Ending:
+        if state == optuna.trial.TrialState.PRUNED:
+            return "pruned"
+        return "stopped" if self._evaluator.budget.stopped else "complete"
 
     def _hopeless(self, trial: optuna.Trial, best: Candidate) -> bool:
         return best.score < self.elite.score and trial.should_prune()
 
     def _tell(self, trial: optuna.Trial, best: Candidate, state: optuna.trial.TrialState) -> None:
         trial.set_user_attr("best", {"text": best.text, "score": best.score})
-        self._study.tell(trial, best.score, state=state)
+        # Optuna takes a pruned trial's value from its last report.
+        value = best.score if state == optuna.trial.TrialState.COMPLETE else None
+        self._study.tell(trial, value, state=state)
 
     def _draw(self, trial: optuna.Trial) -> tuple[ClimbSettings, StartKind, int]:
         """Draw a climb's settings; the first climb is the recipe's own, as it stands."""

@@ -1,0 +1,90 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize.climb import ClimbSettings, climb
+
+
+def run(evaluator, material, *, seed=0, settings=None, start="poem"):
+    return list(
+        climb(
+            evaluator.read([start])[0],
+            material,
+            evaluator,
+            settings or ClimbSettings(width=16, hot=0.05),
+            ceiling=evaluator.objective.ceiling().value,
+            progress=evaluator.budget.fraction,
+            rng=np.random.default_rng(seed),
+        )
+    )
+
+
+def exhaustive_best(fake, objective, longest):
+    tokens = range(1, len(fake.words))
+    scores = [
+        objective.score(fake.encode_ids(list(itertools.product(tokens, repeat=length)))).max()
+        for length in range(1, longest + 1)
+    ]
+    return float(max(scores))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_it_finds_the_exhaustive_optimum_of_a_toy_vocabulary(
+    seed, fake, objective, make_evaluator, make_material
+):
+    evaluator = make_evaluator(Budget(None, 6_000))
+    material = make_material(evaluator.rules)
+    best = run(evaluator, material, seed=seed)[-1].best
+    assert best.score == pytest.approx(exhaustive_best(fake, objective, 4), abs=1e-6)
+
+
+def test_the_best_never_falls_and_is_scored_as_the_string_it_is(
+    fake, objective, make_evaluator, make_material
+):
+    evaluator = make_evaluator(Budget(None, 1_000))
+    steps = run(evaluator, make_material(evaluator.rules))
+    scores = [step.best.score for step in steps]
+    assert scores == sorted(scores)
+    assert scores[-1] > scores[0]
+    for step in steps:
+        assert step.gained == (step.number > 0 and step.best is not steps[step.number - 1].best)
+    best = steps[-1].best
+    assert best.score == pytest.approx(float(objective.score(fake.encode([best.text]))[0]))
+
+
+def test_every_string_keeps_to_the_rules(make_evaluator, make_material):
+    evaluator = make_evaluator(
+        Budget(None, 1_500), max_tokens=4, prefix="make", banned_words=("poem", "tone")
+    )
+    for step in run(evaluator, make_material(evaluator.rules), start="story"):
+        assert evaluator.rules.violation(step.best.text, step.best.ids) is None
+        assert step.best.text.startswith("make ")
+
+
+def test_the_same_seed_climbs_the_same_way(make_evaluator, make_material):
+    runs = []
+    for seed in (3, 3, 4):
+        evaluator = make_evaluator(Budget(None, 800))
+        steps = run(evaluator, make_material(evaluator.rules), seed=seed)
+        runs.append([(step.best.text, step.move) for step in steps])
+    assert runs[0] == runs[1]
+    assert runs[0] != runs[2]
+
+
+def test_a_climb_whose_every_edit_breaks_a_rule_still_ends(make_evaluator, make_material):
+    evaluator = make_evaluator(Budget(None, 50), max_tokens=1)
+    material = make_material(evaluator.rules)
+    # Only the start itself can be spelled: each replacement puts the same token back.
+    only = type(material)(
+        material.allowed[:1],
+        material.static[:1],
+        material.embeddings[:1],
+        material.index,
+        type(material.phrases)((), material.phrases.vectors[:0]),
+    )
+    word = evaluator.rules.surfaces[only.allowed[0]]
+    steps = run(evaluator, only, start=word)
+    assert steps[-1].best.text == word
+    assert evaluator.budget.expired()

@@ -1,0 +1,25 @@
+from mean_prompt.constraints import Constraints, Rules
+from mean_prompt.optimize.phrases import mine_phrases
+
+
+def mine(fake, prompts, **constraints):
+    rules = Rules(Constraints(**({"max_tokens": 8} | constraints)), fake)
+    bank = mine_phrases(prompts, fake, rules, fake.encode)
+    return dict(zip(fake.decode(bank.bodies), bank.vectors, strict=True))
+
+
+def test_runs_of_words_that_recur_are_mined_with_their_vectors(fake):
+    prompts = ["rewrite the text formal", "rewrite the text tone", "make rewrite the text", "poem"]
+    bank = mine(fake, prompts)
+    assert set(bank) == {"rewrite the", "the text", "rewrite the text"}
+    assert (bank["the text"] == fake.encode(["the text"])[0]).all()
+
+
+def test_phrases_keep_to_the_rules(fake):
+    prompts = ["rewrite the text"] * 3
+    assert set(mine(fake, prompts, banned_words=("text",))) == {"rewrite the"}
+    assert set(mine(fake, prompts, max_tokens=2)) == {"rewrite the", "the text"}
+
+
+def test_prompts_without_words_give_an_empty_bank(fake):
+    assert mine(fake, ["12 34", "?!", "56"]) == {}

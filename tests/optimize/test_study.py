@@ -1,0 +1,82 @@
+import optuna
+import pytest
+
+from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize.climb import ClimbSettings
+from mean_prompt.optimize.study import STUDY_NAME, ClimbStudy, StudySettings
+
+
+@pytest.fixture
+def make_study(make_evaluator, make_material):
+    def make(budget, *, storage=None, **settings):
+        evaluator = make_evaluator(budget)
+        return ClimbStudy(
+            StudySettings(**({"climb_evaluations": 200} | settings)),
+            ClimbSettings(width=8, hot=0.05),
+            evaluator.read(["poem", "make text"]),
+            make_material(evaluator.rules),
+            evaluator,
+            ceiling=evaluator.objective.ceiling().value,
+            rate=1_000.0,
+            seed=0,
+            storage=storage,
+        )
+
+    return make
+
+
+def test_climbs_follow_each_other_until_the_budget_is_spent(make_study):
+    budget = Budget(None, 2_000)
+    study = make_study(budget)
+    moments = list(study.run())
+    assert budget.expired()
+    trials = [moment.trial for moment in moments]
+    assert trials == sorted(trials)
+    assert len(set(trials)) > 5
+    assert study.elite.score == max(moment.step.best.score for moment in moments)
+    endings = [moment.ended for moment in moments if moment.ended]
+    assert len(endings) == len(set(trials))
+
+
+def test_a_budget_shorter_than_a_climb_makes_one_climb_of_it(make_study):
+    moments = list(make_study(Budget(None, 250)).run())
+    assert {moment.trial for moment in moments} == {0}
+
+
+def test_the_study_is_kept_with_its_climbs(make_study, tmp_path):
+    path = tmp_path / "study.db"
+    study = make_study(Budget(None, 1_500), storage=path)
+    list(study.run())
+    kept = optuna.load_study(study_name=STUDY_NAME, storage=f"sqlite:///{path}")
+    assert kept.best_value == pytest.approx(study.elite.score)
+    assert {trial.state.name for trial in kept.trials} <= {"COMPLETE", "PRUNED"}
+    assert kept.best_trial.user_attrs["best"]["text"] == study.elite.text
+    assert kept.trials[0].params["start"] == "corpus"
+    assert kept.trials[0].intermediate_values
+
+
+def test_a_climb_behind_most_others_is_pruned(make_study):
+    pruned = make_study(Budget(None, 8_000), starts=("corpus",), hot=(0.002, 1.0))
+    assert "pruned" in {moment.ended for moment in pruned.run()}
+    never = make_study(Budget(None, 8_000), starts=("corpus",), hot=(0.002, 1.0), prune="none")
+    assert "pruned" not in {moment.ended for moment in never.run()}
+
+
+def test_a_stop_ends_the_climb_at_its_next_step(make_study):
+    budget = Budget(None, 100_000)
+    moments = make_study(budget).run()
+    for _ in range(5):
+        next(moments)
+    spent = budget.evaluations
+    budget.stop()
+    rest = list(moments)
+    assert rest[-1].ended == "stopped"
+    assert budget.evaluations <= spent + 20
+
+
+def test_the_same_seed_and_evaluations_give_the_same_climbs(make_study):
+    runs = [
+        [(moment.trial, moment.start, moment.step.best.text) for moment in study.run()]
+        for study in (make_study(Budget(None, 2_500)), make_study(Budget(None, 2_500)))
+    ]
+    assert runs[0] == runs[1]

@@ -1,0 +1,493 @@
+"""Files of prompts: every format gives back the same strings; every fault names its place."""
+
+import csv
+import io
+import json
+import os
+import random
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mean_prompt.errors import InputError
+from mean_prompt.readers import MAX_CELL, SUFFIXES, choose_column, read_prompts, text_lines
+
+#: Everything that may stand in a prompt and trip a format: quotes, delimiters, newlines, letters
+#: beyond ASCII and beyond the basic plane, blanks around, separators that look like newlines.
+PROMPTS = [
+    'Say "hello", twice',
+    "Two\nlines, one prompt",
+    "  blanks around\t",
+    "Café, naïve \u2014 déjà vu 🦜",
+    "one\u2028two\x0bthree\x85four",
+    "semi;colon\tand tab",
+    "null",
+    "123",
+]
+TEN_MB = "x" * 10_000_000
+
+
+def written(path, prompts, column="prompt"):
+    """Write prompts the way that other programs do; return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [{column: prompt} for prompt in prompts]
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        pl.DataFrame(rows, schema={column: pl.String}).write_parquet(path)
+    elif kind in {".csv", ".tsv"}:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(
+                file, [column, "n"], delimiter="\t" if kind == ".tsv" else ",", restval="7"
+            )
+            writer.writeheader()
+            writer.writerows(rows)
+    elif kind == ".txt":
+        path.write_bytes("".join(f"{prompt}\n" for prompt in prompts).encode())
+    else:
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        text = "\n".join(lines) if kind == ".jsonl" else f"[{','.join(lines)}]"
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(path, column=None):
+    """Return the message of the refusal; it is one line and names the file."""
+    with pytest.raises(InputError) as caught:
+        read_prompts(path, column)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message
+
+
+# What is read
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_format_gives_the_strings_back_byte_for_byte(tmp_path, suffix):
+    prompts = [p for p in PROMPTS if suffix != ".txt" or "\n" not in p]
+    assert read_prompts(written(tmp_path / f"a{suffix}", prompts)) == prompts
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_suffix_in_capitals_is_known(tmp_path, suffix):
+    path = written(tmp_path / f"a{suffix.upper()}", ["one", "two"])
+    assert read_prompts(path) == ["one", "two"]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(TEXT, min_size=1, max_size=6))
+def test_any_text_survives_every_structured_format(tmp_path_factory, prompts):
+    folder = tmp_path_factory.mktemp("text")
+    for suffix in (".csv", ".tsv", ".jsonl", ".json", ".parquet"):
+        assert read_prompts(written(folder / f"a{suffix}", prompts), "prompt") == prompts
+
+
+@given(TEXT)
+def test_text_files_have_the_lines_that_newlines_make(text):
+    universal = text.replace("\r\n", "\n").replace("\r", "\n")
+    expected = universal.removesuffix("\n").split("\n") if text else []
+    assert text_lines(text) == expected
+
+
+def test_csv_of_windows_with_quotes_and_newlines_in_cells(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(
+        b'\xef\xbb\xbfid,prompt\r\n1,"say ""hi"", twice"\r\n2,"two\r\nlines"\r\n\r\n3,plain\r\n'
+    )
+    assert read_prompts(path) == ['say "hi", twice', "two\r\nlines", "plain"]
+
+
+def test_text_file_with_windows_newlines_and_blank_lines(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one\r\n\r\ntwo")
+    assert read_prompts(path) == ["one", "", "two"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".txt"])
+def test_byte_order_mark_is_no_part_of_the_text(tmp_path, suffix):
+    path = written(tmp_path / f"a{suffix}", ["one", "two"])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_prompts(path) == ["one", "two"]
+
+
+def test_json_rows_may_be_bare_strings(tmp_path):
+    lines, array = tmp_path / "a.jsonl", tmp_path / "a.json"
+    lines.write_text('"one"\n\n"two"\n')
+    array.write_text('["one", "two"]')
+    assert read_prompts(lines) == read_prompts(array) == ["one", "two"]
+
+
+def test_empty_cells_and_nulls_are_kept_as_empty_strings(tmp_path):
+    cells = ["one", None, "", "two"]
+    expected = ["one", "", "", "two"]
+    (tmp_path / "a.csv").write_text("id,prompt\n1,one\n2,\n3,\n4,two\n")
+    (tmp_path / "b.csv").write_text('prompt\none\n\n""\ntwo\n')  # null and empty, one column
+    (tmp_path / "c.jsonl").write_text(
+        '{"prompt": "one"}\n{"prompt": null}\n{"prompt": ""}\n{"prompt": "two"}\n'
+    )
+    (tmp_path / "d.jsonl").write_text(
+        '{"prompt": "one"}\n{"other": 1}\n{"prompt": ""}\n{"prompt": "two"}\n'
+    )
+    pl.DataFrame({"prompt": cells}).write_parquet(tmp_path / "e.parquet")
+    for name in ("a.csv", "b.csv", "c.jsonl", "d.jsonl", "e.parquet"):
+        assert read_prompts(tmp_path / name) == expected, name
+
+
+def test_parquet_whose_name_looks_like_a_pattern(tmp_path):
+    written(tmp_path / "a1.parquet", ["the wrong file"])
+    assert read_prompts(written(tmp_path / "a[1].parquet", ["one"])) == ["one"]
+
+
+def test_parquet_of_categories(tmp_path):
+    frame = pl.DataFrame({"prompt": ["one", "two", "one"]}, schema={"prompt": pl.Categorical})
+    frame.write_parquet(tmp_path / "a.parquet")
+    assert read_prompts(tmp_path / "a.parquet") == ["one", "two", "one"]
+
+
+# Folders
+
+
+def test_folder_is_read_whole_in_order_of_paths(tmp_path):
+    written(tmp_path / "b.csv", ["three"])
+    written(tmp_path / "a.jsonl", ["one"], column="rewrite_prompt")
+    written(tmp_path / "a.txt", ["two"])
+    written(tmp_path / "deep" / "er" / "c.parquet", ["four"], column="text")
+    (tmp_path / "README.md").write_text("no prompts here")
+    assert read_prompts(tmp_path) == ["one", "two", "three", "four"]
+
+
+def test_hidden_files_and_folders_are_left_out(tmp_path):
+    written(tmp_path / "a.csv", ["one"])
+    written(tmp_path / ".a.csv", ["hidden"])
+    written(tmp_path / ".ipynb_checkpoints" / "a-checkpoint.csv", ["a copy"])
+    assert read_prompts(tmp_path) == ["one"]
+
+
+def test_folder_inside_a_hidden_one_is_read(tmp_path):
+    written(tmp_path / ".cache" / "corpus" / "a.csv", ["one"])
+    assert read_prompts(tmp_path / ".cache" / "corpus") == ["one"]
+
+
+def test_folder_without_prompts_is_refused(tmp_path):
+    (tmp_path / "notes.md").write_text("nothing")
+    (tmp_path / "folder.csv").mkdir()
+    assert "must hold prompts: found no file of .csv, .tsv, .jsonl," in refusal(tmp_path)
+
+
+def test_fault_in_a_folder_names_the_file(tmp_path):
+    written(tmp_path / "a.csv", ["one"])
+    bad = tmp_path / "deep" / "b.jsonl"
+    bad.parent.mkdir()
+    bad.write_text('{"prompt": \n')
+    with pytest.raises(InputError, match=rf"{re.escape(str(bad))}: line 1: "):
+        read_prompts(tmp_path)
+
+
+# Columns
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (["text", "prompt", "rewrite_prompt"], "rewrite_prompt"),
+        (["original_text", "text", "prompt"], "prompt"),
+        (["id", "text"], "text"),
+        (["instruction"], "instruction"),
+    ],
+)
+def test_column_is_guessed_in_order(names, chosen):
+    assert choose_column(names, None, Path("a.csv")) == chosen
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".parquet"])
+def test_named_column_goes_before_the_guess(tmp_path, suffix):
+    rows = {"prompt": ["guessed"], "style": ["named"]}
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".parquet":
+        pl.DataFrame(rows).write_parquet(path)
+    elif suffix in {".csv", ".tsv"}:
+        pl.DataFrame(rows).write_csv(path, separator="\t" if suffix == ".tsv" else ",")
+    else:
+        row = json.dumps({name: value[0] for name, value in rows.items()})
+        path.write_text(row if suffix == ".jsonl" else f"[{row}]")
+    assert read_prompts(path) == ["guessed"]
+    assert read_prompts(path, "style") == ["named"]
+    assert "must be in the file" in refusal(path, "stlye")
+    assert "has prompt, style, not 'stlye'" in refusal(path, "stlye")
+
+
+def test_no_likely_column_lists_those_there_are(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("id,original\n1,a\n")
+    message = refusal(path)
+    assert "named rewrite_prompt, prompt, text, be the only one" in message
+    assert message.endswith("has id, original")
+
+
+def test_columns_of_jsonl_are_those_of_all_rows(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": 1}\n{"id": 2, "words": "x"}\n')
+    assert refusal(path).endswith("has id, words")
+
+
+# Faults, each with its place
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".txt"])
+def test_invalid_utf8_names_line_and_byte(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"prompt\none\ncaf\xe9\nfour\n")
+    assert "line 3 holds byte 0xe9; convert the file" in refusal(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_other_encodings_are_refused(tmp_path, encoding):
+    path = tmp_path / "a.csv"
+    path.write_text("prompt\ncafé\n", encoding=encoding)
+    assert "a corpus must be UTF-8" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("id,prompt\n1,one\n2,a, b\n", "the header's 2 cells: {path}, line 3 has 3; quote cells"),
+        ("id,prompt\n1,one\n2\n", "the header's 2 cells: {path}, line 3 has 1; quote cells"),
+        ('id,prompt\n1,"one\n2,two\n', "{path}: line 3: unexpected end of data"),
+        ('id,prompt\n1,one\n2,"two"!\n', "{path}: line 3: ',' expected after"),
+        ("", "must have a header line: {path} is empty"),
+    ],
+    ids=["too many cells", "too few cells", "unclosed quote", "text after a quote", "empty file"],
+)
+def test_broken_csv_names_the_line(tmp_path, text, fault):
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    assert fault.format(path=path) in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('{"prompt": "tw', "line 3: Unterminated string"),
+        ("{'prompt': 'two'}", "line 3: Expecting property name"),
+        ("prompt,two", "line 3: Expecting value"),
+        ("[" * 100_000, "line 3: maximum recursion depth"),
+        ('{"prompt": ' + "9" * 5000 + "}", "line 3: Exceeds the limit"),
+    ],
+    ids=["cut off", "python", "csv", "nested too deep", "number too long"],
+)
+def test_broken_jsonl_names_the_line(tmp_path, line, fault):
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"prompt": "one"}}\n\n{line}\n{{"prompt": "four"}}\n')
+    assert f"a JSONL file must be well formed: {path}: {fault}" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('[{"prompt": "one"},\n', "must be well formed: {path}: Expecting value: line 2"),
+        ("", "must be well formed: {path}: Expecting value: line 1"),
+        ('{"prompt": "one"}', "must be an array of rows: {path} holds one value"),
+    ],
+)
+def test_broken_json_is_refused(tmp_path, text, fault):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    assert fault.format(path=path) in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"prompt": "one"}\n["two"]\n', "line 2 is list"),
+        ('{"prompt": "one"}\n\n"three"\n', "line 3 is str"),
+        ('{"prompt": "one"}\nnull\n', "line 2 is NoneType"),
+        ("1\n2\n", "line 1 is int"),
+    ],
+)
+def test_rows_that_are_no_objects_are_named(tmp_path, text, fault):
+    path = tmp_path / "a.jsonl"
+    path.write_text(text)
+    assert refusal(path).endswith(fault)
+
+
+def test_a_cell_that_is_no_string_is_named(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "one"}\n\n{"prompt": 3}\n')
+    (tmp_path / "b.json").write_text('[{"prompt": "one"}, {"prompt": ["two"]}]')
+    pl.DataFrame({"prompt": [1.5, 2.5]}).write_parquet(tmp_path / "c.parquet")
+    pl.DataFrame({"prompt": [b"one"]}).write_parquet(tmp_path / "d.parquet")
+    assert refusal(tmp_path / "a.jsonl").endswith("line 3 has int in 'prompt'")
+    assert refusal(tmp_path / "b.json").endswith("row 2 has list in 'prompt'")
+    assert refusal(tmp_path / "c.parquet").endswith("row 1 has float in 'prompt'")
+    assert refusal(tmp_path / "d.parquet").endswith("row 1 has bytes in 'prompt'")
+
+
+def test_half_a_surrogate_pair_is_refused(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "one"}\n{"prompt": "cut \\ud83d"}\n')
+    assert "line 2 holds half a surrogate pair" in refusal(path)
+    path.write_text('{"prompt": "whole \\ud83e\\udd9c"}\n')
+    assert read_prompts(path) == ["whole 🦜"]
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
+def test_truncated_parquet_is_refused(tmp_path, kept):
+    path = written(tmp_path / "a.parquet", [f"prompt number {n}" for n in range(500)])
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    assert "a Parquet file must be well formed" in refusal(path)
+
+
+def test_text_that_is_called_parquet_is_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    path.write_text("prompt\none\n" * 10)
+    assert "a Parquet file must be well formed" in refusal(path)
+
+
+def test_damaged_parquet_is_read_or_refused_never_more(tmp_path):
+    """Bytes overwritten and blocks of zeros, as interrupted downloads leave them."""
+    data = written(tmp_path / "a.parquet", [f"prompt number {n}" for n in range(50)]).read_bytes()
+    rng = random.Random(0)
+    refused = 0
+    for number in range(150):
+        damaged = bytearray(data)
+        place = rng.randrange(len(data))
+        size = rng.randrange(1, len(data) - place + 1) if number % 3 == 0 else 1
+        damaged[place : place + size] = bytes(size) if size > 1 else rng.randbytes(1)
+        path = tmp_path / "b.parquet"
+        path.write_bytes(damaged)
+        try:
+            read_prompts(path)
+        except InputError as error:
+            refused += str(path) in str(error)
+    assert refused > 50
+
+
+def test_a_reader_that_panics_is_a_refusal(tmp_path, monkeypatch):
+    """Polars raises this on some damaged files; it is no Exception."""
+    path = written(tmp_path / "a.parquet", ["one"])
+
+    def panic(*_args, **_options):
+        raise pl.exceptions.PanicException("assertion failed\nleft: 1")
+
+    monkeypatch.setattr(pl, "read_parquet", panic)
+    assert "must be well formed: " in refusal(path)
+
+
+# A cell of ten megabytes
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_ten_megabytes_in_a_cell_are_refused_with_their_place(tmp_path, suffix):
+    path = written(tmp_path / f"a{suffix}", ["one", TEN_MB, "three"])
+    message = refusal(path)
+    unit = "row" if suffix in {".json", ".parquet"} else "line"
+    number = 3 if suffix in {".csv", ".tsv"} else 2  # a header stands on the first line
+    assert f"{unit} {number}" in message
+    assert f"{MAX_CELL:,} characters" in message
+    assert len(message) < 500
+
+
+def test_unclosed_quote_before_megabytes_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('id,prompt\n1,"one\n' + "2,two\n" * 200_000)
+    assert f"a cell holds more than {MAX_CELL:,} characters" in refusal(path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_longest_cell_allowed_is_read(tmp_path, suffix):
+    longest = "x" * MAX_CELL
+    assert read_prompts(written(tmp_path / f"a{suffix}", [longest])) == [longest]
+
+
+def test_field_limit_set_by_another_library_changes_nothing(tmp_path):
+    path = written(tmp_path / "a.csv", ["x" * (MAX_CELL + 1)])
+    before = csv.field_size_limit(10**9)
+    try:
+        assert f"at most {MAX_CELL:,} characters: {path}, line 2" in refusal(path)
+    finally:
+        csv.field_size_limit(before)
+
+
+# Files that are not there, or not for us
+
+
+@pytest.mark.parametrize("name", ["gone.csv", "gone.parquet", "gone", "gone.docx", "deep/gone.txt"])
+def test_missing_file_is_refused(tmp_path, name):
+    path = tmp_path / name
+    assert refusal(path) == f"a corpus must exist: found no file or folder {path}"
+
+
+@pytest.mark.parametrize("name", ["a.docx", "a", "a.csv.gz", ".csv"])
+def test_unknown_suffix_lists_the_known(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("prompt\none\n")
+    assert "one of .csv, .tsv, .jsonl, .json, .parquet, .txt, or a folder" in refusal(path)
+
+
+def test_name_too_long_for_a_file_is_refused(tmp_path):
+    assert "must be readable" in refusal(tmp_path / ("x" * 300 + ".csv"))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_file_that_the_system_does_not_give_is_refused(tmp_path, suffix, monkeypatch):
+    path = written(tmp_path / f"a{suffix}", ["one"])
+
+    def forbidden(_path, *_args, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    assert refusal(path) == f"a corpus must be readable: {path}: Permission denied"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_file_without_permissions_is_refused(tmp_path, suffix):
+    path = written(tmp_path / f"a{suffix}", ["one"])
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user reads files whatever their permissions")
+    assert "must be readable" in refusal(path)
+
+
+def test_reading_error_in_the_middle_of_a_file_is_refused(tmp_path):
+    """The memory of this process, read from its start, is an input/output error for anyone."""
+    memory = Path("/proc/self/mem")
+    if not memory.exists():
+        pytest.skip("this system shows no process memory as a file")
+    path = tmp_path / "a.csv"
+    path.symlink_to(memory)
+    assert "must be readable" in refusal(path)
+
+
+def test_link_to_nothing_is_a_missing_file(tmp_path):
+    path = tmp_path / "a.csv"
+    path.symlink_to(tmp_path / "gone.csv")
+    assert "must exist" in refusal(path)
+
+
+# Against a slow oracle
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9),
+            min_size=2,
+            max_size=2,
+        ),
+        max_size=5,
+    )
+)
+def test_what_the_csv_module_writes_reads_back(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([["id", "prompt"], *rows])
+    path.write_bytes(text.getvalue().encode())
+    assert read_prompts(path) == [row[1] for row in rows]
