@@ -13,6 +13,7 @@ from typing import Any
 
 from mean_prompt.corpus import Corpus, default_corpus_folder
 from mean_prompt.encoder import Encoder
+from mean_prompt.errors import InputError
 from mean_prompt.models import load_encoder
 from mean_prompt.objective import ExpectedSCS
 from mean_prompt.optimize.budget import Budget
@@ -108,7 +109,11 @@ def score(
 
     Returns:
         One entry a string, in order.
+
+    Raises:
+        InputError: something given cannot be used.
     """
+    _check_text(strings)
     sources = _specs(corpus) or (str(default_corpus_folder()),)
     prompts = corpus if isinstance(corpus, Corpus) else Corpus.from_files(*sources, column=column)
     encoder = model if isinstance(model, Encoder) else load_encoder(model)
@@ -123,6 +128,18 @@ def score(
         ScoredString(text, count, value, value / ceiling, ceiling, count > encoder.max_tokens)
         for text, count, value in zip(strings, tokens, scores, strict=True)
     ]
+
+
+def _check_text(strings: Sequence[str]) -> None:
+    """Refuse what no tokenizer takes, such as an argument that is not UTF-8."""
+    for text in strings:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"a string to score must be Unicode text: character {error.start + 1} of {text!r} "
+                "is none; mind the terminal's encoding"
+            ) from error
 
 
 def _specs(corpus: CorpusLike | None) -> tuple[str, ...] | None:

@@ -82,21 +82,26 @@ class Rules:
 
     def violation(self, text: str, ids: TokenIds) -> str | None:
         """Return the first rule that a string breaks, or ``None`` where it may be an answer."""
-        limits = self.constraints
         if not text.strip():
             return "is blank"
-        if len(ids) > limits.max_tokens:
-            return f"has {len(ids)} tokens, over {limits.max_tokens}"
+        if len(ids) > self.constraints.max_tokens:
+            return f"has {len(ids)} tokens, over {self.constraints.max_tokens}"
+        if reason := self._unfit(text, ids):
+            return reason
+        if not (text.startswith(self._prefix) and text.endswith(self._suffix)):
+            return "lacks the required prefix or suffix"
+        return None
+
+    def _unfit(self, text: str, ids: TokenIds) -> str | None:
+        """Return what a string, or a part of one, holds that it must not hold."""
         if not self._special.isdisjoint(ids) or self._holds_special_text(text):
             return "holds the text of a special token"
         if not self._banned.isdisjoint(ids):
             return "holds a banned token"
-        if not _in_alphabet(text, limits.alphabet):
-            return f"leaves the alphabet {limits.alphabet!r}"
+        if not _in_alphabet(text, self.constraints.alphabet):
+            return f"leaves the alphabet {self.constraints.alphabet!r}"
         if self._banned_words and self._banned_words.search(text):
             return "holds a banned word"
-        if not (text.startswith(self._prefix) and text.endswith(self._suffix)):
-            return "lacks the required prefix or suffix"
         return None
 
     def _holds_special_text(self, text: str) -> bool:
@@ -117,10 +122,9 @@ class Rules:
                 f"max_tokens {limit}"
             )
         for name, text in (("prefix", self._prefix), ("suffix", self._suffix)):
-            if text and not _in_alphabet(text.strip(), self.constraints.alphabet):
-                raise InputError(
-                    f"the {name} must keep to the alphabet {self.constraints.alphabet!r}: {text!r}"
-                )
+            part = text.strip()
+            if text and (reason := self._unfit(part, self._encoder.tokenize([part])[0])):
+                raise InputError(f"the {name} must obey the other constraints: {text!r} {reason}")
 
     def _allowed_tokens(self) -> NDArray[np.int64]:
         words = dictionary()

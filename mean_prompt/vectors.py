@@ -70,8 +70,9 @@ class VectorCache:
                 the work, and what was computed stays in the cache.
         """
         keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
-        with self._guarded(), self._connect() as connection:
-            known = _look_up(connection, keys)
+        with self._connect() as connection:
+            with self._guarded():
+                known = _look_up(connection, keys)
             # Long strings last: equal lengths share a batch.
             missing = sorted(
                 {
@@ -85,8 +86,9 @@ class VectorCache:
                 chunk = missing[start : start + _CHUNK]
                 vectors = encode([text for _, text in chunk])
                 rows = [(key, row.tobytes()) for (key, _), row in zip(chunk, vectors, strict=True)]
-                connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
-                connection.commit()
+                with self._guarded():
+                    connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+                    connection.commit()
                 known.update(rows)
         if progress:
             progress(len(texts), len(texts))
@@ -94,7 +96,8 @@ class VectorCache:
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self.path, timeout=60)
+        with self._guarded():
+            connection = sqlite3.connect(self.path, timeout=60)
         try:
             yield connection
         finally:

@@ -16,7 +16,7 @@ from transformers import BertConfig, BertModel, BertTokenizer, T5Config, T5Encod
 READS = 128
 
 #: From the most to the least frequent in prompts that ask for a text to be rewritten.
-WORDS = """
+_BY_FREQUENCY = """
 the a this text to as in of and with it rewrite for make into story poem style write an style more
 is if from by tone formal email letter by like were was written that on using use speech about
 turn convert change essay song paragraph sound add improve imagine version keep simple words short
@@ -34,10 +34,11 @@ match movie film trailer monologue interview podcast sermon toast eulogy joke ri
 meaning mood voice view person past present future tense grammar spelling clarity detail details
 while before after under over between without within through then than when where who what how
 give take tell show explain describe replace remove include follow begin end start finish shift
-""".split()
+"""
+WORDS = tuple(dict.fromkeys(_BY_FREQUENCY.split()))
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;!?'\"()-&/"
-SUFFIXES = ("s", "ed", "ing", "ly", "er", "ion", "ness", "ful", "al", "es", "re", "in", "th", "ou")
+SUFFIXES = ("ed", "ing", "ly", "er", "ion", "ness", "ful", "al", "es", "re", "in", "th", "ou")
 
 
 def save_tiny_t5(folder: Path, *, dtype: torch.dtype = torch.float32) -> Path:
@@ -75,14 +76,10 @@ def save_tiny_bert(folder: Path, *, dtype: torch.dtype = torch.float32) -> Path:
 
 def unigram_pieces() -> list[tuple[str, float]]:
     """Return SentencePiece's pieces and log probabilities; whole words beat their spelling."""
-    words = list(dict.fromkeys(WORDS))
-    ranked = [(f"▁{word}", -math.log(20 + rank)) for rank, word in enumerate(words)]
-    taken = {piece for piece, _ in ranked}
-    pieces = [("▁", -6.0), *((suffix, -7.0) for suffix in SUFFIXES)]
-    pieces += [(letter, -9.0) for letter in LETTERS]
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    spelled = {piece: score for piece, score in reversed(pieces) if piece not in taken}
-    return special + ranked + sorted(spelled.items())
+    whole = [(f"▁{word}", -math.log(20 + rank)) for rank, word in enumerate(WORDS)]
+    parts = [("▁", -6.0), *((suffix, -7.0) for suffix in SUFFIXES)]
+    return special + whole + parts + [(letter, -9.0) for letter in LETTERS]
 
 
 def wordpiece_pieces() -> list[str]:

@@ -20,27 +20,27 @@ class Budget:
         seconds: wall-clock limit of the whole run, or ``None``.
         max_evaluations: limit on strings encoded by the search, or ``None``.
         clock: in seconds, never going back.
-        started: when the clock began, by ``clock``.
+        started: when the clock began, by ``clock``; now, when left out.
         evaluations: strings encoded so far.
     """
 
     seconds: float | None = None
     max_evaluations: int | None = None
     clock: Callable[[], float] = time.monotonic
-    started: float = field(default=-1.0)
+    started: float | None = None
     evaluations: int = 0
-    _stop: threading.Event = field(default_factory=threading.Event)
+    _began: float = field(init=False)
+    _stop: threading.Event = field(default_factory=threading.Event, init=False)
 
     def __post_init__(self) -> None:
         if self.seconds is None and self.max_evaluations is None:
             raise ValueError("a budget needs seconds, evaluations, or both")
-        if self.started < 0:
-            self.started = self.clock()
+        self._began = self.clock() if self.started is None else self.started
 
     @property
     def elapsed(self) -> float:
         """Seconds since the start."""
-        return self.clock() - self.started
+        return self.clock() - self._began
 
     @property
     def remaining(self) -> float | None:

@@ -93,7 +93,7 @@ class Evaluator:
         rows = [row for row in self._spell(bodies) if row is not None]
         return self._judge(rows, self.encoder.encode_ids([row.ids for row in rows]))
 
-    def measure_rate(self, length: int, *, batch: int = 32) -> float:
+    def measure_rate(self, length: int, *, batch: int = 16) -> float:
         """Return strings screened a second, at a length in tokens, in one batch after a warm-up."""
         token = self.encoder.tokenize(["text"])[0][:1]
         ids = [token * length] * batch

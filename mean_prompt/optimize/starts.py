@@ -35,7 +35,7 @@ def corpus_starts(
     """
     order = np.argsort(-evaluator.objective.score(vectors), kind="stable")
     found: list[Candidate] = []
-    step = 4 * _CORPUS_STARTS
+    step = _CORPUS_STARTS
     for first in range(0, len(order), step):
         found += evaluator.read([prompts[i] for i in order[first : first + step]])
         if len(found) >= _CORPUS_STARTS:

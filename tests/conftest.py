@@ -1,0 +1,57 @@
+"""What all tests share: no hub, caches of their own, and models that are loaded once."""
+
+import os
+
+# Before anything imports huggingface_hub, which reads it once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+
+from mean_prompt.models import load_encoder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment(tmp_path_factory):
+    """Keep the tests off the user's caches: those of vectors, and of models."""
+    from huggingface_hub import constants
+
+    models = str(tmp_path_factory.mktemp("hub"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEAN_PROMPT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HF_HUB_CACHE", models)
+        patch.setattr(constants, "HF_HUB_CACHE", models)
+        yield
+
+
+@pytest.fixture(scope="session")
+def minilm():
+    """The packaged all-MiniLM-L6-v2: a real model, for tests of meaning."""
+    return load_encoder("all-MiniLM-L6-v2", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny_t5_folder(tmp_path_factory):
+    """The folder of a saved model of sentence-t5's shape."""
+    from tests.tiny_models import save_tiny_t5
+
+    return save_tiny_t5(tmp_path_factory.mktemp("models") / "tiny-t5")
+
+
+@pytest.fixture(scope="session")
+def tiny_t5(tiny_t5_folder):
+    """That model, loaded as a user's folder is."""
+    return load_encoder(str(tiny_t5_folder), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny_bert_folder(tmp_path_factory):
+    """The folder of a saved model of MiniLM's shape."""
+    from tests.tiny_models import save_tiny_bert
+
+    return save_tiny_bert(tmp_path_factory.mktemp("models") / "tiny-bert")
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tiny_bert_folder):
+    """That model, loaded as a user's folder is."""
+    return load_encoder(str(tiny_bert_folder), device="cpu")
