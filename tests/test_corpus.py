@@ -317,9 +317,13 @@ def cosines(prompts):
 
 
 def test_groups_match_exhaustive_comparison():
-    edited = [f"{prompt} please" for prompt in PROMPTS[:40]]
-    corpus = Corpus.from_prompts([*PROMPTS[:120], *edited])
-    near = cosines(corpus.prompts) >= NEAR_DUPLICATE
+    longer = [f"{prompt} please" for prompt in PROMPTS[:40]]
+    shorter = [" ".join(prompt.split()[:-3]) for prompt in PROMPTS[20:60]]
+    corpus = Corpus.from_prompts([*PROMPTS[:120], *longer, *shorter])
+    similar = cosines(corpus.prompts)
+    near = similar >= NEAR_DUPLICATE
+    assert np.any((similar > 0.75) & ~near)
+    assert np.any((similar < 0.85) & near)
     expected = np.arange(len(corpus))
     for _ in range(len(corpus)):
         expected = np.array([expected[row].min() for row in near])

@@ -106,6 +106,16 @@ def test_what_is_written_reads_back(tmp_path_factory, data):
     assert again.to_toml() == recipe.to_toml()
 
 
+def test_written_recipe_spells_the_defaults_out():
+    """A run's recipe says what was done, whatever the defaults become later."""
+    written = tomllib.loads(Recipe().to_toml())
+    for field, (_, default) in model_fields().items():
+        value = written
+        for part in field.split("."):
+            value = value.get(part)
+        assert value == (list(default) if isinstance(default, tuple) else default), field
+
+
 def test_equal_recipes_have_equal_hashes_however_they_are_written(load):
     one = load('[search]\nseed = 1\nbudget = "60m"\n')
     other = load('# the same\n[search]\nbudget = "1h"\nseed = 1\n[corpus]\nholdout = 0.2\n')
@@ -289,7 +299,7 @@ def test_file_of_the_working_directory_goes_before_a_packaged_recipe(tmp_path, m
 
 
 def model_fields(model=Recipe, prefix=""):
-    """Return every field of the models, as ``section.field`` -> (section, annotation, default)."""
+    """Return every field of the models, as ``section.field`` -> (annotation, default)."""
     fields = {}
     for name, info in model.model_fields.items():
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
