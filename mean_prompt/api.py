@@ -84,9 +84,13 @@ def search(
     folder = RunFolder(user_path(out)) if out is not None else None
     seconds = parse_duration(plan.search.budget) if plan.search.budget else None
     clock = Budget(seconds, plan.search.max_evaluations, started=began)
-    with _stopping(clock):
-        encoder = model if isinstance(model, Encoder) else _load(plan)
-        return Search(prompts, encoder, plan, clock, out=folder, listener=listener).run()
+    try:
+        with _stopping(clock):
+            encoder = model if isinstance(model, Encoder) else _load(plan)
+            return Search(prompts, encoder, plan, clock, out=folder, listener=listener).run()
+    finally:
+        if folder:
+            folder.discard_if_empty()
 
 
 def score(

@@ -322,7 +322,8 @@ class _EmbeddingLeaf(AbstractContextManager["_EmbeddingLeaf"]):
         self._layers = [
             layer
             for layer in model.modules()
-            if isinstance(layer, torch.nn.Embedding) and layer.weight.data_ptr() == weight.data_ptr()
+            if isinstance(layer, torch.nn.Embedding)
+            and layer.weight.data_ptr() == weight.data_ptr()
         ]
         self._edit = edit
         self._leaf: torch.Tensor | None = None

@@ -45,7 +45,7 @@ def read_prompts(path: Path, column: str | None = None) -> list[str]:
         if path.is_dir():
             return [prompt for file in _files_of(path) for prompt in read_prompts(file, column)]
         if not path.exists():
-            raise InputError(f"a corpus must exist: found no file or folder {path}")
+            raise InputError(f"a file of prompts must exist: found no file or folder {path}")
         reader = _READERS.get(path.suffix.lower())
         if reader is None:
             raise InputError(f"a corpus must be one of {_suffixes()}, or a folder of these: {path}")

@@ -36,6 +36,7 @@ class RunFolder:
                     f"--out must be a folder without a run: {path} holds one; choose another "
                     "folder, or delete it"
                 )
+            self._is_new = not path.exists()
             path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path):
                 pass
@@ -44,6 +45,11 @@ class RunFolder:
                 f"--out must be a folder that can be written: {path}: {error.strerror}; choose "
                 "another"
             ) from error
+
+    def discard_if_empty(self) -> None:
+        """Remove the folder where it was made for a run that then left nothing in it."""
+        if self._is_new and not any(self.path.iterdir()):
+            self.path.rmdir()
 
     def file(self, name: str) -> Path:
         """Return the path of one of the run's files."""

@@ -117,7 +117,7 @@ def test_home_is_spelt_out(tmp_path, monkeypatch):
     "spec", ["gone.csv", "n=gone.csv:2", "~nobody-of-that-name/a.csv", "http://host/a.csv"]
 )
 def test_missing_file_is_refused(spec):
-    with pytest.raises(InputError, match=r"a corpus must exist: found no file or folder "):
+    with pytest.raises(InputError, match=r"a file of prompts must exist: found no file or folder "):
         Corpus.from_files(spec)
 
 

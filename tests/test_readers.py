@@ -422,7 +422,7 @@ def test_field_limit_set_by_another_library_changes_nothing(tmp_path):
 @pytest.mark.parametrize("name", ["gone.csv", "gone.parquet", "gone", "gone.docx", "deep/gone.txt"])
 def test_missing_file_is_refused(tmp_path, name):
     path = tmp_path / name
-    assert refusal(path) == f"a corpus must exist: found no file or folder {path}"
+    assert refusal(path) == f"a file of prompts must exist: found no file or folder {path}"
 
 
 @pytest.mark.parametrize("name", ["a.docx", "a", "a.csv.gz", ".csv"])

@@ -213,3 +213,17 @@ def test_names_are_the_contracts():
         "study.db",
         "recipe.toml",
     )
+
+
+def test_a_folder_made_for_nothing_is_removed_and_others_stay(tmp_path):
+    made = RunFolder(tmp_path / "new")
+    made.discard_if_empty()
+    assert not made.path.exists()
+    kept = RunFolder(tmp_path / "kept")
+    kept.write_best("string")
+    kept.discard_if_empty()
+    assert kept.path.is_dir()
+    there = tmp_path / "there"
+    there.mkdir()
+    RunFolder(there).discard_if_empty()
+    assert there.is_dir()
