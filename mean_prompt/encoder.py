@@ -21,13 +21,13 @@ import torch
 from numpy.typing import NDArray
 
 from mean_prompt.errors import InputError
+from mean_prompt.identity import ModelIdentity
 from mean_prompt.objective import Vectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from tokenizers import Tokenizer
 
-    from mean_prompt.models import ModelIdentity
 
 TokenIds = tuple[int, ...]
 

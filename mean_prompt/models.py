@@ -6,7 +6,6 @@ keys the caches is a hash of the very files that were loaded.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import logging
 import os
@@ -14,11 +13,12 @@ import pickle
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mean_prompt.errors import InputError
+from mean_prompt.identity import ModelIdentity, content_hash
 from mean_prompt.paths import path_exists, user_path
 
 if TYPE_CHECKING:
@@ -38,32 +38,6 @@ _LOADING_ERRORS: Final = (
 )  # fmt: skip
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelIdentity:
-    """What a model is, for caches and results.
-
-    Attributes:
-        name: as the user or the hub calls it.
-        revision: commit on the hub, where the files come from its cache.
-        content_hash: SHA-256 over the names and bytes of the model's files.
-        dtype: of the reference vectors.
-    """
-
-    name: str
-    revision: str | None
-    content_hash: str
-    dtype: str = "float32"
-
-    @property
-    def key(self) -> str:
-        """A file-name-safe key, equal for equal files and dtype, whatever they are called."""
-        return f"{self.content_hash[:24]}-{self.dtype}"
-
-    def as_dict(self) -> dict[str, str | None]:
-        """Return the fields for ``result.json``."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,24 +107,6 @@ def find_model(name: str) -> ModelFolder:
             f"these; {remedy}"
         )
     return ModelFolder(full, folder)
-
-
-def content_hash(folder: Path) -> str:
-    """Return the SHA-256 over the relative names and bytes of a model's files.
-
-    Documentation and other frameworks' weights do not change a vector and are left out.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if path.suffix in {".json", ".txt", ".model", ".safetensors", ".bin"} and path.is_file():
-            if {"onnx", "openvino", ".cache"} & set(relative.parts):
-                continue
-            digest.update(f"{relative.as_posix()}\0{path.stat().st_size}\0".encode())
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-    return digest.hexdigest()
 
 
 def _load(found: ModelFolder, *, device: str, screening: str) -> Encoder:

@@ -7,7 +7,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from mean_prompt.encoder import Screening
-from mean_prompt.models import ModelIdentity
+from mean_prompt.identity import ModelIdentity
 
 WORDS = ("the", "rewrite", "text", "poem", "formal", "story", "tone", "make", "style", "email")
 
