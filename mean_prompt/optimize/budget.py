@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-_CLOSING_SECONDS: Final = 1.5
+_CLOSING_SECONDS: Final = 2.5
 _CLOSING_SHARE: Final = 0.1
 
 

@@ -21,9 +21,9 @@ def test_time_counts_from_the_start_given_and_leaves_room_for_closing():
     budget = Budget(60.0, clock=clock, started=90.0)
     assert budget.elapsed == 10.0
     assert budget.remaining == 50.0
-    clock.now = 148.0
+    clock.now = 147.0
     assert not budget.expired()
-    clock.now = 149.0  # a second before the end: the last files are still to be written
+    clock.now = 148.0  # two seconds before the end: the last files are still to be written
     assert budget.expired()
     clock.now = 200.0
     assert budget.remaining == 0.0
