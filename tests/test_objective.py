@@ -25,6 +25,15 @@ def slow_score(prompts, weights, x):
     return total
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Products this small gain nothing from two, and wait for ever on a core that is taken."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(7)
