@@ -51,6 +51,8 @@ class Rules:
     Attributes:
         allowed: (A,) ids of the tokens a search may insert, ascending.
         surfaces: (V,) the text of every token on its own.
+        frame_tokens: tokens that the required prefix and suffix take.
+        room: most tokens that a body between them may have.
 
     Raises:
         InputError: the constraints contradict each other or the model.
@@ -66,6 +68,9 @@ class Rules:
         self._banned_words = _banned_pattern(constraints.banned_words)
         self._prefix = _glued(constraints.prefix, at_end=True)
         self._suffix = _glued(constraints.suffix, at_end=False)
+        prefix, suffix = encoder.tokenize([self._prefix, self._suffix])
+        self.frame_tokens = (len(prefix), len(suffix))
+        self.room = constraints.max_tokens - sum(self.frame_tokens)
         self._check_limits()
         self.surfaces, self.starts_word = _spell(encoder, len(entries))
         self.allowed = self._allowed_tokens()
@@ -73,12 +78,6 @@ class Rules:
     def compose(self, body: str) -> str:
         """Return the whole string around a body: required prefix, body, required suffix."""
         return f"{self._prefix}{body}{self._suffix}"
-
-    @property
-    def frame_tokens(self) -> tuple[int, int]:
-        """Number of tokens that the required prefix and suffix take."""
-        prefix, suffix = self._encoder.tokenize([self._prefix, self._suffix])
-        return len(prefix), len(suffix)
 
     def violation(self, text: str, ids: TokenIds) -> str | None:
         """Return the first rule that a string breaks, or ``None`` where it may be an answer."""
@@ -115,10 +114,10 @@ class Rules:
                 f"max_tokens must be at most what the model reads: {self._encoder.identity.name} "
                 f"reads {reads} tokens, found {limit}"
             )
-        framed = sum(self.frame_tokens)
-        if framed >= limit:
+        if self.room < 1:
             raise InputError(
-                f"prefix and suffix must leave room for at least one token: they take {framed} of "
+                f"prefix and suffix must leave room for at least one token: they take "
+                f"{sum(self.frame_tokens)} of "
                 f"max_tokens {limit}"
             )
         for name, text in (("prefix", self._prefix), ("suffix", self._suffix)):

@@ -93,7 +93,7 @@ def climb(
         ceiling=ceiling,
         rng=rng,
     )
-    room = evaluator.rules.constraints.max_tokens - sum(evaluator.rules.frame_tokens)
+    room = evaluator.rules.room
     best = start
     state = evaluator.screen([start.body])[0] or start
     # What the best string scored when screened: contenders are measured against like.

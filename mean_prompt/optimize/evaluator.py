@@ -88,8 +88,7 @@ class Evaluator:
         Texts come from outside the search (a corpus, a user): they are put through the
         tokenizer's decoder once, so that they spell what a move would have made of them.
         """
-        room = self.rules.constraints.max_tokens - sum(self.rules.frame_tokens)
-        bodies = [ids[:room] for ids in self.encoder.tokenize(texts)]
+        bodies = [ids[: self.rules.room] for ids in self.encoder.tokenize(texts)]
         rows = [row for row in self._spell(bodies) if row is not None]
         return self._judge(rows, self.encoder.encode_ids([row.ids for row in rows]))
 

@@ -65,8 +65,7 @@ def mine_phrases(
 
 
 def _fits(rules: Rules, text: str, ids: TokenIds) -> bool:
-    room = rules.constraints.max_tokens - sum(rules.frame_tokens)
-    return len(ids) <= room and rules.violation(rules.compose(text), ids) is None
+    return len(ids) <= rules.room and rules.violation(rules.compose(text), ids) is None
 
 
 def _frequent(prompts: Sequence[str]) -> list[str]:

@@ -53,7 +53,7 @@ def assembled_start(
     random, so that no two starts need be alike. ``None`` where no phrase fits.
     """
     bank = material.phrases
-    room = evaluator.rules.constraints.max_tokens - sum(evaluator.rules.frame_tokens)
+    room = evaluator.rules.room
     if not len(bank):
         return None
     chosen = [int(rng.integers(len(bank)))]
