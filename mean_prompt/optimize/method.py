@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
-from mean_prompt.optimize.shortlist import Material
+from mean_prompt.optimize.material import Material
 
 
 @dataclass(frozen=True, slots=True, eq=False)
