@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from pathlib import Path
 from typing import Any, Final
 
+from mean_prompt.atomic import write_atomically
 from mean_prompt.errors import InputError, RunError
 from mean_prompt.recipe import Recipe
 
@@ -77,19 +77,9 @@ class RunFolder:
             raise _lost(self.file(EVENTS), error) from error
 
     def _replace(self, name: str, text: str) -> None:
-        """Write a file beside its place and move it there, so that it is old or new, never part."""
         target = self.file(name)
         try:
-            handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(temporary).chmod(0o644)
-                Path(temporary).replace(target)
-            finally:
-                Path(temporary).unlink(missing_ok=True)
+            write_atomically(target, text.encode())
         except OSError as error:
             raise _lost(target, error) from error
 

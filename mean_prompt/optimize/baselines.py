@@ -36,8 +36,8 @@ def baselines(
     """Return the best prompt of the corpus and the published strings.
 
     Args:
-        prompts: N, all of them.
-        vectors: (N, d) theirs.
+        prompts: n, all of them or those that score best.
+        vectors: (n, d) theirs.
         objective: over all prompts.
         encoder: for the published strings.
     """

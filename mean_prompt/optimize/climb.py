@@ -1,10 +1,8 @@
-"""One climb: annealed coordinate moves from a start string to a local optimum.
+"""One climb: annealed moves from a start string to a local optimum.
 
-A step proposes a batch of edits at the present string, screens them, and draws the next string
-from the batch and the present one by their scores, as heat-bath annealing does. The temperature
-falls geometrically over the climb, so that it ends as a greedy ascent. Greedy ascent with kicks
-was measured first and stayed behind: no single replacement gains any more at about 0.80 of the
-ceiling (0 of 3,000 tried), and kicks fell back to the same place.
+A step predicts hundreds of edits at the present string, screens the promising ones, and draws the
+next string from these and the present one by their scores, as heat-bath annealing does. The
+temperature falls geometrically over the climb, so that it ends as a greedy ascent.
 """
 
 from __future__ import annotations
@@ -14,36 +12,47 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 
+from mean_prompt.objective import Vectors, to_numpy
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
-from mean_prompt.optimize.moves import Choices, MoveMix, MoveName, Proposal, combinations, propose
-from mean_prompt.optimize.shortlist import Material, Shortlist
+from mean_prompt.optimize.material import Material
+from mean_prompt.optimize.moves import Choices, MoveMix, MoveName, Proposal, propose
+from mean_prompt.optimize.surrogate import Outlook, Surrogate, scores_after
 
 #: Screened candidates that a step scores again in float32 at most, and how far below the best
 #: string's screened score, as a share of the ceiling, one may stand: bfloat16 is about that noisy.
 _CONTENDERS: Final = 2
 _SCREENING_NOISE: Final = 0.001
+#: Replacements that are paired with each other, by their expected score.
+_PAIRED: Final = 48
+#: Replacements are drawn at this share of the temperature: the encoder has the last word.
+_DRAW_SHARE: Final = 0.5
 
 
 class ClimbSettings(BaseModel):
     """How one climb goes about it.
 
     Attributes:
-        width: edits proposed a step.
+        width: edits evaluated a step.
+        predicted: replacements predicted one by one a step, for the width to be chosen from.
+        vocabulary: tokens that these are drawn from, a new sample every step.
+        spread: temperature of that draw, as a share of the ceiling.
         hot: temperature at the start, as a share of the ceiling: a string that scores this much
             less is still drawn with weight 1/e.
         cold: temperature at the end.
-        combine: most improving replacements that are tried together.
         moves: how often each move is tried.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    width: int = Field(default=48, ge=1, le=4096)
-    hot: float = Field(default=0.005, gt=0, le=1)
-    cold: float = Field(default=0.0004, gt=0, le=1)
-    combine: int = Field(default=5, ge=0)
+    width: int = Field(default=24, ge=1, le=4096)
+    predicted: int = Field(default=512, ge=1, le=65_536)
+    vocabulary: int = Field(default=4096, ge=1)
+    spread: float = Field(default=0.004, gt=0, le=1)
+    hot: float = Field(default=0.003, gt=0, le=1)
+    cold: float = Field(default=0.0002, gt=0, le=1)
     moves: MoveMix = MoveMix()
 
 
@@ -85,15 +94,13 @@ def climb(
         progress: share of the climb that is over, within [0, 1].
         rng: the climb's own source of randomness.
     """
-    shortlist = Shortlist(
+    surrogate = Surrogate(
         material,
         evaluator.encoder,
         evaluator.objective,
         first=evaluator.rules.frame_tokens[0],
-        ceiling=ceiling,
         rng=rng,
     )
-    room = evaluator.rules.room
     best = start
     state = evaluator.screen([start.body])[0] or start
     # What the best string scored when screened: contenders are measured against like.
@@ -102,13 +109,15 @@ def climb(
     yield Step(number, best, gained=False, move=None)
     while (share := progress()) < 1.0:
         spent = evaluator.budget.evaluations
-        tried = _try_edits(state, shortlist, material, evaluator, settings, room, rng)
+        temperature = ceiling * settings.hot * (settings.cold / settings.hot) ** share
+        tried = _try_edits(
+            state, surrogate, material, evaluator, settings, ceiling, temperature, rng
+        )
         gained = False
         contenders = _contenders(tried, bar - _SCREENING_NOISE * ceiling)
         for screened, exact in zip(contenders, evaluator.exact(contenders), strict=True):
             if exact.score > best.score:
                 best, bar, gained = exact, screened.score, True
-        temperature = ceiling * settings.hot * (settings.cold / settings.hot) ** share
         chosen = _draw_next(state, tried, temperature, rng)
         state = chosen[1] if chosen else state
         if evaluator.budget.evaluations == spent:
@@ -126,30 +135,85 @@ def _contenders(tried: Sequence[tuple[Proposal, Candidate]], bar: float) -> list
 
 def _try_edits(
     state: Candidate,
-    shortlist: Shortlist,
+    surrogate: Surrogate,
     material: Material,
     evaluator: Evaluator,
     settings: ClimbSettings,
-    room: int,
+    ceiling: float,
+    temperature: float,
     rng: np.random.Generator,
 ) -> list[tuple[Proposal, Candidate]]:
-    """Propose and screen edits at a string, learn from them, and combine those that gained."""
-    logits = shortlist.logits(state)
-    choices = Choices(
-        material.allowed,
-        logits.tokens,
-        logits.positions,
-        material.phrases.bodies,
-        logits.phrases,
-        room,
+    """Predict, propose and screen edits at a string, and learn from them."""
+    outlook = surrogate.look(
+        state,
+        width=settings.predicted,
+        vocabulary=settings.vocabulary,
+        temperature=settings.spread * ceiling,
     )
+    choices = _choices(state, outlook, material, evaluator, temperature * _DRAW_SHARE)
     proposals = propose(state.body, choices, settings.moves, settings.width, rng)
     tried = _screened(state, proposals, evaluator)
-    shortlist.learn(state, tried)
-    gains = [pair for pair in tried if pair[1].score > state.score]
-    gains.sort(key=lambda pair: -pair[1].score)
-    together = combinations(state.body, [proposal for proposal, _ in gains], settings.combine)
-    return tried + _screened(state, together, evaluator)
+    surrogate.rule_out(outlook, [row.row for row in proposals if row.row is not None])
+    # A body that reads back as other tokens says nothing about the replacement.
+    true = [
+        (proposal.row, candidate)
+        for proposal, candidate in tried
+        if proposal.row is not None and candidate.body == proposal.body
+    ]
+    surrogate.learn(state, outlook, [row for row, _ in true], [found for _, found in true])
+    return tried
+
+
+def _choices(
+    state: Candidate,
+    outlook: Outlook,
+    material: Material,
+    evaluator: Evaluator,
+    temperature: float,
+) -> Choices:
+    """Turn an outlook into what the moves draw from."""
+    tangent = evaluator.objective.tangent_gradient(state.vector)
+    phrases = torch.from_numpy(material.phrases.vectors) @ torch.from_numpy(tangent)
+    unit = np.float32(temperature)
+    return Choices(
+        positions=outlook.positions,
+        tokens=outlook.tokens,
+        scores=outlook.scores / unit,
+        pairs=_pairs(state, outlook),
+        insertable=outlook.sample,
+        insertable_scores=outlook.sample_scores / unit,
+        removal_scores=outlook.removal_scores / unit,
+        phrases=material.phrases.bodies,
+        phrase_scores=_standardized(to_numpy(phrases)),
+        room=evaluator.rules.room,
+    )
+
+
+def _pairs(state: Candidate, outlook: Outlook) -> list[tuple[int, int]]:
+    """Return pairs of replacements that promise most together, best first.
+
+    Their changes are added: what one does hardly depends on the other, and the score of the sum
+    shows where two that each lose a little make up for one another.
+    """
+    rows = np.argsort(-outlook.scores)[:_PAIRED]
+    first, second = np.triu_indices(len(rows), 1)
+    apart = outlook.positions[rows[first]] != outlook.positions[rows[second]]
+    first, second = rows[first[apart]], rows[second[apart]]
+    if not len(first):
+        return []
+    together = outlook.changes[first] + outlook.changes[second]
+    scores = scores_after(outlook.expansion, torch.from_numpy(state.vector), together)
+    best = np.argsort(-scores)[:_PAIRED]
+    return list(zip(first[best].tolist(), second[best].tolist(), strict=True))
+
+
+def _standardized(values: Vectors) -> Vectors:
+    """Return z-scores; zeros where all values are equal."""
+    spread = float(values.std()) if len(values) else 0.0
+    if spread == 0.0:
+        return np.zeros_like(values)
+    scores: Vectors = (values - values.mean()) / np.float32(spread)
+    return scores
 
 
 def _screened(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,11 @@ from mean_prompt.encoder import TokenIds
 from mean_prompt.objective import Vectors
 
 MoveName = Literal[
-    "replace", "insert", "delete", "swap", "move", "phrase_in", "phrase_for_span", "combine"
+    "replace", "combine", "insert", "delete", "swap", "move", "phrase_in", "phrase_for_span"
 ]
-#: Temperature of the draw from the shortlist's logits: low enough to favour the top hundreds.
-_SHORTLIST_TEMPERATURE = 0.5
+
+#: Temperature of a kick's draw, in standard deviations: low enough to favour the top hundreds.
+_KICK_SPREAD: Final = 0.5
 
 
 class MoveMix(BaseModel):
@@ -26,10 +27,11 @@ class MoveMix(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     replace: float = Field(default=0.58, ge=0)
-    insert: float = Field(default=0.2, ge=0)
-    delete: float = Field(default=0.06, ge=0)
+    combine: float = Field(default=0.2, ge=0)
+    insert: float = Field(default=0.1, ge=0)
+    delete: float = Field(default=0.04, ge=0)
     swap: float = Field(default=0.06, ge=0)
-    move: float = Field(default=0.06, ge=0)
+    move: float = Field(default=0.08, ge=0)
     phrase_in: float = Field(default=0.02, ge=0)
     phrase_for_span: float = Field(default=0.02, ge=0)
 
@@ -41,36 +43,42 @@ class Proposal:
     Attributes:
         body: the token ids.
         move: how it was made.
-        token_in: id of the token put in, where there is exactly one.
-        token_out: id of the token taken out, where there is exactly one.
-        position: where, for a replacement.
+        row: number in the outlook, for a replacement.
     """
 
     body: TokenIds
     move: MoveName
-    token_in: int | None = None
-    token_out: int | None = None
-    position: int | None = None
+    row: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
     """What the moves at one string draw from.
 
+    Scores are in units of the temperature: they are drawn with weight exp(score).
+
     Attributes:
-        allowed: (A,) ids of the tokens that may be put in.
-        token_logits: (A,) for putting each in.
-        position_logits: (L,) for giving each position up.
+        positions: (M,) of the replacements.
+        tokens: (M,) ids put there.
+        scores: (M,) of the replacements, best not first.
+        pairs: pairs of replacements, as numbers of them, best first.
+        insertable: (S,) ids of tokens to insert.
+        insertable_scores: (S,) of them.
+        removal_scores: (L,) of giving each position up.
         phrases: F bodies.
-        phrase_logits: (F,) for putting each in.
+        phrase_scores: (F,) of putting each in.
         room: most tokens that a body may have.
     """
 
-    allowed: NDArray[np.int64]
-    token_logits: Vectors
-    position_logits: Vectors
+    positions: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    scores: Vectors
+    pairs: Sequence[tuple[int, int]]
+    insertable: NDArray[np.int64]
+    insertable_scores: Vectors
+    removal_scores: Vectors
     phrases: Sequence[TokenIds]
-    phrase_logits: Vectors
+    phrase_scores: Vectors
     room: int
 
 
@@ -83,40 +91,29 @@ def propose(
     leaves its place to the others.
     """
     counts = _counts(body, choices, mix, width, rng)
-    replaced_by, inserted = (
-        choices.allowed[_draw(choices.token_logits, counts[move], rng)].tolist()
-        for move in ("replace", "insert")
-    )
+    inserted = choices.insertable[_draw(choices.insertable_scores, counts["insert"], rng)].tolist()
+    drawn = _draw(choices.scores, counts["replace"], rng)
     return [
-        *_replacements(body, replaced_by, choices.position_logits, rng),
+        *(_replacement(body, choices, row) for row in drawn),
+        *(_combination(body, choices, pair) for pair in choices.pairs[: counts["combine"]]),
         *_insertions(body, inserted, rng),
-        *_deletions(body, counts["delete"], choices.position_logits, rng),
+        *_deletions(body, counts["delete"], choices.removal_scores, rng),
         *(Proposal(_swapped(body, rng), "swap") for _ in range(counts["swap"])),
         *(Proposal(_moved(body, rng), "move") for _ in range(counts["move"])),
         *_phrase_moves(body, choices, counts, rng),
     ]
 
 
-def combinations(body: TokenIds, better: Sequence[Proposal], most: int) -> list[Proposal]:
-    """Return the best two, three, ... replacements at different positions, made at once.
+def _replacement(body: TokenIds, choices: Choices, row: int) -> Proposal:
+    position, token = int(choices.positions[row]), int(choices.tokens[row])
+    return Proposal((*body[:position], token, *body[position + 1 :]), "replace", row)
 
-    Args:
-        body: where they were proposed.
-        better: replacements that each raised the score, best first.
-        most: replacements in one combination at most.
-    """
-    made: list[Proposal] = []
+
+def _combination(body: TokenIds, choices: Choices, rows: Sequence[int]) -> Proposal:
     tokens = list(body)
-    used: set[int] = set()
-    for proposal in better:
-        position = proposal.position
-        if position is None or position in used or len(used) == most:
-            continue
-        used.add(position)
-        tokens[position] = proposal.body[position]
-        if len(used) > 1:
-            made.append(Proposal(tuple(tokens), "combine"))
-    return made
+    for row in rows:
+        tokens[int(choices.positions[row])] = int(choices.tokens[row])
+    return Proposal(tuple(tokens), "combine")
 
 
 def kick(
@@ -131,14 +128,14 @@ def kick(
     Args:
         body: L >= 1 tokens.
         allowed: (A,) ids of the tokens that may be put in.
-        scores: (A,) by which they are drawn, in any unit.
+        scores: (A,) by which they are drawn; their spread is taken for the unit.
         edits: positions changed; all of them where there are fewer.
         rng: chooses positions and tokens.
     """
     tokens = list(body)
     positions = rng.choice(len(body), min(edits, len(body)), replace=False)
     spread = float(scores.std()) or 1.0
-    drawn = _draw(scores / np.float32(spread), len(positions), rng)
+    drawn = _draw(scores / np.float32(_KICK_SPREAD * spread), len(positions), rng)
     for position, token in zip(positions, drawn, strict=False):
         tokens[position] = int(allowed[token])
     return tuple(tokens)
@@ -153,6 +150,8 @@ def _counts(
         weights["insert"] = weights["phrase_in"] = 0.0
     if len(body) < 2:
         weights["delete"] = weights["swap"] = weights["move"] = 0.0
+    if not choices.pairs:
+        weights["combine"] = 0.0
     if not choices.phrases:
         weights["phrase_in"] = weights["phrase_for_span"] = 0.0
     total = sum(weights.values())
@@ -162,28 +161,15 @@ def _counts(
     return dict(zip(weights, rng.multinomial(width, shares).tolist(), strict=True))
 
 
-def _draw(logits: Vectors, count: int, rng: np.random.Generator) -> list[int]:
-    """Draw distinct indices from a softmax, by the Gumbel top-k trick; in random order."""
-    if count == 0 or len(logits) == 0:
+def _draw(scores: Vectors, count: int, rng: np.random.Generator) -> list[int]:
+    """Draw distinct indices with weights exp(score), by Gumbel's top-k trick; in random order."""
+    most = min(count, len(scores))
+    if most == 0:
         return []
-    keys = logits / _SHORTLIST_TEMPERATURE + rng.gumbel(size=len(logits))
-    top = np.argpartition(-keys, min(count, len(keys) - 1))[:count]
+    keys = scores + rng.gumbel(size=len(scores))
+    top = np.argpartition(-keys, most - 1)[:most]
     drawn: list[int] = rng.permutation(top).tolist()
     return drawn
-
-
-def _softmax(logits: Vectors) -> NDArray[np.float64]:
-    weights: NDArray[np.float64] = np.exp(logits.astype(np.float64) - logits.max())
-    return weights / float(weights.sum())
-
-
-def _replacements(
-    body: TokenIds, tokens: Sequence[int], logits: Vectors, rng: np.random.Generator
-) -> Iterator[Proposal]:
-    positions = rng.choice(len(body), len(tokens), p=_softmax(logits)).tolist()
-    for position, token in zip(positions, tokens, strict=True):
-        new = (*body[:position], token, *body[position + 1 :])
-        yield Proposal(new, "replace", token, body[position], position)
 
 
 def _insertions(
@@ -191,16 +177,14 @@ def _insertions(
 ) -> Iterator[Proposal]:
     for token in tokens:
         position = int(rng.integers(len(body) + 1))
-        yield Proposal((*body[:position], token, *body[position:]), "insert", token)
+        yield Proposal((*body[:position], token, *body[position:]), "insert")
 
 
 def _deletions(
-    body: TokenIds, count: int, logits: Vectors, rng: np.random.Generator
+    body: TokenIds, count: int, scores: Vectors, rng: np.random.Generator
 ) -> Iterator[Proposal]:
-    most = min(count, len(body) - 1)
-    for position in rng.choice(len(body), most, replace=False, p=_softmax(logits)).tolist():
-        new = (*body[:position], *body[position + 1 :])
-        yield Proposal(new, "delete", token_out=body[position])
+    for position in _draw(scores, min(count, len(body) - 1), rng):
+        yield Proposal((*body[:position], *body[position + 1 :]), "delete")
 
 
 def _swapped(body: TokenIds, rng: np.random.Generator) -> TokenIds:
@@ -222,7 +206,7 @@ def _phrase_moves(
 ) -> Iterator[Proposal]:
     """Put phrases between tokens, or in place of as many tokens as make room for them."""
     total = counts["phrase_in"] + counts["phrase_for_span"]
-    for rank, number in enumerate(_draw(choices.phrase_logits, total, rng)):
+    for rank, number in enumerate(_draw(choices.phrase_scores, total, rng)):
         phrase = choices.phrases[number]
         over = max(0, len(body) + len(phrase) - choices.room)
         if rank < counts["phrase_in"]:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Final, Literal
 
 import numpy as np
+import torch
 
 from mean_prompt.encoder import TokenIds
-from mean_prompt.objective import ExpectedSCS, Vectors
+from mean_prompt.objective import Objective, Vectors, to_numpy
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
+from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.moves import kick
-from mean_prompt.optimize.shortlist import Material
 
 StartKind = Literal["corpus", "phrases", "elite"]
 
@@ -19,8 +20,6 @@ StartKind = Literal["corpus", "phrases", "elite"]
 _CORPUS_STARTS: Final = 20
 #: Phrases looked at for each next one, by the gradient; scoring all would cost N rows each.
 _PURSUIT_WIDTH: Final = 64
-#: Share of the tokens that an assembled start may take: the climb fills the rest.
-_PURSUIT_SHARE: Final = 0.5
 
 
 def corpus_starts(
@@ -35,13 +34,26 @@ def corpus_starts(
     """
     order = np.argsort(-evaluator.objective.score(vectors), kind="stable")
     found: list[Candidate] = []
-    step = _CORPUS_STARTS
-    for first in range(0, len(order), step):
-        found += evaluator.read([prompts[i] for i in order[first : first + step]])
+    for first in range(0, len(order), _CORPUS_STARTS):
+        found += evaluator.read([prompts[i] for i in order[first : first + _CORPUS_STARTS]])
         if len(found) >= _CORPUS_STARTS:
             break
     found.sort(key=lambda row: -row.score)
     return found[:_CORPUS_STARTS]
+
+
+def filled_start(
+    starts: Sequence[Candidate], evaluator: Evaluator, rng: np.random.Generator
+) -> Candidate:
+    """Return one of the best starts, with others after it until the tokens are used up.
+
+    A climb replaces tokens far more cheaply than it inserts them, so that it begins at full
+    length. The start alone is returned where the whole breaks a rule.
+    """
+    order = [0, *(1 + rng.permutation(len(starts) - 1)).tolist()]
+    body: TokenIds = tuple(token for i in order for token in starts[i].body)
+    candidate = evaluator.screen([body[: evaluator.rules.room]])[0]
+    return starts[0] if candidate is None else evaluator.exact([candidate])[0]
 
 
 def assembled_start(
@@ -57,7 +69,7 @@ def assembled_start(
     if not len(bank):
         return None
     chosen = [int(rng.integers(len(bank)))]
-    while sum(len(bank.bodies[i]) for i in chosen) < _PURSUIT_SHARE * room:
+    while sum(len(bank.bodies[i]) for i in chosen) < room:
         chosen.append(_next_phrase(chosen, bank.vectors, evaluator.objective))
     body: TokenIds = tuple(token for i in chosen for token in bank.bodies[i])[:room]
     candidate = evaluator.screen([body])[0]
@@ -71,15 +83,17 @@ def kicked(
     if edits == 0:
         return elite
     tangent = evaluator.objective.tangent_gradient(elite.vector)
-    body = kick(elite.body, material.allowed, material.static @ tangent, edits, rng)
+    scores = to_numpy(torch.from_numpy(material.static) @ torch.from_numpy(tangent))
+    body = kick(elite.body, material.allowed, scores, edits, rng)
     candidate = evaluator.screen([body])[0]
     return elite if candidate is None else evaluator.exact([candidate])[0]
 
 
-def _next_phrase(chosen: Sequence[int], vectors: Vectors, objective: ExpectedSCS) -> int:
+def _next_phrase(chosen: Sequence[int], vectors: Vectors, objective: Objective) -> int:
     total = vectors[list(chosen)].sum(axis=0)
     here = total / np.linalg.norm(total)
-    likely = np.argsort(-(vectors @ objective.tangent_gradient(here)))[:_PURSUIT_WIDTH]
+    tangent = torch.from_numpy(objective.tangent_gradient(here))
+    likely = np.argsort(-to_numpy(torch.from_numpy(vectors) @ tangent))[:_PURSUIT_WIDTH]
     sums = total + vectors[likely]
     scores = objective.score(sums / np.linalg.norm(sums, axis=1, keepdims=True))
     return int(likely[int(np.argmax(scores))])

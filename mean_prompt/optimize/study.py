@@ -18,9 +18,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.climb import ClimbSettings, Step, climb
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
+from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.moves import MoveMix
-from mean_prompt.optimize.shortlist import Material
-from mean_prompt.optimize.starts import StartKind, assembled_start, kicked
+from mean_prompt.optimize.starts import StartKind, assembled_start, filled_start, kicked
 
 Ending = Literal["complete", "pruned", "stopped"]
 
@@ -30,6 +30,10 @@ _REPORTS: Final = 10
 #: Climbs that must have ended before one is pruned, and the share of a climb that none is.
 _PRUNE_AFTER: Final = 3
 _PRUNE_FROM: Final = 4
+#: Best prompts of the corpus, one of which a climb begins with.
+_FIRST_STARTS: Final = 5
+#: Share of a climb's time that goes into evaluations; the rest into choosing what to evaluate.
+_EVALUATING_SHARE: Final = 0.4
 
 
 _Bound = TypeVar("_Bound", int, float)
@@ -60,12 +64,17 @@ class StudySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    climb_evaluations: int = Field(default=30_000, ge=1)
+    climb_evaluations: int = Field(default=60_000, ge=1)
     prune: Literal["median", "none"] = "median"
     starts: tuple[StartKind, ...] = Field(default=("corpus", "phrases", "elite"), min_length=1)
-    width: Annotated[tuple[_Width, _Width], AfterValidator(_rising)] = (24, 48)
-    hot: Annotated[tuple[_Heat, _Heat], AfterValidator(_rising)] = (0.002, 0.008)
+    width: Annotated[tuple[_Width, _Width], AfterValidator(_rising)] = (16, 32)
+    hot: Annotated[tuple[_Heat, _Heat], AfterValidator(_rising)] = (0.002, 0.005)
     kick: Annotated[tuple[_Kick, _Kick], AfterValidator(_rising)] = (0, 6)
+
+    def from_elite(self) -> StudySettings:
+        """Return the settings whose first climb goes on from the elite, as it stands."""
+        rest = [kind for kind in self.starts if kind != "elite"]
+        return self.model_copy(update={"starts": ("elite", *rest)})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +131,7 @@ class ClimbStudy:
         self._rate = rate
         self._seed = seed
         self._study = _create(storage, seed, settings)
-        self.elite = starts[0]
+        self.elite = max(starts, key=lambda row: row.score)
 
     def run(self) -> Iterator[Moment]:
         """Yield every step of every climb; ``elite`` is the best string at any time."""
@@ -207,7 +216,8 @@ class ClimbStudy:
             assembled = assembled_start(self._material, self._evaluator, rng)
             if assembled is not None:
                 return assembled
-        return self._starts[int(rng.integers(min(5, len(self._starts))))]
+        first = int(rng.integers(min(_FIRST_STARTS, len(self._starts))))
+        return filled_start(self._starts[first:], self._evaluator, rng)
 
     def _progress(self, budget: Budget) -> Callable[[], float]:
         """Return the clock of the next climb: its share of the budget, from 0 to 1.
@@ -227,7 +237,8 @@ class ClimbStudy:
         if budget.max_evaluations is not None:
             shares.append(evaluations / budget.max_evaluations)
         if budget.seconds is not None:
-            shares.append(evaluations / self._rate / budget.seconds)
+            seconds = evaluations / (_EVALUATING_SHARE * self._rate)
+            shares.append(seconds / budget.seconds)
         return max(shares)
 
 

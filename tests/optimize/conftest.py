@@ -5,8 +5,8 @@ from mean_prompt.constraints import Constraints, Rules
 from mean_prompt.objective import ExpectedSCS
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.evaluator import Evaluator
+from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.phrases import PhraseBank
-from mean_prompt.optimize.shortlist import Material
 from tests.fakes import FakeEncoder
 
 
@@ -37,6 +37,6 @@ def make_material(fake):
         static = fake.encode([rules.surfaces[token] for token in rules.allowed])
         texts = ["rewrite the text", "make the poem"]
         bank = PhraseBank(tuple(fake.tokenize(texts)), fake.encode(texts))
-        return Material.gather(rules, fake, static, bank)
+        return Material.of(rules, static, bank)
 
     return make

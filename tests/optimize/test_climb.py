@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.climb import ClimbSettings, climb
+from mean_prompt.optimize.phrases import PhraseBank
 
 
 def run(evaluator, material, *, seed=0, settings=None, start="poem"):
@@ -76,13 +78,12 @@ def test_the_same_seed_climbs_the_same_way(make_evaluator, make_material):
 def test_a_climb_whose_every_edit_breaks_a_rule_still_ends(make_evaluator, make_material):
     evaluator = make_evaluator(Budget(None, 50), max_tokens=1)
     material = make_material(evaluator.rules)
-    # Only the start itself can be spelled: each replacement puts the same token back.
-    only = type(material)(
-        material.allowed[:1],
-        material.static[:1],
-        material.embeddings[:1],
-        material.index,
-        type(material.phrases)((), material.phrases.vectors[:0]),
+    # Only the start itself can be spelled: no token is left to put in its place.
+    only = dataclasses.replace(
+        material,
+        allowed=material.allowed[:1],
+        static=material.static[:1],
+        phrases=PhraseBank((), material.phrases.vectors[:0]),
     )
     word = evaluator.rules.surfaces[only.allowed[0]]
     steps = run(evaluator, only, start=word)

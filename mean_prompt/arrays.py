@@ -1,0 +1,45 @@
+"""Arrays that are costly to compute and depend on a model alone, kept in the cache folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from mean_prompt.atomic import write_atomically
+from mean_prompt.errors import InputError
+from mean_prompt.vectors import cache_folder
+
+Arrays = list[NDArray[np.float32]]
+
+
+def cached_arrays(key: str, compute: Callable[[], Sequence[NDArray[np.float32]]]) -> Arrays:
+    """Return the arrays kept under a key, computing and keeping them where there are none.
+
+    Args:
+        key: names everything that the arrays depend on; a file name.
+        compute: makes them.
+
+    Raises:
+        InputError: the cache cannot be written.
+    """
+    path = cache_folder() / "arrays" / f"{key}.safetensors"
+    try:
+        kept = load(path.read_bytes())
+        return [kept[name] for name in sorted(kept)]
+    except (FileNotFoundError, SafetensorError):
+        pass  # None yet, or a torn file of an older crash: both are made anew.
+    arrays = list(compute())
+    named = {f"{number:04}": np.ascontiguousarray(array) for number, array in enumerate(arrays)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, save(named))
+    except OSError as error:
+        raise InputError(
+            f"the cache must be writable: {path}: {error.strerror}; set MEAN_PROMPT_CACHE to a "
+            "folder that is"
+        ) from error
+    return arrays

@@ -1,0 +1,43 @@
+"""Ridge regression that learns as it goes and forgets as things change."""
+
+from __future__ import annotations
+
+import torch
+
+
+class RecursiveRidge:
+    """Linear map ``rows @ weights`` fitted to what was observed, pulled towards a prior.
+
+    Minimises ``Σ decay^age |rows W - targets|² + ridge |W - prior|²``. Products run in torch: with
+    numpy's own thread pool beside torch's, a search on two cores lost a quarter of its speed.
+
+    Args:
+        prior: (p, q) weights before anything was observed.
+        ridge: strength of the pull, in units of a squared row.
+        decay: weight of past observations after each further call of :meth:`observe`.
+        solve_every: calls between two solutions of the normal equations.
+    """
+
+    def __init__(
+        self, prior: torch.Tensor, *, ridge: float, decay: float, solve_every: int
+    ) -> None:
+        self.weights = prior.clone()
+        self._prior = prior
+        self._decay = decay
+        self._solve_every = solve_every
+        self._pull = ridge * torch.eye(len(prior), dtype=torch.float64)
+        self._gram = torch.zeros((len(prior), len(prior)))
+        self._moment = torch.zeros_like(prior)
+        self._calls = 0
+
+    def observe(self, rows: torch.Tensor, targets: torch.Tensor) -> bool:
+        """Take in (B, p) rows and their (B, q) targets; tell whether the weights changed."""
+        self._gram.mul_(self._decay).addmm_(rows.T, rows)
+        self._moment.mul_(self._decay).addmm_(rows.T, targets - rows @ self._prior)
+        self._calls += 1
+        if self._calls % self._solve_every:
+            return False
+        factor = torch.linalg.cholesky(self._gram.double() + self._pull)
+        away = torch.cholesky_solve(self._moment.double(), factor)
+        self.weights = self._prior + away.float()
+        return True

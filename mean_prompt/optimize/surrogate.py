@@ -1,0 +1,331 @@
+"""Predicting what replacements score, so that only the likely ones are evaluated.
+
+Two models stand in front of the encoder, each looking at fewer replacements more closely:
+
+1. the *pair model* sees every token at every position. It takes the change of the string's vector
+   to be linear in the static vectors s of the token put in, t, and the one taken out, o,
+   ``δ = (A s_t - B s_o + b) / n``, with A, B and b learned from all that the second model says
+   (or, without it, from evaluations). At first A and B are multiples of the identity, which is
+   matching pursuit;
+2. *propagation* follows a few hundred replacements through the model, one token each
+   (:mod:`mean_prompt.propagation`), corrected by a map learned from every evaluation.
+
+Both predict a vector, not a gain. The score follows from it, with all its curvature:
+``f(x + δ) / |x + δ|³``, f being a cubic form, expanded around x to second order.
+
+Measured on all-MiniLM-L6-v2 at strings of 0.6 to 0.83 of the ceiling, 500 random replacements
+each: the pair model's best 60 held 0.51 of the true best ten, a scalar ridge on the same
+observations 0.31, static vectors against the tangent gradient 0.16, propagation 0.89. Within
+propagation's best 50 the learned correction raised the correlation with the truth from 0.32 to
+0.50.
+
+Symbols: A allowed tokens, S of them looked at in a step, L tokens of the body, n tokens of the
+whole string with the special ones, M replacements propagated, d width of the vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mean_prompt.encoder import Encoder
+from mean_prompt.objective import Expansion, Objective, Vectors, to_numpy
+from mean_prompt.optimize.evaluator import Candidate
+from mean_prompt.optimize.material import Material
+from mean_prompt.optimize.ridge import RecursiveRidge
+from mean_prompt.propagation import FrozenString
+
+#: Pull of the pair model towards matching pursuit, its rows being about 1 long, and of the
+#: correction towards the identity, its rows being about 0.3 long.
+_PAIR_RIDGE: Final = 3.0
+_CORRECTION_RIDGE: Final = 0.05
+#: Weight of the past after each step: some 30 and 100 steps count.
+_PAIR_DECAY: Final = 0.97
+_CORRECTION_DECAY: Final = 0.99
+_SOLVE_EVERY: Final = 10
+#: Propagated replacements that the pair model learns from a step; more taught it little.
+_LESSONS: Final = 256
+#: Share of the replacements that is drawn evenly, so that both models see the whole vocabulary.
+_EVEN_SHARE: Final = 0.1
+#: A vector cannot lose more than this share of its squared length to one replacement.
+_LEAST_SQUARED_LENGTH: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlook:
+    """What replacements at one string are expected to do.
+
+    Attributes:
+        expansion: of the objective around the string's unit vector.
+        positions: (M,) of the body.
+        tokens: (M,) ids put there.
+        changes: (M, d) expected change of the string's unit vector, before normalisation.
+        scores: (M,) expected SCS afterwards.
+        effects: (M, 2 d) what propagation said, uncorrected; ``None`` without it.
+        sample: (S,) ids of the tokens that the pair model looked at.
+        sample_scores: (S,) best score that each promises at any position.
+        removal_scores: (L,) score that taking each token out promises.
+    """
+
+    expansion: Expansion
+    positions: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+    changes: torch.Tensor
+    scores: Vectors
+    effects: torch.Tensor | None
+    sample: NDArray[np.int64]
+    sample_scores: Vectors
+    removal_scores: Vectors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Visit:
+    """What is known of the string that a climb is at, for as long as it stays.
+
+    Attributes:
+        text: of the string.
+        expansion: of the objective around it.
+        frozen: its inner states, where the model allows propagation.
+        tried: (L, A) whether a replacement, by position and allowed token, was evaluated here.
+    """
+
+    text: str
+    expansion: Expansion
+    frozen: FrozenString | None
+    tried: torch.Tensor
+
+
+class Surrogate:
+    """Predicts replacements at a string, and learns from what they turn out to do.
+
+    Args:
+        material: tokens with their static vectors, and propagation where the model allows it.
+        encoder: whose strings these are.
+        objective: what a vector is worth.
+        first: number of the body's first token in the whole string.
+        rng: draws.
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        encoder: Encoder,
+        objective: Objective,
+        *,
+        first: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self._material = material
+        self._special = encoder.special_token_count
+        self._objective = objective
+        self._propagation = material.propagation
+        self._first = first
+        self._rng = rng
+        self._visit: _Visit | None = None
+        self._pairs = _PairModel(material.static)
+        d = objective.dimension
+        self._correction = RecursiveRidge(
+            torch.cat([torch.eye(d), torch.eye(d)]),
+            ridge=_CORRECTION_RIDGE,
+            decay=_CORRECTION_DECAY,
+            solve_every=_SOLVE_EVERY,
+        )
+
+    def look(self, state: Candidate, *, width: int, vocabulary: int, temperature: float) -> Outlook:
+        """Predict replacements at a string.
+
+        Args:
+            state: the string.
+            width: M replacements to look at closely.
+            vocabulary: S tokens to draw them from.
+            temperature: of the draw by the pair model's scores, in units of the score.
+        """
+        visit = self._arrive(state)
+        expansion = visit.expansion
+        here = torch.from_numpy(state.vector)
+        size = len(self._material.allowed)
+        sample = torch.from_numpy(self._rng.permutation(size)[:vocabulary])
+        held = torch.from_numpy(self._material.index[list(state.body)])
+        n = len(state.ids) + self._special
+        table, removals = self._pairs.scores(expansion, here, held, sample, n)
+        at, columns = self._draw(table, width, temperature)
+        chosen = sample[columns]
+        new = ~visit.tried[at, chosen] & (chosen != held[at])
+        at, chosen = at[new], chosen[new]
+        tokens = self._material.allowed[chosen.numpy()]
+        effects = self._effects(visit, at, tokens)
+        if effects is None:
+            changes = self._pairs.changes(chosen, held[at], n)
+        else:
+            changes = effects @ self._correction.weights
+            lesson = slice(0, _LESSONS)
+            self._pairs.learn(chosen[lesson], held[at][lesson], changes[lesson], n)
+        return Outlook(
+            expansion=expansion,
+            positions=at.numpy(),
+            tokens=tokens,
+            changes=changes,
+            scores=scores_after(expansion, here, changes),
+            effects=effects,
+            sample=self._material.allowed[sample.numpy()],
+            sample_scores=to_numpy(table.amax(dim=0)),
+            removal_scores=removals,
+        )
+
+    def rule_out(self, outlook: Outlook, rows: Sequence[int]) -> None:
+        """Leave replacements out of further outlooks on the same string: they were evaluated."""
+        if self._visit is not None:
+            positions, tokens = outlook.positions[list(rows)], outlook.tokens[list(rows)]
+            numbers = torch.from_numpy(self._material.index[tokens])
+            self._visit.tried[torch.from_numpy(positions), numbers] = True
+
+    def learn(
+        self, state: Candidate, outlook: Outlook, rows: Sequence[int], found: Sequence[Candidate]
+    ) -> None:
+        """Take in what some of an outlook's replacements turned out to be.
+
+        Args:
+            state: where the outlook was.
+            outlook: of it.
+            rows: numbers of the replacements.
+            found: the strings that they made, in the same order.
+        """
+        if not rows:
+            return
+        here = torch.from_numpy(state.vector)
+        picked = list(rows)
+        vectors = torch.from_numpy(np.stack([candidate.vector for candidate in found]))
+        # Vectors are known as directions; each is given the length that was expected of it.
+        expected = here + outlook.changes[picked]
+        changes = vectors * (vectors * expected).sum(dim=1, keepdim=True) - here
+        if outlook.effects is not None:
+            self._correction.observe(outlook.effects[picked], changes)
+            return
+        tokens = torch.from_numpy(self._material.index[outlook.tokens[picked]])
+        out = [state.body[position] for position in outlook.positions[picked].tolist()]
+        held = torch.from_numpy(self._material.index[out])
+        self._pairs.learn(tokens, held, changes, len(state.ids) + self._special)
+
+    def _draw(
+        self, table: torch.Tensor, width: int, temperature: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw cells of a table (L, S) of scores: most by Gumbel's top-k trick, some evenly."""
+        seed = int(self._rng.integers(2**62))
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.empty_like(table).exponential_(generator=generator).log_()
+        keys = (table / temperature - noise).flatten()
+        even = int(width * _EVEN_SHARE)
+        best = keys.topk(min(width - even, len(keys))).indices
+        anywhere = torch.randint(len(keys), (even,), generator=generator)
+        cells = torch.unique(torch.cat([best, anywhere]))
+        # Sorted by position; shuffled, since the pair model learns from the first ones.
+        cells = cells[torch.randperm(len(cells), generator=generator)]
+        return cells // table.shape[1], cells % table.shape[1]
+
+    def _arrive(self, state: Candidate) -> _Visit:
+        """Return what is known of a string, from the last step where the climb stayed there."""
+        if self._visit is None or self._visit.text != state.text:
+            self._visit = self._first_look(state)
+        return self._visit
+
+    def _first_look(self, state: Candidate) -> _Visit:
+        return _Visit(
+            state.text,
+            self._objective.expansion(state.vector),
+            self._propagation.freeze(state.ids) if self._propagation else None,
+            torch.zeros((len(state.body), len(self._material.allowed)), dtype=torch.bool),
+        )
+
+    def _effects(
+        self, visit: _Visit, at: torch.Tensor, tokens: NDArray[np.int64]
+    ) -> torch.Tensor | None:
+        frozen = visit.frozen
+        if self._propagation is None or frozen is None:
+            return None
+        # Where decoding and tokenizing anew merged tokens, a body may end past its string.
+        inside = (at + self._first).clamp(max=len(frozen.hidden) - self._special - 1)
+        return self._propagation.effects(frozen, inside.tolist(), tokens.tolist()).cpu()
+
+
+class _PairModel:
+    """Change of the vector by the static vectors of the token put in and the one taken out."""
+
+    def __init__(self, static: Vectors) -> None:
+        vectors = torch.from_numpy(static)
+        centred = vectors - vectors.mean(dim=0)
+        # The last row stands for NOTHING, which index -1 reaches.
+        self._length = float(centred.norm(dim=1).mean()) or 1.0
+        self._static = torch.vstack([centred / self._length, torch.zeros_like(centred[:1])])
+        d = vectors.shape[1]
+        prior = torch.cat([torch.eye(d), torch.eye(d), torch.zeros(1, d)]) * self._length
+        self._ridge = RecursiveRidge(
+            prior, ridge=_PAIR_RIDGE, decay=_PAIR_DECAY, solve_every=_SOLVE_EVERY
+        )
+        self._d = d
+        self._put_in = self._static[:-1] @ prior[:d]
+
+    def learn(
+        self, tokens: torch.Tensor, held: torch.Tensor, changes: torch.Tensor, n: int
+    ) -> None:
+        """Take in (B,) replacements, as numbers of allowed tokens, and their (B, d) changes."""
+        if self._ridge.observe(self._rows(tokens, held), changes * n):
+            self._put_in = self._static[:-1] @ self._ridge.weights[: self._d]
+
+    def changes(self, tokens: torch.Tensor, held: torch.Tensor, n: int) -> torch.Tensor:
+        """Return (B, d) the changes of (B,) replacements."""
+        return self._rows(tokens, held) @ self._ridge.weights / n
+
+    def scores(
+        self,
+        expansion: Expansion,
+        here: torch.Tensor,
+        held: torch.Tensor,
+        sample: torch.Tensor,
+        n: int,
+    ) -> tuple[torch.Tensor, Vectors]:
+        """Return the score that each pair promises, and each removal: (L, S) and (L,).
+
+        With ``δ = u - r``, u for the token put in and r for the one taken out, every term of the
+        expansion is a product of two vectors, so that all pairs cost one matrix product.
+        """
+        value, gradient, curvature = expansion.value, *(part.cpu() for part in expansion[1:])
+        put_in = self._put_in[sample] / n
+        weights = self._ridge.weights
+        taken = (self._static[held] @ weights[self._d : -1] - weights[-1]) / n
+        bent = taken @ curvature
+        inner = torch.stack([gradient, here, *bent, *taken])
+        products = put_in @ inner.T
+        length = len(held)
+        squares = ((put_in @ curvature) * put_in).sum(dim=1)
+        numerator = (
+            value
+            + (products[:, 0] + squares)[None]
+            - (taken @ gradient - (taken * bent).sum(dim=1))[:, None]
+            - 2 * products[:, 2 : 2 + length].T
+        )
+        lengths = (
+            1.0
+            + (2 * products[:, 1] + put_in.square().sum(dim=1))[None]
+            - (2 * taken @ here - taken.square().sum(dim=1))[:, None]
+            - 2 * products[:, 2 + length :].T
+        )
+        table = numerator / lengths.clamp(min=_LEAST_SQUARED_LENGTH).pow(1.5)
+        return table, scores_after(expansion, here, -taken)
+
+    def _rows(self, tokens: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
+        ones = torch.ones((len(tokens), 1))
+        # The bias belongs to the token taken out: b stands beside -B s_o.
+        return torch.cat([self._static[tokens], -self._static[held], ones], dim=1)
+
+
+def scores_after(expansion: Expansion, here: torch.Tensor, changes: torch.Tensor) -> Vectors:
+    """Return the score after changes of a unit vector: (B, d) -> (B,)."""
+    gradient, curvature = (part.cpu() for part in expansion[1:])
+    numerator = expansion.value + changes @ gradient + ((changes @ curvature) * changes).sum(dim=1)
+    squared = (here + changes).square().sum(dim=1).clamp(min=_LEAST_SQUARED_LENGTH)
+    return to_numpy(numerator / squared.pow(1.5))
