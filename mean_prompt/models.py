@@ -115,7 +115,7 @@ def _load(found: ModelFolder, *, device: str, screening: str) -> Encoder:
     # transformers would make up a tokenizer of four tokens, and the model would read nothing.
     if not _tokenizer_files(found.path):
         raise InputError(f"the model {found.name} does not load: no tokenizer in {found.path}")
-    with _quiet_loading():
+    with quiet_loading():
         import torch
         from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
@@ -238,7 +238,7 @@ def _choose_device(device: str) -> str:
 
 
 @contextmanager
-def _quiet_loading() -> Iterator[None]:
+def quiet_loading() -> Iterator[None]:
     """Keep the libraries' progress bars and notices off the user's terminal while loading."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from transformers.utils import logging

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mean_prompt.cli.bench import bench
 from mean_prompt.cli.score import score
 from mean_prompt.cli.search import search
 
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 app.command()(search)
 app.command()(score)
+app.add_typer(bench, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,1 @@
+"""Benchmarks: search methods at equal time, speed of the encoder, growth with the corpus."""

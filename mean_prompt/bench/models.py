@@ -1,0 +1,86 @@
+"""A model of sentence-t5-base's true shape with random weights, for timing without a download.
+
+Its vectors mean nothing; what a pass costs depends on the shapes alone.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from mean_prompt.identity import ModelIdentity
+from mean_prompt.models import quiet_loading
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from mean_prompt.encoder import Encoder
+
+#: What the model is called on the command line and in reports.
+RANDOM_T5: Final = "random-sentence-t5-base"
+#: As sentence-transformers/sentence-t5-base has it: Ni et al. 2021, Raffel et al. 2020.
+_SHAPE: Final = {
+    "vocab_size": 32_128,
+    "d_model": 768,
+    "d_kv": 64,
+    "d_ff": 3_072,
+    "num_layers": 12,
+    "num_heads": 12,
+    "relative_attention_num_buckets": 32,
+    "feed_forward_proj": "relu",
+}
+_READS: Final = 256
+_SYLLABLES: Final = [consonant + vowel for consonant in "bdfklmnrst" for vowel in "aeiou"]
+
+
+def random_sentence_t5(
+    *, screening: str = "auto", device: str = "cpu", **shape: int | str
+) -> Encoder:
+    """Return an encoder of sentence-t5-base's shape with random weights, proven like any other.
+
+    Args:
+        screening: see :class:`~mean_prompt.encoder.Encoder`.
+        device: where it runs.
+        shape: fields of transformers' ``T5Config`` that differ, for tests.
+    """
+    from mean_prompt.encoder import Encoder
+
+    with tempfile.TemporaryDirectory() as folder:
+        model = _build(Path(folder), _SHAPE | shape, device)
+    return Encoder(model, ModelIdentity(RANDOM_T5, None, "random"), screening=screening)
+
+
+def _build(folder: Path, shape: dict[str, Any], device: str) -> SentenceTransformer:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+    from transformers import T5Config, T5EncoderModel, T5Tokenizer
+
+    pieces = _pieces(int(shape["vocab_size"]))
+    with quiet_loading(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        config = T5Config(**shape, is_encoder_decoder=False, use_cache=False)
+        T5EncoderModel(config).save_pretrained(folder)
+        T5Tokenizer(vocab=list(pieces), extra_ids=0).save_pretrained(folder)
+        width = config.d_model
+        chain = [
+            modules.Transformer(str(folder), max_seq_length=_READS),
+            modules.Pooling(width, pooling_mode="mean"),
+            modules.Dense(width, 768, bias=False, activation_function=torch.nn.Identity()),
+            modules.Normalize(),
+        ]
+        return SentenceTransformer(modules=chain, device=device)
+
+
+@cache
+def _pieces(size: int) -> tuple[tuple[str, float], ...]:
+    """Return a Unigram vocabulary: words of syllables, more likely whole than spelt."""
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    letters = [(chr(code), -14.0) for code in range(33, 127)]
+    room = size - len(special) - len(letters) - 1
+    words = [f"▁{a}{b}{c}" for a in _SYLLABLES for b in _SYLLABLES for c in ("", *_SYLLABLES)]
+    whole = [(word, -10.0) for word in words[:room]]
+    return (*special, ("▁", -12.0), *whole, *letters)

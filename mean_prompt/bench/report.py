@@ -1,0 +1,165 @@
+"""What ``bench methods`` found: runs with their traces, and a summary a method. Data alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+
+from mean_prompt.bench.registry import OWN
+from mean_prompt.bench.setup import Frozen, Machine
+
+
+class TracePoint(Frozen):
+    """A run's best string at one of its improvements.
+
+    Attributes:
+        seconds, evaluations: spent by the method when it yielded the string.
+        fraction: of the ceiling, over every prompt.
+        train_score, holdout_score: over what the method saw, and over what it did not.
+    """
+
+    seconds: float
+    evaluations: int
+    fraction: float
+    train_score: float
+    holdout_score: float | None
+
+
+class MethodRun(Frozen):
+    """One run of one method.
+
+    Attributes:
+        string: the best it yielded, of ``tokens`` tokens without special ones.
+        score, fraction: over every prompt, and as a share of the ceiling.
+        seconds: on the method's clock, preparation left out.
+        trace: one point an improvement.
+    """
+
+    method: str
+    seed: int
+    string: str
+    tokens: int
+    score: float
+    fraction: float
+    train_score: float
+    holdout_score: float | None
+    evaluations: int
+    evaluations_per_second: float
+    seconds: float
+    trace: tuple[TracePoint, ...]
+
+    def seconds_to(self, fraction: float) -> float:
+        """Return when the run reached a fraction of the ceiling; infinity where it never did."""
+        return next((at.seconds for at in self.trace if at.fraction >= fraction), math.inf)
+
+    def fraction_at(self, seconds: float) -> float | None:
+        """Return the fraction reached by then, ``None`` before the first string."""
+        reached = [at.fraction for at in self.trace if at.seconds <= seconds]
+        return reached[-1] if reached else None
+
+
+class MethodSummary(Frozen):
+    """One method over its runs.
+
+    Attributes:
+        runs: how many there are.
+        median, low, high: of the final fraction of the ceiling, over every prompt.
+        ratio: ``median`` by the best peer's; ``None`` without a peer.
+        seconds_to_peer: median time to reach the best peer's final median; ``None`` where half
+            of the runs never did, or without a peer.
+        holdout_ratio: median of hold-out score by training score; ``None`` without a hold-out.
+        evaluations_per_second: median.
+    """
+
+    method: str
+    runs: int
+    median: float
+    low: float
+    high: float
+    ratio: float | None
+    seconds_to_peer: float | None
+    holdout_ratio: float | None
+    evaluations_per_second: float
+
+
+class MethodsSetup(Frozen):
+    """What every run of a comparison shares.
+
+    Attributes:
+        corpus, corpus_hash: where the prompts came from; ``prompts`` of them, ``train`` of which
+            the methods saw.
+        model, model_hash, screening: the model, and the dtype that candidates are screened in.
+        budget: seconds of each run.
+        ceiling: highest expected SCS of any unit vector over every prompt.
+        preparation: seconds of what was done once, before any method's clock began.
+    """
+
+    machine: Machine
+    corpus: tuple[str, ...]
+    corpus_hash: str
+    prompts: int
+    train: int
+    model: str
+    model_hash: str
+    screening: str
+    budget: float
+    max_tokens: int
+    seeds: tuple[int, ...]
+    methods: tuple[str, ...]
+    ceiling: float
+    preparation: dict[str, float]
+
+
+class MethodsReport(Frozen):
+    """A comparison of methods; ``complete`` where every planned run is in it."""
+
+    setup: MethodsSetup
+    complete: bool
+    runs: tuple[MethodRun, ...]
+    summaries: tuple[MethodSummary, ...]
+
+    @classmethod
+    def of(cls, setup: MethodsSetup, runs: Sequence[MethodRun]) -> MethodsReport:
+        """Put runs together with their summaries, the best method first."""
+        planned = len(setup.methods) * len(setup.seeds)
+        return cls(
+            setup=setup,
+            complete=len(runs) == planned,
+            runs=tuple(runs),
+            summaries=tuple(summarize(runs)),
+        )
+
+
+def summarize(runs: Sequence[MethodRun]) -> list[MethodSummary]:
+    """Return one summary a method, the highest median first."""
+    by_method: dict[str, list[MethodRun]] = {}
+    for run in runs:
+        by_method.setdefault(run.method, []).append(run)
+    medians = {name: median(run.fraction for run in rows) for name, rows in by_method.items()}
+    best_peer = max((value for name, value in medians.items() if name != OWN), default=None)
+    rows = [_summary(name, rows, best_peer) for name, rows in by_method.items()]
+    return sorted(rows, key=lambda row: -row.median)
+
+
+def _summary(name: str, runs: Sequence[MethodRun], best_peer: float | None) -> MethodSummary:
+    fractions = [run.fraction for run in runs]
+    middle = median(fractions)
+    times = [math.inf if best_peer is None else run.seconds_to(best_peer) for run in runs]
+    ratios = [
+        run.holdout_score / run.train_score
+        for run in runs
+        if run.holdout_score is not None and run.train_score
+    ]
+    reached = median(times)
+    return MethodSummary(
+        method=name,
+        runs=len(runs),
+        median=middle,
+        low=min(fractions),
+        high=max(fractions),
+        ratio=middle / best_peer if best_peer else None,
+        seconds_to_peer=reached if math.isfinite(reached) else None,
+        holdout_ratio=median(ratios) if ratios else None,
+        evaluations_per_second=median(run.evaluations_per_second for run in runs),
+    )

@@ -1,0 +1,218 @@
+"""How a search grows with its corpus: a step's cost, memory, and whether scores stay exact.
+
+Prompts are made up: unit vectors around random centres that share a direction, as sentence
+embeddings do. Each size has a process of its own, so that its peak memory is its own too.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from mean_prompt.corpus import Split
+from mean_prompt.objective import Objective, StoredVectors, Vectors
+from mean_prompt.problem import Problem
+from mean_prompt.vectors import need_half
+
+if TYPE_CHECKING:
+    from mean_prompt.encoder import Encoder
+
+SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
+#: The size that steps are compared with.
+REFERENCE: Final = 10_000
+#: Strings that a step scores, and tokens of each: as the climb does.
+_STRINGS: Final = 64
+_TOKENS: Final = 32
+_CHUNK: Final = 10_000
+_CENTRES: Final = 500
+_COMMON: Final = 0.6
+_SPREAD: Final = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleRow:
+    """What a search over so many prompts costs.
+
+    Attributes:
+        prompts, dimension: N and d.
+        prepare_seconds: to compress the prompts and to find both ceilings.
+        objective_seconds: a step's work on the objective: 64 scores, one gradient on the
+            sphere, one expansion.
+        step_seconds: of a step, 64 strings of 32 tokens encoded and the work on the objective.
+        step_ratio: to a step over 10,000 prompts, in the same process, with the same encoding.
+        error, step_error: of the compressed objective, as shares of the ceiling; 0 where the
+            search is exact. See :class:`~mean_prompt.compression.Compression`.
+        exact_seconds: to score one string over every prompt.
+        score_error: relative difference of that score to the same in double precision, over
+            vectors that were never rounded to half precision.
+        peak_gib: the process's highest memory, model and all; ``None`` where it is not known.
+    """
+
+    prompts: int
+    dimension: int
+    prepare_seconds: float
+    objective_seconds: float
+    step_seconds: float
+    step_ratio: float
+    error: float
+    step_error: float
+    exact_seconds: float
+    score_error: float
+    peak_gib: float | None
+
+
+def bench_scale(
+    sizes: Sequence[int] = SIZES,
+    *,
+    dimension: int = 768,
+    encode: bool = True,
+    repeats: int = 5,
+    seed: int = 0,
+) -> list[ScaleRow]:
+    """Measure each size in a fresh process.
+
+    Args:
+        sizes: numbers of prompts.
+        dimension: width of the vectors; 768 where an encoder takes part.
+        encode: whether a step encodes strings, with a model of sentence-t5-base's shape.
+        repeats: steps measured; figures are their medians.
+        seed: of the prompts.
+    """
+    context = multiprocessing.get_context("spawn")
+    rows = []
+    for size in sizes:
+        with ProcessPoolExecutor(1, mp_context=context) as process:
+            task = process.submit(measure, size, dimension, encode, repeats, seed)
+            rows.append(task.result())
+    return rows
+
+
+def measure(size: int, dimension: int, encode: bool, repeats: int, seed: int) -> ScaleRow:
+    """Measure one size in this process."""
+    encoder = _encoder() if encode else None
+    vectors = made_up_prompts(size, dimension, seed)
+    began = time.perf_counter()
+    problem = _problem(vectors, seed)
+    prepared = time.perf_counter() - began
+    own_first = size >= REFERENCE
+    compared = vectors[:REFERENCE] if own_first else made_up_prompts(REFERENCE, dimension, seed)
+    reference = _problem(compared, seed).screening
+    found = problem.ceiling.vector
+    encoding, own, other = _steps(encoder, problem.screening, reference, found, repeats)
+    began = time.perf_counter()
+    score = problem.train_score(found)
+    exact_seconds = time.perf_counter() - began
+    truth = _double_precision_score(size, dimension, seed, found)
+    compression = problem.compression
+    return ScaleRow(
+        prompts=size,
+        dimension=dimension,
+        prepare_seconds=prepared,
+        objective_seconds=own,
+        step_seconds=encoding + own,
+        step_ratio=(encoding + own) / (encoding + other),
+        error=compression.error if compression else 0.0,
+        step_error=compression.step_error if compression else 0.0,
+        exact_seconds=exact_seconds,
+        score_error=abs(score - truth) / abs(truth),
+        peak_gib=_peak_gib(),
+    )
+
+
+def made_up_prompts(size: int, dimension: int, seed: int) -> StoredVectors:
+    """Return (N, d) unit vectors around random centres, in half precision where they are many."""
+    kept = np.float16 if need_half(size, dimension) else np.float32
+    vectors = np.empty((size, dimension), kept)
+    row = 0
+    for chunk in _chunks(size, dimension, seed):
+        vectors[row : row + len(chunk)] = chunk
+        row += len(chunk)
+    return vectors
+
+
+def _chunks(size: int, dimension: int, seed: int) -> Iterator[Vectors]:
+    """Yield the prompts in float32, a chunk at a time: the whole would fill the memory."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((_CENTRES, dimension), np.float32) / np.sqrt(dimension)
+    centres[:, 0] += _COMMON
+    shares = rng.dirichlet(np.ones(_CENTRES))
+    for start in range(0, size, _CHUNK):
+        count = min(_CHUNK, size - start)
+        noise = rng.standard_normal((count, dimension), np.float32) / np.sqrt(dimension)
+        yield _unit(centres[rng.choice(_CENTRES, count, p=shares)] + _SPREAD * noise)
+
+
+def _problem(vectors: StoredVectors, seed: int) -> Problem:
+    rows = np.arange(len(vectors))
+    return Problem.of_vectors(
+        [""] * len(rows),
+        vectors,
+        np.ones(len(rows)),
+        rows,
+        Split(rows, rows[:0]),
+        device="cpu",
+        seed=seed,
+    )
+
+
+def _steps(
+    encoder: Encoder | None, own: Objective, other: Objective, point: Vectors, repeats: int
+) -> tuple[float, float, float]:
+    """Return medians of the seconds to encode a step's strings and to judge them, on either."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((_STRINGS, own.dimension), np.float32) / np.sqrt(own.dimension)
+    vectors = _unit(point + noise)
+    tokens = rng.integers(10, 1_000, size=(_STRINGS, _TOKENS)).tolist()
+    strings = encoder.decode(tokens) if encoder else []
+    seconds = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        if encoder:
+            encoder.screen(strings)
+        encoded = time.perf_counter()
+        _judge(own, vectors)
+        judged = time.perf_counter()
+        _judge(other, vectors)
+        seconds.append((encoded - began, judged - encoded, time.perf_counter() - judged))
+    # The first round warms up.
+    encoding, mine, others = np.median(seconds[1:], axis=0)
+    return float(encoding), float(mine), float(others)
+
+
+def _judge(objective: Objective, vectors: Vectors) -> None:
+    objective.score(vectors)
+    objective.tangent_gradient(vectors[0])
+    objective.expansion(vectors[0])
+
+
+def _double_precision_score(size: int, dimension: int, seed: int, vector: Vectors) -> float:
+    point = vector.astype(np.float64)
+    cubes = [(chunk.astype(np.float64) @ point) ** 3 for chunk in _chunks(size, dimension, seed)]
+    return float(np.concatenate(cubes).mean())
+
+
+def _encoder() -> Encoder:
+    from mean_prompt.bench.models import random_sentence_t5
+
+    return random_sentence_t5()
+
+
+def _unit(rows: Vectors) -> Vectors:
+    scaled: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return scaled
+
+
+def _peak_gib() -> float | None:
+    try:
+        import resource
+    except ModuleNotFoundError:  # there is none on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak) / (2**30 if sys.platform == "darwin" else 2**20)

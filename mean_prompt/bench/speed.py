@@ -1,0 +1,323 @@
+"""``bench speed``: strings a second of each path through a model, in one run, in turns.
+
+The paths are timed on the same strings, one after another in every repeat, so that a machine that
+drifts treats all alike; ratios are medians of the repeats' own ratios. A plain matrix product of
+the screening dtype, timed in the same turns, is the speed that nothing built from such products
+can pass.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import numpy as np
+import torch
+
+from mean_prompt.bench.files import ReportFolder
+from mean_prompt.bench.flops import flops_per_string
+from mean_prompt.bench.models import RANDOM_T5, random_sentence_t5
+from mean_prompt.bench.setup import Frozen, Machine
+from mean_prompt.encoder import Encoder, TokenIds, special_ids
+from mean_prompt.errors import InputError
+from mean_prompt.models import PACKAGED_MODEL, load_encoder
+
+#: Models timed where none is named: the packaged one, and the competition's true shape.
+DEFAULT_MODELS: Final = (PACKAGED_MODEL, RANDOM_T5)
+#: The path that the others are compared with, in the batches that the library takes by default.
+BASELINE: Final = "SentenceTransformer.encode"
+_BASELINE_BATCH: Final = 32
+_SQUARE: Final = 2_048
+#: Seconds that a product is repeated for in one timing: as long as a path takes, or it would slip
+#: between what else the machine does.
+_PRODUCT_SECONDS: Final = 0.2
+
+
+#: Rows, inner size and columns of a matrix product.
+Shape = tuple[int, int, int]
+
+
+class PathSpeed(Frozen):
+    """One path: strings in, vectors out.
+
+    Attributes:
+        strings_per_second: median over the repeats; ``slowest`` and ``fastest`` of them.
+        ratio: by the baseline.
+    """
+
+    path: str
+    strings_per_second: float
+    slowest: float
+    fastest: float
+    ratio: float
+
+
+class ProductSpeed(Frozen):
+    """A plain matrix product ``(rows, inner) x (inner, columns)``: its median rate."""
+
+    rows: int
+    inner: int
+    columns: int
+    flops_per_second: float
+
+
+class ModelSpeed(Frozen):
+    """One model's speeds.
+
+    Attributes:
+        tokens, strings: of each string, special tokens left out, and how many there were.
+        screening: dtype; ``lowest_cosine`` with float32 and ``speedup`` as the gate saw them.
+        flops_per_string: of the matrix products, two a multiplication and addition.
+        achieved: FLOP/s of ``screen_ids`` at its median.
+        products: matrix products of the screening dtype, the best first.
+        share_of_product: ``screen_ids``'s FLOP/s by the best product's.
+    """
+
+    model: str
+    tokens: int
+    strings: int
+    screening: str
+    lowest_cosine: float
+    speedup: float
+    paths: tuple[PathSpeed, ...]
+    flops_per_string: float
+    achieved: float
+    products: tuple[ProductSpeed, ...]
+    share_of_product: float
+
+
+class SpeedReport(Frozen):
+    """Speeds of some models on one machine."""
+
+    machine: Machine
+    repeats: int
+    models: tuple[ModelSpeed, ...]
+
+
+def bench_speed(
+    models: Sequence[str | Encoder] | None = None,
+    *,
+    tokens: int = 32,
+    batch: int = 192,
+    repeats: int = 5,
+    device: str = "auto",
+    out: str | Path | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> SpeedReport:
+    """Time the paths through some models.
+
+    Args:
+        models: names, folders, ``random-sentence-t5-base`` or loaded encoders; without any, the
+            packaged MiniLM and sentence-t5-base's shape with random weights.
+        tokens: of each string, special tokens left out.
+        batch: strings handed over at once.
+        repeats: of every path.
+        device: where the models run.
+        out: folder for ``speed.json`` and ``speed.md``.
+        progress: called with a model's name, repeats done and all repeats.
+
+    Raises:
+        InputError: something given cannot be used.
+    """
+    for name, value in (("--tokens", tokens), ("--batch", batch), ("--repeats", repeats)):
+        if value < 1:
+            raise InputError(f"{name} must be at least 1: found {value}")
+    folder = ReportFolder(out) if out is not None else None
+    rows = []
+    for model in models or DEFAULT_MODELS:
+        encoder = _load(model, device) if isinstance(model, str) else model
+        rows.append(_time_model(encoder, tokens, batch, repeats, progress or (lambda *_: None)))
+    report = SpeedReport(machine=Machine.here(encoder.device), repeats=repeats, models=tuple(rows))
+    if folder:
+        folder.write("speed.json", report.model_dump_json(indent=2) + "\n")
+        folder.write("speed.md", speed_markdown(report))
+    return report
+
+
+def speed_markdown(report: SpeedReport) -> str:
+    """Return the report as Markdown."""
+    machine = report.machine
+    where = f"{machine.cpu}, {machine.cores} cores, {machine.threads} threads, {machine.date}"
+    repeats = f"medians of {report.repeats} interleaved repeats"
+    lines = ["# Strings a second", "", f"`{machine.command}`", "", f"{where}; {repeats}."]
+    for row in report.models:
+        what = f"{row.strings} strings of {row.tokens} tokens"
+        lines += [
+            "",
+            f"## {row.model}, {what}, screening in {row.screening}",
+            "",
+            "| path | strings/s | by SentenceTransformer.encode |",
+            "| --- | ---: | ---: |",
+            *(
+                f"| {path.path} | {path.strings_per_second:,.0f} | {path.ratio:.2f} |"
+                for path in row.paths
+            ),
+            "",
+            f"{product_line(row)}.",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def product_line(row: ModelSpeed) -> str:
+    """Return one sentence that sets the screening path against a plain matrix product."""
+    best = row.products[0]
+    return (
+        f"screen_ids does {row.achieved / 1e9:,.0f} GFLOP/s of matrix products, "
+        f"{row.share_of_product:.2f} of a plain {row.screening} product's "
+        f"{best.flops_per_second / 1e9:,.0f} ({best.rows} x {best.inner} by {best.inner} x "
+        f"{best.columns})"
+    )
+
+
+def _load(model: str, device: str) -> Encoder:
+    if model == RANDOM_T5:
+        return random_sentence_t5(device="cpu" if device == "auto" else device)
+    return load_encoder(model, device=device)
+
+
+def _time_model(
+    encoder: Encoder,
+    tokens: int,
+    batch: int,
+    repeats: int,
+    progress: Callable[[str, int, int], None],
+) -> ModelSpeed:
+    if tokens > encoder.max_tokens:
+        raise InputError(
+            f"--tokens must be at most what the model reads: {encoder.identity.name} reads "
+            f"{encoder.max_tokens}, found {tokens}"
+        )
+    texts = sample_strings(encoder, batch, tokens)
+    ids = encoder.tokenize(texts)
+    paths = _paths(encoder, texts, ids)
+    products = _products(encoder)
+    for run in paths.values():
+        run()
+    loops = {shape: _loops(run, encoder.device) for shape, run in products.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in paths}
+    rates: dict[Shape, list[float]] = {shape: [] for shape in products}
+    for repeat in range(repeats):
+        progress(encoder.identity.name, repeat, repeats)
+        for name, run in paths.items():
+            seconds[name].append(_seconds(run, encoder.device))
+        for shape, run in products.items():
+            taken = _seconds(run, encoder.device, loops[shape])
+            rates[shape].append(2 * math.prod(shape) * loops[shape] / taken)
+    progress(encoder.identity.name, repeats, repeats)
+    return _summary(encoder, tokens, batch, seconds, rates)
+
+
+def _summary(
+    encoder: Encoder,
+    tokens: int,
+    batch: int,
+    seconds: dict[str, list[float]],
+    rates: dict[Shape, list[float]],
+) -> ModelSpeed:
+    rows = tuple(
+        PathSpeed(
+            path=name,
+            strings_per_second=batch / median(times),
+            slowest=batch / max(times),
+            fastest=batch / min(times),
+            ratio=_median_ratio(seconds[BASELINE], times),
+        )
+        for name, times in seconds.items()
+    )
+    products = [
+        ProductSpeed(rows=m, inner=k, columns=n, flops_per_second=median(seen))
+        for (m, k, n), seen in sorted(rates.items(), key=lambda pair: -median(pair[1]))
+    ]
+    flops = flops_per_string(encoder, tokens)
+    screening = [flops * batch / taken for taken in seconds["screen_ids"]]
+    best = max(rates.values(), key=median)
+    return ModelSpeed(
+        model=encoder.identity.name,
+        tokens=tokens,
+        strings=batch,
+        screening=encoder.screening.dtype,
+        lowest_cosine=encoder.screening.lowest_cosine,
+        speedup=encoder.screening.speedup,
+        paths=rows,
+        flops_per_string=flops,
+        achieved=median(screening),
+        products=tuple(products),
+        share_of_product=_median_ratio(screening, best),
+    )
+
+
+def _median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
+    return median(a / b for a, b in zip(above, below, strict=True))
+
+
+def sample_strings(encoder: Encoder, count: int, tokens: int, *, seed: int = 0) -> list[str]:
+    """Return strings of exactly so many tokens each, drawn from the vocabulary at random.
+
+    Raises:
+        InputError: the tokenizer does not read its own tokens back one by one.
+    """
+    size = len(encoder.input_embeddings())
+    special = set(special_ids(encoder.tokenizer).tolist())
+    spelled = encoder.decode([(token,) for token in range(size)])
+    read = encoder.tokenize(spelled)
+    usable = [t for t in range(size) if read[t] == (t,) and t not in special]
+    rng = np.random.default_rng(seed)
+    found: list[str] = []
+    for _ in range(20):
+        drawn = [tuple(row) for row in rng.choice(usable or [0], (count, tokens)).tolist()]
+        texts = encoder.decode(drawn)
+        lengths = map(len, encoder.tokenize(texts))
+        found += [text for text, length in zip(texts, lengths, strict=True) if length == tokens]
+        if len(found) >= count:
+            return found[:count]
+    raise InputError(
+        f"strings of {tokens} tokens are needed: {encoder.identity.name} spells too few; choose "
+        "another --tokens"
+    )
+
+
+def _paths(
+    encoder: Encoder, texts: Sequence[str], ids: Sequence[TokenIds]
+) -> dict[str, Callable[[], object]]:
+    library = encoder.library_model
+    return {
+        "screen_ids": lambda: encoder.screen_ids(ids),
+        "screen": lambda: encoder.screen(texts),
+        "encode": lambda: encoder.encode(texts),
+        BASELINE: lambda: library.encode(
+            list(texts), batch_size=_BASELINE_BATCH, show_progress_bar=False
+        ),
+    }
+
+
+def _products(encoder: Encoder) -> dict[Shape, Callable[[], object]]:
+    """Return plain products of the screening dtype, by shape: a feed-forward layer's, a square."""
+    width = encoder.input_embeddings().shape[1]
+    rows = encoder.pass_tokens
+    shapes = [(rows, width, 4 * width), (rows, 4 * width, width), (_SQUARE, _SQUARE, _SQUARE)]
+    dtype = getattr(torch, encoder.screening.dtype)
+
+    def product(m: int, k: int, n: int) -> Callable[[], object]:
+        left = torch.randn(m, k, dtype=torch.float32).to(encoder.device, dtype)
+        right = torch.randn(k, n, dtype=torch.float32).to(encoder.device, dtype)
+        return lambda: torch.mm(left, right)
+
+    return {shape: product(*shape) for shape in shapes}
+
+
+def _loops(run: Callable[[], object], device: str) -> int:
+    _seconds(run, device)
+    return max(1, round(_PRODUCT_SECONDS / _seconds(run, device)))
+
+
+def _seconds(run: Callable[[], object], device: str, loops: int = 1) -> float:
+    began = time.perf_counter()
+    for _ in range(loops):
+        run()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
