@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from mean_prompt.compression import compress_if_large
 from mean_prompt.corpus import Corpus, default_corpus_folder
 from mean_prompt.encoder import Encoder
 from mean_prompt.errors import InputError
@@ -24,7 +25,7 @@ from mean_prompt.result import ScoredString, SearchResult
 from mean_prompt.run import RunFolder
 from mean_prompt.tracker import Listener
 from mean_prompt.units import parse_duration
-from mean_prompt.vectors import Progress, VectorCache
+from mean_prompt.vectors import Progress, VectorCache, need_half
 
 #: Budget of a search that is given neither time nor evaluations.
 DEFAULT_BUDGET = "2m"
@@ -122,10 +123,14 @@ def score(
     prompts = corpus if isinstance(corpus, Corpus) else Corpus.from_files(*sources, column=column)
     encoder = model if isinstance(model, Encoder) else load_encoder(model)
     vectors = VectorCache(encoder.identity.key).encode(
-        prompts.prompts, encoder.encode, progress=progress
+        prompts.prompts,
+        encoder.encode,
+        progress=progress,
+        half=need_half(len(prompts), encoder.dimension),
     )
     objective = ExpectedSCS(vectors, prompts.weights, device=encoder.device)
-    ceiling = objective.ceiling().value
+    compression = compress_if_large(objective)
+    ceiling = objective.ceiling(guide=compression.objective if compression else None).value
     scores = objective.score(encoder.encode(strings)).tolist()
     tokens = [len(ids) for ids in encoder.tokenize(strings)]
     return [

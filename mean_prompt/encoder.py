@@ -20,9 +20,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mean_prompt.errors import InputError
+from mean_prompt.errors import InputError, RunError
 from mean_prompt.identity import ModelIdentity
-from mean_prompt.objective import Vectors
+from mean_prompt.kernels import quicken
+from mean_prompt.objective import Vectors, to_numpy
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -38,8 +39,16 @@ PROOF_TOLERANCE: Final = 1e-5
 PARITY_COSINE: Final = 0.995
 #: A faster dtype must be faster by this factor to be worth its noise.
 PARITY_SPEEDUP: Final = 1.1
-#: Tokens in one forward pass. Larger batches were no faster on two cores; a GPU wants more.
-_BATCH_TOKENS: Final = {"cpu": 8_192, "cuda": 131_072, "mps": 16_384}
+#: Tokens in one forward pass. On a CPU the activations of more leave the cache (506 strings/s of
+#: 32 tokens at 2,176, 442 at 4,352); a GPU wants more.
+_BATCH_TOKENS: Final = {"cpu": 2_048, "cuda": 131_072, "mps": 16_384}
+#: Timings that the parity gate takes the best of, since a busy machine must not decide the dtype,
+#: and the speedup at which one is enough.
+_GATE_TIMINGS: Final = 3
+_GATE_CLEAR: Final = 1.5
+#: Tokens differentiated in one pass, which keeps every layer's activations: by count, 0.7 MB a
+#: token for a T5 of base size in float32.
+_GRADIENT_TOKENS: Final = {"cpu": 1_024, "cuda": 16_384, "mps": 4_096}
 
 #: Tokens that one forward pass costs before it does any work: 5 ms for all-MiniLM-L6-v2 on two
 #: cores, the time of two strings of 32 tokens.
@@ -110,8 +119,33 @@ class Encoder:
         self._pad = int(model.tokenizer.pad_token_id or 0)
         #: Longest string, in tokens without the special ones, that the model reads whole.
         self.max_tokens = int(model.max_seq_length or 512) - len(self._head) - len(self._tail)
+        self._most_tokens = _BATCH_TOKENS[self.device]
         self._prove()
         self._screening_model, self.screening = self._open_gate(screening)
+
+    @property
+    def library_model(self) -> SentenceTransformer:
+        """The float32 model as the library knows it, for comparisons with it."""
+        return self._model
+
+    @property
+    def screening_model(self) -> SentenceTransformer:
+        """The model that screens, in its dtype; the library model itself in float32."""
+        return self._screening_model
+
+    @property
+    def head_tokens(self) -> int:
+        """Number of special tokens, and tokens of a default prompt, in front of every string."""
+        return len(self._head)
+
+    def frame(self, ids: TokenIds) -> torch.Tensor:
+        """Return one string's ids with the special tokens around them: (L,) -> (1, n)."""
+        return self._frame([ids], len(ids))[0]
+
+    @property
+    def pass_tokens(self) -> int:
+        """Most tokens in one forward pass, special ones included."""
+        return self._most_tokens
 
     # -- tokens ---------------------------------------------------------------------------------
 
@@ -162,51 +196,37 @@ class Encoder:
             ids: the string's tokens, without special ones.
             vector_gradient: (d,) unit vector -> (d,) gradient of the objective there.
         """
-        gradient = self._input_gradients(self._frame([ids], len(ids)), vector_gradient)[0]
-        first = len(self._head)
-        return TokenGradient(ids, gradient[first : first + len(ids)])
+        return TokenGradient(ids, self.token_gradients([ids], vector_gradient)[0])
 
-    def vacant_gradients(
-        self,
-        ids: TokenIds,
-        positions: Sequence[int],
-        vector_gradient: Callable[[Vectors], Vectors],
+    def token_gradients(
+        self, ids: Sequence[TokenIds], vector_gradient: Callable[[Vectors], Vectors]
     ) -> Vectors:
-        """Return the gradient at each position while it holds the mean token embedding.
+        """Like :meth:`token_gradient`, for n >= 1 strings of one length L: (n, L, h).
 
-        Away from the present token the linear model ranks replacements far better than at it
-        (Spearman 0.4 against -0.2 with the true gains on all-MiniLM-L6-v2).
-
-        Args:
-            ids: the string's tokens, without special ones.
-            positions: k of its positions.
-            vector_gradient: as in :meth:`token_gradient`.
-
-        Returns:
-            (k, h) d objective / d input embedding of the vacant position.
+        Raises:
+            ValueError: when the strings differ in length.
         """
-        rows = torch.arange(len(positions))
-        columns = torch.tensor(positions) + len(self._head)
-        mean = self.input_embeddings().mean(dim=0)
-
-        def vacate(embeddings: torch.Tensor) -> torch.Tensor:
-            vacant = embeddings.clone()
-            vacant[rows, columns] = mean
-            return vacant
-
-        framed = self._frame([ids] * len(positions), len(ids))
-        gradients = self._input_gradients(framed, vector_gradient, vacate)
-        at_vacancies: Vectors = gradients[rows.numpy(), columns.numpy()]
-        return at_vacancies
+        length = len(ids[0])
+        if any(len(row) != length for row in ids):
+            raise ValueError("strings differentiated together must have equally many tokens")
+        inside = slice(len(self._head), len(self._head) + length)
+        step = max(1, _GRADIENT_TOKENS[self.device] // (length + self.special_token_count))
+        return np.concatenate(
+            [
+                self._input_gradients(self._frame(ids[i : i + step], length), vector_gradient)[
+                    :, inside
+                ]
+                for i in range(0, len(ids), step)
+            ]
+        )
 
     def _input_gradients(
         self,
         framed: tuple[torch.Tensor, torch.Tensor],
         vector_gradient: Callable[[Vectors], Vectors],
-        edit: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> Vectors:
         """Return (n, L with specials, h): each row's objective by its input embeddings."""
-        with torch.enable_grad(), _EmbeddingLeaf(self._model, edit) as leaf:
+        with torch.enable_grad(), _EmbeddingLeaf(self._model) as leaf:
             vectors = self._forward(self._model, *framed)
             numbers = vectors.detach().cpu().numpy()
             cotangents = np.stack([vector_gradient(vector) for vector in numbers])
@@ -217,10 +237,26 @@ class Encoder:
     def _embed(self, model: SentenceTransformer, ids: Sequence[TokenIds]) -> Vectors:
         out = np.empty((len(ids), self.dimension), np.float32)
         for rows, length in self._batches([min(len(row), self.max_tokens) for row in ids]):
-            with torch.inference_mode():
-                vectors = self._forward(model, *self._frame([ids[row] for row in rows], length))
-            out[rows] = vectors.float().cpu().numpy()
+            out[rows] = self._pass(model, [ids[row] for row in rows], length)
         return out
+
+    def _pass(self, model: SentenceTransformer, ids: Sequence[TokenIds], length: int) -> Vectors:
+        """Return one forward pass's vectors; where memory ends, passes are halved from then on."""
+        try:
+            with torch.inference_mode():
+                vectors = self._forward(model, *self._frame(ids, length))
+                return to_numpy(vectors.float())
+        except torch.OutOfMemoryError as error:
+            if len(ids) == 1:
+                raise RunError(
+                    f"the memory of {self.device} must hold one string of {length} tokens: it "
+                    "does not; free some, take a shorter --max-tokens, or --device cpu"
+                ) from error
+        # Outside the handler, whose traceback would keep the failed pass's tensors alive.
+        half = len(ids) // 2
+        self._most_tokens = min(self._most_tokens, half * (length + self.special_token_count))
+        parts = [self._pass(model, part, length) for part in (ids[:half], ids[half:])]
+        return np.concatenate(parts)
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
         """Group rows by exact length; a few stragglers are padded to a longer group's length.
@@ -238,9 +274,12 @@ class Encoder:
             else:
                 groups.append((length, rows))
         for length, rows in groups:
-            step = max(1, _BATCH_TOKENS[self.device] // (length + self.special_token_count))
-            for start in range(0, len(rows), step):
+            start = 0
+            while start < len(rows):
+                # Asked anew at every pass: memory that ran out has made them smaller.
+                step = max(1, self._most_tokens // (length + self.special_token_count))
                 yield rows[start : start + step], length
+                start += step
 
     def _frame(self, ids: Sequence[TokenIds], length: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return input ids and attention mask, (n, length with specials), cut and padded."""
@@ -284,11 +323,12 @@ class Encoder:
         if screening == "float32":
             return self._model, reference
         fast = copy.deepcopy(self._model).to(torch.bfloat16)
+        quicken(fast)
         probes = self.tokenize(PROBES[:-1])
         cosines = (self._embed(fast, probes) * self._embed(self._model, probes)).sum(axis=1)
         lowest = float(np.nan_to_num(cosines, nan=-1.0).min())
         batch = [probes[1]] * 24
-        speedup = self._seconds(self._model, batch) / self._seconds(fast, batch)
+        speedup = self._speedup(fast, batch)
         if lowest >= PARITY_COSINE and speedup >= PARITY_SPEEDUP:
             return fast, Screening("bfloat16", lowest, speedup)
         notice = (
@@ -298,25 +338,27 @@ class Encoder:
         )
         return self._model, Screening("float32", lowest, speedup, notice)
 
-    def _seconds(self, model: SentenceTransformer, batch: list[TokenIds]) -> float:
-        self._embed(model, batch)
-        start = time.perf_counter()
-        self._embed(model, batch)
-        return time.perf_counter() - start
+    def _speedup(self, fast: SentenceTransformer, batch: list[TokenIds]) -> float:
+        """Return how much faster a copy is, by the best of a few timings of each, in turns."""
+        times: tuple[list[float], list[float]] = ([], [])
+        for turn in range(_GATE_TIMINGS + 1):
+            for model, taken in zip((self._model, fast), times, strict=True):
+                start = time.perf_counter()
+                self._embed(model, batch)
+                if turn:  # the first pass of each is a warm-up
+                    taken.append(time.perf_counter() - start)
+            if turn and min(times[0]) > _GATE_CLEAR * min(times[1]):
+                break
+        return min(times[0]) / min(times[1])
 
 
 class _EmbeddingLeaf(AbstractContextManager["_EmbeddingLeaf"]):
     """Turns the output of the input embedding layer into a leaf whose gradient is kept.
 
     A hook works for every architecture, where passing ``inputs_embeds`` is supported by some.
-    The embeddings can be edited on the way.
     """
 
-    def __init__(
-        self,
-        model: SentenceTransformer,
-        edit: Callable[[torch.Tensor], torch.Tensor] | None = None,
-    ) -> None:
+    def __init__(self, model: SentenceTransformer) -> None:
         weight = _embedding_layer(model).weight
         # T5 embeds through a layer of its own that shares the table, so all its users are hooked.
         self._layers = [
@@ -325,14 +367,11 @@ class _EmbeddingLeaf(AbstractContextManager["_EmbeddingLeaf"]):
             if isinstance(layer, torch.nn.Embedding)
             and layer.weight.data_ptr() == weight.data_ptr()
         ]
-        self._edit = edit
         self._leaf: torch.Tensor | None = None
 
     def __enter__(self) -> Self:
         def cut(_module: object, _args: object, output: torch.Tensor) -> torch.Tensor:
-            detached = output.detach()
-            edited = self._edit(detached) if self._edit else detached
-            self._leaf = edited.requires_grad_(True)
+            self._leaf = output.detach().requires_grad_(True)
             return self._leaf
 
         self._hooks = [layer.register_forward_hook(cut) for layer in self._layers]

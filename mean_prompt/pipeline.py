@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Final, Literal
@@ -12,12 +12,10 @@ from mean_prompt.constraints import Rules
 from mean_prompt.corpus import Corpus
 from mean_prompt.encoder import Encoder
 from mean_prompt.errors import RunError
-from mean_prompt.objective import Vectors
-from mean_prompt.optimize.baselines import baselines
+from mean_prompt.optimize.baselines import Baseline, baselines
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
-from mean_prompt.optimize.phrases import mine_phrases
-from mean_prompt.optimize.shortlist import Material
+from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.starts import corpus_starts
 from mean_prompt.optimize.study import ClimbStudy
 from mean_prompt.problem import Problem
@@ -25,7 +23,6 @@ from mean_prompt.recipe import Recipe
 from mean_prompt.result import SearchResult
 from mean_prompt.run import STUDY, RunFolder
 from mean_prompt.tracker import Listener, Progress, Tracker
-from mean_prompt.vectors import VectorCache
 
 _PACKAGES: Final = ("torch", "sentence-transformers", "transformers", "optuna", "numpy")
 
@@ -67,14 +64,16 @@ class Search:
             RunError: the budget ended before there was anything to search with.
             InputError: no prompt of the corpus can be brought under the constraints.
         """
-        self._tell_loaded()
+        self._tell_loaded(*self._corpus.cleaning(), *self._model_notes())
         problem = Problem.build(
             self._corpus, self._encoder, self._recipe, self._progress("embedding")
         )
         if self._out:
             self._out.write_recipe(self._recipe)
-        evaluator = Evaluator(self._encoder, problem.train, self._rules, self._budget)
-        starts = corpus_starts(problem.train_prompts, problem.train_vectors, evaluator)
+        if problem.compression:
+            self._tell_loaded(problem.compression.note())
+        evaluator = Evaluator(self._encoder, problem.screening, self._rules, self._budget)
+        starts = corpus_starts(*problem.likely_starts(), evaluator)
         if not starts:
             raise RunError(
                 "a search needs a start: no prompt of the corpus keeps to the constraints, even "
@@ -88,7 +87,11 @@ class Search:
     def _search(
         self, evaluator: Evaluator, problem: Problem, starts: list[Candidate], tracker: Tracker
     ) -> None:
-        material = self._gather_material(problem)
+        material = Material.gather(
+            problem.train_prompts, self._encoder, self._rules, self._progress("vocabulary")
+        )
+        if material.notice:
+            self._tell_loaded(material.notice)
         seed = self._recipe.search.seed
         study = ClimbStudy(
             self._recipe.study,
@@ -104,33 +107,18 @@ class Search:
         for moment in study.run():
             tracker.follow(moment)
 
-    def _tell_loaded(self) -> None:
-        encoder, budget = self._encoder, self._budget
-        notes = [
-            *self._corpus.cleaning(),
-            f"{encoder.identity.name} on {encoder.device}, screening in {encoder.screening.dtype}",
-        ]
-        if encoder.screening.notice:
-            notes.append(encoder.screening.notice)
-        size = len(self._corpus)
-        self._listen(
-            Progress("loaded", 0, size, budget.elapsed, budget.remaining, notes=tuple(notes))
-        )
+    def _tell_loaded(self, *notes: str) -> None:
+        size, budget = len(self._corpus), self._budget
+        self._listen(Progress("loaded", 0, size, budget.elapsed, budget.remaining, notes=notes))
 
-    def _gather_material(self, problem: Problem) -> Material:
-        """Encode every allowed token and the corpus's phrases alone, from the cache if known."""
-        screening = self._encoder.screening.dtype
-        cache = VectorCache(f"{self._encoder.identity.key}-screened-{screening}")
-        progress = self._progress("vocabulary")
-
-        def encode(texts: Sequence[str]) -> Vectors:
-            return cache.encode(texts, self._encoder.screen, progress=progress)
-
-        allowed = [self._rules.surfaces[token] for token in self._rules.allowed]
-        phrases = mine_phrases(problem.train_prompts, self._encoder, self._rules, encode)
-        return Material.gather(self._rules, self._encoder, encode(allowed), phrases)
+    def _model_notes(self) -> list[str]:
+        name, device = self._encoder.identity.name, self._encoder.device
+        screening = self._encoder.screening
+        notes = [f"{name} on {device}, screening in {screening.dtype}"]
+        return [*notes, screening.notice] if screening.notice else notes
 
     def _close(self, problem: Problem, tracker: Tracker) -> SearchResult:
+        tracker.settle()
         best = tracker.best
         score = float(problem.everything.score(best.vector[None])[0])
         ceiling = problem.ceiling.value
@@ -144,9 +132,7 @@ class Search:
             holdout_interval=problem.holdout_interval(best.vector),
             ceiling=ceiling,
             fraction=score / ceiling,
-            baselines=tuple(
-                baselines(self._corpus.prompts, problem.vectors, problem.everything, self._encoder)
-            ),
+            baselines=self._baselines(problem),
             evaluations=self._budget.evaluations,
             seconds=self._budget.elapsed,
             search_seconds=tracker.search_seconds,
@@ -158,6 +144,9 @@ class Search:
             self._out.write_best(result.string)
             self._out.write_result(result.as_dict())
         return result
+
+    def _baselines(self, problem: Problem) -> tuple[Baseline, ...]:
+        return tuple(baselines(*problem.finalists(), problem.everything, self._encoder))
 
     def _details(self, problem: Problem) -> dict[str, Any]:
         screening = self._encoder.screening
@@ -172,6 +161,7 @@ class Search:
                 "holdout": len(problem.split.holdout),
                 "hash": self._corpus.content_hash,
             },
+            "compression": problem.compression.as_dict() if problem.compression else None,
             "recipe_hash": self._recipe.content_hash,
             "versions": {"mean-prompt": version("mean-prompt"), "python": platform.python_version()}
             | {package: version(package) for package in _PACKAGES},

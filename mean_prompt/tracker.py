@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.evaluator import Candidate
@@ -52,8 +53,26 @@ class Progress:
 Listener = Callable[[Progress], None]
 
 
+#: Share of the search's time that exact scores may take where it goes by a compressed objective.
+_EXACT_SHARE: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Leader:
+    """The best string by the search's objective, and what led to it."""
+
+    candidate: Candidate
+    trial: int
+    move: str
+
+
 class Tracker:
-    """Keeps the best string of a run, writes it down, and tells the listener."""
+    """Keeps the best string of a run, writes it down, and tells the listener.
+
+    What it tells is over every training prompt. Where the search goes by a compressed objective,
+    a string that leads there is scored over all of them before it is told, at most for a small
+    share of the time: a string that is overtaken while it waits is never scored.
+    """
 
     def __init__(
         self, budget: Budget, problem: Problem, listen: Listener, out: RunFolder | None
@@ -64,6 +83,9 @@ class Tracker:
         self._out = out
         self._began = time.monotonic()
         self._began_evaluations = budget.evaluations
+        self._exact_seconds = 0.0
+        self._leading = -math.inf
+        self._waiting: _Leader | None = None
         self._holdout: float | None = None
         self._move: str | None = None
         self.best: Candidate
@@ -76,22 +98,51 @@ class Tracker:
     def follow(self, moment: Moment) -> None:
         """Take in one moment of the study."""
         best = moment.step.best
-        if best.score > self.best.score:
-            self.improve(best, trial=moment.trial, move=moment.step.move or moment.start)
-        else:
+        if best.score > self._leading:
+            self._leading = best.score
+            self._waiting = _Leader(best, moment.trial, moment.step.move or moment.start)
+        if not (self._affordable() and self.settle()):
             self._tell(moment.trial, gained=False)
         if moment.ended:
+            best = self._scored_exactly(best)
             self._log("climb", moment.trial, best, start=moment.start, ended=moment.ended)
 
     def improve(self, best: Candidate, *, trial: int, move: str) -> None:
         """Make a string the best one."""
-        self.best = best
-        self._move = move
-        self._holdout = self._problem.holdout_score(best.vector)
+        self._leading = best.score
+        self._report(_Leader(self._scored_exactly(best), trial, move))
+
+    def settle(self) -> bool:
+        """Score a string that waits for it, and report it if it is the best; tell whether it is."""
+        if self._waiting is None:
+            return False
+        waiting, self._waiting = self._waiting, None
+        exact = replace(waiting, candidate=self._scored_exactly(waiting.candidate))
+        if exact.candidate.score <= self.best.score:
+            return False
+        self._report(exact)
+        return True
+
+    def _report(self, leader: _Leader) -> None:
+        self.best = leader.candidate
+        self._move = leader.move
+        self._holdout = self._problem.holdout_score(self.best.vector)
         if self._out:
-            self._out.write_best(best.text)
-        self._log("best", trial, best, holdout=self._holdout, move=move)
-        self._tell(trial, gained=True)
+            self._out.write_best(self.best.text)
+        self._log("best", leader.trial, self.best, holdout=self._holdout, move=leader.move)
+        self._tell(leader.trial, gained=True)
+
+    def _affordable(self) -> bool:
+        return self._exact_seconds <= _EXACT_SHARE * self.search_seconds
+
+    def _scored_exactly(self, candidate: Candidate) -> Candidate:
+        """Return a candidate of the search with its score over every training prompt."""
+        if self._problem.compression is None:
+            return candidate
+        began = time.monotonic()
+        score = self._problem.train_score(candidate.vector)
+        self._exact_seconds += time.monotonic() - began
+        return replace(candidate, score=score)
 
     def _log(self, event: str, trial: int, best: Candidate, **more: object) -> None:
         if self._out:

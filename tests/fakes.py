@@ -31,6 +31,7 @@ class FakeEncoder:
         self.device = "cpu"
         self.max_tokens = max_tokens
         self.special_token_count = 0
+        self.screening_model = [object()]
         self.dimension = dimension
         self.encoded = 0
 
@@ -54,10 +55,6 @@ class FakeEncoder:
 
     screen_ids = encode_ids
     screen = encode
-
-    def vacant_gradients(self, ids, positions, vector_gradient):
-        gradient = vector_gradient(self._vector(ids))
-        return np.stack([gradient * (1 + position / 10) for position in positions])
 
     def _vector(self, ids):
         scale = 1 + np.arange(len(ids), dtype=np.float32)[:, None] / 10

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mean_prompt import corpus as corpus_module
 from mean_prompt.corpus import NEAR_DUPLICATE, Corpus, default_corpus_folder
 from mean_prompt.errors import InputError
 from mean_prompt.grammar import generate
@@ -330,6 +331,21 @@ def test_groups_match_exhaustive_comparison():
     groups = corpus.groups()
     assert len(set(zip(groups, expected, strict=True))) == len(set(groups)) == len(set(expected))
     assert len(set(groups)) < len(corpus)
+
+
+def test_near_duplicates_are_those_of_all_products(monkeypatch):
+    rng = np.random.default_rng(0)
+    words = [row["prompt"].split() for row in generate(300, seed=2)]
+    prompts = tuple(dict.fromkeys(" ".join(row) for row in words))
+    prompts += tuple(" ".join(np.delete(row, rng.integers(len(row)))) for row in words[:150])
+    prompts = tuple(dict.fromkeys(prompts))
+    vectors = corpus_module._tfidf(prompts).toarray().astype(float)
+    similar = np.triu(vectors @ vectors.T >= corpus_module.NEAR_DUPLICATE, 1)
+    monkeypatch.setattr(corpus_module, "_BLOCK", 70)
+    monkeypatch.setattr(corpus_module, "_PAIRS", 50)
+    found = corpus_module._near_duplicates(prompts).toarray()
+    assert found.tolist() == similar.tolist()
+    assert 50 < similar.sum() < len(prompts) ** 2 / 4
 
 
 @pytest.mark.parametrize(

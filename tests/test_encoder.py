@@ -14,7 +14,7 @@ from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from mean_prompt import encoder as encoder_module
 from mean_prompt.encoder import PROBES, Encoder, special_ids, token_strings
-from mean_prompt.errors import InputError
+from mean_prompt.errors import InputError, RunError
 from mean_prompt.models import find_model, load_encoder
 
 MODELS = ("minilm", "tiny_t5", "tiny_bert")
@@ -149,12 +149,44 @@ def test_padded_stragglers_equal_exact_length_results(encoder, monkeypatch):
 @given(lengths=st.lists(st.integers(0, 40), max_size=60))
 def test_batches_hold_every_row_once_within_the_token_limit(tiny_t5, lengths):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(encoder_module._BATCH_TOKENS, "cpu", 100)
+        patch.setattr(tiny_t5, "_most_tokens", 100)
         batches = list(tiny_t5._batches(lengths))
     assert sorted(row for rows, _ in batches for row in rows) == list(range(len(lengths)))
     for rows, width in batches:
         assert all(lengths[row] <= width for row in rows)
         assert len(rows) * (width + 1) <= 100
+
+
+def test_a_pass_that_does_not_fit_is_halved_and_the_size_remembered(tiny_t5_folder, monkeypatch):
+    encoder = load_encoder(str(tiny_t5_folder), device="cpu", screening="float32")
+    texts = [f"make the text {word}" for word in ("formal", "clear", "short", "sad", "calm")] * 4
+    expected = encoder.encode(texts)
+    sizes = []
+    forward = encoder._forward
+
+    def small_memory(model, ids, mask):
+        sizes.append(len(ids))
+        if len(ids) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(model, ids, mask)
+
+    monkeypatch.setattr(encoder, "_forward", small_memory)
+    assert_same(encoder.encode(texts), expected)
+    assert max(sizes) == 20
+    sizes.clear()
+    assert_same(encoder.encode(texts), expected)
+    assert max(sizes) <= 5
+
+
+def test_one_string_that_does_not_fit_is_said_in_one_line(tiny_t5_folder, monkeypatch):
+    encoder = load_encoder(str(tiny_t5_folder), device="cpu", screening="float32")
+
+    def no_memory(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(encoder, "_forward", no_memory)
+    with pytest.raises(RunError, match="must hold one string of 2 tokens"):
+        encoder.encode(["the text", "the story"])
 
 
 def test_screening_is_close_to_encoding(encoder, monkeypatch):
@@ -355,7 +387,6 @@ class SlowChain:
         self.frame = lambda row: [*encoder._head, *row, *encoder._tail]
         self.ids = ids
         self.spare = next(i for i in reversed(range(len(self.table))) if i not in self.frame(ids))
-        self.mean = self.table.mean(dim=0)
 
     def value(self, target, position, embedding):
         """Return (e · target)³ with this embedding in the place of one token's."""
@@ -368,9 +399,9 @@ class SlowChain:
         vector = torch.nn.functional.normalize(out["sentence_embedding"][0], dim=0)
         return float(vector.numpy() @ target) ** 3
 
-    def slope(self, target, position, coordinate, *, vacant=False):
+    def slope(self, target, position, coordinate):
         """Return the central difference along one coordinate of one token's embedding."""
-        at = self.mean if vacant else self.table[self.ids[position]].clone()
+        at = self.table[self.ids[position]].clone()
         move = torch.zeros_like(at)
         move[coordinate] = self.step
         high, low = (self.value(target, position, at + sign * move) for sign in (1, -1))
@@ -409,40 +440,10 @@ def test_token_gradient_equals_finite_differences(encoder, objective_and_ids):
     np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4 * scale)
 
 
-def test_vacant_gradients_equal_finite_differences_at_the_mean(encoder, objective_and_ids):
-    target, objective_gradient, ids = objective_and_ids
-    positions = [0, len(ids) - 1, 3]
-    result = encoder.vacant_gradients(ids, positions, objective_gradient)
-    assert result.shape == (3, encoder.input_embeddings().shape[1])
-    slow = SlowChain(encoder, ids)
-    places = spots(result.shape, 12)
-    expected = [slow.slope(target, positions[row], at, vacant=True) for row, at in places]
-    actual = [result[place] for place in places]
-    scale = np.abs(result).max()
-    np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4 * scale)
-
-
-def test_vacant_gradient_is_the_token_gradient_of_a_mean_token(encoder, objective_and_ids):
-    _, objective_gradient, ids = objective_and_ids
-    vacated = copy.copy(encoder)
-    vacated._model = copy.deepcopy(encoder._model)
-    table = vacated._model[0].auto_model.get_input_embeddings().weight
-    absent = next(i for i in range(len(table) - 1, 0, -1) if i not in ids)
-    with torch.no_grad():
-        table[absent] = encoder.input_embeddings().mean(dim=0)
-    for position in (1, 4):
-        replaced = (*ids[:position], absent, *ids[position + 1 :])
-        expected = vacated.token_gradient(replaced, objective_gradient).gradient[position]
-        [actual] = encoder.vacant_gradients(ids, [position], objective_gradient)
-        scale = np.abs(expected).max()
-        np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4 * scale)
-
-
 def test_gradients_leave_the_model_as_it_was(encoder, objective_and_ids):
     _, objective_gradient, ids = objective_and_ids
     before = encoder.encode(PROBES[:3])
     first = encoder.token_gradient(ids, objective_gradient).gradient
-    encoder.vacant_gradients(ids, [0, 1], objective_gradient)
     np.testing.assert_array_equal(encoder.encode(PROBES[:3]), before)
     again = encoder.token_gradient(ids, objective_gradient).gradient
     np.testing.assert_allclose(again, first, atol=1e-6)

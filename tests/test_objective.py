@@ -137,9 +137,78 @@ def test_tangent_gradient_is_orthogonal_and_points_uphill(problem, rng):
         assert f.score((step / np.linalg.norm(step))[None])[0] > f.score(x[None])[0]
 
 
+@pytest.mark.parametrize("length", [0.3, 1.0, 2.5])
+def test_expansion_is_of_second_order_at_vectors_of_any_length(problem, rng, length):
+    prompts, weights, f = problem
+    shares = weights / weights.sum()
+    m = (length * unit_rows(rng, 1, 5)[0]).astype(np.float32)
+    value, gradient, curvature = f.expansion(m)
+    assert value == pytest.approx(slow_score(prompts, weights, m), abs=1e-6)
+    torch.testing.assert_close(curvature, curvature.T)
+    delta = rng.standard_normal(5).astype(np.float32)
+    step = torch.from_numpy(delta)
+    second = value + float(gradient @ step) + float(step @ curvature @ step)
+    # What is left of a cubic after its second order is the cube of the step itself.
+    left = float(shares @ (prompts.astype(float) @ delta) ** 3)
+    assert slow_score(prompts, weights, m + delta) == pytest.approx(second + left, abs=1e-5)
+
+
+def test_expansion_takes_tensors_too(problem, rng):
+    _, _, f = problem
+    m = unit_rows(rng, 1, 5)[0]
+    ours, theirs = f.expansion(m), f.expansion(torch.from_numpy(m).double())
+    assert ours.value == theirs.value
+    assert torch.equal(ours.curvature, theirs.curvature)
+
+
 def test_length_and_dimension(problem):
     _, _, f = problem
     assert (len(f), f.dimension) == (30, 5)
+
+
+# -- many prompts -------------------------------------------------------------------------------
+
+
+def test_blocks_of_prompts_add_up_to_the_whole(problem, rng, monkeypatch):
+    _, _, f = problem
+    strings = unit_rows(rng, 4, 5)
+    values, cosines = f.score(strings), f.per_prompt(strings[0])
+    gradient, curvature = f.tangent_gradient(strings[0]), f.expansion(strings[0]).curvature
+    ceiling = f.ceiling(seed=1).value
+    monkeypatch.setattr(objective, "_BLOCK_ROWS", 7)
+    assert [len(weights) for _, weights in f.blocks()] == [7, 7, 7, 7, 2]
+    np.testing.assert_allclose(f.score(strings), values, atol=1e-7)
+    np.testing.assert_allclose(f.per_prompt(strings[0]), cosines, atol=1e-6)
+    np.testing.assert_allclose(f.tangent_gradient(strings[0]), gradient, atol=1e-6)
+    torch.testing.assert_close(f.expansion(strings[0]).curvature, curvature)
+    assert f.ceiling(seed=1).value == pytest.approx(ceiling, abs=1e-6)
+
+
+def test_half_precision_is_kept_and_changes_little(rng):
+    prompts = unit_rows(rng, 500, 64, lean=4.0)
+    full, half = ExpectedSCS(prompts), ExpectedSCS(prompts.astype(np.float16))
+    assert half.bytes * 2 == full.bytes
+    strings = unit_rows(rng, 20, 64, lean=4.0)
+    np.testing.assert_allclose(half.score(strings), full.score(strings), rtol=1e-4)
+    assert half.score(strings).dtype == half.rows(np.array([3])).numpy().dtype == np.float32
+
+
+def test_a_part_is_an_objective_of_its_own_that_shares_memory(problem, rng):
+    prompts, weights, f = problem
+    part, alone = f.part(slice(10, 25)), ExpectedSCS(prompts[10:25], weights[10:25])
+    strings = unit_rows(rng, 5, 5)
+    assert len(part) == 15
+    np.testing.assert_allclose(part.score(strings), alone.score(strings), atol=1e-6)
+    whole_rows, part_rows = next(f.blocks())[0], next(part.blocks())[0]
+    assert part_rows.data_ptr() == whole_rows[10:].data_ptr()
+
+
+def test_a_guided_ascent_reaches_the_same_ceiling(rng):
+    prompts = unit_rows(rng, 2_000, 16, lean=2.0)
+    f, guide = ExpectedSCS(prompts), ExpectedSCS(prompts[:300])
+    guided = f.ceiling(guide=guide)
+    assert guided.value == pytest.approx(f.ceiling().value, abs=1e-5)
+    assert guided.value > f.score(guide.ceiling().vector[None])[0]
 
 
 # -- ceiling ------------------------------------------------------------------------------------

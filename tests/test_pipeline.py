@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import signal
@@ -9,7 +10,8 @@ import optuna
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from mean_prompt import Corpus, ExpectedSCS, Recipe, RunError, score, search
+from mean_prompt import Corpus, ExpectedSCS, Recipe, RunError, compression, score, search
+from mean_prompt.compression import compress
 from mean_prompt.grammar import generate
 from mean_prompt.optimize.study import STUDY_NAME
 from mean_prompt.words import is_readable
@@ -185,3 +187,35 @@ def test_on_a_real_model_it_beats_every_prompt_and_stays_readable(minilm):
     assert found.score > 1.1 * found.baselines[0].score
     assert is_readable(found.string)
     assert found.tokens <= 10
+
+
+def test_a_compressed_search_reports_scores_over_every_prompt(
+    corpus, tiny_t5, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(compression, "COMPRESS_ABOVE", 60)
+    monkeypatch.setattr(compression, "compress", functools.partial(compress, points=20))
+    heard, out = [], tmp_path / "run"
+    found = search(
+        corpus, max_evaluations=600, max_tokens=8, model=tiny_t5, out=out, listener=heard.append
+    )
+    everything = ExpectedSCS(tiny_t5.encode(corpus.prompts), corpus.weights)
+    split = corpus.split(0.2)
+    train = ExpectedSCS(tiny_t5.encode(corpus.prompts)[split.train], corpus.weights[split.train])
+
+    def exact(objective, text):
+        return pytest.approx(float(objective.score(tiny_t5.encode([text]))[0]), rel=1e-5)
+
+    assert found.score == exact(everything, found.string)
+    assert found.train_score == exact(train, found.string)
+    assert found.ceiling == pytest.approx(everything.ceiling().value, rel=1e-4)
+    assert found.score > found.baselines[0].score
+    best = everything.score(tiny_t5.encode(corpus.prompts)).max()
+    assert found.baselines[0].score == pytest.approx(best, rel=1e-5)
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text("utf-8").splitlines()]
+    assert all(event["score"] == exact(train, event["text"]) for event in events)
+    assert {event["event"] for event in events} == {"best", "climb"}
+    record = json.loads((out / "result.json").read_text("utf-8"))["compression"]
+    assert (record["prompts"], record["points"]) == (len(split.train), 20)
+    assert 0 < record["step_error"] < 0.1
+    notes = [note for progress in heard for note in progress.notes]
+    assert any(note.startswith("searching on 20 of ") for note in notes)

@@ -239,3 +239,19 @@ def test_a_real_encoder_s_vectors_come_back_exactly(tiny_t5, tmp_path):
     np.testing.assert_array_equal(cache.encode(texts, tiny_t5.encode), computed)
     np.testing.assert_allclose(computed, tiny_t5.encode(texts), atol=1e-6)
     assert tiny_t5.identity.key in cache.path.name
+
+
+def test_half_precision_is_asked_for_and_never_stored(tmp_path):
+    cache = VectorCache("model", tmp_path)
+    texts = ["one", "two", "one", "three"]
+    rng = np.random.default_rng(0)
+    table = {text: rng.standard_normal(8).astype(np.float32) for text in texts}
+
+    def encode(missing):
+        return np.stack([table[text] for text in missing])
+
+    half = cache.encode(texts, encode, half=True)
+    full = cache.encode(texts, encode)
+    assert (half.dtype, full.dtype) == (np.float16, np.float32)
+    assert np.array_equal(full, np.stack([table[text] for text in texts]))
+    assert np.array_equal(half, full.astype(np.float16))

@@ -33,9 +33,9 @@ from mean_prompt.shipped import shipped_folder
 
 #: Seconds of a step without its parts, replacements predicted a second, and strings of 32 tokens
 #: screened a second: all-MiniLM-L6-v2 on two quiet cores.
-STEP_SECONDS: Final = 0.03
+STEP_SECONDS: Final = 0.025
 PREDICTED_RATE: Final = 14_000.0
-SCREENED_RATE: Final = 600.0
+SCREENED_RATE: Final = 800.0
 _STUDY: Final = "tuning"
 _TUNED: Final = {"width", "predicted", "spread", "hot", "cold"}
 
