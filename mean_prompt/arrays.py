@@ -30,7 +30,7 @@ def cached_arrays(key: str, compute: Callable[[], Sequence[NDArray[np.float32]]]
     try:
         kept = load(path.read_bytes())
         return [kept[name] for name in sorted(kept)]
-    except (FileNotFoundError, SafetensorError):
+    except (FileNotFoundError, NotADirectoryError, SafetensorError):
         pass  # None yet, or a torn file of an older crash: both are made anew.
     arrays = list(compute())
     named = {f"{number:04}": np.ascontiguousarray(array) for number, array in enumerate(arrays)}

@@ -68,11 +68,11 @@ class Tuner:
     def __call__(self, trial: optuna.Trial) -> float:
         """Return the share of the training ceiling that one climb reaches."""
         settings = ClimbSettings(
-            width=trial.suggest_int("width", 8, 48, log=True),
-            predicted=trial.suggest_int("predicted", 128, 2048, log=True),
-            spread=trial.suggest_float("spread", 0.001, 0.016, log=True),
-            hot=trial.suggest_float("hot", 0.001, 0.02, log=True),
-            cold=trial.suggest_float("cold", 0.0001, 0.001, log=True),
+            width=trial.suggest_int("width", 16, 96, log=True),
+            predicted=trial.suggest_int("predicted", 96, 768, log=True),
+            spread=trial.suggest_float("spread", 0.0003, 0.004, log=True),
+            hot=trial.suggest_float("hot", 0.002, 0.012, log=True),
+            cold=trial.suggest_float("cold", 0.00005, 0.0005, log=True),
         )
         budget = Budget(max_evaluations=evaluations_in(self._seconds, settings))
         evaluator = Evaluator(self._encoder, self._problem.screening, self._rules, budget)

@@ -1,1 +1,1 @@
-"""The search: moves, shortlist, phrases, climbs, the study over climbs, baselines."""
+"""The search: predictions, moves, phrases, climbs, the study over climbs, baselines."""

@@ -7,9 +7,8 @@ the string it becomes: every body is decoded, put together, tokenized again, and
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
@@ -17,9 +16,6 @@ from mean_prompt.constraints import Rules
 from mean_prompt.encoder import Encoder, TokenIds
 from mean_prompt.objective import Objective, Vectors
 from mean_prompt.optimize.budget import Budget
-
-#: Screened strings remembered: 25 MB for a model of 384 dimensions.
-_REMEMBERED: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,28 +61,19 @@ class Evaluator:
         self.objective = objective
         self.rules = rules
         self.budget = budget
-        self._screened: dict[str, Candidate] = {}
 
     def screen(self, bodies: Sequence[TokenIds]) -> list[Candidate | None]:
         """Score bodies in the screening dtype; ``None`` where a rule is broken.
 
         Returns:
-            One entry a body, in order. A string that was screened not long ago is not screened
-            again.
+            One entry a body, in order. Bodies that spell the same string share one evaluation.
         """
         spelled = self._spell(bodies)
-        texts = {row.text: row for row in spelled if row is not None}
-        new = [row for text, row in texts.items() if text not in self._screened]
-        found = {text: self._screened[text] for text in texts if text in self._screened}
-        for candidate in self._judge(new, self.encoder.screen_ids([row.ids for row in new])):
-            found[candidate.text] = candidate
-        self._remember(found)
+        unique = {row.text: row for row in spelled if row is not None}
+        vectors = self.encoder.screen_ids([row.ids for row in unique.values()])
+        scored = self._judge(list(unique.values()), vectors)
+        found = {candidate.text: candidate for candidate in scored}
         return [None if row is None else found[row.text] for row in spelled]
-
-    def _remember(self, found: Mapping[str, Candidate]) -> None:
-        self._screened.update(found)
-        while len(self._screened) > _REMEMBERED:
-            del self._screened[next(iter(self._screened))]
 
     def exact(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Score candidates again in float32; each keeps its place."""

@@ -1,3 +1,4 @@
+import dataclasses
 from collections import Counter
 
 import numpy as np
@@ -5,44 +6,56 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mean_prompt.optimize.moves import Choices, MoveMix, Proposal, combinations, kick, propose
+from mean_prompt.optimize.moves import Choices, MoveMix, kick, propose
 
 ALLOWED = np.arange(100, 140)
+NONE = dict.fromkeys(MoveMix.model_fields, 0.0)
 
 
-def choices(body, *, room=8, phrases=((1, 2), (3, 4, 5)), favourite=None):
-    tokens = np.zeros(len(ALLOWED), np.float32)
-    if favourite is not None:
-        tokens[favourite] = 50.0
-    return Choices(
-        ALLOWED,
-        tokens,
-        np.zeros(len(body), np.float32),
-        phrases,
-        np.zeros(len(phrases), np.float32),
-        room,
+def choices(body, *, room=8, phrases=((1, 2), (3, 4, 5)), **parts):
+    """Return three replacements at every position, all with equal scores."""
+    positions = np.repeat(np.arange(len(body)), 3)
+    made = Choices(
+        positions=positions,
+        tokens=200 + np.arange(len(positions)),
+        scores=np.zeros(len(positions), np.float32),
+        pairs=[(0, 3), (1, 4)] if len(body) > 1 else [],
+        insertable=ALLOWED,
+        insertable_scores=np.zeros(len(ALLOWED), np.float32),
+        removal_scores=np.zeros(len(body), np.float32),
+        phrases=phrases,
+        phrase_scores=np.zeros(len(phrases), np.float32),
+        room=room,
     )
+    return dataclasses.replace(made, **parts)
+
+
+def only(move):
+    return MoveMix(**(NONE | {move: 1.0}))
 
 
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=8), st.integers(0, 2**32 - 1))
 def test_every_proposal_fits_is_not_empty_and_does_what_its_name_says(tokens, seed):
     body = tuple(tokens)
-    rng = np.random.default_rng(seed)
-    for made in propose(body, choices(body), MoveMix(), 40, rng):
+    drawn = choices(body)
+    for made in propose(body, drawn, MoveMix(), 40, np.random.default_rng(seed)):
         assert 1 <= len(made.body) <= 8
+        assert (made.row is not None) == (made.move == "replace")
         if made.move == "replace":
             expected = list(body)
-            expected[made.position] = made.token_in
+            expected[drawn.positions[made.row]] = drawn.tokens[made.row]
             assert made.body == tuple(expected)
-            assert made.token_out == body[made.position]
+        elif made.move == "combine":
+            assert made.body in {(200, 203, *body[2:]), (201, 204, *body[2:])}
         elif made.move == "insert":
-            assert Counter(made.body) - Counter(body) == Counter([made.token_in])
+            [token] = (Counter(made.body) - Counter(body)).elements()
+            assert token in ALLOWED
         elif made.move == "delete":
-            assert Counter(body) - Counter(made.body) == Counter([made.token_out])
+            assert sum((Counter(body) - Counter(made.body)).values()) == 1
         elif made.move in {"swap", "move"}:
             assert Counter(made.body) == Counter(body)
         else:
-            assert any(_holds(made.body, phrase) for phrase in choices(body).phrases)
+            assert any(_holds(made.body, phrase) for phrase in drawn.phrases)
 
 
 def _holds(body, phrase):
@@ -55,48 +68,45 @@ def test_moves_that_cannot_be_made_leave_their_place_to_others():
     made = Counter(row.move for row in propose(full, choices(full), MoveMix(), 400, rng))
     assert made["insert"] == made["phrase_in"] == 0
     assert made["replace"] > 0
+    assert made["combine"] == 2
     single = propose((1,), choices((1,), phrases=()), MoveMix(), 100, rng)
     assert {row.move for row in single} == {"replace", "insert"}
 
 
-def test_the_mix_decides_how_often_a_move_is_tried():
-    only_swaps = MoveMix(
-        replace=0, insert=0, delete=0, swap=1, move=0, phrase_in=0, phrase_for_span=0
-    )
-    made = propose((1, 2, 3), choices((1, 2, 3)), only_swaps, 20, np.random.default_rng(0))
-    assert [row.move for row in made] == ["swap"] * 20
+@pytest.mark.parametrize("move", MoveMix.model_fields)
+def test_the_mix_decides_which_moves_are_tried(move):
+    made = propose((1, 2, 3), choices((1, 2, 3)), only(move), 2, np.random.default_rng(0))
+    assert [row.move for row in made] == [move] * 2
 
 
-def test_tokens_are_drawn_by_their_logits():
-    body = (1, 2, 3)
-    rng = np.random.default_rng(0)
-    made = propose(body, choices(body, favourite=7), MoveMix(), 30, rng)
-    assert ALLOWED[7] in {row.token_in for row in made}
+def test_where_no_move_of_the_mix_can_be_made_tokens_are_replaced():
+    made = propose((1,), choices((1,)), only("swap"), 3, np.random.default_rng(0))
+    assert [row.move for row in made] == ["replace"] * 3
 
 
-def test_positions_are_drawn_by_their_logits():
-    logits = np.array([-50.0, 0.0, -50.0], np.float32)
-    base = choices((1, 2, 3))
-    at_the_second = Choices(
-        base.allowed, base.token_logits, logits, base.phrases, base.phrase_logits, 8
-    )
-    made = propose((1, 2, 3), at_the_second, MoveMix(), 60, np.random.default_rng(0))
-    assert {row.position for row in made if row.move == "replace"} == {1}
+def test_replacements_are_drawn_by_their_scores_and_never_twice():
+    scores = np.array([0, 0, 0, 50, 0, 0, 0, 49, 0], np.float32)
+    drawn = choices((1, 2, 3), scores=scores)
+    made = propose((1, 2, 3), drawn, only("replace"), 2, np.random.default_rng(0))
+    assert {row.row for row in made} == {3, 7}
+    every = propose((1, 2, 3), drawn, only("replace"), 99, np.random.default_rng(0))
+    assert sorted(row.row for row in every) == list(range(9))
 
 
-def test_combinations_take_the_best_at_each_position_and_stop_at_the_most():
-    body = (1, 2, 3, 4)
-    better = [
-        Proposal((9, 2, 3, 4), "replace", 9, 1, 0),
-        Proposal((8, 2, 3, 4), "replace", 8, 1, 0),
-        Proposal((1, 2, 3, 4, 5), "insert", 5),
-        Proposal((1, 2, 7, 4), "replace", 7, 3, 2),
-        Proposal((1, 6, 3, 4), "replace", 6, 2, 1),
-    ]
-    made = combinations(body, better, 3)
-    assert [row.body for row in made] == [(9, 2, 7, 4), (9, 6, 7, 4)]
-    assert combinations(body, better, 2) == made[:1]
-    assert combinations(body, better[:2], 3) == []
+def test_pairs_are_taken_from_the_best_on():
+    drawn = choices((1, 2, 3), pairs=[(2, 8), (0, 3), (1, 4)])
+    made = propose((1, 2, 3), drawn, only("combine"), 2, np.random.default_rng(0))
+    assert [row.body for row in made] == [(202, 2, 208), (200, 203, 3)]
+
+
+def test_insertions_and_deletions_are_drawn_by_their_scores():
+    tokens, positions = np.zeros(len(ALLOWED), np.float32), np.zeros(3, np.float32)
+    tokens[7] = positions[1] = 50.0
+    drawn = choices((1, 2, 3), insertable_scores=tokens, removal_scores=positions)
+    [put_in] = propose((1, 2, 3), drawn, only("insert"), 1, np.random.default_rng(0))
+    assert ALLOWED[7] in put_in.body
+    [taken] = propose((1, 2, 3), drawn, only("delete"), 1, np.random.default_rng(0))
+    assert taken.body == (1, 3)
 
 
 @pytest.mark.parametrize("edits", [1, 3, 99])

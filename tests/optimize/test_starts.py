@@ -1,6 +1,6 @@
 import numpy as np
 
-from mean_prompt.optimize.starts import assembled_start, corpus_starts, kicked
+from mean_prompt.optimize.starts import assembled_start, corpus_starts, filled_start, kicked
 
 
 def test_corpus_starts_are_the_best_prompts_under_the_rules(fake, make_evaluator):
@@ -36,3 +36,24 @@ def test_a_kick_moves_an_elite_and_none_leaves_it(make_evaluator, make_material)
     rng = np.random.default_rng(0)
     assert kicked(elite, material, evaluator, 0, rng) is elite
     assert kicked(elite, material, evaluator, 3, rng).text != elite.text
+
+
+def test_a_filled_start_goes_on_with_other_prompts_up_to_the_limit(make_evaluator):
+    evaluator = make_evaluator(max_tokens=6)
+    starts = evaluator.read(["make the text", "poem", "story style", "formal email tone"])
+    texts = set()
+    for seed in range(20):
+        start = filled_start(starts, evaluator, np.random.default_rng(seed))
+        assert start.text.startswith("make the text ")
+        assert len(start.ids) == 6
+        assert start.score == evaluator.exact([start])[0].score
+        texts.add(start.text)
+    assert len(texts) > 3
+    assert filled_start(starts[1:2], evaluator, np.random.default_rng(0)).text == "poem"
+
+
+def test_a_start_whose_filling_breaks_a_rule_stays_alone(make_evaluator, monkeypatch):
+    evaluator = make_evaluator(max_tokens=6)
+    starts = evaluator.read(["make the text", "poem"])
+    monkeypatch.setattr(evaluator, "screen", lambda bodies: [None] * len(bodies))
+    assert filled_start(starts, evaluator, np.random.default_rng(0)) is starts[0]

@@ -80,3 +80,13 @@ def test_the_same_seed_and_evaluations_give_the_same_climbs(make_study):
         for study in (make_study(Budget(None, 2_500)), make_study(Budget(None, 2_500)))
     ]
     assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("starts", [("corpus", "phrases", "elite"), ("phrases",), ("elite",)])
+def test_going_on_from_an_elite_starts_with_it_and_keeps_the_rest(starts):
+    settings = StudySettings(starts=starts, kick=(1, 2))
+    rest = tuple(kind for kind in starts if kind != "elite")
+    again = settings.from_elite()
+    assert tuple(again.starts) == ("elite", *rest)
+    assert again.kick == (1, 2)
+    assert settings.starts == starts
