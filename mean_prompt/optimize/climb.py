@@ -47,11 +47,11 @@ class ClimbSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    width: int = Field(default=24, ge=1, le=4096)
-    predicted: int = Field(default=512, ge=1, le=65_536)
+    width: int = Field(default=40, ge=1, le=4096)
+    predicted: int = Field(default=384, ge=1, le=65_536)
     vocabulary: int = Field(default=4096, ge=1)
-    spread: float = Field(default=0.004, gt=0, le=1)
-    hot: float = Field(default=0.003, gt=0, le=1)
+    spread: float = Field(default=0.001, gt=0, le=1)
+    hot: float = Field(default=0.0045, gt=0, le=1)
     cold: float = Field(default=0.0002, gt=0, le=1)
     moves: MoveMix = MoveMix()
 
