@@ -61,8 +61,8 @@ class Search:
         """Search until the budget is spent or stopped, and return what was found.
 
         Raises:
-            RunError: the budget ended before there was anything to search with.
-            InputError: no prompt of the corpus can be brought under the constraints.
+            RunError: the budget ended before there was anything to search with, or no prompt of
+                the corpus can be brought under the constraints.
         """
         self._tell_loaded(*self._corpus.cleaning(), *self._model_notes())
         problem = Problem.build(

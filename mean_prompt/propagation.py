@@ -303,14 +303,12 @@ def _own_context(
     scaling: float,
 ) -> torch.Tensor:
     """Return the context of each replacing token among the others: (B, H, k) -> (B, 1, H, k)."""
-    scores = torch.bmm(query.transpose(0, 1), layer.keys).float()
+    index = where[None, :, None].expand(query.shape[1], len(where), 1)
+    itself = ((query * key).sum(dim=-1).float() * scaling).T[:, :, None]
+    scores = torch.bmm(query.transpose(0, 1), layer.keys).float().scatter(2, index, itself)
     if layer.bias_from is not None:
         scores = scores + layer.bias_from[where].transpose(0, 1)
-    index = where[None, :, None].expand(len(scores), len(where), 1)
-    itself = ((query * key).sum(dim=-1).float() * scaling).T[:, :, None]
-    if layer.bias_from is not None:
-        itself = itself + layer.bias_from[where].transpose(0, 1).gather(2, index)
-    shares = scores.scatter(2, index, itself).softmax(dim=-1)
+    shares = scores.softmax(dim=-1)
     to_itself = shares.gather(2, index).to(value.dtype)
     to_others = shares.scatter(2, index, 0.0).to(value.dtype)
     contexts = torch.baddbmm(to_itself * value.transpose(0, 1), to_others, layer.values)

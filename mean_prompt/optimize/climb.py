@@ -16,15 +16,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from mean_prompt.objective import Vectors, to_numpy
-from mean_prompt.optimize.evaluator import Candidate, Evaluator
+from mean_prompt.optimize.evaluator import CONTENDERS, SCREENING_NOISE, Candidate, Evaluator
 from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.moves import Choices, MoveMix, MoveName, Proposal, propose
 from mean_prompt.optimize.surrogate import Outlook, Surrogate, scores_after
 
-#: Screened candidates that a step scores again in float32 at most, and how far below the best
-#: string's screened score, as a share of the ceiling, one may stand: bfloat16 is about that noisy.
-_CONTENDERS: Final = 2
-_SCREENING_NOISE: Final = 0.001
 #: Replacements that are paired with each other, by their expected score.
 _PAIRED: Final = 48
 #: Replacements are drawn at this share of the temperature: the encoder has the last word.
@@ -114,7 +110,7 @@ def climb(
             state, surrogate, material, evaluator, settings, ceiling, temperature, rng
         )
         gained = False
-        contenders = _contenders(tried, bar - _SCREENING_NOISE * ceiling)
+        contenders = _contenders(tried, bar - SCREENING_NOISE * ceiling)
         for screened, exact in zip(contenders, evaluator.exact(contenders), strict=True):
             if exact.score > best.score:
                 best, bar, gained = exact, screened.score, True
@@ -130,7 +126,7 @@ def climb(
 def _contenders(tried: Sequence[tuple[Proposal, Candidate]], bar: float) -> list[Candidate]:
     """Return the best screened candidates above a bar, to be scored in float32."""
     above = [candidate for _, candidate in tried if candidate.score > bar]
-    return sorted(above, key=lambda row: -row.score)[:_CONTENDERS]
+    return sorted(above, key=lambda row: -row.score)[:CONTENDERS]
 
 
 def _try_edits(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +17,11 @@ from mean_prompt.constraints import Rules
 from mean_prompt.encoder import Encoder, TokenIds
 from mean_prompt.objective import Objective, Vectors
 from mean_prompt.optimize.budget import Budget
+
+#: Screened candidates that a step scores again in float32 at most, and how far below the best
+#: string's screened score, as a share of the ceiling, one may stand: bfloat16 is about that noisy.
+CONTENDERS: Final = 2
+SCREENING_NOISE: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -80,5 +80,5 @@ def _frequent(prompts: Sequence[str]) -> list[str]:
     held_by: NDArray[np.int64] = np.asarray(counts.sum(axis=0)).ravel()
     names = counter.get_feature_names_out()
     order = np.argsort(-held_by, kind="stable")
-    # Twice the size: some will turn out to be single tokens or against the rules.
+    # More than the size: some will turn out to be single tokens or against the rules.
     return [str(names[i]) for i in order[: 4 * _SIZE] if held_by[i] >= _LEAST_PROMPTS]

@@ -219,9 +219,9 @@ class Surrogate:
         """Draw cells of a table (L, S) of scores: most by Gumbel's top-k trick, some evenly."""
         seed = int(self._rng.integers(2**62))
         generator = torch.Generator().manual_seed(seed)
-        even_noise = torch.rand(table.shape, generator=generator).clamp_(min=_TINY)
-        gumbel = even_noise.log_().neg_().clamp_(min=_TINY).log_()
-        keys = (table / temperature - gumbel).flatten()
+        uniform = torch.rand(table.shape, generator=generator).clamp_(min=_TINY)
+        gumbel = uniform.log_().neg_().clamp_(min=_TINY).log_().neg_()
+        keys = (table / temperature + gumbel).flatten()
         even = int(width * _EVEN_SHARE)
         best = keys.topk(min(width - even, len(keys))).indices
         anywhere = torch.randint(len(keys), (even,), generator=generator)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mean_prompt.encoder import TokenIds
-from mean_prompt.optimize.evaluator import Candidate
+from mean_prompt.optimize.evaluator import CONTENDERS, SCREENING_NOISE, Candidate
 from mean_prompt.optimize.method import SearchTask
 
 #: Most strings screened between two looks at the budget. On a CPU 64 strings of 64 tokens take
@@ -14,10 +14,6 @@ from mean_prompt.optimize.method import SearchTask
 #: faster there. Elsewhere a pass costs as much for few strings as for many.
 _CPU_BATCH: Final = 64
 _BATCH: Final = 512
-#: As in a climb: screened candidates scored again in float32 at most, and how far below the best
-#: string's screened score, as a share of the ceiling, one may stand.
-_CONTENDERS: Final = 2
-_SCREENING_NOISE: Final = 0.001
 
 
 class Incumbent:
@@ -34,7 +30,7 @@ class Incumbent:
     def __init__(self, task: SearchTask, start: Candidate | None) -> None:
         self.best = start or task.starts[0]
         self._evaluator = task.evaluator
-        self._noise = _SCREENING_NOISE * task.ceiling
+        self._noise = SCREENING_NOISE * task.ceiling
         self._batch = _CPU_BATCH if task.evaluator.encoder.device == "cpu" else _BATCH
         # What the best string scored when screened: contenders are measured against like.
         self._bar: float | None = None
@@ -70,7 +66,7 @@ class Incumbent:
         fresh = {
             row.text: row for row in screened if row.score > bar and row.text not in self._judged
         }
-        contenders = sorted(fresh.values(), key=lambda row: -row.score)[:_CONTENDERS]
+        contenders = sorted(fresh.values(), key=lambda row: -row.score)[:CONTENDERS]
         self._judged.update(row.text for row in contenders)
         for row, exact in zip(contenders, self._evaluator.exact(contenders), strict=True):
             if exact.score > self.best.score:
