@@ -19,11 +19,9 @@ from mean_prompt.objective import Vectors, to_numpy
 from mean_prompt.optimize.evaluator import CONTENDERS, SCREENING_NOISE, Candidate, Evaluator
 from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.moves import Choices, MoveMix, MoveName, Proposal, propose
-from mean_prompt.optimize.surrogate import Outlook, Surrogate, scores_after
+from mean_prompt.optimize.surrogate import Outlook, Surrogate
 
-#: Replacements that are paired with each other, by their expected score.
-_PAIRED: Final = 48
-#: Replacements are drawn at this share of the temperature: the encoder has the last word.
+#: Edits are drawn at this share of the temperature: the encoder has the last word.
 _DRAW_SHARE: Final = 0.5
 
 
@@ -149,15 +147,29 @@ def _try_edits(
     choices = _choices(state, outlook, material, evaluator, temperature * _DRAW_SHARE)
     proposals = propose(state.body, choices, settings.moves, settings.width, rng)
     tried = _screened(state, proposals, evaluator)
-    surrogate.rule_out(outlook, [row.row for row in proposals if row.row is not None])
-    # A body that reads back as other tokens says nothing about the replacement.
+    surrogate.rule_out(
+        outlook,
+        [row.row for row in proposals if row.move == "replace" and row.row is not None],
+        [row.body for row in proposals if row.move == "combine"],
+    )
+    surrogate.learn(state, outlook, *_as_proposed(tried, "replace"))
+    surrogate.learn_combined(state, outlook, *_as_proposed(tried, "combine"))
+    return tried
+
+
+def _as_proposed(
+    tried: Sequence[tuple[Proposal, Candidate]], move: MoveName
+) -> tuple[list[int], list[Candidate]]:
+    """Return the rows of one move's proposals, and what they became.
+
+    A body that reads back as other tokens says nothing about its replacements.
+    """
     true = [
         (proposal.row, candidate)
         for proposal, candidate in tried
-        if proposal.row is not None and candidate.body == proposal.body
+        if proposal.move == move and proposal.row is not None and candidate.body == proposal.body
     ]
-    surrogate.learn(state, outlook, [row for row, _ in true], [found for _, found in true])
-    return tried
+    return [row for row, _ in true], [candidate for _, candidate in true]
 
 
 def _choices(
@@ -175,7 +187,8 @@ def _choices(
         positions=outlook.positions,
         tokens=outlook.tokens,
         scores=outlook.scores / unit,
-        pairs=_pairs(state, outlook),
+        combinations=outlook.combinations.bodies,
+        combination_scores=outlook.combinations.scores / unit,
         insertable=outlook.sample,
         insertable_scores=outlook.sample_scores / unit,
         removal_scores=outlook.removal_scores / unit,
@@ -183,24 +196,6 @@ def _choices(
         phrase_scores=_standardized(to_numpy(phrases)),
         room=evaluator.rules.room,
     )
-
-
-def _pairs(state: Candidate, outlook: Outlook) -> list[tuple[int, int]]:
-    """Return pairs of replacements that promise most together, best first.
-
-    Their changes are added: what one does hardly depends on the other, and the score of the sum
-    shows where two that each lose a little make up for one another.
-    """
-    rows = np.argsort(-outlook.scores)[:_PAIRED]
-    first, second = np.triu_indices(len(rows), 1)
-    apart = outlook.positions[rows[first]] != outlook.positions[rows[second]]
-    first, second = rows[first[apart]], rows[second[apart]]
-    if not len(first):
-        return []
-    together = outlook.changes[first] + outlook.changes[second]
-    scores = scores_after(outlook.expansion, torch.from_numpy(state.vector), together)
-    best = np.argsort(-scores)[:_PAIRED]
-    return list(zip(first[best].tolist(), second[best].tolist(), strict=True))
 
 
 def _standardized(values: Vectors) -> Vectors:

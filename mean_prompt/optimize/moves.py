@@ -43,7 +43,7 @@ class Proposal:
     Attributes:
         body: the token ids.
         move: how it was made.
-        row: number in the outlook, for a replacement.
+        row: number in the outlook, of a replacement or a combination.
     """
 
     body: TokenIds
@@ -61,7 +61,8 @@ class Choices:
         positions: (M,) of the replacements.
         tokens: (M,) ids put there.
         scores: (M,) of the replacements, best not first.
-        pairs: pairs of replacements, as numbers of them, best first.
+        combinations: bodies with several replacements.
+        combination_scores: of them.
         insertable: (S,) ids of tokens to insert.
         insertable_scores: (S,) of them.
         removal_scores: (L,) of giving each position up.
@@ -73,7 +74,8 @@ class Choices:
     positions: NDArray[np.int64]
     tokens: NDArray[np.int64]
     scores: Vectors
-    pairs: Sequence[tuple[int, int]]
+    combinations: Sequence[TokenIds]
+    combination_scores: Vectors
     insertable: NDArray[np.int64]
     insertable_scores: Vectors
     removal_scores: Vectors
@@ -93,9 +95,10 @@ def propose(
     counts = _counts(body, choices, mix, width, rng)
     inserted = choices.insertable[_draw(choices.insertable_scores, counts["insert"], rng)].tolist()
     drawn = _draw(choices.scores, counts["replace"], rng)
+    combined = _draw(choices.combination_scores, counts["combine"], rng)
     return [
         *(_replacement(body, choices, row) for row in drawn),
-        *(_combination(body, choices, pair) for pair in choices.pairs[: counts["combine"]]),
+        *(Proposal(choices.combinations[number], "combine", number) for number in combined),
         *_insertions(body, inserted, rng),
         *_deletions(body, counts["delete"], choices.removal_scores, rng),
         *(Proposal(_swapped(body, rng), "swap") for _ in range(counts["swap"])),
@@ -107,13 +110,6 @@ def propose(
 def _replacement(body: TokenIds, choices: Choices, row: int) -> Proposal:
     position, token = int(choices.positions[row]), int(choices.tokens[row])
     return Proposal((*body[:position], token, *body[position + 1 :]), "replace", row)
-
-
-def _combination(body: TokenIds, choices: Choices, rows: Sequence[int]) -> Proposal:
-    tokens = list(body)
-    for row in rows:
-        tokens[int(choices.positions[row])] = int(choices.tokens[row])
-    return Proposal(tuple(tokens), "combine")
 
 
 def kick(
@@ -150,7 +146,7 @@ def _counts(
         weights["insert"] = weights["phrase_in"] = 0.0
     if len(body) < 2:
         weights["delete"] = weights["swap"] = weights["move"] = 0.0
-    if not choices.pairs:
+    if not choices.combinations:
         weights["combine"] = 0.0
     if not choices.phrases:
         weights["phrase_in"] = weights["phrase_for_span"] = 0.0

@@ -25,7 +25,7 @@ whole string with the special ones, M replacements propagated, d width of the ve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,8 +33,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mean_prompt.encoder import Encoder
+from mean_prompt.encoder import Encoder, TokenIds
 from mean_prompt.objective import Expansion, Objective, Vectors, to_numpy
+from mean_prompt.optimize.combinations import (
+    LEAST_SQUARED_LENGTH,
+    Combinations,
+    MeasuredEffects,
+)
 from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.ridge import RecursiveRidge
@@ -52,8 +57,6 @@ _SOLVE_EVERY: Final = 10
 _LESSONS: Final = 256
 #: Share of the replacements that is drawn evenly, so that both models see the whole vocabulary.
 _EVEN_SHARE: Final = 0.1
-#: A vector cannot lose more than this share of its squared length to one replacement.
-_LEAST_SQUARED_LENGTH: Final = 0.25
 #: Keeps logarithms finite.
 _TINY: Final = 1e-12
 
@@ -72,6 +75,7 @@ class Outlook:
         sample: (S,) ids of the tokens that the pair model looked at.
         sample_scores: (S,) best score that each promises at any position.
         removal_scores: (L,) score that taking each token out promises.
+        combinations: of replacements that were evaluated, here or nearby.
     """
 
     expansion: Expansion
@@ -83,6 +87,7 @@ class Outlook:
     sample: NDArray[np.int64]
     sample_scores: Vectors
     removal_scores: Vectors
+    combinations: Combinations
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,13 +95,13 @@ class _Visit:
     """What is known of the string that a climb is at, for as long as it stays.
 
     Attributes:
-        text: of the string.
+        state: the string.
         expansion: of the objective around it.
         frozen: its inner states, where the model allows propagation.
         tried: (L, A) whether a replacement, by position and allowed token, was evaluated here.
     """
 
-    text: str
+    state: Candidate
     expansion: Expansion
     frozen: FrozenString | None
     tried: torch.Tensor
@@ -129,6 +134,8 @@ class Surrogate:
         self._first = first
         self._rng = rng
         self._visit: _Visit | None = None
+        self._measured = MeasuredEffects(objective.dimension)
+        self._combined: set[TokenIds] = set()
         self._pairs = _PairModel(material.static, fast=encoder.screening.dtype == "bfloat16")
         d = objective.dimension
         self._correction = RecursiveRidge(
@@ -177,10 +184,16 @@ class Surrogate:
             sample=self._material.allowed[sample.numpy()],
             sample_scores=to_numpy(table.amax(dim=0)),
             removal_scores=removals,
+            combinations=self._measured.combinations(state, expansion, self._combined),
         )
 
-    def rule_out(self, outlook: Outlook, rows: Sequence[int]) -> None:
-        """Leave replacements out of further outlooks on the same string: they were evaluated."""
+    def rule_out(self, outlook: Outlook, rows: Sequence[int], combined: Iterable[TokenIds]) -> None:
+        """Leave out what was evaluated.
+
+        Replacements stay out of further outlooks on the same string, by their numbers in this
+        one; combinations of any string, by their bodies.
+        """
+        self._combined.update(combined)
         if self._visit is not None:
             positions, tokens = outlook.positions[list(rows)], outlook.tokens[list(rows)]
             numbers = torch.from_numpy(self._material.index[tokens])
@@ -205,6 +218,8 @@ class Surrogate:
         # Vectors are known as directions; each is given the length that was expected of it.
         expected = here + outlook.changes[picked]
         changes = vectors * (vectors * expected).sum(dim=1, keepdim=True) - here
+        cells = np.stack([outlook.positions[picked], outlook.tokens[picked]], axis=1)
+        self._measured.observe(torch.from_numpy(cells), changes)
         if outlook.effects is not None:
             self._correction.observe(outlook.effects[picked], changes)
             return
@@ -212,6 +227,12 @@ class Surrogate:
         out = [state.body[position] for position in outlook.positions[picked].tolist()]
         held = torch.from_numpy(self._material.index[out])
         self._pairs.learn(tokens, held, changes, len(state.ids) + self._special)
+
+    def learn_combined(
+        self, state: Candidate, outlook: Outlook, rows: Sequence[int], found: Sequence[Candidate]
+    ) -> None:
+        """Like :meth:`learn`, for some of an outlook's combinations."""
+        self._measured.judge(state, outlook.combinations, rows, found)
 
     def _draw(
         self, table: torch.Tensor, width: int, temperature: float
@@ -232,13 +253,16 @@ class Surrogate:
 
     def _arrive(self, state: Candidate) -> _Visit:
         """Return what is known of a string, from the last step where the climb stayed there."""
-        if self._visit is None or self._visit.text != state.text:
-            self._visit = self._first_look(state)
-        return self._visit
+        last = self._visit
+        if last is None or last.state.text != state.text:
+            if last is not None:
+                self._measured.follow(last.state, state)
+            last = self._visit = self._first_look(state)
+        return last
 
     def _first_look(self, state: Candidate) -> _Visit:
         return _Visit(
-            state.text,
+            state,
             self._objective.expansion(state.vector),
             self._propagation.freeze(state.ids) if self._propagation else None,
             torch.zeros((len(state.body), len(self._material.allowed)), dtype=torch.bool),
@@ -325,7 +349,7 @@ class _PairModel:
             - (2 * taken @ here - taken.square().sum(dim=1))[:, None]
             - 2 * products[:, 2 + length :].T
         )
-        table = numerator / lengths.clamp(min=_LEAST_SQUARED_LENGTH).pow(1.5)
+        table = numerator / lengths.clamp(min=LEAST_SQUARED_LENGTH).pow(1.5)
         return table, scores_after(expansion, here, -taken)
 
     def _move(self, weights: torch.Tensor) -> torch.Tensor:
@@ -342,5 +366,5 @@ def scores_after(expansion: Expansion, here: torch.Tensor, changes: torch.Tensor
     """Return the score after changes of a unit vector: (B, d) -> (B,)."""
     gradient, curvature = (part.cpu() for part in expansion[1:])
     numerator = expansion.value + changes @ gradient + ((changes @ curvature) * changes).sum(dim=1)
-    squared = (here + changes).square().sum(dim=1).clamp(min=_LEAST_SQUARED_LENGTH)
+    squared = (here + changes).square().sum(dim=1).clamp(min=LEAST_SQUARED_LENGTH)
     return to_numpy(numerator / squared.pow(1.5))

@@ -1,0 +1,252 @@
+"""Combinations of measured replacements: the widest neighbourhood of a climb.
+
+At a good string hardly one replacement in a million betters it, but what replacements do to the
+vector adds up, so that two that each lose a little may make up for one another. The effects of
+replacements that were evaluated are kept, followed as the string changes, and the best sums of
+two and more of them are searched for without the encoder.
+
+Measured on all-MiniLM-L6-v2 in ten strings of 32 tokens, 300 pairs each: the change that two
+replacements made together, 0.15 to 0.21 long, missed the sum of their measured changes by 0.03 to
+0.04 and the sum of their propagated ones by 0.09 to 0.13; scores of the sums correlated with the
+true ones by 0.68 to 0.89, and by 0.14 to 0.50.
+
+Symbols: m effects that are kept, d width of the vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+
+from mean_prompt.encoder import TokenIds
+from mean_prompt.objective import Expansion, Vectors, to_numpy
+from mean_prompt.optimize.evaluator import Candidate
+from mean_prompt.optimize.ridge import RecursiveRidge
+
+#: Rows of sets (C, size), their expected scores, sums and faults.
+_Found = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+#: Effects that are kept, the newest, and those among them that are combined, the best.
+_KEPT: Final = 1_500
+_COMBINED: Final = 600
+#: Replacements of one combination at most, and combinations of each size that are gone on from.
+_DEPTH: Final = 4
+_BEAM: Final = 64
+#: The same combination is reached through each of its members, and found that often.
+_OVERDRAW: Final = 4
+#: What a pair of members, and a replacement made since a member was measured, cost the score
+#: before anything was observed; how strongly, in observations; and the weight of the past.
+_LOSSES: Final = (0.002, 0.0005)
+_LOSS_RIDGE: Final = 20.0
+_LOSS_DECAY: Final = 0.97
+#: A vector cannot lose more than this share of its squared length.
+LEAST_SQUARED_LENGTH: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Combinations:
+    """Bodies with measured replacements, and what they promise.
+
+    Attributes:
+        bodies: C of them.
+        scores: (C,) expected SCS, less what such sums were seen to miss.
+        sums: (C,) SCS of the sum of changes.
+        faults: (C, 2) number of pairs among the members, and of replacements made in the string
+            since each was measured, summed over the members.
+    """
+
+    bodies: Sequence[TokenIds]
+    scores: Vectors
+    sums: torch.Tensor
+    faults: torch.Tensor
+
+
+class MeasuredEffects:
+    """What replacements did to the vector of a string, kept up to date as it changes.
+
+    Args:
+        dimension: d.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        #: (m, 2) position and token of each, (m, d) its change, (m,) replacements made in the
+        #: string since it was measured; the newest last.
+        self._cells = torch.empty((0, 2), dtype=torch.int64)
+        self._changes = torch.empty((0, dimension))
+        self._ages = torch.empty(0)
+        self._loss = RecursiveRidge(
+            torch.tensor(_LOSSES)[:, None], ridge=_LOSS_RIDGE, decay=_LOSS_DECAY, solve_every=1
+        )
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def observe(self, cells: torch.Tensor, changes: torch.Tensor) -> None:
+        """Take in (B, 2) replacements, position and token, at the present string.
+
+        Their (B, d) changes start at its unit vector and end at vectors of any length.
+        """
+        kept = ~_among(self._cells, cells)
+        self._cells = torch.cat([self._cells[kept], cells])[-_KEPT:]
+        self._changes = torch.cat([self._changes[kept], changes])[-_KEPT:]
+        self._ages = torch.cat([self._ages[kept], torch.zeros(len(cells))])[-_KEPT:]
+
+    def judge(
+        self,
+        state: Candidate,
+        combinations: Combinations,
+        rows: Sequence[int],
+        found: Sequence[Candidate],
+    ) -> None:
+        """Take in what some combinations turned out to be: how far sums can be trusted.
+
+        Args:
+            state: the string.
+            combinations: at it.
+            rows: numbers of those that were evaluated.
+            found: the strings that they made, in the same order.
+        """
+        if not rows:
+            return
+        scores = torch.tensor([candidate.score for candidate in found])
+        missed = combinations.sums[list(rows)] - scores
+        self._loss.observe(combinations.faults[list(rows)], missed[:, None])
+        here = torch.from_numpy(state.vector)
+        for candidate in found:
+            made = _replacements(state.body, candidate.body) or []
+            row = self._row(made[0]) if len(made) == 1 else None
+            if row is not None:
+                vector = torch.from_numpy(candidate.vector)
+                change = vector * (vector @ (here + self._changes[row])) - here
+                self.observe(self._cells[row][None], change[None])
+
+    def follow(self, old: Candidate, new: Candidate) -> None:
+        """Go over to another string: what is kept is what replacements would do there.
+
+        Where a replacement is not known, or the length changes, all is forgotten.
+        """
+        made = _replacements(old.body, new.body)
+        rows = [self._row(cell) for cell in made] if made is not None else [None]
+        if made is None or None in rows:
+            self._cells, self._changes = self._cells[:0], self._changes[:0]
+            self._ages = self._ages[:0]
+            return
+        here = torch.from_numpy(old.vector)
+        done = self._changes[[row for row in rows if row is not None]]
+        for (position, token), change in zip(made, done, strict=True):
+            there = self._cells[:, 0] == position
+            self._changes[there] -= change
+            # What was put in is the string's own now, and what was taken out is what can return.
+            back = there & (self._cells[:, 1] == token)
+            self._cells[back, 1] = old.body[position]
+            self._changes[back] = -change
+        length = float((here + done.sum(dim=0)) @ torch.from_numpy(new.vector))
+        self._changes /= max(length, LEAST_SQUARED_LENGTH)
+        self._ages += len(made)
+
+    def combinations(
+        self, state: Candidate, expansion: Expansion, without: set[TokenIds]
+    ) -> Combinations:
+        """Return the best combinations at a string, found by a beam search over their size.
+
+        Single replacements that were measured elsewhere are among them.
+
+        Args:
+            state: the string.
+            expansion: of the objective around its vector.
+            without: bodies to leave out.
+        """
+        bodies: list[TokenIds] = []
+        scores, sums, faults = [], [], []
+        parts = list(self._search(torch.from_numpy(state.vector), expansion)) if len(self) else []
+        for rows, expected, total, fault in parts:
+            for number, members in enumerate(rows.tolist()):
+                body = list(state.body)
+                for position, token in self._cells[members].tolist():
+                    body[position] = token
+                if tuple(body) not in without:
+                    bodies.append(tuple(body))
+                    scores.append(expected[number])
+                    sums.append(total[number])
+                    faults.append(fault[number])
+        if not bodies:
+            return Combinations([], np.empty(0, np.float32), torch.empty(0), torch.empty((0, 2)))
+        return Combinations(
+            bodies, to_numpy(torch.stack(scores)), torch.stack(sums), torch.stack(faults)
+        )
+
+    def _search(self, here: torch.Tensor, expansion: Expansion) -> Iterator[_Found]:
+        """Yield rows, scores, sums and faults of the best sets, size by size."""
+        gradient, curvature = (part.cpu() for part in expansion[1:])
+        per_pair, per_age = self._loss.weights[:, 0].clamp(min=0.0).tolist()
+        bent, plain = self._changes @ curvature @ self._changes.T, self._changes @ self._changes.T
+        # Of a set S: f = value + sum of gains + 2 sum of the bent products of its pairs, and the
+        # squared length likewise.
+        gains = self._changes @ gradient + bent.diagonal()
+        growths = 2 * (self._changes @ here) + plain.diagonal()
+        singles = _score(expansion.value + gains, 1 + growths) - per_age * self._ages
+        rows = singles.topk(min(_COMBINED, len(self))).indices
+        bent, plain = bent[rows][:, rows], plain[rows][:, rows]
+        gains, growths, ages = gains[rows], growths[rows], self._ages[rows]
+        same = self._cells[rows, 0][:, None] == self._cells[rows, 0]
+        old = torch.nonzero(ages > 0)[:_BEAM]
+        if len(old):
+            fresh = torch.stack([torch.zeros(len(old)), ages[old[:, 0]]], dim=1)
+            sums = _score(expansion.value + gains, 1 + growths)[old[:, 0]]
+            yield rows[old], singles[rows][old[:, 0]], sums, fresh
+        sets, spent = torch.arange(len(rows))[:, None], ages
+        values, squares, taken = expansion.value + gains, 1 + growths, same
+        with_bent, with_plain = bent, plain
+        for size in range(2, _DEPTH + 1):
+            all_values = values[:, None] + gains + 2 * with_bent
+            all_squares = squares[:, None] + growths + 2 * with_plain
+            sums = _score(all_values, all_squares)
+            pairs = size * (size - 1) // 2
+            expected = sums - per_age * (spent[:, None] + ages) - per_pair * pairs
+            first, second = _best_sets(sets, expected.masked_fill(taken, -torch.inf))
+            if not len(first):
+                return
+            sets = torch.cat([sets[first], second[:, None]], dim=1)
+            spent = spent[first] + ages[second]
+            fault = torch.stack([torch.full_like(spent, pairs), spent], dim=1)
+            yield rows[sets], expected[first, second], sums[first, second], fault
+            values, squares = all_values[first, second], all_squares[first, second]
+            with_bent = with_bent[first] + bent[second]
+            with_plain = with_plain[first] + plain[second]
+            taken = taken[first] | same[second]
+
+    def _row(self, cell: tuple[int, int]) -> int | None:
+        """Return where a replacement is kept."""
+        found = torch.nonzero((self._cells == torch.tensor(cell)).all(dim=1))
+        return int(found[0, 0]) if len(found) else None
+
+
+def _best_sets(sets: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the best distinct unions of a set and a row, by their numbers."""
+    best, flat = scores.flatten().topk(min(_OVERDRAW * _BEAM, scores.numel()))
+    flat = flat[best > -torch.inf]
+    first, second = flat // scores.shape[1], flat % scores.shape[1]
+    unions = torch.cat([sets[first], second[:, None]], dim=1).sort(dim=1).values.tolist()
+    distinct = {tuple(union): number for number, union in reversed(list(enumerate(unions)))}
+    kept = sorted(distinct.values())[:_BEAM]
+    return first[kept], second[kept]
+
+
+def _replacements(old: TokenIds, new: TokenIds) -> list[tuple[int, int]] | None:
+    """Return positions and tokens in which two bodies of one length differ."""
+    if len(old) != len(new):
+        return None
+    return [(i, put) for i, (out, put) in enumerate(zip(old, new, strict=True)) if out != put]
+
+
+def _among(cells: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """Tell which rows of (m, 2) occur in (B, 2): (m,)."""
+    return (cells[:, None] == others).all(dim=2).any(dim=1)
+
+
+def _score(values: torch.Tensor, squares: torch.Tensor) -> torch.Tensor:
+    return values / squares.clamp(min=LEAST_SQUARED_LENGTH).pow(1.5)
