@@ -45,8 +45,8 @@ class ClimbSettings(BaseModel):
     predicted: int = Field(default=384, ge=1, le=65_536)
     vocabulary: int = Field(default=4096, ge=1)
     spread: float = Field(default=0.001, gt=0, le=1)
-    hot: float = Field(default=0.0045, gt=0, le=1)
-    cold: float = Field(default=0.0002, gt=0, le=1)
+    hot: float = Field(default=0.01, gt=0, le=1)
+    cold: float = Field(default=0.001, gt=0, le=1)
     moves: MoveMix = MoveMix()
 
 

@@ -183,14 +183,14 @@ class MeasuredEffects:
         """Yield rows, scores, sums and faults of the best sets, size by size."""
         gradient, curvature = (part.cpu() for part in expansion[1:])
         per_pair, per_age = self._loss.weights[:, 0].clamp(min=0.0).tolist()
-        bent, plain = self._changes @ curvature @ self._changes.T, self._changes @ self._changes.T
+        changes, curved = self._changes, self._changes @ curvature
         # Of a set S: f = value + sum of gains + 2 sum of the bent products of its pairs, and the
         # squared length likewise.
-        gains = self._changes @ gradient + bent.diagonal()
-        growths = 2 * (self._changes @ here) + plain.diagonal()
+        gains = changes @ gradient + (curved * changes).sum(dim=1)
+        growths = 2 * (changes @ here) + changes.square().sum(dim=1)
         singles = _score(expansion.value + gains, 1 + growths) - per_age * self._ages
         rows = singles.topk(min(_COMBINED, len(self))).indices
-        bent, plain = bent[rows][:, rows], plain[rows][:, rows]
+        bent, plain = curved[rows] @ changes[rows].T, changes[rows] @ changes[rows].T
         gains, growths, ages = gains[rows], growths[rows], self._ages[rows]
         same = self._cells[rows, 0][:, None] == self._cells[rows, 0]
         old = torch.nonzero(ages > 0)[:_BEAM]

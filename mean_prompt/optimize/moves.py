@@ -26,14 +26,14 @@ class MoveMix(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    replace: float = Field(default=0.58, ge=0)
-    combine: float = Field(default=0.2, ge=0)
-    insert: float = Field(default=0.1, ge=0)
-    delete: float = Field(default=0.04, ge=0)
-    swap: float = Field(default=0.06, ge=0)
-    move: float = Field(default=0.08, ge=0)
-    phrase_in: float = Field(default=0.02, ge=0)
-    phrase_for_span: float = Field(default=0.02, ge=0)
+    replace: float = Field(default=0.5, ge=0)
+    combine: float = Field(default=0.5, ge=0)
+    insert: float = Field(default=0.07, ge=0)
+    delete: float = Field(default=0.03, ge=0)
+    swap: float = Field(default=0.02, ge=0)
+    move: float = Field(default=0.06, ge=0)
+    phrase_in: float = Field(default=0.01, ge=0)
+    phrase_for_span: float = Field(default=0.01, ge=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,11 +64,11 @@ class StudySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    climb_evaluations: int = Field(default=60_000, ge=1)
+    climb_evaluations: int = Field(default=150_000, ge=1)
     prune: Literal["median", "none"] = "median"
     starts: tuple[StartKind, ...] = Field(default=("corpus", "phrases", "elite"), min_length=1)
-    width: Annotated[tuple[_Width, _Width], AfterValidator(_rising)] = (16, 32)
-    hot: Annotated[tuple[_Heat, _Heat], AfterValidator(_rising)] = (0.002, 0.005)
+    width: Annotated[tuple[_Width, _Width], AfterValidator(_rising)] = (24, 48)
+    hot: Annotated[tuple[_Heat, _Heat], AfterValidator(_rising)] = (0.006, 0.015)
     kick: Annotated[tuple[_Kick, _Kick], AfterValidator(_rising)] = (0, 6)
 
     def from_elite(self) -> StudySettings:

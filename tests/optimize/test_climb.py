@@ -3,12 +3,10 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
 
 from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.climb import ClimbSettings, _pairs, climb
+from mean_prompt.optimize.climb import ClimbSettings, climb
 from mean_prompt.optimize.phrases import PhraseBank
-from mean_prompt.optimize.surrogate import Surrogate, scores_after
 
 
 def run(evaluator, material, *, seed=0, settings=None, start="poem"):
@@ -91,39 +89,3 @@ def test_a_climb_whose_every_edit_breaks_a_rule_still_ends(make_evaluator, make_
     steps = run(evaluator, only, start=word)
     assert steps[-1].best.text == word
     assert evaluator.budget.expired()
-
-
-def test_pairs_are_those_that_promise_most_together(make_evaluator, make_material):
-    evaluator = make_evaluator()
-    [state] = evaluator.read(["make the poem"])
-    rng = np.random.default_rng(0)
-    material = make_material(evaluator.rules)
-    surrogate = Surrogate(material, evaluator.encoder, evaluator.objective, first=0, rng=rng)
-    look = surrogate.look(state, width=40, vocabulary=99, temperature=1.0)
-    here = torch.from_numpy(state.vector)
-
-    def together(first, second):
-        change = look.changes[first] + look.changes[second]
-        return float(scores_after(look.expansion, here, change[None])[0])
-
-    every = [
-        together(first, second)
-        for first, second in itertools.combinations(range(len(look.positions)), 2)
-        if look.positions[first] != look.positions[second]
-    ]
-    every.sort(reverse=True)
-    found = [together(first, second) for first, second in _pairs(state, look)]
-    assert len(found) == 48 < len(every)
-    assert found == pytest.approx(every[:48], abs=1e-6)
-    assert all(look.positions[a] != look.positions[b] for a, b in _pairs(state, look))
-
-
-def test_replacements_at_one_position_make_no_pair(make_evaluator, make_material):
-    evaluator = make_evaluator()
-    [state] = evaluator.read(["poem"])
-    rng = np.random.default_rng(0)
-    material = make_material(evaluator.rules)
-    surrogate = Surrogate(material, evaluator.encoder, evaluator.objective, first=0, rng=rng)
-    look = surrogate.look(state, width=40, vocabulary=99, temperature=1.0)
-    assert len(look.positions) > 1
-    assert _pairs(state, look) == []

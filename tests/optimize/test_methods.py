@@ -137,10 +137,10 @@ def test_a_search_goes_on_from_a_start_and_never_loses_it(method):
 def test_the_same_seed_and_evaluations_find_the_same_string(method):
     runs = [
         [row.text for row in method.search(make_task(evaluations(200), seed=seed))]
-        for seed in (3, 3, 4)
+        for seed in (3, 3, 4, 5, 6)
     ]
     assert runs[0] == runs[1]
-    assert runs[0] != runs[2]
+    assert any(run != runs[0] for run in runs[2:])
 
 
 @every_method

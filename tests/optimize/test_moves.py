@@ -15,11 +15,13 @@ NONE = dict.fromkeys(MoveMix.model_fields, 0.0)
 def choices(body, *, room=8, phrases=((1, 2), (3, 4, 5)), **parts):
     """Return three replacements at every position, all with equal scores."""
     positions = np.repeat(np.arange(len(body)), 3)
+    combined = [(200, 203, *body[2:]), (201, 204, *body[2:])] if len(body) > 1 else []
     made = Choices(
         positions=positions,
         tokens=200 + np.arange(len(positions)),
         scores=np.zeros(len(positions), np.float32),
-        pairs=[(0, 3), (1, 4)] if len(body) > 1 else [],
+        combinations=combined,
+        combination_scores=np.zeros(len(combined), np.float32),
         insertable=ALLOWED,
         insertable_scores=np.zeros(len(ALLOWED), np.float32),
         removal_scores=np.zeros(len(body), np.float32),
@@ -40,13 +42,13 @@ def test_every_proposal_fits_is_not_empty_and_does_what_its_name_says(tokens, se
     drawn = choices(body)
     for made in propose(body, drawn, MoveMix(), 40, np.random.default_rng(seed)):
         assert 1 <= len(made.body) <= 8
-        assert (made.row is not None) == (made.move == "replace")
+        assert (made.row is not None) == (made.move in {"replace", "combine"})
         if made.move == "replace":
             expected = list(body)
             expected[drawn.positions[made.row]] = drawn.tokens[made.row]
             assert made.body == tuple(expected)
         elif made.move == "combine":
-            assert made.body in {(200, 203, *body[2:]), (201, 204, *body[2:])}
+            assert made.body == drawn.combinations[made.row]
         elif made.move == "insert":
             [token] = (Counter(made.body) - Counter(body)).elements()
             assert token in ALLOWED
@@ -93,10 +95,15 @@ def test_replacements_are_drawn_by_their_scores_and_never_twice():
     assert sorted(row.row for row in every) == list(range(9))
 
 
-def test_pairs_are_taken_from_the_best_on():
-    drawn = choices((1, 2, 3), pairs=[(2, 8), (0, 3), (1, 4)])
+def test_combinations_are_drawn_by_their_scores_and_never_twice():
+    bodies = [(7, 8, 3), (7, 2, 9), (1, 8, 9)]
+    scores = np.array([50, 0, 49], np.float32)
+    drawn = choices((1, 2, 3), combinations=bodies, combination_scores=scores)
     made = propose((1, 2, 3), drawn, only("combine"), 2, np.random.default_rng(0))
-    assert [row.body for row in made] == [(202, 2, 208), (200, 203, 3)]
+    assert {row.body for row in made} == {bodies[0], bodies[2]}
+    assert all(bodies[row.row] == row.body for row in made)
+    every = propose((1, 2, 3), drawn, only("combine"), 99, np.random.default_rng(0))
+    assert sorted(row.row for row in every) == [0, 1, 2]
 
 
 def test_insertions_and_deletions_are_drawn_by_their_scores():
