@@ -67,19 +67,6 @@ PROBES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class TokenGradient:
-    """The gradient of an objective at the input embeddings of one string.
-
-    Attributes:
-        ids: the L token ids, special tokens left out.
-        gradient: (L, h) d objective / d input embedding, one row a token.
-    """
-
-    ids: TokenIds
-    gradient: Vectors
-
-
-@dataclass(frozen=True, slots=True)
 class Screening:
     """What the parity gate decided, and the figures it decided by."""
 
@@ -187,21 +174,17 @@ class Encoder:
         """Like :meth:`screen`, for token ids without special tokens."""
         return self._embed(self._screening_model, ids)
 
-    def token_gradient(
-        self, ids: TokenIds, vector_gradient: Callable[[Vectors], Vectors]
-    ) -> TokenGradient:
-        """Differentiate an objective of the vector through the whole module chain.
-
-        Args:
-            ids: the string's tokens, without special ones.
-            vector_gradient: (d,) unit vector -> (d,) gradient of the objective there.
-        """
-        return TokenGradient(ids, self.token_gradients([ids], vector_gradient)[0])
-
     def token_gradients(
         self, ids: Sequence[TokenIds], vector_gradient: Callable[[Vectors], Vectors]
     ) -> Vectors:
-        """Like :meth:`token_gradient`, for n >= 1 strings of one length L: (n, L, h).
+        """Differentiate an objective of the vector through the whole module chain.
+
+        Args:
+            ids: n >= 1 strings of one length L, without special tokens.
+            vector_gradient: (d,) unit vector -> (d,) gradient of the objective there.
+
+        Returns:
+            (n, L, h) d objective / d input embedding, one row a token.
 
         Raises:
             ValueError: when the strings differ in length.

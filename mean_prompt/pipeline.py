@@ -74,11 +74,6 @@ class Search:
             self._tell_loaded(problem.compression.note())
         evaluator = Evaluator(self._encoder, problem.screening, self._rules, self._budget)
         starts = corpus_starts(*problem.likely_starts(), evaluator)
-        if not starts:
-            raise RunError(
-                "a search needs a start: no prompt of the corpus keeps to the constraints, even "
-                "cut; loosen them"
-            )
         tracker = Tracker(self._budget, problem, self._listen, self._out)
         tracker.improve(starts[0], trial=0, move="start")
         self._search(evaluator, problem, starts, tracker)

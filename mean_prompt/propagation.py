@@ -23,9 +23,7 @@ hidden state, d width of the vector.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -33,14 +31,13 @@ import numpy as np
 import torch
 
 from mean_prompt.arrays import cached_arrays
+from mean_prompt.attention import NotPropagable, attending, attention_scores, register
 from mean_prompt.encoder import Encoder, TokenIds
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from transformers import PreTrainedModel
 
-#: Name of our attention among those of transformers.
-_ATTENTION: Final = "mean_prompt_propagation"
 #: The string whose contexts' responses are taken for every string's.
 _PROBE: Final = "Rewrite the following text in a more formal tone, and keep its meaning and style."
 #: Cotangents carried back through the model at once.
@@ -55,13 +52,6 @@ _LARGEST_SHARE: Final = 1.0 - 1e-4
 _PROOF_STILL: Final = 0.02
 _PROOF_COSINE: Final = 0.6
 _PROOF_TOKENS: Final = 64
-
-_Attention = Callable[..., tuple[torch.Tensor, None]]
-_ACTIVE: ContextVar[_Attention] = ContextVar("mean_prompt_attention")
-
-
-class NotPropagable(Exception):  # noqa: N818 - an answer, not a failure
-    """The model's architecture does not allow propagation; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +116,7 @@ class TokenPropagation:
             "position_ids" in inspect.signature(self._network.forward).parameters
         )
         self._first_position = _first_position(self._network)
-        _register()
+        register()
         dtype = next(self._model.parameters()).dtype
         responses = cached_arrays(f"responses-{encoder.identity.key}", self._measure_responses)
         tensors = [torch.from_numpy(matrix).to(encoder.device) for matrix in responses]
@@ -150,7 +140,7 @@ class TokenPropagation:
             position_bias: torch.Tensor | None = None,
             **_: object,
         ) -> tuple[torch.Tensor, None]:
-            scores = _scores(query, key, position_bias, mask, scaling)
+            scores = attention_scores(query, key, position_bias, mask, scaling)
             shares = scores.softmax(dim=-1)
             contexts = shares.to(value.dtype) @ value
             layers.append(
@@ -158,7 +148,7 @@ class TokenPropagation:
             )
             return contexts.transpose(1, 2).contiguous(), None
 
-        with torch.inference_mode(), _attending(self._network, attend):
+        with torch.inference_mode(), attending(self._network, attend):
             hidden = self._network(input_ids=self._encoder.frame(ids)).last_hidden_state
             pooled = _pool(self._model, hidden)[0]
         return FrozenString(hidden[0].float(), float(pooled.float().norm()), tuple(layers))
@@ -204,7 +194,7 @@ class TokenPropagation:
 
         places = where[:, None] + self._first_position
         options = {"position_ids": places} if self._takes_positions else {}
-        with torch.inference_mode(), _attending(self._network, attend):
+        with torch.inference_mode(), attending(self._network, attend):
             hidden = self._network(input_ids=what[:, None], **options).last_hidden_state[:, 0]
             own = (hidden.float() - frozen.hidden[where]) @ self._tail
         scale = 1.0 / (len(frozen.hidden) * frozen.length)
@@ -249,23 +239,6 @@ class TokenPropagation:
         cosine = float(cosines[moved].mean())
         if not cosine >= _PROOF_COSINE:
             raise NotPropagable(f"replacements are met with a cosine of {cosine:.2f} only")
-
-
-def _scores(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    bias: torch.Tensor | None,
-    mask: torch.Tensor | None,
-    scaling: float,
-) -> torch.Tensor:
-    """Return attention scores in float32: (1, H, n, k) twice -> (1, H, n, n)."""
-    if query.shape[1] != key.shape[1]:
-        raise NotPropagable("several heads share their keys")
-    scores = (query @ key.transpose(-1, -2)).float() * scaling
-    for added in (bias, mask):
-        if added is not None and added.is_floating_point():
-            scores = scores + added.float()
-    return scores
 
 
 def _layer(
@@ -360,11 +333,11 @@ def _jacobian_rows(
         position_bias: torch.Tensor | None = None,
         **_: object,
     ) -> tuple[torch.Tensor, None]:
-        shares = _scores(query, key, position_bias, mask, scaling).softmax(dim=-1)
+        shares = attention_scores(query, key, position_bias, mask, scaling).softmax(dim=-1)
         contexts.append((shares @ value).transpose(1, 2).contiguous().requires_grad_())
         return contexts[-1], None
 
-    with torch.enable_grad(), _attending(network, attend):
+    with torch.enable_grad(), attending(network, attend):
         hidden = network(input_ids=framed.expand(len(cotangents), -1)).last_hidden_state
         if not contexts:
             raise NotPropagable("its attention cannot be exchanged")
@@ -407,28 +380,3 @@ def _first_position(network: PreTrainedModel) -> int:
     if hasattr(embeddings, "create_position_ids_from_input_ids"):
         return int(embeddings.padding_idx) + 1
     return 0
-
-
-def _register() -> None:
-    """Make our attention known to transformers; what it does is set by :func:`_attending`."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    def attend(*args: object, **options: object) -> tuple[torch.Tensor, None]:
-        return _ACTIVE.get()(*args, **options)
-
-    AttentionInterface.register(_ATTENTION, attend)
-    AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
-
-
-@contextmanager
-def _attending(network: PreTrainedModel, attend: _Attention) -> Iterator[None]:
-    """Let a transformer attend by a function of our own for a while."""
-    usual = network.config._attn_implementation  # noqa: SLF001 - set_attn_implementation checks
-    token = _ACTIVE.set(attend)
-    network.config._attn_implementation = _ATTENTION  # noqa: SLF001
-    try:
-        yield
-    finally:
-        network.config._attn_implementation = usual  # noqa: SLF001
-        _ACTIVE.reset(token)

@@ -427,25 +427,24 @@ def spots(shape, count, seed=0):
 
 def test_token_gradient_equals_finite_differences(encoder, objective_and_ids):
     target, objective_gradient, ids = objective_and_ids
-    result = encoder.token_gradient(ids, objective_gradient)
-    assert result.ids == ids
-    assert result.gradient.shape == (len(ids), encoder.input_embeddings().shape[1])
-    assert result.gradient.dtype == np.float32
+    [gradient] = encoder.token_gradients([ids], objective_gradient)
+    assert gradient.shape == (len(ids), encoder.input_embeddings().shape[1])
+    assert gradient.dtype == np.float32
     slow = SlowChain(encoder, ids)
-    largest = np.unravel_index(np.abs(result.gradient).argmax(), result.gradient.shape)
-    places = [tuple(map(int, largest)), *spots(result.gradient.shape, 11)]
+    largest = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
+    places = [tuple(map(int, largest)), *spots(gradient.shape, 11)]
     expected = [slow.slope(target, *place) for place in places]
-    actual = [result.gradient[place] for place in places]
-    scale = np.abs(result.gradient).max()
+    actual = [gradient[place] for place in places]
+    scale = np.abs(gradient).max()
     np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-4 * scale)
 
 
 def test_gradients_leave_the_model_as_it_was(encoder, objective_and_ids):
     _, objective_gradient, ids = objective_and_ids
     before = encoder.encode(PROBES[:3])
-    first = encoder.token_gradient(ids, objective_gradient).gradient
+    first = encoder.token_gradients([ids], objective_gradient)
     np.testing.assert_array_equal(encoder.encode(PROBES[:3]), before)
-    again = encoder.token_gradient(ids, objective_gradient).gradient
+    again = encoder.token_gradients([ids], objective_gradient)
     np.testing.assert_allclose(again, first, atol=1e-6)
     assert all(parameter.grad is None for parameter in encoder._model.parameters())
 
@@ -456,6 +455,6 @@ def test_a_failing_objective_leaves_no_hook_behind(tiny_t5):
 
     before = tiny_t5.encode(PROBES)
     with pytest.raises(RuntimeError, match="stop"):
-        tiny_t5.token_gradient((3, 4), fails)
+        tiny_t5.token_gradients([(3, 4)], fails)
     assert not tiny_t5._model[0].auto_model.get_input_embeddings()._forward_hooks
     np.testing.assert_array_equal(tiny_t5.encode(PROBES), before)

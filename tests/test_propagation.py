@@ -12,10 +12,11 @@ from sentence_transformers.sentence_transformer import modules
 from transformers import BertTokenizer, MPNetConfig, MPNetModel, RobertaConfig, RobertaModel
 
 from mean_prompt import propagation
+from mean_prompt.attention import NotPropagable, attention_scores
 from mean_prompt.encoder import Encoder
 from mean_prompt.models import load_encoder
 from mean_prompt.objective import ExpectedSCS
-from mean_prompt.propagation import NotPropagable, TokenPropagation
+from mean_prompt.propagation import TokenPropagation
 from tests import tiny_models
 from tests.fakes import FakeEncoder
 
@@ -99,7 +100,7 @@ def slow_contexts(query, key, value, bias):
 def frozen_layer(parts, bias):
     query, key, value = (part[None] for part in parts)
     batched = None if bias is None else bias[None]
-    scores = propagation._scores(query, key, batched, None, SCALING)
+    scores = attention_scores(query, key, batched, None, SCALING)
     shares = scores.softmax(dim=-1)
     return propagation._layer(query, key, value, scores, shares, shares @ value, batched, SCALING)
 
@@ -339,7 +340,7 @@ def test_positions_that_are_counted_from_behind_the_padding_s_are_known(cache):
 def test_shared_keys_are_not_propagable():
     query, key = torch.zeros((1, 4, 5, 2)), torch.zeros((1, 2, 5, 2))
     with pytest.raises(NotPropagable, match="several heads share their keys"):
-        propagation._scores(query, key, None, None, 1.0)
+        attention_scores(query, key, None, None, 1.0)
 
 
 @pytest.mark.parametrize(

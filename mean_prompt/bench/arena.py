@@ -60,11 +60,6 @@ class Arena:
         with self._timed("starts"):
             evaluator = self._evaluator(Budget(max_evaluations=1))
             self._starts = corpus_starts(*self.problem.likely_starts(), evaluator)
-        if not self._starts:
-            raise RunError(
-                "a search needs a start: no prompt of the corpus keeps to the constraints, even "
-                "cut; loosen them"
-            )
 
     def run(self, method: Method, seed: int, seconds: float, watch: Watch) -> MethodRun:
         """Run a method once, its clock beginning now, and score what it yielded afterwards."""

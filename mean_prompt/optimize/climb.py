@@ -88,13 +88,7 @@ def climb(
         progress: share of the climb that is over, within [0, 1].
         rng: the climb's own source of randomness.
     """
-    surrogate = Surrogate(
-        material,
-        evaluator.encoder,
-        evaluator.objective,
-        first=evaluator.rules.frame_tokens[0],
-        rng=rng,
-    )
+    edits = _Edits(material, evaluator, settings, ceiling, rng)
     best = start
     state = evaluator.screen([start.body])[0] or start
     # What the best string scored when screened: contenders are measured against like.
@@ -104,9 +98,7 @@ def climb(
     while (share := progress()) < 1.0:
         spent = evaluator.budget.evaluations
         temperature = ceiling * settings.hot * (settings.cold / settings.hot) ** share
-        tried = _try_edits(
-            state, surrogate, material, evaluator, settings, ceiling, temperature, rng
-        )
+        tried = edits.try_at(state, temperature)
         gained = False
         contenders = _contenders(tried, bar - SCREENING_NOISE * ceiling)
         for screened, exact in zip(contenders, evaluator.exact(contenders), strict=True):
@@ -127,34 +119,70 @@ def _contenders(tried: Sequence[tuple[Proposal, Candidate]], bar: float) -> list
     return sorted(above, key=lambda row: -row.score)[:CONTENDERS]
 
 
-def _try_edits(
-    state: Candidate,
-    surrogate: Surrogate,
-    material: Material,
-    evaluator: Evaluator,
-    settings: ClimbSettings,
-    ceiling: float,
-    temperature: float,
-    rng: np.random.Generator,
-) -> list[tuple[Proposal, Candidate]]:
-    """Predict, propose and screen edits at a string, and learn from them."""
-    outlook = surrogate.look(
-        state,
-        width=settings.predicted,
-        vocabulary=settings.vocabulary,
-        temperature=settings.spread * ceiling,
-    )
-    choices = _choices(state, outlook, material, evaluator, temperature * _DRAW_SHARE)
-    proposals = propose(state.body, choices, settings.moves, settings.width, rng)
-    tried = _screened(state, proposals, evaluator)
-    surrogate.rule_out(
-        outlook,
-        [row.row for row in proposals if row.move == "replace" and row.row is not None],
-        [row.body for row in proposals if row.move == "combine"],
-    )
-    surrogate.learn(state, outlook, *_as_proposed(tried, "replace"))
-    surrogate.learn_combined(state, outlook, *_as_proposed(tried, "combine"))
-    return tried
+class _Edits:
+    """Finds edits at the strings of one climb, and learns from what they turn out to do."""
+
+    def __init__(
+        self,
+        material: Material,
+        evaluator: Evaluator,
+        settings: ClimbSettings,
+        ceiling: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self._material = material
+        self._evaluator = evaluator
+        self._settings = settings
+        self._ceiling = ceiling
+        self._rng = rng
+        self._surrogate = Surrogate(
+            material,
+            evaluator.encoder,
+            evaluator.objective,
+            first=evaluator.rules.frame_tokens[0],
+            rng=rng,
+        )
+
+    def try_at(self, state: Candidate, temperature: float) -> list[tuple[Proposal, Candidate]]:
+        """Predict, propose and screen edits at a string."""
+        settings = self._settings
+        outlook = self._surrogate.look(
+            state,
+            width=settings.predicted,
+            vocabulary=settings.vocabulary,
+            temperature=settings.spread * self._ceiling,
+        )
+        choices = self._choices(state, outlook, temperature * _DRAW_SHARE)
+        proposals = propose(state.body, choices, settings.moves, settings.width, self._rng)
+        tried = _screened(state, proposals, self._evaluator)
+        self._surrogate.rule_out(
+            outlook,
+            [row.row for row in proposals if row.move == "replace" and row.row is not None],
+            [row.body for row in proposals if row.move == "combine"],
+        )
+        self._surrogate.learn(state, outlook, *_as_proposed(tried, "replace"))
+        self._surrogate.learn_combined(state, outlook, *_as_proposed(tried, "combine"))
+        return tried
+
+    def _choices(self, state: Candidate, outlook: Outlook, temperature: float) -> Choices:
+        """Turn an outlook into what the moves draw from."""
+        phrases = self._material.phrases
+        tangent = self._evaluator.objective.tangent_gradient(state.vector)
+        worth = torch.from_numpy(phrases.vectors) @ torch.from_numpy(tangent)
+        unit = np.float32(temperature)
+        return Choices(
+            positions=outlook.positions,
+            tokens=outlook.tokens,
+            scores=outlook.scores / unit,
+            combinations=outlook.combinations.bodies,
+            combination_scores=outlook.combinations.scores / unit,
+            insertable=outlook.sample,
+            insertable_scores=outlook.sample_scores / unit,
+            removal_scores=outlook.removal_scores / unit,
+            phrases=phrases.bodies,
+            phrase_scores=_standardized(to_numpy(worth)),
+            room=self._evaluator.rules.room,
+        )
 
 
 def _as_proposed(
@@ -170,32 +198,6 @@ def _as_proposed(
         if proposal.move == move and proposal.row is not None and candidate.body == proposal.body
     ]
     return [row for row, _ in true], [candidate for _, candidate in true]
-
-
-def _choices(
-    state: Candidate,
-    outlook: Outlook,
-    material: Material,
-    evaluator: Evaluator,
-    temperature: float,
-) -> Choices:
-    """Turn an outlook into what the moves draw from."""
-    tangent = evaluator.objective.tangent_gradient(state.vector)
-    phrases = torch.from_numpy(material.phrases.vectors) @ torch.from_numpy(tangent)
-    unit = np.float32(temperature)
-    return Choices(
-        positions=outlook.positions,
-        tokens=outlook.tokens,
-        scores=outlook.scores / unit,
-        combinations=outlook.combinations.bodies,
-        combination_scores=outlook.combinations.scores / unit,
-        insertable=outlook.sample,
-        insertable_scores=outlook.sample_scores / unit,
-        removal_scores=outlook.removal_scores / unit,
-        phrases=material.phrases.bodies,
-        phrase_scores=_standardized(to_numpy(phrases)),
-        room=evaluator.rules.room,
-    )
 
 
 def _standardized(values: Vectors) -> Vectors:

@@ -9,11 +9,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mean_prompt.attention import NotPropagable
 from mean_prompt.constraints import Rules
 from mean_prompt.encoder import Encoder
 from mean_prompt.objective import Vectors
 from mean_prompt.optimize.phrases import PhraseBank, mine_phrases
-from mean_prompt.propagation import NotPropagable, TokenPropagation
+from mean_prompt.propagation import TokenPropagation
 from mean_prompt.vectors import VectorCache
 
 Tell = Callable[[int, int], None]

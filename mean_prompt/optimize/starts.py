@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from mean_prompt.encoder import TokenIds
+from mean_prompt.errors import RunError
 from mean_prompt.objective import Objective, Vectors, to_numpy
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
 from mean_prompt.optimize.material import Material
@@ -31,6 +32,9 @@ def corpus_starts(
         prompts: N of the training side.
         vectors: (N, d) theirs.
         evaluator: scores what becomes of them under the rules.
+
+    Raises:
+        RunError: none can be brought under the rules.
     """
     order = np.argsort(-evaluator.objective.score(vectors), kind="stable")
     found: list[Candidate] = []
@@ -38,6 +42,11 @@ def corpus_starts(
         found += evaluator.read([prompts[i] for i in order[first : first + _CORPUS_STARTS]])
         if len(found) >= _CORPUS_STARTS:
             break
+    if not found:
+        raise RunError(
+            "a search needs a start: no prompt of the corpus keeps to the constraints, even cut; "
+            "loosen them"
+        )
     found.sort(key=lambda row: -row.score)
     return found[:_CORPUS_STARTS]
 

@@ -24,7 +24,7 @@ def test_gradients_of_many_strings_are_those_of_each(encoder, monkeypatch):
     ids = [row[:4] for row in encoder.tokenize(["make the poem sad", "turn this into a song"])]
     ids += [ids[0][::-1]]
     together = encoder.token_gradients(ids, tangent)
-    single = np.stack([encoder.token_gradient(row, tangent).gradient for row in ids])
+    single = np.concatenate([encoder.token_gradients([row], tangent) for row in ids])
     scale = np.abs(single).max()
     np.testing.assert_allclose(together, single, rtol=1e-3, atol=1e-4 * scale)
     monkeypatch.setitem(encoder_module._GRADIENT_TOKENS, "cpu", 12)

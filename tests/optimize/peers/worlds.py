@@ -28,9 +28,9 @@ class GradientFake(fakes.FakeEncoder):
         super().__init__(words, dimension=dimension, max_tokens=max_tokens, seed=seed)
 
     def token_gradients(self, ids, vector_gradient):
-        return np.stack([self._token_gradient(row, vector_gradient) for row in ids])
+        return np.stack([self._gradient_of(row, vector_gradient) for row in ids])
 
-    def _token_gradient(self, ids, vector_gradient):
+    def _gradient_of(self, ids, vector_gradient):
         scale = 1 + np.arange(len(ids), dtype=np.float32)[:, None] / 10
         vector = self._vector(ids)
         gradient = vector_gradient(vector)
