@@ -46,7 +46,7 @@ class ClimbSettings(BaseModel):
     vocabulary: int = Field(default=4096, ge=1)
     spread: float = Field(default=0.001, gt=0, le=1)
     hot: float = Field(default=0.01, gt=0, le=1)
-    cold: float = Field(default=0.001, gt=0, le=1)
+    cold: float = Field(default=0.0006, gt=0, le=1)
     moves: MoveMix = MoveMix()
 
 

@@ -31,7 +31,6 @@ def test_climbs_follow_each_other_until_the_budget_is_spent(make_study):
     moments = list(study.run())
     assert budget.expired()
     trials = [moment.trial for moment in moments]
-    assert trials == sorted(trials)
     assert len(set(trials)) > 5
     assert study.elite.score == max(moment.step.best.score for moment in moments)
     endings = [moment.ended for moment in moments if moment.ended]
@@ -41,6 +40,39 @@ def test_climbs_follow_each_other_until_the_budget_is_spent(make_study):
 def test_a_budget_shorter_than_a_climb_makes_one_climb_of_it(make_study):
     moments = list(make_study(Budget(None, 250)).run())
     assert {moment.trial for moment in moments} == {0}
+
+
+def test_of_three_rivals_the_one_ahead_halfway_goes_on_alone(make_study):
+    moments = list(make_study(Budget(None, 440), prune="none").run())
+    assert {moment.trial for moment in moments} == {0, 1, 2}
+    ended = {moment.trial: moment.ended for moment in moments if moment.ended}
+    [ahead] = [trial for trial, ended in ended.items() if ended == "complete"]
+    assert sorted(ended.values()) == ["complete", "pruned", "pruned"]
+    halfway = {}
+    for moment in moments:
+        if moment.ended == "pruned":
+            break
+        halfway[moment.trial] = moment.step.best.score
+    assert halfway[ahead] == max(halfway.values())
+    steps = {trial: sum(moment.trial == trial for moment in moments) for trial in ended}
+    assert all(1.5 * steps[trial] < steps[ahead] for trial in ended if trial != ahead)
+
+
+def test_without_rivals_climbs_end_one_by_one(make_study):
+    moments = list(make_study(Budget(None, 1_000), rivals=1, prune="none").run())
+    assert {moment.ended for moment in moments if moment.ended} == {"complete"}
+    trials = [moment.trial for moment in moments]
+    assert trials == sorted(trials)
+    assert len(set(trials)) == 5
+
+
+def test_the_first_rivals_climb_by_the_settings_as_given(make_study, tmp_path):
+    path = tmp_path / "study.db"
+    list(make_study(Budget(None, 1_500), storage=path).run())
+    kept = optuna.load_study(study_name=STUDY_NAME, storage=f"sqlite:///{path}").trials
+    assert [trial.params for trial in kept[:3]] == [{"start": "corpus"}] * 3
+    assert all("width" in trial.params for trial in kept[3:])
+    assert len(kept) > 3
 
 
 def test_the_study_is_kept_with_its_climbs(make_study, tmp_path):
@@ -56,9 +88,10 @@ def test_the_study_is_kept_with_its_climbs(make_study, tmp_path):
 
 
 def test_a_climb_behind_most_others_is_pruned(make_study):
-    pruned = make_study(Budget(None, 8_000), starts=("corpus",), hot=(0.002, 1.0))
+    alone = {"rivals": 1, "starts": ("corpus",), "hot": (0.002, 1.0)}
+    pruned = make_study(Budget(None, 8_000), **alone)
     assert "pruned" in {moment.ended for moment in pruned.run()}
-    never = make_study(Budget(None, 8_000), starts=("corpus",), hot=(0.002, 1.0), prune="none")
+    never = make_study(Budget(None, 8_000), **alone, prune="none")
     assert "pruned" not in {moment.ended for moment in never.run()}
 
 
