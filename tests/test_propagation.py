@@ -11,7 +11,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
 from transformers import BertTokenizer, MPNetConfig, MPNetModel, RobertaConfig, RobertaModel
 
-from mean_prompt import attention, propagation
+from mean_prompt import attention as exchange
+from mean_prompt import propagation
 from mean_prompt.attention import NotPropagable, attention_scores
 from mean_prompt.encoder import Encoder
 from mean_prompt.models import load_encoder
@@ -386,10 +387,10 @@ def test_the_usual_attention_is_put_back_whatever_happens(tiny_t5):
     before = tiny_t5.screen([STRING])
     [ids] = tiny_t5.tokenize([STRING])
     frozen = moving.freeze(ids)
-    assert network.config._attn_implementation == usual != attention._ATTENTION
+    assert network.config._attn_implementation == usual != exchange._ATTENTION
 
     def fail(*_):
-        assert network.config._attn_implementation == attention._ATTENTION
+        assert network.config._attn_implementation == exchange._ATTENTION
         raise RuntimeError("in the middle")
 
     hook = network.encoder.block[1].register_forward_pre_hook(fail)
