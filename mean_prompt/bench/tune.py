@@ -33,7 +33,7 @@ from mean_prompt.shipped import shipped_folder
 
 #: Seconds of a step without its parts, replacements predicted a second, and strings of 32 tokens
 #: screened a second: all-MiniLM-L6-v2 on two quiet cores.
-STEP_SECONDS: Final = 0.025
+STEP_SECONDS: Final = 0.035
 PREDICTED_RATE: Final = 14_000.0
 SCREENED_RATE: Final = 800.0
 _STUDY: Final = "tuning"
@@ -71,8 +71,8 @@ class Tuner:
             width=trial.suggest_int("width", 16, 96, log=True),
             predicted=trial.suggest_int("predicted", 96, 768, log=True),
             spread=trial.suggest_float("spread", 0.0003, 0.004, log=True),
-            hot=trial.suggest_float("hot", 0.002, 0.012, log=True),
-            cold=trial.suggest_float("cold", 0.00005, 0.0005, log=True),
+            hot=trial.suggest_float("hot", 0.003, 0.03, log=True),
+            cold=trial.suggest_float("cold", 0.0002, 0.003, log=True),
         )
         budget = Budget(max_evaluations=evaluations_in(self._seconds, settings))
         evaluator = Evaluator(self._encoder, self._problem.screening, self._rules, budget)
