@@ -403,4 +403,4 @@ def test_the_usual_attention_is_put_back_whatever_happens(tiny_t5):
         hook.remove()
     np.testing.assert_array_equal(tiny_t5.screen([STRING]), before)
     with pytest.raises(LookupError, match="mean_prompt_attention"):
-        propagation._ACTIVE.get()
+        exchange._ACTIVE.get()
