@@ -196,7 +196,7 @@ def test_a_compressed_search_reports_scores_over_every_prompt(
     monkeypatch.setattr(compression, "compress", functools.partial(compress, points=20))
     heard, out = [], tmp_path / "run"
     found = search(
-        corpus, max_evaluations=600, max_tokens=8, model=tiny_t5, out=out, listener=heard.append
+        corpus, max_evaluations=2_000, max_tokens=8, model=tiny_t5, out=out, listener=heard.append
     )
     everything = ExpectedSCS(tiny_t5.encode(corpus.prompts), corpus.weights)
     split = corpus.split(0.2)
