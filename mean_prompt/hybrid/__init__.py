@@ -1,0 +1,1 @@
+"""Hybrid predictions: the universal string blended, row by row, with retrieval and an LLM."""
