@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from mean_prompt.hybrid.cleaning import clean
 from mean_prompt.hybrid.rows import Rows
 
 
@@ -26,7 +28,8 @@ class Prediction:
         row: number of the row among those that were asked about.
         texts: cleaned predictions, distinct, not blank, the likeliest first; empty where there is
             none.
-        fault: why there is none, in one line; ``None`` where the predictor did not fail.
+        fault: why there is none, in one line that begins with its kind and a colon, or is its
+            kind; ``None`` where the predictor did not fail.
     """
 
     row: int
@@ -63,3 +66,80 @@ class Predictor(Protocol):
         Raises:
             InputError: nothing can be asked at all: no such file, model or server.
         """
+
+    def notes(self) -> list[str]:
+        """Return what a user should know of the predictions made so far, a line each."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a predictor did since it was made.
+
+    Attributes:
+        rows: that were asked about and came to an end.
+        answered: rows with a prediction.
+        truncated: rows whose texts were too long to be shown to the model whole.
+        cut: answers that were ended because they did not end by themselves.
+        faults: rows without a prediction because the predictor failed, by kind of fault.
+        rules: answers changed by cleaning, by rule.
+    """
+
+    rows: int = 0
+    answered: int = 0
+    truncated: int = 0
+    cut: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    rules: Counter[str] = field(default_factory=Counter)
+
+    def prediction(
+        self, row: int, answers: Sequence[str], *, blank_fault: str | None
+    ) -> Prediction:
+        """Clean the answers to one row, and count it.
+
+        Args:
+            row: its number.
+            answers: as they were written; those given more than once are taken for likelier, and
+                else the earlier one.
+            blank_fault: the fault where no answer holds a prompt.
+        """
+        texts: Counter[str] = Counter()
+        for answer in answers:
+            cleaned = clean(answer)
+            self.rules.update(cleaned.rules)
+            texts.update([cleaned.text] if cleaned.text else [])
+        if not texts and blank_fault:
+            return self.failure(row, blank_fault)
+        self.rows += 1
+        self.answered += bool(texts)
+        return Prediction(row, tuple(text for text, _ in texts.most_common()))
+
+    def failure(self, row: int, fault: str) -> Prediction:
+        """Return a row's fault, and count it."""
+        self.rows += 1
+        self.faults[fault.partition(":")[0]] += 1
+        return Prediction(row, (), fault)
+
+    def notes(self) -> list[str]:
+        """Return the counts that are not zero, a line each."""
+        lines = []
+        if self.rows:
+            lines.append(f"predictions: {self.answered:,} of {self.rows:,} rows")
+        if self.faults:
+            lines.append(f"faults: {_listed(self.faults)}")
+        if self.rules:
+            lines.append(f"answers cleaned: {_listed(self.rules)}")
+        if self.truncated:
+            lines.append(f"texts shortened for the model: {self.truncated:,} rows")
+        if self.cut:
+            lines.append(f"answers without an end, cut: {self.cut:,}")
+        return lines
+
+
+def one_line(error: object) -> str:
+    """Return what an error says, as one line of at most 200 characters."""
+    line = " ".join(str(error).split())
+    return line if len(line) <= 200 else f"{line[:197]}..."
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())

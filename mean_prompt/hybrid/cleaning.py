@@ -1,0 +1,212 @@
+"""What an LLM wrote -> the prompt in it, by rules that have names and are counted.
+
+Rules are applied in a fixed order, again and again until none of them changes anything: a label
+may hide behind a quote, and a quote behind a label. No rule makes a text longer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+#: Characters of a prediction. True prompts have 10 to 200; sentence-t5's scorer reads 128 tokens,
+#: some 500 characters, and a prediction has to leave room for what it is blended with.
+MAX_CHARS: Final = 400
+#: Characters of an answer that are looked at: a prompt does not come later, and nested quotes
+#: would cost the square of it.
+_LOOKED_AT: Final = 16 * 1024
+#: To be raised when a rule changes: predictions kept from before it are then not used any more.
+RULES_VERSION: Final = 1
+
+Rule = tuple[str, Callable[[str], str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """A cleaned prediction.
+
+    Attributes:
+        text: one line without blanks around it; empty where no prompt is left.
+        rules: names of the rules that changed something, each once, in the order of first use.
+    """
+
+    text: str
+    rules: tuple[str, ...]
+
+
+def clean(text: str, *, max_chars: int = MAX_CHARS) -> Cleaned:
+    """Return the prompt in an LLM's answer.
+
+    The rules: ``thinking`` (a reasoning model's thoughts), ``control tokens`` (``<|im_end|>``;
+    the answer ends there), ``not text`` (control characters, halves of surrogate pairs),
+    ``several lines`` (the first with an instruction is kept), ``spaces`` (runs of blanks become
+    one), ``markdown`` (bold, headings, quotations, code), ``opener`` ("Sure, here is ..."),
+    ``label`` ("Prompt:"), ``list marker``, ``stray punctuation``, ``quotes`` (around the whole, or
+    one without its partner), ``over-long`` (cut at the last end of a sentence within
+    ``max_chars``, else of a word) and ``empty`` (no letter or digit is left).
+    """
+    rules = dict.fromkeys(["over-long"] if len(text) > _LOOKED_AT else [])
+    limit: Rule = ("over-long", lambda line: _cut(line, max_chars))
+    cleaned, applied = _until_still(text[:_LOOKED_AT], (*_WHOLE, *_INLINE, limit))
+    rules |= applied
+    if not _has_words(cleaned):
+        return Cleaned("", (*rules, "empty"))
+    return Cleaned(cleaned, tuple(rules))
+
+
+def _until_still(text: str, rules: tuple[Rule, ...]) -> tuple[str, dict[str, None]]:
+    """Apply rules until they change nothing; return the text and the rules that did."""
+    applied: dict[str, None] = {}
+    while True:
+        before = text
+        for name, rule in rules:
+            after = rule(text).strip()
+            if after != text.strip():
+                applied[name] = None
+            text = after
+        if text == before:
+            return text, applied
+
+
+def _has_words(text: str) -> bool:
+    return any(character.isalnum() for character in text)
+
+
+# Rules for the whole answer.
+
+_THOUGHT: Final = re.compile(r"^.*</think(?:ing)?>|<think(?:ing)?>.*$", re.DOTALL | re.IGNORECASE)
+_CONTROL: Final = re.compile(
+    r"<[|\uff5c][^<>\s]{1,40}[|\uff5c]>|</?s>|\[/?INST\]|<(?:start|end)_of_turn>"
+    r"|<(?:eos|bos|pad|unk)>|\[(?:PAD|UNK|CLS|SEP|MASK)\]"
+)
+#: The zero-width joiner stays, since it holds emoji together; tabs and newlines are blanks.
+_NOT_TEXT: Final = re.compile("[\x00-\x08\x0e-\x1b\x7f\u200b\u2060\ufeff\ud800-\udfff]")
+#: A line that only leads to the next: "Here is the prompt that was likely used:". A longer one
+#: says something.
+_INTRODUCTION: Final = re.compile(
+    r"^(?=.{1,100}$).*\b(?:prompt|instruction|request|answer|response|here)\b.*:$", re.IGNORECASE
+)
+
+
+def _without_thoughts(text: str) -> str:
+    return _THOUGHT.sub("", text)
+
+
+def _without_control(text: str) -> str:
+    return _CONTROL.sub("\n", text)
+
+
+def _only_text(text: str) -> str:
+    return _NOT_TEXT.sub("", text)
+
+
+def _first_instruction(text: str) -> str:
+    """Return the first line with words that does not only introduce the next one."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        return next(iter(lines), "")
+    with_words = [line for line in lines if _has_words(_until_still(line, _INLINE)[0])]
+    told = [line for line in with_words if not _introduces(line)]
+    return next(iter(told or with_words), "")
+
+
+def _introduces(line: str) -> bool:
+    return _INTRODUCTION.search(_until_still(line, _INLINE)[0]) is not None
+
+
+# Rules for its one line.
+
+_MARKERS: Final = re.compile(
+    r"\*\*|^#{1,6}(?=\s|$)|^>+\s|```\w*|^\*(?=\S)(.+)\*$|^(?P<line>_{1,2})(.+)(?P=line)$"
+)
+_OPENER: Final = re.compile(
+    r"^(?:(?:sure(?: thing)?|certainly|of course|okay|ok|absolutely|great|alright|no problem)"
+    r"\s*[,.!:\u2013\u2014]+|here(?:['\u2019]s| is| are)\b[^:.!?]{0,100}:)\s*",
+    re.IGNORECASE,
+)
+_LABEL: Final = re.compile(
+    r"^(?:(?:the|a|my|rewrite|rewritten|original|likely|most|possible|probable|final|given|predicted"
+    r"|one-line|user|used|suggested)\s+){0,4}"
+    r"(?:prompt|instruction|response|answer|output|task|request|query|result|assistant|user)s?"
+    r"(?:\s+(?:was|is|used|given|could|might|may|would|have|been|be|likely|probably)){0,5}"
+    r"\s*[:\uff1a]\s*",
+    re.IGNORECASE,
+)
+_LIST_MARKER: Final = re.compile(r"^(?:[-*\u2022]\s+|\d{1,2}[.)](?:\s+|$)|[IVX]{1,4}\.(?:\s+|$))")
+_STRAY: Final = re.compile(r"^[)\]}>:;,!?|~=\u2013\u2014\-\s]+|[\[({<|~=\u2014\s]+$")
+_PAIRS: Final = (('"', '"'), ("'", "'"), ("`", "`"), ("\u201c", "\u201d"), ("\u2018", "\u2019"),
+                 ("\u00ab", "\u00bb"), ("\u201e", "\u201c"), ("[", "]"))  # fmt: skip
+
+
+def _single_spaces(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _without_markers(text: str) -> str:
+    return _MARKERS.sub(lambda found: found[1] or found[3] or "", text)
+
+
+def _without_opener(text: str) -> str:
+    return _OPENER.sub("", text)
+
+
+def _without_label(text: str) -> str:
+    return _LABEL.sub("", text)
+
+
+def _without_list_marker(text: str) -> str:
+    return _LIST_MARKER.sub("", text)
+
+
+def _without_stray(text: str) -> str:
+    return _STRAY.sub("", text)
+
+
+def _without_quotes(text: str) -> str:
+    for opening, closing in _PAIRS:
+        if text.startswith(opening) and len(text) > 1:
+            end = text.rstrip(".,")
+            if end.endswith(closing) and _is_one_quotation(end[1:-1], opening, closing):
+                return end[1:-1]
+    for mark in '"`\u201c\u201d':
+        partner = {"\u201c": "\u201d", "\u201d": "\u201c"}.get(mark, mark)
+        alone = text.count(mark) + (text.count(partner) if partner != mark else 0) == 1
+        if alone and (text.startswith(mark) or text.endswith(mark)):
+            return text.replace(mark, "")
+    return text
+
+
+def _is_one_quotation(inside: str, opening: str, closing: str) -> bool:
+    """Tell whether the marks around a text belong together, unlike those of "A" and "B"."""
+    if opening == "'" or closing == "\u2019":  # an apostrophe stands between letters
+        return re.search(rf"(?<!\w){opening}|{closing}(?!\w)", inside) is None
+    return opening not in inside and closing not in inside
+
+
+def _cut(text: str, max_chars: int) -> str:
+    """Return a text of at most so many characters, ended at a sentence, else at a word."""
+    if len(text) <= max_chars:
+        return text
+    ends = [found.end() for found in re.finditer(r"[.!?](?=\s)", text[: max_chars + 1])]
+    if ends and ends[-1] >= max_chars // 4:
+        return text[: ends[-1]]
+    return text[: max_chars + 1].rpartition(" ")[0] or text[:max_chars]
+
+
+_WHOLE: Final[tuple[Rule, ...]] = (
+    ("thinking", _without_thoughts),
+    ("control tokens", _without_control),
+    ("not text", _only_text),
+    ("several lines", _first_instruction),
+)
+_INLINE: Final[tuple[Rule, ...]] = (
+    ("spaces", _single_spaces),
+    ("markdown", _without_markers),
+    ("opener", _without_opener),
+    ("label", _without_label),
+    ("list marker", _without_list_marker),
+    ("stray punctuation", _without_stray),
+    ("quotes", _without_quotes),
+)
