@@ -14,7 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mean_prompt.errors import InputError
-from mean_prompt.readers import MAX_CELL, SUFFIXES, choose_column, read_prompts, text_lines
+from mean_prompt.readers import (
+    MAX_CELL,
+    SUFFIXES,
+    choose_column,
+    read_columns,
+    read_prompts,
+    text_lines,
+)
 
 #: Everything that may stand in a prompt and trip a format: quotes, delimiters, newlines, letters
 #: beyond ASCII and beyond the basic plane, blanks around, separators that look like newlines.
@@ -491,3 +498,148 @@ def test_what_the_csv_module_writes_reads_back(tmp_path_factory, rows):
     csv.writer(text).writerows([["id", "prompt"], *rows])
     path.write_bytes(text.getvalue().encode())
     assert read_prompts(path) == [row[1] for row in rows]
+
+
+# Several columns of one file
+
+TABLES = [suffix for suffix in SUFFIXES if suffix != ".txt"]
+
+
+def table(path, rows):
+    """Write rows of columns the way that other programs do; return the path."""
+    if path.suffix == ".parquet":
+        pl.DataFrame(rows).write_parquet(path)
+    elif path.suffix in {".csv", ".tsv"}:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            delimiter = "\t" if path.suffix == ".tsv" else ","
+            writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter)
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        lines = [json.dumps(row) for row in rows]
+        text = "\n".join(lines) if path.suffix == ".jsonl" else f"[{','.join(lines)}]"
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+def columns_refusal(path, *names):
+    """Return the message of the refusal; it is one line, names the file and calls it no corpus."""
+    with pytest.raises(InputError) as caught:
+        read_columns(path, names or ("id", "text"))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    assert "corpus" not in message
+    assert "prompt" not in message
+    return message
+
+
+@pytest.mark.parametrize("suffix", TABLES)
+def test_columns_keep_every_string_and_stay_together(tmp_path, suffix):
+    rows = [
+        {"text": text, "skipped": "x", "id": number, "note": None}
+        for number, text in enumerate(PROMPTS)
+    ]
+    path = table(tmp_path / f"a{suffix}", rows)
+    assert read_columns(path, ("id", "text"), ("note", "gone")) == {
+        "id": [str(number) for number in range(len(PROMPTS))],
+        "text": PROMPTS,
+        "note": [""] * len(PROMPTS),
+    }
+
+
+@pytest.mark.parametrize("suffix", TABLES)
+def test_ids_with_leading_zeros_stay(tmp_path, suffix):
+    path = table(tmp_path / f"a{suffix}", [{"id": "007"}, {"id": "1e3"}, {"id": " 2.0"}])
+    assert read_columns(path, ("id",)) == {"id": ["007", "1e3", " 2.0"]}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json"])
+def test_byte_order_mark_is_no_part_of_a_columns_name(tmp_path, suffix):
+    path = table(tmp_path / f"a{suffix}", [{"id": "1", "text": "one"}])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_columns(path, ("id", "text")) == {"id": ["1"], "text": ["one"]}
+
+
+def test_fields_that_a_json_object_does_not_have_are_empty(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": 1, "text": "one"}\n{"id": 2}\n{"text": "three"}\n')
+    assert read_columns(path, ("id", "text")) == {
+        "id": ["1", "2", ""],
+        "text": ["one", "", "three"],
+    }
+
+
+def test_a_column_asked_for_twice_is_read_once(tmp_path):
+    path = table(tmp_path / "a.parquet", [{"id": "1"}])
+    assert read_columns(path, ("id", "id"), ("id",)) == {"id": ["1"]}
+
+
+@pytest.mark.parametrize("suffix", TABLES)
+def test_missing_columns_are_named_with_those_there_are(tmp_path, suffix):
+    path = table(tmp_path / f"a{suffix}", [{"id": "1", "words": "one"}])
+    assert columns_refusal(path, "id", "text", "more") == (
+        f"a table must have the columns id, text, more: {path} has id, words, not text, more; "
+        "rename its columns, or add them"
+    )
+
+
+def test_a_wanted_column_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("id,text,x,text,x\n1,one,2,three,4\n")
+    assert "a.csv has 'text' 2 times; rename or remove" in columns_refusal(path)
+    assert read_columns(path, ("id",)) == {"id": ["1"]}
+
+
+def test_cells_that_are_neither_text_nor_whole_numbers_are_named(tmp_path):
+    for name, cell, kind in (("a", True, "bool"), ("b", 1.0, "float"), ("c", ["x"], "list")):
+        path = table(tmp_path / f"{name}.jsonl", [{"id": 1}, {"id": cell}])
+        place = f"{path.name}, line 2 has {kind} in 'id'"
+        assert columns_refusal(path, "id").endswith(place)
+    path = table(tmp_path / "a.parquet", [{"id": 1.5}])
+    fault = "cells must be text or whole numbers: .*row 1 has float in 'id'"
+    assert re.match(fault, columns_refusal(path, "id"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("a.txt", "one\n", "must be one of .csv, .tsv, .jsonl, .json, .parquet: "),
+        ("a.docx", "one\n", "must be one of .csv, .tsv, .jsonl, .json, .parquet: "),
+        ("a.jsonl", '"one"\n"two"\n', r"named columns \(id, text\): .*a.jsonl holds bare strings"),
+        ("a.json", '["one"]', r"named columns \(id, text\): .*a.json holds bare strings"),
+        ("a.jsonl", "\n", r"named columns \(id, text\): .*a.jsonl holds no rows"),
+        ("a.json", "[]", r"named columns \(id, text\): .*a.json holds no rows"),
+        ("a.json", "3", "a JSON table must be an array of rows: .*a.json holds one value"),
+        ("a.jsonl", '{"id": 1}\n2\n', "must be a JSON object, .*a.jsonl, line 2 is int"),
+        ("a.csv", "", "must have a header line: .*a.csv is empty"),
+        ("a.csv", "id,text\n1,one\n2\n", "each row must have .*a.csv, line 3 has 1; quote"),
+        ("a.csv", 'id,text\n1,"one\n', "a CSV file must be well formed: .*a.csv: line 2: unexpec"),
+        ("a.csv", b"id,text\n1,\xff\n", "a table must be UTF-8: .*a.csv, line 2 holds byte 0xff"),
+        ("a.parquet", "id", "a Parquet file must be well formed"),
+        ("a.jsonl", r'{"id": 1, "text": "\ud83d"}', "a cell must be Unicode text: .*line 1 holds"),
+        ("a.csv", "id,text\n1," + "x" * 10**6, "a.csv: line 2: a cell holds more than 131,072"),
+        (
+            "a.jsonl",
+            '\n{"id": 1, "text": "' + "x" * 10**6 + '"}',
+            "a cell may hold at most 131,072 characters: .*a.jsonl, line 2 holds 1,000,000",
+        ),
+    ],
+)
+def test_tables_that_cannot_be_read_name_the_fault(tmp_path, name, content, fault):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert re.search(fault, columns_refusal(path))
+
+
+def test_a_table_must_be_a_file(tmp_path, monkeypatch):
+    assert columns_refusal(tmp_path).endswith("is a folder")
+    assert columns_refusal(tmp_path / "gone.csv").endswith("gone.csv is not there")
+    assert "a table must be readable" in columns_refusal(tmp_path / ("x" * 300))
+    path = table(tmp_path / "a.csv", [{"id": "1", "text": "one"}])
+
+    def forbidden(_path, *_args, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    assert columns_refusal(path) == f"a table must be readable: {path}: Permission denied"

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mean_prompt.cli.bench import bench
+from mean_prompt.cli.check import check
 from mean_prompt.cli.score import score
 from mean_prompt.cli.search import search
 
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(search)
 app.command()(score)
+app.command()(check)
 app.add_typer(bench, name="bench")
 
 

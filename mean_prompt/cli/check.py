@@ -1,0 +1,78 @@
+"""``mean-prompt check``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mean_prompt.hybrid.check import Finding
+
+_NOT_COUNTED = "tokens were not counted: give --max-tokens or --model to find over-long answers"
+
+
+def check(
+    submission: Annotated[Path, typer.Argument(help="The CSV file to check.")],
+    test: Annotated[
+        Path, typer.Option(help="The file that it answers: CSV, JSONL, Parquet with a column id.")
+    ],
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most tokens of an answer; counted with the model. Default: any number.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="As for search, to count tokens and to find answers that it cuts. Loaded only "
+            "where this or --max-tokens is given.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print faults and warnings as a JSON list.")
+    ] = False,
+) -> None:
+    """Find what is wrong with a submission; exit code 2 where it is not valid."""
+    from dataclasses import asdict
+
+    from mean_prompt.hybrid.files import read_ids
+    from mean_prompt.paths import user_path
+
+    submission, test = user_path(submission), user_path(test)
+    rows = len(read_ids(test))
+    findings = _find(submission, test, model, max_tokens)
+    faults = sum(finding.severity == "fault" for finding in findings)
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.severity}: {finding.message}")
+        kinds = f"{faults} kind{'s' if faults > 1 else ''} of fault"
+        typer.echo(f"not valid: {kinds}" if faults else f"valid: {rows:,} rows")
+    if model is None and max_tokens is None:
+        typer.echo(_NOT_COUNTED, err=as_json)
+    if faults:
+        raise typer.Exit(2)
+
+
+def _find(submission: Path, test: Path, model: str | None, max_tokens: int | None) -> list[Finding]:
+    from mean_prompt.hybrid.check import check_submission
+
+    # Without the model first: files that are not there are found before seconds of loading.
+    findings = check_submission(submission, test)
+    if model is None and max_tokens is None:
+        return findings
+
+    from mean_prompt.cli.warnings import one_line_warnings
+    from mean_prompt.models import load_encoder
+
+    with one_line_warnings():
+        encoder = load_encoder(model, screening="float32")
+    return check_submission(submission, test, encoder=encoder, max_tokens=max_tokens)
