@@ -139,6 +139,15 @@ def test_rows_with_other_numbers_of_cells(check):
     assert message == "each row must have the header's 2 cells: found 2: line 2 has 3, line 3 has 1"
 
 
+def test_answers_of_ragged_rows_are_not_judged(check):
+    assert set(check("id,rewrite_prompt\n1,,one\n2\n3,three\n")) == {"cells"}
+
+
+def test_a_ragged_row_may_end_before_its_id(check):
+    findings = check("rewrite_prompt,id\none,1\ntwo\nthree,3\n")
+    assert set(findings) == {"header", "cells", "missing-id"}
+
+
 def test_byte_order_mark_is_a_warning(check):
     message = only(check(b"\xef\xbb\xbf" + GOOD.encode()), "byte-order-mark", "warning")
     assert "should not begin with" in message
