@@ -1,0 +1,307 @@
+"""A server as a predictor: vLLM, llama.cpp, ``transformers serve``, or a hosted model."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import urlsplit
+
+from mean_prompt.errors import InputError
+from mean_prompt.hybrid.cleaning import RULES_VERSION
+from mean_prompt.hybrid.llm import Counts, Example, Prediction, one_line
+from mean_prompt.hybrid.llm_instruction import (
+    TEXT_LIMIT,
+    Question,
+    instruction_hash,
+    questions_of,
+)
+from mean_prompt.hybrid.llm_options import LLMOptions
+from mean_prompt.hybrid.rows import Rows
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+    from openai.types.chat import ChatCompletionMessageParam
+
+#: The key, where a server needs one. It is never part of a message, an identity or a cache.
+KEY_VARIABLE: Final = "OPENAI_API_KEY"
+#: Characters of an answer for each token it may have. Words of one token have up to 15; a server
+#: that ignores the limit is left there.
+_CHARS_PER_TOKEN: Final = 16
+#: Seconds before the first repetition; each further one waits twice as long.
+_FIRST_WAIT: Final = 0.5
+_LONGEST_WAIT: Final = 8.0
+#: A server that wants a longer pause than this is not waited for.
+_LONGEST_ASKED_WAIT: Final = 120.0
+#: Time-outs and conflicts of the server's own, and too many requests, besides every 5xx.
+_WORTH_REPEATING: Final = frozenset({408, 409, 425, 429})
+#: Seconds for connections to be closed once nobody waits for answers any more.
+_WIND_DOWN: Final = 0.5
+
+Put = Callable[[Prediction], None]
+
+
+class ServerPredictor:
+    """Asks a model behind the chat completions of an OpenAI-compatible server.
+
+    Requests run beside each other in a thread of their own, so that answers are written while
+    the caller does something else. A busy server (429), a broken one (5xx) and a lost connection
+    are tried again, later and later, or when the server says; an answer that takes too long is a
+    fault of its row.
+
+    Args:
+        model: as the server calls it.
+        url: of its API, such as ``http://localhost:8000/v1``.
+        options: how it is asked.
+
+    Raises:
+        InputError: the openai package is missing, or the URL is none.
+    """
+
+    def __init__(self, model: str, url: str, options: LLMOptions | None = None) -> None:
+        if find_spec("openai") is None:
+            raise InputError(
+                "--llm server:MODEL@URL needs the openai package, which is not installed; run: "
+                "pip install 'mean-prompt[openai]'"
+            )
+        self._model = model
+        self._url = url
+        self._address = _public_address(url)
+        self._options = options or LLMOptions()
+        self._counts = Counts()
+        self._heard = False  # whether the server ever said anything
+        self._served = False  # whether it ever gave an answer
+
+    @property
+    def identity(self) -> str:
+        """Model, address without credentials, sampling, instruction and cleaning."""
+        return (
+            f"server {self._model} at {self._address} {self._options.sampling} "
+            f"instruction={instruction_hash()} cleaning={RULES_VERSION}"
+        )
+
+    def predict(
+        self,
+        rows: Rows,
+        examples: Sequence[Sequence[Example]] | None = None,
+        *,
+        deadline: float | None = None,
+    ) -> Iterator[Prediction]:
+        """Ask about several rows at once; see :class:`~mean_prompt.hybrid.llm.Predictor`.
+
+        Raises:
+            InputError: nothing answers at the address, or the first answer says that the model or
+                the key is not known there.
+        """
+        questions = questions_of(rows.originals, rows.rewritten, examples)
+        if not questions or _seconds_to(deadline) == 0:
+            return
+
+        async def ask(put: Put) -> None:
+            await self._ask_all(questions, put, deadline)
+
+        yield from _in_background(ask)
+
+    def notes(self) -> list[str]:
+        """Return the model and the address, and the counts."""
+        return [f"server: {self._model} at {self._address}", *self._counts.notes()]
+
+    async def _ask_all(self, questions: list[Question], put: Put, deadline: float | None) -> None:
+        """Put a prediction for each question, until the deadline; what is then open is dropped."""
+        from openai import AsyncOpenAI
+
+        todo = iter(enumerate(questions))
+        key = os.environ.get(KEY_VARIABLE) or "none"  # local servers need none
+        # Repetitions are our own: the package's cannot be told from a first request, and a
+        # time-out of its own is between two bytes, which an endless answer never reaches.
+        async with AsyncOpenAI(api_key=key, base_url=self._url, max_retries=0) as client:
+
+            async def work() -> None:
+                for row, question in todo:
+                    put(await self._ask(client, row, question))
+
+            workers = min(self._options.concurrency, len(questions))
+            with suppress(TimeoutError):  # the deadline; a request's own is a fault of its row
+                async with asyncio.timeout(_seconds_to(deadline)):
+                    await asyncio.gather(*(work() for _ in range(workers)))
+
+    async def _ask(self, client: AsyncOpenAI, row: int, question: Question) -> Prediction:
+        """Return the prediction for one row: what was answered before a fault counts."""
+        short, was_long = question.shortened(TEXT_LIMIT)
+        answers: list[str] = []
+        fault = "empty answer"
+        try:
+            for sample in range(self._options.samples):
+                seed = question.seed(self._options.seed, sample)
+                answers.append(await self._persist(client, short, seed))
+        except _FaultError as error:
+            fault = str(error)
+        self._counts.truncated += was_long
+        return self._counts.prediction(row, answers, blank_fault=fault)
+
+    async def _persist(self, client: AsyncOpenAI, question: Question, seed: int) -> str:
+        """Make one request, again and again where that is worth it; return the answer."""
+        from openai import APIConnectionError, APIError, APIStatusError
+
+        for attempt in range(self._options.retries + 1):
+            asked_wait: float | None = None
+            try:
+                async with asyncio.timeout(self._options.timeout):
+                    return await self._request(client, question, seed)
+            except TimeoutError as error:
+                seconds = f"{self._options.timeout:g} s"
+                raise _FaultError(f"time-out: no whole answer within {seconds}") from error
+            except APIStatusError as error:
+                fault = self._judge(error)
+                asked_wait = _retry_after(error.response.headers.get("retry-after"))
+            except APIConnectionError as error:
+                fault = f"no connection: {one_line(error.__cause__ or error)}"
+            except (APIError, ValueError) as error:  # in an answer that had begun well
+                fault = f"broken answer: {self._scrubbed(str(error))}"
+            pause = _pause(attempt) if asked_wait is None else asked_wait
+            if attempt == self._options.retries or pause > _LONGEST_ASKED_WAIT:
+                break
+            await asyncio.sleep(pause)
+        if not self._heard:
+            raise InputError(
+                f"--llm server:MODEL@URL must be a server that can be reached: {self._address} "
+                f"gave {fault}; start it, or mend the address"
+            )
+        raise _FaultError(fault)
+
+    async def _request(self, client: AsyncOpenAI, question: Question, seed: int) -> str:
+        """Return one answer, read piece by piece, so that an endless one can be left."""
+        from openai import omit
+
+        limit = self._options.max_new_tokens * _CHARS_PER_TOKEN
+        stream = await client.chat.completions.create(
+            model=self._model,
+            messages=cast("list[ChatCompletionMessageParam]", question.messages()),
+            max_tokens=self._options.max_new_tokens,
+            temperature=self._options.temperature,
+            seed=seed if self._options.temperature > 0 else omit,
+            stream=True,
+            timeout=self._options.timeout,
+        )
+        self._heard = self._served = True
+        answer, ended = "", True
+        async with stream:
+            async for chunk in stream:
+                for choice in chunk.choices[:1]:
+                    answer += choice.delta.content or ""
+                    ended = choice.finish_reason != "length"
+                if len(answer) > limit:
+                    ended = False
+                    break
+        self._counts.cut += not ended
+        return answer[:limit]
+
+    def _judge(self, error: APIStatusError) -> str:
+        """Return the fault in a refusal, or raise where a repetition cannot help."""
+        self._heard = True
+        status = error.status_code
+        if status in {401, 403} and not self._served:
+            raise InputError(
+                f"the server must accept the key: {self._address} answered {status}; set "
+                f"{KEY_VARIABLE}"
+            ) from error
+        reason = self._scrubbed(error.message)
+        if status == 404 and not self._served:
+            raise InputError(
+                f"--llm server:MODEL@URL must name what the server has: {self._address} answered "
+                f"404 for the model {self._model!r} ({reason}); mend the name or the URL"
+            ) from error
+        if status == 429:
+            return f"server busy: 429 {reason}"
+        if status >= 500:
+            return f"server error: {status} {reason}"
+        if status in _WORTH_REPEATING:
+            return f"server conflict: {status} {reason}"
+        raise _FaultError(f"refused: {status} {reason}") from error
+
+    def _scrubbed(self, text: str) -> str:
+        """Return a server's words as one line, without the key, which some repeat."""
+        key = os.environ.get(KEY_VARIABLE)
+        return one_line(text.replace(key, "***") if key else text)
+
+
+class _FaultError(Exception):
+    """Why a row has no answer."""
+
+
+def _in_background(work: Callable[[Put], Awaitable[None]]) -> Iterator[Prediction]:
+    """Run a coroutine in a thread and yield what it puts, as it comes.
+
+    A thread, since a notebook has an event loop of its own running already. When the caller stops
+    early the coroutine is cancelled, and its connections are closed.
+    """
+    results: SimpleQueue[Prediction | None] = SimpleQueue()
+    running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
+
+    async def main() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        running.set_result((asyncio.get_running_loop(), task))
+        await work(results.put)
+
+    pool = ThreadPoolExecutor(1)
+    done = pool.submit(lambda: asyncio.run(main()))
+    done.add_done_callback(lambda _: results.put(None))
+    try:
+        while (prediction := results.get()) is not None:
+            yield prediction
+        done.result()
+    finally:
+        if not done.done():
+            loop, task = running.result()
+            with suppress(RuntimeError):  # it ended, and closed its loop, a moment ago
+                loop.call_soon_threadsafe(task.cancel)
+            wait([done], _WIND_DOWN)
+        pool.shutdown(wait=False)
+
+
+def _seconds_to(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _pause(attempt: int) -> float:
+    """Return the seconds before a repetition: doubled each time, less up to a quarter by chance.
+
+    The chance keeps requests that failed together from coming back together.
+    """
+    return float(min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt) * random.uniform(0.75, 1))
+
+
+def _retry_after(header: str | None) -> float | None:
+    """Return the seconds that a Retry-After header asks for, as a number or as a date."""
+    if header is None:
+        return None
+    with suppress(ValueError):
+        return max(0.0, float(header))
+    with suppress(ValueError, OverflowError):
+        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+    return None
+
+
+def _public_address(url: str) -> str:
+    """Return a URL without user, password, query and fragment, which may be secrets."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if host is None or parts.scheme not in {"http", "https"}:
+        raise InputError(
+            "--llm server:MODEL@URL must have the URL of the server's API, such as "
+            "http://localhost:8000/v1: found none that can be read"
+        )
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
