@@ -1,0 +1,185 @@
+"""Nearest neighbours among known rows, by FAISS, saved with a manifest that says what they are.
+
+Vectors are of unit length, so that an inner product is a cosine. Up to ``APPROXIMATE_ABOVE``
+vectors every one is compared; above, an inverted file (IVF) is asked, which visits a share of
+its cells.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mean_prompt.atomic import write_atomically
+from mean_prompt.errors import InputError
+from mean_prompt.objective import Vectors
+
+IndexKind = Literal["exact", "ivf", "hnsw"]
+
+#: Vectors above which an approximate index pays: below, comparing with all of them takes less
+#: than a millisecond a query.
+APPROXIMATE_ABOVE: Final = 50_000
+#: An inverted file has about four times the root of its vectors as cells, and visits this share
+#: of them.
+_CELLS_PER_ROOT: Final = 4
+_VISITED: Final = 1 / 16
+_HNSW_LINKS: Final = 32
+_FILE: Final = "index.faiss"
+_MANIFEST: Final = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an index holds; one with another manifest is never used.
+
+    Attributes:
+        model: key of the model's identity.
+        data: hash of what was embedded.
+        key: what rows are compared by.
+        kind: how neighbours are found.
+        vectors, dimension: its size.
+        faiss: version of the library that wrote it.
+    """
+
+    model: str
+    data: str
+    key: str
+    kind: IndexKind
+    vectors: int
+    dimension: int
+    faiss: str
+
+    @classmethod
+    def of(cls, vectors: Vectors, *, model: str, data: str, key: str) -> Manifest:
+        """Return the manifest of an index over (n, f) vectors."""
+        rows, dimension = vectors.shape
+        kind = choose_kind(rows)
+        return cls(model, data, key, kind, rows, dimension, version("faiss-cpu"))
+
+
+def choose_kind(rows: int) -> IndexKind:
+    """Return the kind of index that pays for so many vectors."""
+    return "exact" if rows <= APPROXIMATE_ABOVE else "ivf"
+
+
+class VectorIndex:
+    """Finds the nearest of (n, f) unit vectors.
+
+    Args:
+        vectors: one row each; not kept, but by the index.
+        kind: ``exact`` compares with all; ``ivf`` and ``hnsw`` are approximate. By the number of
+            vectors when left out.
+
+    Raises:
+        ValueError: there is no vector.
+    """
+
+    def __init__(self, vectors: Vectors, kind: IndexKind | None = None) -> None:
+        if vectors.ndim != 2 or not len(vectors):
+            raise ValueError(f"an index needs (n, f) vectors with n >= 1, got {vectors.shape}")
+        self.kind: IndexKind = kind or choose_kind(len(vectors))
+        self._index = _build(np.ascontiguousarray(vectors, np.float32), self.kind)
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def search(self, queries: Vectors, k: int) -> tuple[Vectors, NDArray[np.int64]]:
+        """Return cosines and numbers of the nearest vectors, best first: (m, f) -> (m, k) twice.
+
+        Fewer than k found, as an approximate index may, leaves -1 as number and -1.0 as cosine at
+        the end of a row; k is at most the number of vectors.
+        """
+        k = min(k, len(self))
+        cosines, numbers = self._index.search(np.ascontiguousarray(queries, np.float32), k)
+        cosines[numbers < 0] = -1.0
+        return cosines, numbers.astype(np.int64)
+
+    def save(self, folder: Path, manifest: Manifest) -> None:
+        """Write the index, and then the manifest, without which it does not count.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        import faiss
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / _MANIFEST).unlink(missing_ok=True)
+            write_atomically(folder / _FILE, faiss.serialize_index(self._index).tobytes())
+            text = json.dumps(asdict(manifest), indent=2) + "\n"
+            write_atomically(folder / _MANIFEST, text.encode())
+        except OSError as error:
+            raise InputError(
+                f"the index must be writable: {folder}: {error.strerror or error}; choose another "
+                "folder"
+            ) from error
+
+    @classmethod
+    def open_or_build(
+        cls, folder: Path, manifest: Manifest, vectors: Callable[[], Vectors]
+    ) -> tuple[VectorIndex, str | None]:
+        """Return the index of a folder where its manifest matches, else build and save it.
+
+        Args:
+            folder: of the index.
+            manifest: what the index must be.
+            vectors: computes what it is built from.
+
+        Returns:
+            The index, and why it was built anew, ``None`` where it was not.
+        """
+        kept, reason = _read(folder, manifest)
+        if kept is not None:
+            index = object.__new__(cls)
+            index.kind, index._index = manifest.kind, kept
+            return index, None
+        built = cls(vectors(), manifest.kind)
+        built.save(folder, manifest)
+        return built, reason
+
+
+def _build(vectors: Vectors, kind: IndexKind) -> Any:  # noqa: ANN401 - FAISS's many classes
+    import faiss
+
+    rows, dimension = vectors.shape
+    cells = max(1, min(int(_CELLS_PER_ROOT * np.sqrt(rows)), rows))
+    recipe = {"exact": "Flat", "hnsw": f"HNSW{_HNSW_LINKS},Flat", "ivf": f"IVF{cells},Flat"}[kind]
+    index: Any = faiss.index_factory(dimension, recipe, faiss.METRIC_INNER_PRODUCT)
+    if kind == "ivf":
+        index.cp.min_points_per_centroid = 1  # few are no fault here, and FAISS would print so
+        index.train(vectors)
+        index.nprobe = max(1, int(cells * _VISITED))
+    index.add(vectors)
+    return index
+
+
+def _read(folder: Path, manifest: Manifest) -> tuple[Any, str]:
+    """Return a folder's index, or ``None`` and why it cannot be used."""
+    import faiss
+
+    try:
+        found = json.loads((folder / _MANIFEST).read_text("utf-8"))
+        data = np.frombuffer((folder / _FILE).read_bytes(), np.uint8)
+    except FileNotFoundError:
+        return None, "there was none"
+    except (OSError, ValueError) as error:
+        return None, f"it could not be read: {error}"
+    wanted = asdict(manifest)
+    if not isinstance(found, dict) or found != wanted:
+        fields = found if isinstance(found, dict) else {}
+        changed = [name for name, value in wanted.items() if fields.get(name) != value]
+        return None, f"it is of another {', '.join(changed) or 'kind of file'}"
+    try:
+        index = faiss.deserialize_index(data)
+    except RuntimeError:
+        return None, "its file is damaged"
+    if (index.ntotal, index.d) != (manifest.vectors, manifest.dimension):
+        return None, "its file is not the manifest's"
+    return index, ""

@@ -1,0 +1,124 @@
+"""A model's space as the blend uses it: strings -> vectors kept on disk, within a time limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from mean_prompt.encoder import Encoder
+from mean_prompt.objective import Vectors
+from mean_prompt.vectors import Encode, VectorCache
+
+#: Strings encoded between two looks at the clock: about a second of long texts on two cores.
+_PIECE: Final = 64
+
+Progress = Callable[[str, int, int], None]
+
+
+class OutOfTimeError(Exception):
+    """The time limit came before the work was done; what was computed is kept."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """A time limit that long work asks.
+
+    Attributes:
+        deadline: by ``time.monotonic``; infinite without a limit.
+        stopped: whether somebody asked to end early.
+    """
+
+    deadline: float = float("inf")
+    stopped: bool = False
+    began: float = field(default_factory=time.monotonic)
+    _parent: Clock | None = None
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left; infinite without a limit."""
+        return self.deadline - time.monotonic()
+
+    def expired(self) -> bool:
+        """Tell whether the work is to end now."""
+        return self.stopped or self.remaining <= 0 or bool(self._parent and self._parent.stopped)
+
+    def check(self) -> None:
+        """Raise :class:`OutOfTimeError` where the work is to end now."""
+        if self.expired():
+            raise OutOfTimeError
+
+    def until(self, share: float) -> Clock:
+        """Return a clock that ends when this share of the time left is gone."""
+        deadline = time.monotonic() + share * max(self.remaining, 0.0)
+        return Clock(deadline, began=self.began, _parent=self)
+
+
+class Space:
+    """Strings as unit vectors of one model, each computed once.
+
+    Args:
+        encoder: the model.
+        progress: called with what is encoded, strings done and all strings.
+    """
+
+    def __init__(self, encoder: Encoder, *, progress: Progress | None = None) -> None:
+        self.encoder = encoder
+        self.dimension = encoder.dimension
+        self._progress = progress
+        self._exact = VectorCache(encoder.identity.key)
+        dtype = encoder.screening.dtype
+        kept = encoder.identity.dtype
+        # Candidates are many and rough vectors rank them well enough (cosines above 0.999), so
+        # that they are kept apart from the reference vectors.
+        self._screened = (
+            self._exact if dtype == kept else VectorCache(f"{encoder.identity.key}-{dtype}")
+        )
+
+    def exact(
+        self, texts: Sequence[str], what: str = "texts", clock: Clock | None = None
+    ) -> Vectors:
+        """Return (n, d) unit vectors in float32; texts over the model's length are cut by it."""
+        return self._encode(self._exact, texts, self.encoder.encode, what, clock)
+
+    def screened(
+        self, texts: Sequence[str], what: str = "candidates", clock: Clock | None = None
+    ) -> Vectors:
+        """Return (n, d) unit vectors in the screening dtype."""
+        return self._encode(self._screened, texts, self.encoder.screen, what, clock)
+
+    def tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens each string has, special ones left out."""
+        return [len(ids) for ids in self.encoder.tokenize(texts)]
+
+    def cut(self, texts: Sequence[str]) -> int:
+        """Return how many texts the model reads only the beginning of."""
+        return sum(count > self.encoder.max_tokens for count in self.tokens(texts))
+
+    def _encode(
+        self,
+        cache: VectorCache,
+        texts: Sequence[str],
+        encode: Encode,
+        what: str,
+        clock: Clock | None,
+    ) -> Vectors:
+        if not texts:
+            return np.empty((0, self.dimension), np.float32)
+
+        def by_pieces(missing: Sequence[str]) -> Vectors:
+            parts = []
+            for start in range(0, len(missing), _PIECE):
+                if clock is not None:
+                    clock.check()
+                parts.append(encode(missing[start : start + _PIECE]))
+            return np.concatenate(parts)
+
+        def report(done: int, total: int) -> None:
+            if self._progress:
+                self._progress(what, done, total)
+
+        return cache.encode(texts, by_pieces, progress=report)
