@@ -54,6 +54,12 @@ def sharpened(cosines: torch.Tensor) -> torch.Tensor:
     return cosines**SHARPNESS
 
 
+def sharpened_cosines(vectors: Vectors, others: Vectors) -> Vectors:
+    """Return the SCS of each unit row with the row beside it: (n, d), (n, d) -> (n,)."""
+    scores: Vectors = np.einsum("nd,nd->n", vectors, others) ** SHARPNESS
+    return scores
+
+
 @dataclass(frozen=True, slots=True)
 class Ceiling:
     """The highest expected SCS that any unit vector reaches.

@@ -1,0 +1,125 @@
+"""The weights of the posterior's parts, learned from known rows by least squares.
+
+Symbols:
+
+    X   (C, f)   what candidates are worth under each part of the posterior, and their traits
+    y   (C,)     the SCS that they really earn with the true prompts
+    r   (C,)     which of n rows each candidate is of
+    g   (n,)     trust in each row's prediction, in [0, 1]
+
+Choosing needs differences between candidates of one row; a calibrated expected score needs the
+level of the row as well. Both come from one model with a slope within rows and another between
+them (Mundlak 1978): ``y = (x - x̄ᵣ)·w + x̄ᵣ·b + a``, each fitted with a ridge penalty. Weights of
+rows whose prediction is trusted differ from those of the others, so that every column stands
+twice, times g and times 1 - g.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+Array = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+
+#: Rows of either kind, served and not served by their prediction, below which trust is not
+#: learned.
+_LEAST_OF_A_KIND: Final = 10
+
+
+class Trust:
+    """How likely a row's prediction is of that row, by how it fits what else is known.
+
+    Logistic regression on the signs; the same for all rows where hardly any known prediction was
+    wrong, or hardly any right.
+    """
+
+    def __init__(self) -> None:
+        self._model: Pipeline | None = None
+
+    def fit(self, signs: Array, served: NDArray[np.bool_]) -> Self:
+        """Learn from known rows: (n, s) signs, (n,) whether the prediction beat the index."""
+        if min(served.sum(), (~served).sum()) >= _LEAST_OF_A_KIND:
+            self._model = make_pipeline(StandardScaler(), LogisticRegression())
+            self._model.fit(signs, served)
+        return self
+
+    def __call__(self, signs: Array) -> Array:
+        """Return trust in each row's prediction: (n, s) -> (n,)."""
+        if self._model is None:
+            return np.ones(len(signs))
+        trusted: Array = self._model.predict_proba(signs)[:, 1]
+        return trusted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixture:
+    """Fitted weights.
+
+    Attributes:
+        within: w (f,) or, with trust, (2 f,).
+        between: b, of the same shape.
+        level: a.
+    """
+
+    within: Array
+    between: Array
+    level: float
+
+    @classmethod
+    def fit(
+        cls, features: Array, earned: Array, rows: Numbers, trust: Array | None, *, strength: float
+    ) -> Self:
+        """Fit to candidates of known rows.
+
+        Args:
+            features: X (C, f).
+            earned: y (C,).
+            rows: r (C,), each of 0 to n - 1 at least once.
+            trust: g (n,), or ``None`` for rows without predictions.
+            strength: of the ridge penalty on w, in units of the columns' spread.
+        """
+        parted = _parted(features, None if trust is None else trust[rows])
+        counts = np.bincount(rows).astype(float)
+        row_means = _row_means(parted, rows, counts)
+        row_earned = np.bincount(rows, weights=earned) / counts
+        within = _ridge(parted - row_means[rows], earned - row_earned[rows], strength)
+        middle, level = row_means.mean(axis=0), float(row_earned.mean())
+        between = _ridge(row_means - middle, row_earned - level, strength)
+        return cls(within, between, level - float(middle @ between))
+
+    def expected(self, features: Array, trust: float | None) -> Array:
+        """Return the expected SCS of one row's candidates: (c, f) -> (c,)."""
+        shares = None if trust is None else np.full(len(features), trust)
+        parted = _parted(features, shares)
+        mean = parted.mean(axis=0)
+        worth: Array = (parted - mean) @ self.within + mean @ self.between + self.level
+        return worth
+
+
+def _parted(features: Array, trust: Array | None) -> Array:
+    if trust is None:
+        return features
+    return np.concatenate([features * trust[:, None], features * (1 - trust)[:, None]], axis=1)
+
+
+def _row_means(columns: Array, rows: Numbers, counts: Array) -> Array:
+    sums = np.zeros((len(counts), columns.shape[1]))
+    np.add.at(sums, rows, columns)
+    return sums / counts[:, None]
+
+
+def _ridge(columns: Array, targets: Array, strength: float) -> Array:
+    """Return ridge weights of centred columns, penalised in units of each column's spread."""
+    spread = columns.std(axis=0)
+    scale = np.where(spread > 1e-9, spread, 1.0)
+    scaled = columns / scale
+    gram = scaled.T @ scaled + strength * np.eye(columns.shape[1])
+    weights: Array = np.linalg.solve(gram, scaled.T @ targets) / scale
+    return weights
