@@ -37,7 +37,9 @@ from mean_prompt.hybrid.llm_options import LLMOptions
 from mean_prompt.hybrid.rows import Rows
 from mean_prompt.models import _LOADING_ERRORS, ModelFolder, _choose_device, quiet_loading
 
-#: Characters below which texts are not shortened to fit the model; an example is dropped first.
+#: Characters below which texts are not shortened to fit the model: while there are examples, of
+#: which one is dropped instead, and without any.
+_SHORTEST_BESIDE_EXAMPLES: Final = 1000
 _SHORTEST: Final = 200
 #: Batches of rows that are sorted by length together, so that a batch has little padding and the
 #: first predictions still come soon.
@@ -203,7 +205,8 @@ class _ChatModel:
     def fit(self, row: int, question: Question) -> _Fitting | None:
         """Return a question with texts short enough for the model, or ``None``.
 
-        Texts are shortened to 200 characters at most; then the last examples go, one by one.
+        Texts are shortened to 1,000 characters, then the last examples go, one by one, and then
+        texts are shortened to 200.
         """
         asked, limit = question, TEXT_LIMIT
         while True:
@@ -211,9 +214,10 @@ class _ChatModel:
             tokens = self._tokenize(short)
             if len(tokens) <= self._room:
                 return _Fitting(row, question, tokens, short != question)
+            shortest = _SHORTEST_BESIDE_EXAMPLES if asked.examples else _SHORTEST
             limit = min(limit, max(len(asked.original), len(asked.rewritten)))
-            if limit > _SHORTEST:
-                limit = max(_SHORTEST, int(0.9 * limit * self._room / len(tokens)))
+            if limit > shortest:
+                limit = max(shortest, int(0.9 * limit * self._room / len(tokens)))
             elif asked.examples:
                 asked = Question(asked.original, asked.rewritten, asked.examples[:-1])
                 limit = TEXT_LIMIT

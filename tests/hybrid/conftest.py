@@ -1,9 +1,19 @@
 """Chat models and a server that the tests of predictors share."""
 
 import pytest
+import torch
 
 from tests.hybrid.chat_server import serving
 from tests.hybrid.tiny_chat import save_tiny_chat
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Run torch in one thread: a tiny model's products are over before a second one wakes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

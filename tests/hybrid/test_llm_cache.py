@@ -20,7 +20,7 @@ class Spy:
         self.faults = faults
         self.asked = []
 
-    def predict(self, rows, examples=None, *, deadline=None):
+    def predict(self, rows, examples=None, *, deadline=None):  # noqa: ARG002
         for row in reversed(range(len(rows))):
             self.asked.append(rows.originals[row])
             if rows.originals[row] in self.faults:

@@ -63,9 +63,9 @@ def test_the_column_of_a_submission_is_found(tmp_path):
 def test_a_file_without_a_likely_column_is_refused(tmp_path):
     path = tmp_path / "odd.csv"
     path.write_text("id,guess\n7,Sing it\n")
-    with pytest.raises(InputError, match="file:PATH#COLUMN: .*odd.csv has none of these"):
+    with pytest.raises(InputError, match=r"file:PATH#COLUMN: .*odd\.csv has none of these"):
         RecordedPredictor.from_file(path)
-    with pytest.raises(InputError, match="odd.csv"):
+    with pytest.raises(InputError, match=r"odd\.csv"):
         RecordedPredictor.from_file(path, "gues")
 
 

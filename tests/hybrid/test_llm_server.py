@@ -138,7 +138,7 @@ def test_no_more_requests_at_once_than_allowed(asked, proxy):
     assert len(proxy.times["hang"]) == before + 1
 
 
-def test_an_address_where_nothing_answers_is_named(chat_folder):
+def test_an_address_where_nothing_answers_is_named():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}/v1"

@@ -12,6 +12,8 @@ from mean_prompt.hybrid.llm_recorded import RecordedPredictor
 from mean_prompt.hybrid.llm_server import ServerPredictor
 from mean_prompt.hybrid.rows import Rows
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROWS = Rows(
     ("r1", "r2", "r3", "r4"),
     ("the story of a king", "rules of the game", "", "a letter to the queen"),
