@@ -34,6 +34,13 @@ class Question:
     rewritten: str
     examples: tuple[Example, ...] = ()
 
+    @property
+    def longest(self) -> int:
+        """The least limit that :meth:`shortened` leaves everything whole under."""
+        shown = [len(text) for e in self.examples for text in (e.original, e.rewritten)]
+        share = -(-max(shown, default=0) * TEXT_LIMIT // EXAMPLE_LIMIT)
+        return max(len(self.original), len(self.rewritten), share)
+
     def shortened(self, limit: int) -> tuple[Question, bool]:
         """Return it with texts of at most so many characters, and whether any was cut.
 

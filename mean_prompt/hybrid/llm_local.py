@@ -215,7 +215,7 @@ class _ChatModel:
             if len(tokens) <= self._room:
                 return _Fitting(row, question, tokens, short != question)
             shortest = _SHORTEST_BESIDE_EXAMPLES if asked.examples else _SHORTEST
-            limit = min(limit, max(len(asked.original), len(asked.rewritten)))
+            limit = min(limit, asked.longest)
             if limit > shortest:
                 limit = max(shortest, int(0.9 * limit * self._room / len(tokens)))
             elif asked.examples:

@@ -1,6 +1,9 @@
 """Nothing is paid for twice, and nothing is mixed up."""
 
+import signal
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -59,6 +62,21 @@ def test_a_run_that_is_left_after_some_rows_keeps_them(tmp_path):
     assert spy.asked == ["B", "A"]
     assert rows == [2, 3, 4, 1, 0]
     predictions.close()
+
+
+def test_a_killed_run_pays_for_nothing_twice(tmp_path):
+    script = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from tests.hybrid.test_llm_cache import ROWS, CachedPredictor, Spy\n"
+        "predictions = CachedPredictor(Spy(), Path(sys.argv[1])).predict(ROWS)\n"
+        "[next(predictions) for _ in range(2)]\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    spy = Spy()
+    assert len(list(CachedPredictor(spy, tmp_path).predict(ROWS))) == 5
+    assert spy.asked == ["C", "B", "A"]
 
 
 def test_a_kept_row_serves_other_ids_and_orders(tmp_path):

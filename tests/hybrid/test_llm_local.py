@@ -78,7 +78,7 @@ def test_examples_give_way_last_first(chat_folder):
     names = WORDS[:12]
     known = tuple(Example(" ".join(WORDS), " ".join(WORDS), name) for name in names)
     model = predictor(chat_folder)._model
-    fitting = model.fit(0, Question(" ".join(WORDS), " ".join(WORDS), known))
+    fitting = model.fit(0, Question("the text", "a poem", known))
     turns = model._tokenizer.decode(fitting.tokens).split("<|assistant|> ")[1:-1]
     shown = [turn.split()[0] for turn in turns]
     assert 0 < len(shown) < 12
@@ -101,6 +101,14 @@ def test_texts_are_limited_whatever_the_model_reads():
     assert was_long
     assert (len(short.original), short.rewritten) == (TEXT_LIMIT, "y")
     assert len(short.examples[0].original) == EXAMPLE_LIMIT
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 99, 1200, 1201, 3001])
+def test_nothing_is_cut_at_the_length_of_the_longest(length):
+    question = Question("x" * 5, "y", (Example("", "z" * length, "p"),))
+    assert question.shortened(question.longest)[1] is False
+    if question.longest > 5:
+        assert question.shortened(question.longest - 4)[1] is True
 
 
 def test_a_deadline_within_an_answer_yields_what_had_ended(chat_folder, monkeypatch):
