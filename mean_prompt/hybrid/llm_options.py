@@ -32,8 +32,8 @@ class LLMOptions:
         temperature: of the sampling; 0 takes the likeliest token each time.
         max_new_tokens: tokens an answer may have.
         batch: answers that a local model writes at once.
-        dtype: of a local model's weights; ``auto`` is bfloat16 on CUDA and float32 elsewhere,
-            since most CPUs only emulate the smaller ones.
+        dtype: of a local model's weights; ``auto`` is bfloat16 on CUDA and on CPUs that
+            multiply it in hardware, float32 elsewhere.
         four_bit: whether a local model's weights are quantized to four bits.
         timeout: seconds that a server has for one answer.
         concurrency: requests that a server gets at once.

@@ -40,6 +40,8 @@ _CHARS_PER_TOKEN: Final = 16
 #: Seconds before the first repetition; each further one waits twice as long.
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 8.0
+#: Seconds to connect: an address that swallows requests must not pass for a slow answer.
+_CONNECT: Final = 5.0
 #: A server that wants a longer pause than this is not waited for.
 _LONGEST_ASKED_WAIT: Final = 120.0
 #: Time-outs and conflicts of the server's own, and too many requests, besides every 5xx.
@@ -180,8 +182,9 @@ class ServerPredictor:
 
     async def _request(self, client: AsyncOpenAI, question: Question, seed: int) -> str:
         """Return one answer, read piece by piece, so that an endless one can be left."""
-        from openai import omit
+        from openai import Timeout, omit
 
+        seconds = self._options.timeout
         limit = self._options.max_new_tokens * _CHARS_PER_TOKEN
         stream = await client.chat.completions.create(
             model=self._model,
@@ -190,7 +193,7 @@ class ServerPredictor:
             temperature=self._options.temperature,
             seed=seed if self._options.temperature > 0 else omit,
             stream=True,
-            timeout=self._options.timeout,
+            timeout=Timeout(seconds, connect=min(_CONNECT, seconds / 2)),
         )
         self._heard = self._served = True
         answer, ended = "", True

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from mean_prompt.errors import InputError
-from mean_prompt.hybrid import llm_local
+from mean_prompt.hybrid import llm_chat, llm_local
 from mean_prompt.hybrid.llm import Example
+from mean_prompt.hybrid.llm_chat import Answer, Sampler
 from mean_prompt.hybrid.llm_instruction import EXAMPLE_LIMIT, TEXT_LIMIT, Question
 from mean_prompt.hybrid.llm_local import LocalPredictor
 from mean_prompt.hybrid.llm_options import LLMOptions
@@ -27,7 +28,9 @@ ROWS = Rows(
 
 
 def predictor(folder, **options):
-    return LocalPredictor(str(folder), LLMOptions(**{"max_new_tokens": 5} | options), device="cpu")
+    return LocalPredictor(
+        str(folder), LLMOptions(**{"max_new_tokens": 5, "dtype": "float32"} | options), device="cpu"
+    )
 
 
 def texts(predictions):
@@ -59,7 +62,7 @@ def test_the_seed_draws_anew_and_none_is_global(chat_folder):
 
 def test_draws_follow_the_softmax():
     scores = torch.tensor([[0.0, 1.0, 2.0, -1.0]]).repeat(4000, 1)
-    sampler = llm_local._Sampler(range(4000), 2.0, torch.device("cpu"))
+    sampler = Sampler(range(4000), 2.0, torch.device("cpu"))
     shares = sampler(scores, scores).argmax(1).bincount(minlength=4) / 4000
     assert torch.allclose(shares, (scores[0] / 2).softmax(0), atol=0.03)
 
@@ -113,7 +116,7 @@ def test_nothing_is_cut_at_the_length_of_the_longest(length):
 
 def test_a_deadline_within_an_answer_yields_what_had_ended(chat_folder, monkeypatch):
     ticks = iter(range(10_000))
-    monkeypatch.setattr(llm_local, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr(llm_chat, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     local = predictor(chat_folder, max_new_tokens=400)
     assert list(local.predict(ROWS, deadline=60)) == []
     assert next(ticks) < 80
@@ -121,7 +124,7 @@ def test_a_deadline_within_an_answer_yields_what_had_ended(chat_folder, monkeypa
 
 def test_a_deadline_while_the_question_is_read_yields_nothing(chat_folder, monkeypatch):
     ticks = iter(range(10_000))
-    monkeypatch.setattr(llm_local, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr(llm_chat, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     local = predictor(chat_folder)
     assert list(local.predict(ROWS, deadline=4)) == []
     assert not any(layer._forward_pre_hooks for layer in local._model._model.model.layers)
@@ -130,7 +133,7 @@ def test_a_deadline_while_the_question_is_read_yields_nothing(chat_folder, monke
 def test_answers_that_ended_before_the_deadline_are_kept(chat_folder, monkeypatch):
     local = predictor(chat_folder, max_new_tokens=300)
     model = local._model
-    answers = [[llm_local._Answer("Sing it", ended=ended, cut=False)] for ended in (True, False)]
+    answers = [[Answer("Sing it", ended=ended, cut=False)] for ended in (True, False)]
     monkeypatch.setattr(model, "answer", lambda _asked, _deadline: answers)
     assert len(list(local.predict(ROWS.take([0, 1])))) == 1
 
@@ -181,9 +184,18 @@ def test_the_dtype_is_what_was_asked(chat_folder, dtype):
     assert predictor(chat_folder).notes()[0] == "local model: tiny-chat, float32 on cpu"
 
 
-def test_the_default_dtype_follows_the_device():
+@pytest.mark.parametrize(
+    ("capabilities", "on_cpu"),
+    [({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16"),
+     ({"avx512_f": True, "amx_bf16": False}, "float32"), (None, "float32")],
+)  # fmt: skip
+def test_the_default_dtype_follows_the_device(monkeypatch, capabilities, on_cpu):
+    if capabilities is None:  # an older torch
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     chosen = {device: llm_local._choose_dtype("auto", device) for device in ("cpu", "cuda", "mps")}
-    assert chosen == {"cpu": "float32", "cuda": "bfloat16", "mps": "float32"}
+    assert chosen == {"cpu": on_cpu, "cuda": "bfloat16", "mps": "float32"}
 
 
 @pytest.mark.parametrize("missing", ["bitsandbytes", "accelerate"])

@@ -1,5 +1,6 @@
 """A real server, and every way in which one can fail."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -147,6 +148,20 @@ def test_an_address_where_nothing_answers_is_named():
         with pytest.raises(InputError, match=f"reached: http://{address} gave no conn") as caught:
             list(predictor.predict(ROWS))
     assert "secret" not in str(caught.value) + predictor.identity + str(predictor.notes())
+
+
+def test_an_address_that_swallows_requests_is_named():
+    with socket.socket() as deaf, contextlib.ExitStack() as stack:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):  # more than its queue holds: later ones are not even refused
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/v1"
+        predictor = ServerPredictor("m", url, LLMOptions(retries=0, timeout=0.6))
+        with pytest.raises(InputError, match="gave no connection: "):
+            list(predictor.predict(ROWS))
 
 
 @pytest.mark.parametrize(

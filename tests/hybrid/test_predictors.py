@@ -1,6 +1,7 @@
 """What every predictor must do, whatever is behind it."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -47,7 +48,7 @@ def make(request, tmp_path):
         options = LLMOptions(**((SAMPLED if kind == "local-samples" else GREEDY) | changes))
         if kind == "server":
             return ServerPredictor(folder, url, options)
-        return LocalPredictor(folder, options, device="cpu")
+        return LocalPredictor(folder, replace(options, dtype="float32"), device="cpu")
 
     if request.param.endswith("-cached"):
         return lambda **changes: CachedPredictor(bare(**changes), tmp_path)
