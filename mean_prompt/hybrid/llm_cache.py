@@ -113,6 +113,9 @@ class CachedPredictor:
             # A generator may be resumed, and ended, by another thread than began it.
             connection = sqlite3.connect(self.path, timeout=60, check_same_thread=False)
         try:
+            with self._guarded():
+                # A killed run loses nothing by it; only a power cut can cost the last few rows.
+                connection.execute("PRAGMA synchronous=NORMAL")
             yield connection
         finally:
             connection.close()
