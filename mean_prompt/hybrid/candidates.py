@@ -21,7 +21,7 @@ SEPARATORS: Final = (" ", ". ")
 MOST_HEADS: Final = 16
 #: Retrieved prompts that are candidates themselves, and those that are joined in pairs.
 RETRIEVED: Final = 8
-JOINED: Final = 4
+JOINED: Final = 3
 #: Words that a shortened prediction is cut to.
 _OPENINGS: Final = (6, 7, 8, 9, 10, 12, 14, 16, 20)
 _TAIL_WORDS: Final = 12

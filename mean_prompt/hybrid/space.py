@@ -68,6 +68,7 @@ class Space:
     def __init__(self, encoder: Encoder, *, progress: Progress | None = None) -> None:
         self.encoder = encoder
         self.dimension = encoder.dimension
+        self.device = encoder.device
         self._progress = progress
         self._exact = VectorCache(encoder.identity.key)
         dtype = encoder.screening.dtype

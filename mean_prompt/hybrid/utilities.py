@@ -51,11 +51,13 @@ class Near:
     """One row's neighbours and its candidates' similarities with them.
 
     Attributes:
-        centre: (c,) SCS of each candidate with the centre.
+        middle: (d,) the centre, a point in prompt space.
+        centre: (c,) SCS of each candidate with it.
         prompts: (c, k) SCS with each neighbour.
         cosines, numbers: (k,) of the neighbours, as retrieved.
     """
 
+    middle: Vectors
     centre: Terms
     prompts: Terms
     cosines: Vectors
@@ -65,9 +67,13 @@ class Near:
     def of(cls, vectors: Vectors, found: Neighbourhood, row: int, bank: Bank) -> Near:
         """Compare (c, d) candidates with what was found for a row."""
         numbers = found.numbers[row]
-        prompts = _scs(vectors, bank.vectors[numbers])
+        middle = found.centres[row]
         return cls(
-            _scs(vectors, found.centres[row][None])[:, 0], prompts, found.cosines[row], numbers
+            middle,
+            scs_between(vectors, middle[None])[:, 0],
+            scs_between(vectors, bank.vectors[numbers]),
+            found.cosines[row],
+            numbers,
         )
 
     def terms(self, posterior: Posterior) -> list[Terms]:
@@ -135,7 +141,7 @@ def expected_known(vectors: Vectors, objectives: Sequence[Objective]) -> Terms:
 
 def mean_scs(vectors: Vectors, predictions: Vectors) -> Terms:
     """Return (c,) mean SCS of candidates with a row's (m, d) predictions."""
-    means: Terms = _scs(vectors, predictions).mean(axis=1)
+    means: Terms = scs_between(vectors, predictions).mean(axis=1)
     return means
 
 
@@ -160,5 +166,6 @@ def signs_of(
     )
 
 
-def _scs(vectors: Vectors, others: Vectors) -> Terms:
+def scs_between(vectors: Vectors, others: Vectors) -> Terms:
+    """Return the SCS of every pair of unit rows: (c, d), (m, d) -> (c, m)."""
     return (vectors @ others.T).astype(np.float64) ** SHARPNESS

@@ -1,0 +1,220 @@
+"""Settings of a blend, found by Optuna under cross-validation grouped by prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from mean_prompt.hybrid.candidates import MOST_HEADS, SEPARATORS, Choice
+from mean_prompt.hybrid.mixture import Array, Mixture, Numbers, Trust
+from mean_prompt.hybrid.retrieval import MOST_NEIGHBOURS
+from mean_prompt.hybrid.space import Clock
+from mean_prompt.hybrid.utilities import Posterior, Scene
+
+_NO_JOIN: Final = "none"
+
+
+class BlendSettings(BaseModel):
+    """What is tuned of a blend.
+
+    Attributes:
+        temperature, neighbours: how neighbours are weighed.
+        strength: of the ridge penalty on the mixture's weights.
+        heads, shortened, joined, affixed: which candidates are made, see
+            :class:`~mean_prompt.hybrid.candidates.Choice`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float = Field(default=0.05, gt=0)
+    neighbours: int = Field(default=32, ge=1, le=MOST_NEIGHBOURS)
+    strength: float = Field(default=10.0, gt=0)
+    heads: int = Field(default=MOST_HEADS, ge=0, le=MOST_HEADS)
+    shortened: bool = True
+    joined: Literal[" ", ". "] | None = " "
+    affixed: bool = True
+
+    @property
+    def choice(self) -> Choice:
+        """Which candidates are made."""
+        return Choice(self.heads, self.shortened, self.joined, self.affixed)
+
+    @property
+    def posterior(self) -> Posterior:
+        """How neighbours are weighed."""
+        return Posterior(self.temperature, self.neighbours)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Known rows to fit a blend on, each seen from rows of other prompts.
+
+    Attributes:
+        scenes: one a row, of retrievers that were not fitted on its prompt.
+        earned: what each of a row's candidates really earns: (c,) a row.
+        folds: (n,) number of the fold that each row was tested in.
+        served: (n,) whether a row's prediction earned more than the centre of its texts, or
+            ``None`` without predictions.
+    """
+
+    scenes: Sequence[Scene]
+    earned: Sequence[Array]
+    folds: Numbers
+    served: NDArray[np.bool_] | None
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    @property
+    def signs(self) -> Array | None:
+        """(n, s) signs of the predictions, or ``None`` without."""
+        signs = [scene.signs for scene in self.scenes if scene.signs is not None]
+        return np.stack(signs) if signs else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedBlend:
+    """Settings with the weights fitted under them.
+
+    Attributes:
+        settings: as tuned.
+        mixture: weights of the posterior's parts.
+        trust: in predictions, or ``None`` without them.
+        score: cross-validated mean SCS of what it chooses; ``None`` where it was not measured.
+    """
+
+    settings: BlendSettings
+    mixture: Mixture
+    trust: Trust | None
+    score: float | None = None
+
+    def choose(self, scene: Scene) -> tuple[int, float, float | None]:
+        """Return the number of the best candidate, its expected SCS, and trust in the prediction.
+
+        The scene may hold candidates that the settings do not choose; they are passed over.
+        """
+        allowed = allowed_rows(scene, self.settings)
+        trust = None
+        if self.trust is not None:
+            assert scene.signs is not None
+            trust = float(self.trust(scene.signs[None])[0])
+        features = scene.features(self.settings.posterior)[allowed]
+        expected = self.mixture.expected(features, trust)
+        best = int(expected.argmax())
+        return int(allowed[best]), float(expected[best]), trust
+
+
+class _Prepared:
+    """Samples under given settings: features and earnings of the candidates that they choose."""
+
+    def __init__(self, samples: Samples, settings: BlendSettings) -> None:
+        allowed = [allowed_rows(scene, settings) for scene in samples.scenes]
+        self._settings = settings
+        self._samples = samples
+        self._signs = samples.signs
+        self.features = [
+            scene.features(settings.posterior)[rows]
+            for scene, rows in zip(samples.scenes, allowed, strict=True)
+        ]
+        self.earned = [earned[rows] for earned, rows in zip(samples.earned, allowed, strict=True)]
+
+    def fit(self, numbers: Numbers) -> tuple[Mixture, Trust | None]:
+        """Fit weights and trust to some of the rows."""
+        trust = shares = None
+        if self._samples.served is not None and self._signs is not None:
+            trust = Trust().fit(self._signs[numbers], self._samples.served[numbers])
+            shares = trust(self._signs[numbers])
+        mixture = Mixture.fit(
+            np.concatenate([self.features[row] for row in numbers]),
+            np.concatenate([self.earned[row] for row in numbers]),
+            np.repeat(np.arange(len(numbers)), [len(self.earned[row]) for row in numbers]),
+            shares,
+            strength=self._settings.strength,
+        )
+        return mixture, trust
+
+    def earn(self, row: int, mixture: Mixture, trust: Trust | None) -> float:
+        """Return what a row earns when a mixture chooses its answer."""
+        share = None
+        if trust is not None and self._signs is not None:
+            share = float(trust(self._signs[row : row + 1])[0])
+        return float(self.earned[row][mixture.expected(self.features[row], share).argmax()])
+
+
+def fit_blend(samples: Samples, settings: BlendSettings, score: float | None = None) -> FittedBlend:
+    """Fit trust and weights under given settings."""
+    mixture, trust = _Prepared(samples, settings).fit(np.arange(len(samples)))
+    return FittedBlend(settings, mixture, trust, score)
+
+
+def cross_fitted(samples: Samples, settings: BlendSettings) -> Array:
+    """Return what rows earn when each is answered by a blend fitted on the other folds: (n,)."""
+    prepared = _Prepared(samples, settings)
+    earned = np.zeros(len(samples))
+    for fold in np.unique(samples.folds):
+        mixture, trust = prepared.fit(np.flatnonzero(samples.folds != fold))
+        for row in np.flatnonzero(samples.folds == fold):
+            earned[row] = prepared.earn(int(row), mixture, trust)
+    return earned
+
+
+def tune(samples: Samples, *, trials: int, seed: int, clock: Clock | None = None) -> FittedBlend:
+    """Return the blend with the best cross-validated settings.
+
+    The first trial is of the defaults, so that a tuned blend is never chosen for scoring less
+    than they do.
+
+    Args:
+        samples: known rows.
+        trials: settings that are tried.
+        seed: of the sampler.
+        clock: ends the study early; the defaults are used where it ends before any trial.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.enqueue_trial(_as_params(BlendSettings()))
+    with_llm = samples.served is not None
+    for _ in range(trials):
+        if clock is not None and clock.expired():
+            break
+        trial = study.ask()
+        settings = _suggest(trial, with_llm=with_llm)
+        study.tell(trial, float(cross_fitted(samples, settings).mean()))
+    if not study.trials:
+        return fit_blend(samples, BlendSettings())
+    best = study.best_trial
+    settings = _suggest(optuna.trial.FixedTrial(best.params), with_llm=with_llm)
+    return fit_blend(samples, settings, best.value)
+
+
+def allowed_rows(scene: Scene, settings: BlendSettings) -> Numbers:
+    """Return the numbers of a scene's candidates that the settings choose; never none."""
+    choice = settings.choice
+    return np.flatnonzero([choice.allows(candidate) for candidate in scene.candidates])
+
+
+def _suggest(trial: optuna.trial.BaseTrial, *, with_llm: bool) -> BlendSettings:
+    joined = trial.suggest_categorical("joined", [_NO_JOIN, *SEPARATORS])
+    return BlendSettings.model_validate(
+        {
+            "temperature": trial.suggest_float("temperature", 0.01, 0.3, log=True),
+            "neighbours": trial.suggest_int("neighbours", 4, MOST_NEIGHBOURS, log=True),
+            "strength": trial.suggest_float("strength", 0.3, 300.0, log=True),
+            "joined": None if joined == _NO_JOIN else joined,
+            "affixed": trial.suggest_categorical("affixed", [True, False]),
+            # Without predictions nothing is shortened or put behind a head.
+            "heads": trial.suggest_int("heads", 0, MOST_HEADS) if with_llm else 0,
+            "shortened": with_llm and trial.suggest_categorical("shortened", [True, False]),
+        }
+    )
+
+
+def _as_params(settings: BlendSettings) -> dict[str, object]:
+    return settings.model_dump() | {"joined": settings.joined or _NO_JOIN}
