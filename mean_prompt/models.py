@@ -32,7 +32,7 @@ HUB_TIMEOUT: Final = 4.0
 _FOREIGN_FORMATS: Final = ["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.onnx"]
 
 #: What the libraries raise on a folder with missing, broken or foreign files.
-_LOADING_ERRORS: Final = (
+LOADING_ERRORS: Final = (
     OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError, ImportError,
     EOFError, pickle.UnpicklingError,
 )  # fmt: skip
@@ -67,7 +67,7 @@ def load_encoder(
     found = find_default() if name is None else find_model(name)
     if found.warning:
         warnings.warn(found.warning, UserWarning, stacklevel=2)
-    return _load(found, device=_choose_device(device), screening=screening)
+    return _load(found, device=choose_device(device), screening=screening)
 
 
 def find_default() -> ModelFolder:
@@ -93,7 +93,7 @@ def find_model(name: str) -> ModelFolder:
     path = user_path(name)
     if path_exists(path) and path.is_dir():
         return ModelFolder(path.resolve().name, path.resolve())
-    if not _is_hub_name(name):
+    if not is_hub_name(name):
         raise InputError(f"--model must be a folder or a name on the hub: found neither: {name!r}")
     full = name if "/" in name else f"sentence-transformers/{name}"
     packaged = _packaged_folder() if full == PACKAGED_MODEL else None
@@ -113,7 +113,7 @@ def _load(found: ModelFolder, *, device: str, screening: str) -> Encoder:
     from mean_prompt.encoder import Encoder
 
     # transformers would make up a tokenizer of four tokens, and the model would read nothing.
-    if not _tokenizer_files(found.path):
+    if not tokenizer_files(found.path):
         raise InputError(f"the model {found.name} does not load: no tokenizer in {found.path}")
     with quiet_loading():
         import torch
@@ -130,7 +130,7 @@ def _load(found: ModelFolder, *, device: str, screening: str) -> Encoder:
                 trust_remote_code=False,
                 model_kwargs={"dtype": torch.float32},
             )
-        except (*_LOADING_ERRORS, SafetensorError) as error:
+        except (*LOADING_ERRORS, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise InputError(f"the model {found.name} does not load: {reason}") from error
     revision = found.path.name if found.path.parent.name == "snapshots" else None
@@ -148,7 +148,7 @@ def _from_hub(name: str) -> Path | None:
             return cached
     except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError):
         pass
-    if constants.HF_HUB_OFFLINE or not _hub_answers(constants.ENDPOINT):
+    if constants.HF_HUB_OFFLINE or not hub_answers(constants.ENDPOINT):
         return None
     try:
         files = [
@@ -165,15 +165,16 @@ def _from_hub(name: str) -> Path | None:
 def _is_complete(folder: Path) -> bool:
     """Tell whether a cached snapshot holds what a sentence-transformers model needs."""
     weights = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
-    return bool((folder / "modules.json").is_file() and weights and _tokenizer_files(folder))
+    return bool((folder / "modules.json").is_file() and weights and tokenizer_files(folder))
 
 
-def _tokenizer_files(folder: Path) -> list[Path]:
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Return the files below a folder that a tokenizer may be read from."""
     names = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
     return [path for name in names for path in folder.rglob(name)]
 
 
-def _hub_answers(endpoint: str) -> bool:
+def hub_answers(endpoint: str) -> bool:
     """Tell within HUB_TIMEOUT whether the hub can be reached: one attempt, no retries.
 
     The hub's own client retries with growing pauses, which on a machine without a network takes
@@ -214,7 +215,8 @@ def _packaged_folder() -> Path | None:
     return Path(package.get_model_path())
 
 
-def _is_hub_name(name: str) -> bool:
+def is_hub_name(name: str) -> bool:
+    """Tell whether a string is spelt as the hub spells names: ``model`` or ``owner/model``."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils._validators import validate_repo_id
 
@@ -225,7 +227,12 @@ def _is_hub_name(name: str) -> bool:
     return True
 
 
-def _choose_device(device: str) -> str:
+def choose_device(device: str) -> str:
+    """Return the device that ``auto`` stands for here, or the one that was named.
+
+    Raises:
+        InputError: this machine has no such device.
+    """
     import torch
 
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}

@@ -56,7 +56,7 @@ def hub_cache(tmp_path, monkeypatch):
 def online(hub_cache, monkeypatch):
     """As if HF_HUB_OFFLINE were not set and the hub answered, with an empty cache."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(models, "_hub_answers", lambda _endpoint: True)
+    monkeypatch.setattr(models, "hub_answers", lambda _endpoint: True)
     return hub_cache
 
 
@@ -170,7 +170,7 @@ def test_the_default_falls_back_to_the_package_with_a_warning():
 def test_the_default_is_taken_from_the_cache_without_a_warning(
     hub_cache, tiny_t5_folder, recwarn, monkeypatch
 ):
-    monkeypatch.setattr(models, "_hub_answers", must_not_be_called)
+    monkeypatch.setattr(models, "hub_answers", must_not_be_called)
     hub_cache(DEFAULT_MODEL, tiny_t5_folder)
     encoder = load_encoder(device="cpu")
     assert (encoder.identity.name, encoder.identity.revision) == (DEFAULT_MODEL, COMMIT)
@@ -185,7 +185,7 @@ def test_the_fallback_knocks_at_the_hub_once_and_asks_it_nothing(monkeypatch):
         knocks.append(endpoint)
         return False
 
-    monkeypatch.setattr(models, "_hub_answers", nobody_answers)
+    monkeypatch.setattr(models, "hub_answers", nobody_answers)
     monkeypatch.setattr("huggingface_hub.HfApi", must_not_be_called)
     assert find_default().name == PACKAGED_MODEL
     assert knocks == [constants.ENDPOINT]
@@ -195,7 +195,7 @@ def test_the_fallback_knocks_at_the_hub_once_and_asks_it_nothing(monkeypatch):
 @pytest.mark.usefixtures("hub_cache")
 def test_offline_mode_does_not_even_knock(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(models, "_hub_answers", must_not_be_called)
+    monkeypatch.setattr(models, "hub_answers", must_not_be_called)
     assert find_default().name == PACKAGED_MODEL
 
 
@@ -258,26 +258,26 @@ def no_proxy(monkeypatch):
 @pytest.mark.usefixtures("no_proxy")
 class TestHubAnswers:
     def test_a_refused_port_does_not_answer(self):
-        assert models._hub_answers(refused_endpoint()) is False
+        assert models.hub_answers(refused_endpoint()) is False
 
     @pytest.mark.parametrize("endpoint", ["not a url", "http://", "http://127.0.0.1:0"])
     def test_no_address_does_not_answer(self, endpoint):
-        assert models._hub_answers(endpoint) is False
+        assert models.hub_answers(endpoint) is False
 
     @pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "503 Service Unavailable"])
     def test_any_status_is_an_answer(self, status):
         with server(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()) as endpoint:
-            assert models._hub_answers(endpoint) is True
+            assert models.hub_answers(endpoint) is True
 
     @pytest.mark.parametrize("noise", [b"", b"\x00\xff garbage\r\n\r\n"])
     def test_what_does_not_speak_http_does_not_answer(self, noise):
         with server(noise) as endpoint:
-            assert models._hub_answers(endpoint) is False
+            assert models.hub_answers(endpoint) is False
 
     def test_silence_is_given_up(self, monkeypatch):
         monkeypatch.setattr(models, "HUB_TIMEOUT", 0.2)
         with server(None) as endpoint:
-            assert models._hub_answers(endpoint) is False
+            assert models.hub_answers(endpoint) is False
 
     @pytest.mark.usefixtures("online")
     def test_a_hub_that_fails_after_answering_leaves_one_line(self, monkeypatch):
@@ -408,7 +408,7 @@ def test_an_unknown_device_is_refused_with_those_there_are(tiny_t5_folder, devic
 def test_a_device_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match=r"--device must be one this machine has .*found 'cuda'"):
-        models._choose_device("cuda")
+        models.choose_device("cuda")
 
 
 @pytest.mark.parametrize(
@@ -418,7 +418,7 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
 def test_auto_takes_the_best_device(monkeypatch, cuda, mps, chosen):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.mps, "is_available", lambda: mps)
-    assert models._choose_device("auto") == chosen
+    assert models.choose_device("auto") == chosen
 
 
 # -- manners ------------------------------------------------------------------------------------

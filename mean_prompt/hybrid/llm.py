@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from mean_prompt.hybrid.cleaning import clean
@@ -30,11 +30,15 @@ class Prediction:
             none.
         fault: why there is none, in one line that begins with its kind and a colon, or is its
             kind; ``None`` where the predictor did not fail.
+        raw: the answers as they were written, before cleaning: distinct, not blank, the likeliest
+            first, so that the first text comes of the first of them. Those that held no prompt
+            stand last, and may stand beside a fault.
     """
 
     row: int
     texts: tuple[str, ...]
     fault: str | None = None
+    raw: tuple[str, ...] = ()
 
 
 class Predictor(Protocol):
@@ -102,16 +106,20 @@ class Counts:
                 else the earlier one.
             blank_fault: the fault where no answer holds a prompt.
         """
-        texts: Counter[str] = Counter()
+        written = Counter(answer for answer in answers if answer.strip())
+        cleaned = {answer: clean(answer) for answer in answers}
         for answer in answers:
-            cleaned = clean(answer)
-            self.rules.update(cleaned.rules)
-            texts.update([cleaned.text] if cleaned.text else [])
+            self.rules.update(cleaned[answer].rules)
+        given = Counter(text for answer in answers if (text := cleaned[answer].text))
+        texts = tuple(text for text, _ in given.most_common())
+        rank = {text: number for number, text in enumerate(texts)}
+        likeliest = (answer for answer, _ in written.most_common())
+        raw = tuple(sorted(likeliest, key=lambda one: rank.get(cleaned[one].text, len(texts))))
         if not texts and blank_fault:
-            return self.failure(row, blank_fault)
+            return replace(self.failure(row, blank_fault), raw=raw)
         self.rows += 1
         self.answered += bool(texts)
-        return Prediction(row, tuple(text for text, _ in texts.most_common()))
+        return Prediction(row, texts, raw=raw)
 
     def failure(self, row: int, fault: str) -> Prediction:
         """Return a row's fault, and count it."""

@@ -13,12 +13,17 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from mean_prompt.errors import InputError
 from mean_prompt.hybrid.llm import Example, Prediction, Predictor
 from mean_prompt.hybrid.rows import Rows
 from mean_prompt.vectors import cache_folder
+
+#: To be raised when what is kept of a prediction changes: files from before it are left alone.
+_SCHEMA: Final = 2
 
 
 class CachedPredictor:
@@ -38,7 +43,7 @@ class CachedPredictor:
     def __init__(self, predictor: Predictor, folder: Path | None = None) -> None:
         self._predictor = predictor
         self._cached = 0
-        key = hashlib.sha256(predictor.identity.encode()).hexdigest()[:24]
+        key = hashlib.sha256(f"schema {_SCHEMA} {predictor.identity}".encode()).hexdigest()[:24]
         self.path = (folder or cache_folder()) / "predictions" / f"{key}.sqlite"
         with self._guarded():
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +51,8 @@ class CachedPredictor:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute(
                     "CREATE TABLE IF NOT EXISTS predictions "
-                    "(question BLOB PRIMARY KEY, texts TEXT NOT NULL) WITHOUT ROWID"
+                    "(question BLOB PRIMARY KEY, texts TEXT NOT NULL, raw TEXT NOT NULL) "
+                    "WITHOUT ROWID"
                 )
 
     @property
@@ -74,36 +80,41 @@ class CachedPredictor:
             for row, key in enumerate(keys):
                 if deadline is not None and time.monotonic() >= deadline:
                     return
-                texts = self._look_up(connection, key)
-                if texts is None:
+                kept = self._look_up(connection, key)
+                if kept is None:
                     missing.append(row)
                 else:
                     self._cached += 1
-                    yield Prediction(row, texts)
+                    yield replace(kept, row=row)
             if not missing:
                 return
             shown = None if examples is None else [examples[row] for row in missing]
             for found in self._predictor.predict(rows.take(missing), shown, deadline=deadline):
                 row = missing[found.row]
                 if found.fault is None:
-                    self._keep(connection, keys[row], found.texts)
-                yield Prediction(row, found.texts, found.fault)
+                    self._keep(connection, keys[row], found)
+                yield replace(found, row=row)
 
     def notes(self) -> list[str]:
         """Return the predictor's notes, and how many rows the cache answered."""
         kept = [f"from the cache: {self._cached:,} rows"] if self._cached else []
         return [*kept, *self._predictor.notes()]
 
-    def _look_up(self, connection: sqlite3.Connection, key: bytes) -> tuple[str, ...] | None:
+    def _look_up(self, connection: sqlite3.Connection, key: bytes) -> Prediction | None:
+        """Return what is kept of a question, as if of row 0."""
         with self._guarded():
-            query = "SELECT texts FROM predictions WHERE question = ?"
+            query = "SELECT texts, raw FROM predictions WHERE question = ?"
             found = connection.execute(query, (key,)).fetchone()
-            return None if found is None else tuple(json.loads(found[0]))
+            if found is None:
+                return None
+            texts, raw = (tuple(json.loads(column)) for column in found)
+            return Prediction(0, texts, raw=raw)
 
-    def _keep(self, connection: sqlite3.Connection, key: bytes, texts: tuple[str, ...]) -> None:
+    def _keep(self, connection: sqlite3.Connection, key: bytes, found: Prediction) -> None:
         with self._guarded():
             connection.execute(
-                "INSERT OR REPLACE INTO predictions VALUES (?, ?)", (key, json.dumps(texts))
+                "INSERT OR REPLACE INTO predictions VALUES (?, ?, ?)",
+                (key, json.dumps(found.texts), json.dumps(found.raw)),
             )
             connection.commit()
 

@@ -18,7 +18,7 @@ from mean_prompt.hybrid.llm_instruction import instruction_hash, questions_of
 from mean_prompt.hybrid.llm_models import find_chat_model, weights_identity
 from mean_prompt.hybrid.llm_options import LLMOptions
 from mean_prompt.hybrid.rows import Rows
-from mean_prompt.models import _LOADING_ERRORS, ModelFolder, _choose_device, quiet_loading
+from mean_prompt.models import LOADING_ERRORS, ModelFolder, choose_device, quiet_loading
 
 #: Batches of rows that are sorted by length together, so that a batch has little padding and the
 #: first predictions still come soon.
@@ -45,7 +45,7 @@ class LocalPredictor:
         self, model: str, options: LLMOptions | None = None, *, device: str = "auto"
     ) -> None:
         self._options = options or LLMOptions()
-        self._device = _choose_device(device)
+        self._device = choose_device(device)
         self._dtype = _choose_dtype(self._options.dtype, self._device)
         if self._options.four_bit:
             _need_quantization()
@@ -151,7 +151,7 @@ def _load(found: ModelFolder, options: LLMOptions, device: str, dtype: str) -> C
                 **settings,
             )
             model = model.eval() if options.four_bit else model.eval().to(device)
-        except (*_LOADING_ERRORS, SafetensorError) as error:
+        except (*LOADING_ERRORS, SafetensorError) as error:
             raise InputError(f"the LLM {found.name} does not load: {one_line(error)}") from error
     return ChatModel(model, tokenizer, options)
 

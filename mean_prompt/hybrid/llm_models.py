@@ -10,7 +10,7 @@ from typing import Final
 
 from mean_prompt.errors import InputError
 from mean_prompt.identity import content_hash
-from mean_prompt.models import ModelFolder, _hub_answers, _is_hub_name, _tokenizer_files
+from mean_prompt.models import ModelFolder, hub_answers, is_hub_name, tokenizer_files
 from mean_prompt.paths import path_exists, user_path
 
 #: Weights are taken from safetensors alone: pickles can run code.
@@ -30,7 +30,7 @@ def find_chat_model(name: str) -> ModelFolder:
     path = user_path(name)
     if path_exists(path) and path.is_dir():
         found = ModelFolder(path.resolve().name, path.resolve())
-    elif not _is_hub_name(name):
+    elif not is_hub_name(name):
         raise InputError(
             f"--llm transformers:MODEL must be a folder or a name on the hub: found neither: "
             f"{name!r}"
@@ -66,7 +66,7 @@ def _missing(folder: Path) -> str | None:
     """Return what a folder lacks of a causal model with its tokenizer."""
     if not (folder / "config.json").is_file():
         return "config.json"
-    if not _tokenizer_files(folder):
+    if not tokenizer_files(folder):
         return "a tokenizer"
     if not list(folder.glob("*.safetensors")):
         return "*.safetensors"
@@ -87,7 +87,7 @@ def _from_hub(name: str) -> Path | None:
             return cached
     except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError):
         pass
-    if constants.HF_HUB_OFFLINE or not _hub_answers(constants.ENDPOINT):
+    if constants.HF_HUB_OFFLINE or not hub_answers(constants.ENDPOINT):
         return None
     try:
         return Path(snapshot_download(name, allow_patterns=_WANTED, ignore_patterns=_NOT_WANTED))

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from mean_prompt.errors import InputError
+from mean_prompt.hybrid import llm_cache
 from mean_prompt.hybrid.llm import Example, Prediction
 from mean_prompt.hybrid.llm_cache import CachedPredictor
 from mean_prompt.hybrid.rows import Rows
@@ -30,10 +31,15 @@ class Spy:
                 yield Prediction(row, (), "time-out: too slow")
             else:
                 shown = [example.prompt for example in examples[row]] if examples else []
-                yield Prediction(row, (f"{self.identity} {rows.originals[row]}", *shown))
+                texts = (f"{self.identity} {rows.originals[row]}", *shown)
+                yield Prediction(row, texts, raw=tuple(f'"{text}"' for text in texts))
 
     def notes(self):
         return [f"asked {len(self.asked)}"]
+
+
+def by_row(predictions):
+    return {one.row: one for one in predictions}
 
 
 def texts(predictions):
@@ -42,9 +48,10 @@ def texts(predictions):
 
 def test_a_second_run_asks_nothing(tmp_path):
     first, second = Spy(), Spy()
-    paid = texts(CachedPredictor(first, tmp_path).predict(ROWS))
+    paid = by_row(CachedPredictor(first, tmp_path).predict(ROWS))
     cached = CachedPredictor(second, tmp_path)
-    assert texts(cached.predict(ROWS)) == paid
+    assert by_row(cached.predict(ROWS)) == paid
+    assert paid[2] == Prediction(2, ("spy C",), raw=('"spy C"',))
     assert sorted(first.asked) == list("ABCDE")
     assert second.asked == []
     assert cached.notes() == ["from the cache: 5 rows", "asked 0"]
@@ -115,6 +122,12 @@ def test_texts_are_not_run_together(tmp_path):
     spy = Spy()
     list(CachedPredictor(spy, tmp_path).predict(Rows(("a",), ("A",), ("BC",))))
     assert spy.asked == ["A"]
+
+
+def test_a_file_of_another_schema_is_left_alone(tmp_path, monkeypatch):
+    before = CachedPredictor(Spy(), tmp_path).path
+    monkeypatch.setattr(llm_cache, "_SCHEMA", 3)
+    assert CachedPredictor(Spy(), tmp_path).path != before
 
 
 def test_faults_are_passed_on_and_not_kept(tmp_path):

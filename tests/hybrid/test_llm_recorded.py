@@ -79,3 +79,11 @@ def test_what_cleaning_changed_is_counted():
     predictor = RecordedPredictor(["7", "9"], ['"Sing it"', "I."], source="a test")
     assert predictions(predictor) == {0: ("Sing it",), 1: (), 2: ()}
     assert predictor.notes()[-1] == "answers cleaned: quotes 1, list marker 1, empty 1"
+
+
+def test_the_answers_as_written_are_kept_beside_the_cleaned_ones():
+    answers = ["Sing it", "I.", '"Make it sad"', "  ", "Make it sad", '"Make it sad"', "'Sing it'"]
+    [found] = RecordedPredictor(["7"] * 7, answers, source="a test").predict(ROWS.take([0]))
+    assert found.texts == ("Make it sad", "Sing it")
+    # By how often a cleaned text was given, then by how often it was written so; no prompt last.
+    assert found.raw == ('"Make it sad"', "Make it sad", "Sing it", "'Sing it'", "I.")

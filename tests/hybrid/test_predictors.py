@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from mean_prompt.hybrid.cleaning import clean
 from mean_prompt.hybrid.llm import Example
 from mean_prompt.hybrid.llm_cache import CachedPredictor
 from mean_prompt.hybrid.llm_local import LocalPredictor
@@ -73,6 +74,15 @@ def test_texts_are_distinct_single_lines(make):
     for texts in by_row(make().predict(ROWS)).values():
         assert len(set(texts)) == len(texts)
         assert all(text and text == text.strip() and "\n" not in text for text in texts)
+
+
+def test_the_first_text_comes_of_the_first_answer_as_written(make):
+    for one in make().predict(ROWS):
+        assert one.raw or not one.texts
+        assert len(set(one.raw)) == len(one.raw)
+        if one.texts:
+            assert clean(one.raw[0]).text == one.texts[0]
+            assert {clean(raw).text for raw in one.raw} >= set(one.texts)
 
 
 def test_a_prediction_goes_with_its_row_wherever_it_stands(make):
