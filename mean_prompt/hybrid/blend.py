@@ -21,7 +21,7 @@ from mean_prompt.hybrid.rows import Rows, Triples
 from mean_prompt.hybrid.scenes import EmbeddedRows
 from mean_prompt.hybrid.space import Clock, Progress, Space
 from mean_prompt.hybrid.submission import is_null_to_pandas
-from mean_prompt.hybrid.tuning import BlendSettings, FittedBlend
+from mean_prompt.hybrid.tuning import BlendSettings
 from mean_prompt.hybrid.utilities import Scene
 from mean_prompt.models import load_encoder
 from mean_prompt.objective import Vectors
@@ -120,7 +120,9 @@ class HybridPredictor:
         index_folder: Path | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self.encoder = model if isinstance(model, Encoder) else load_encoder(model)
+        if model is None or isinstance(model, str):
+            model = load_encoder(model)
+        self.encoder = model
         self.workshop = Workshop(
             Space(self.encoder, progress=progress),
             universal,
@@ -225,50 +227,66 @@ class HybridPredictor:
             answers += self._answer(rows.take(part), [given[row] for row in part], clock)
         return answers
 
+    def nearest(self, rows: Rows, *, clock: Clock | None = None) -> list[str]:
+        """Return the known prompt nearest to where each row's texts point; no prediction counts.
+
+        The universal string where no neighbour is found.
+        """
+        embedded = EmbeddedRows.embed(rows, None, self.workshop.space, clock)
+        return self._stages[False].nearest(embedded)
+
+    def pools(
+        self, rows: Rows, predictions: Predictions | None = None, *, clock: Clock | None = None
+    ) -> list[list[str]]:
+        """Return the strings that each row's answer is chosen from, rules aside."""
+        embedded = EmbeddedRows.embed(rows, predictions, self.workshop.space, clock)
+        return [
+            [self.workshop.universal, *texts]
+            if scene is None
+            else [candidate.text for candidate in scene.candidates]
+            for scene, texts in zip(
+                self._scenes(embedded, clock), embedded.predictions, strict=True
+            )
+        ]
+
     def _answer(self, rows: Rows, predictions: Predictions, clock: Clock | None) -> list[Answer]:
-        answers: dict[int, Answer] = {}
-        open_rows = []
-        for row in range(len(rows)):
-            rule = _rule_of(rows, row)
-            if rule is None:
-                open_rows.append(row)
-            else:
-                answers[row] = self._universal_answer(rows.ids[row], rule)
+        rules = {row: rule for row in range(len(rows)) if (rule := _rule_of(rows, row))}
+        open_rows = [row for row in range(len(rows)) if row not in rules]
         embedded = EmbeddedRows.embed(
             rows.take(open_rows),
             [predictions[row] for row in open_rows],
             self.workshop.space,
             clock,
         )
-        has_one = {int(number) for number in embedded.with_prediction()}
-        plain = np.array([n for n in range(len(open_rows)) if n not in has_one], np.int64)
-        said = np.array(sorted(has_one), np.int64)
-        for numbers, with_llm in ((plain, False), (said, True)):
-            ids = [rows.ids[open_rows[number]] for number in numbers]
-            found = self._blend(ids, embedded.take(numbers), clock, with_llm=with_llm)
-            answers |= {open_rows[n]: one for n, one in zip(numbers, found, strict=True)}
+        answers = {row: self._universal_answer(rows.ids[row], rule) for row, rule in rules.items()}
+        scenes = self._scenes(embedded, clock)
+        for row, scene, texts in zip(open_rows, scenes, embedded.predictions, strict=True):
+            name = rows.ids[row]
+            answers[row] = (
+                self._first_prediction(name, texts) if scene is None else self._decide(name, scene)
+            )
         return [answers[row] for row in range(len(rows))]
 
-    def _blend(
-        self, ids: Sequence[str], rows: EmbeddedRows, clock: Clock | None, *, with_llm: bool
-    ) -> list[Answer]:
-        if with_llm and self.llm_ is None:
-            return [
-                self._first_prediction(name, texts)
-                for name, texts in zip(ids, rows.predictions, strict=True)
-            ]
-        blend = self.llm_ if with_llm and self.llm_ else self.text_
-        stage = self._stages[with_llm]
-        rows = rows if with_llm else rows.without_predictions()
-        scenes = stage.scenes(rows, blend.settings.choice, clock)
-        return [
-            self._decide(name, scene, blend, with_llm=with_llm)
-            for name, scene in zip(ids, scenes, strict=True)
-        ]
+    def _scenes(self, rows: EmbeddedRows, clock: Clock | None) -> list[Scene | None]:
+        """Return each row's scene, or ``None`` where its prediction cannot be weighed."""
+        scenes: list[Scene | None] = [None] * len(rows)
+        predicted = rows.with_prediction()
+        plain = np.setdiff1d(np.arange(len(rows)), predicted)
+        for numbers, blend, stage in (
+            (plain, self.text_, self._stages[False]),
+            (predicted, self.llm_, self._stages.get(True)),
+        ):
+            if blend is not None and stage is not None:
+                found = stage.scenes(rows.take(numbers), blend.settings.choice, clock)
+                for number, scene in zip(numbers, found, strict=True):
+                    scenes[number] = scene
+        return scenes
 
-    def _decide(self, name: str, scene: Scene, blend: FittedBlend, *, with_llm: bool) -> Answer:
+    def _decide(self, name: str, scene: Scene) -> Answer:
+        with_llm = scene.llm is not None
         if not with_llm and bool((scene.by_text.numbers < 0).all()):
             return self._universal_answer(name, "no neighbours")
+        blend = self.llm_ if with_llm and self.llm_ else self.text_
         number, expected, trust = blend.choose(scene)
         chosen = scene.candidates[number]
         count = len(scene.candidates)

@@ -122,15 +122,16 @@ class Kitchen:
         self._suffixes = (universal, *suffixes)
 
     def candidates(self, parts: Ingredients, choice: Choice | None = None) -> list[Candidate]:
-        """Return distinct candidates of one row; all there are, or those chosen.
+        """Return candidates of one row, none of them blank.
 
-        A string that comes about in several ways counts as the first of them.
+        Args:
+            parts: what they are made of.
+            choice: which are made, as :func:`chosen` says; their texts are distinct. When left
+                out, a string stands there once for every way in which it comes about, so that
+                any choice may be made of them afterwards.
         """
-        found: dict[str, Candidate] = {}
-        for candidate in self._all(parts):
-            if candidate.text and (choice is None or choice.allows(candidate)):
-                found.setdefault(candidate.text, candidate)
-        return list(found.values())
+        made = list(dict.fromkeys(one for one in self._all(parts) if one.text.strip()))
+        return made if choice is None else [made[number] for number in chosen(made, choice)]
 
     def _all(self, parts: Ingredients) -> Iterator[Candidate]:
         yield Candidate(self.universal, "universal")
@@ -177,6 +178,18 @@ class Kitchen:
                 yield Candidate(joined((prefix, text), separator), "affixed", separator=separator)
 
 
+def chosen(candidates: Sequence[Candidate], choice: Choice) -> list[int]:
+    """Return the numbers of the candidates that a choice allows, one of each text.
+
+    A string that comes about in several ways that are allowed counts as the first of them.
+    """
+    first: dict[str, int] = {}
+    for number, candidate in enumerate(candidates):
+        if choice.allows(candidate):
+            first.setdefault(candidate.text, number)
+    return list(first.values())
+
+
 def learn_heads(prompts: Iterable[str], count: int = MOST_HEADS) -> list[str]:
     """Return the most frequent heads of known prompts: what stands before the first preposition."""
     heads = Counter(head for prompt in prompts if (head := _head_of(prompt)))
@@ -201,10 +214,10 @@ def tail_of(text: str) -> str:
 
 
 def joined(parts: Sequence[str], separator: str) -> str:
-    """Return strings put together; a full stop is not doubled."""
+    """Return strings put together; a full stop is not doubled, and nothing is put beside none."""
     *firsts, last = parts
     bare = [part.rstrip(". ") if separator.startswith(".") else part for part in firsts]
-    return separator.join([*bare, last])
+    return separator.join(part for part in [*bare, last] if part.strip())
 
 
 def _head_of(prompt: str) -> str:

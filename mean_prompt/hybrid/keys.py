@@ -100,12 +100,13 @@ _TEXT_PARTS: Final[tuple[tuple[Part, ...], ...]] = (
     ("rewritten", "difference"),
 )
 _ALL_PARTS: Final[tuple[tuple[Part, ...], ...]] = (
-    ("prediction",),
     ("rewritten", "prediction"),
     ("difference", "prediction"),
     ("rewritten", "difference", "prediction"),
 )
-#: Keys that cross-validation chooses from: of the texts alone, and with a prediction.
+#: Keys that cross-validation chooses from: of the texts alone, and with a prediction. The
+#: prediction alone makes the better key, and the worse blend (1.04 against 1.06 times the LLM
+#: alone on 505 real rows): what it says is in the posterior already.
 TEXT_KEYS: Final = tuple(
     [Key("raw", parts) for parts in _TEXT_PARTS]
     + [Key("ridge", parts, alpha) for parts in _TEXT_PARTS for alpha in _ALPHAS]

@@ -143,6 +143,17 @@ class Stage:
             for row in range(len(rows))
         ]
 
+    def nearest(self, rows: EmbeddedRows) -> list[str]:
+        """Return the known prompt nearest to where each row's texts point.
+
+        The universal string where no neighbour is found.
+        """
+        found = self._by_text.look(rows.vectors, 1)
+        universal = self._kitchen.universal
+        return [
+            next(iter(_prompts(self._by_text, found, row)), universal) for row in range(len(rows))
+        ]
+
     def _ingredients(
         self, rows: EmbeddedRows, row: int, by_text: Neighbourhood, by_all: Neighbourhood | None
     ) -> Ingredients:

@@ -11,7 +11,7 @@ import optuna
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from mean_prompt.hybrid.candidates import MOST_HEADS, SEPARATORS, Choice
+from mean_prompt.hybrid.candidates import MOST_HEADS, SEPARATORS, Choice, chosen
 from mean_prompt.hybrid.mixture import Array, Mixture, Numbers, Trust
 from mean_prompt.hybrid.retrieval import MOST_NEIGHBOURS
 from mean_prompt.hybrid.space import Clock
@@ -32,7 +32,7 @@ class BlendSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: float = Field(default=0.05, gt=0)
+    temperature: float = Field(default=0.1, gt=0)
     neighbours: int = Field(default=32, ge=1, le=MOST_NEIGHBOURS)
     strength: float = Field(default=10.0, gt=0)
     heads: int = Field(default=MOST_HEADS, ge=0, le=MOST_HEADS)
@@ -49,6 +49,11 @@ class BlendSettings(BaseModel):
     def posterior(self) -> Posterior:
         """How neighbours are weighed."""
         return Posterior(self.temperature, self.neighbours)
+
+
+#: Where tuning starts. Beside a prediction, longer strings mostly lose.
+TEXT_DEFAULTS: Final = BlendSettings(heads=0, shortened=False)
+LLM_DEFAULTS: Final = BlendSettings(joined=None, affixed=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,8 +172,9 @@ def cross_fitted(samples: Samples, settings: BlendSettings) -> Array:
 def tune(samples: Samples, *, trials: int, seed: int, clock: Clock | None = None) -> FittedBlend:
     """Return the blend with the best cross-validated settings.
 
-    The first trial is of the defaults, so that a tuned blend is never chosen for scoring less
-    than they do.
+    The first trial is of the defaults, and another one takes their place only where it gains more
+    than the standard error of the gain: among many trials one always gains by chance (the rule of
+    Breiman et al. 1984, paired).
 
     Args:
         samples: known rows.
@@ -179,25 +185,34 @@ def tune(samples: Samples, *, trials: int, seed: int, clock: Clock | None = None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    study.enqueue_trial(_as_params(BlendSettings()))
     with_llm = samples.served is not None
+    start = LLM_DEFAULTS if with_llm else TEXT_DEFAULTS
+    study.enqueue_trial(_as_params(start))
+    tried: list[tuple[BlendSettings, Array]] = []
     for _ in range(trials):
         if clock is not None and clock.expired():
             break
         trial = study.ask()
         settings = _suggest(trial, with_llm=with_llm)
-        study.tell(trial, float(cross_fitted(samples, settings).mean()))
-    if not study.trials:
-        return fit_blend(samples, BlendSettings())
-    best = study.best_trial
-    settings = _suggest(optuna.trial.FixedTrial(best.params), with_llm=with_llm)
-    return fit_blend(samples, settings, best.value)
+        earned = cross_fitted(samples, settings)
+        study.tell(trial, float(earned.mean()))
+        tried.append((settings, earned))
+    if not tried:
+        return fit_blend(samples, start)
+    settings, earned = _best(tried)
+    return fit_blend(samples, settings, float(earned.mean()))
+
+
+def _best(tried: Sequence[tuple[BlendSettings, Array]]) -> tuple[BlendSettings, Array]:
+    """Return the best trial, or the first where the gain over it may be chance."""
+    first, best = tried[0], max(tried, key=lambda one: float(one[1].mean()))
+    gains = best[1] - first[1]
+    return best if gains.mean() > gains.std() / np.sqrt(len(gains)) else first
 
 
 def allowed_rows(scene: Scene, settings: BlendSettings) -> Numbers:
     """Return the numbers of a scene's candidates that the settings choose; never none."""
-    choice = settings.choice
-    return np.flatnonzero([choice.allows(candidate) for candidate in scene.candidates])
+    return np.array(chosen(scene.candidates, settings.choice), np.int64)
 
 
 def _suggest(trial: optuna.trial.BaseTrial, *, with_llm: bool) -> BlendSettings:

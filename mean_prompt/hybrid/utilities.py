@@ -30,7 +30,9 @@ from mean_prompt.objective import SHARPNESS, Objective, Vectors
 
 Terms = NDArray[np.float64]
 
-_TRAITS: Final = ("words", "log words", "is retrieved", "is a template", "is joined")
+#: Kinds of strings whose worth differs from what their vectors say.
+_KINDS: Final = ("shortened", "template", "retrieved", "joined", "affixed")
+_TRAITS: Final = ("words", "log words", *(f"is {kind}" for kind in _KINDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +121,7 @@ class Scene:
     def _traits(self) -> list[Terms]:
         words = np.array([len(row.text.split()) for row in self.candidates], float)
         kinds = [row.kind for row in self.candidates]
-        made = [
-            np.array([kind == name for kind in kinds], float)
-            for name in ("retrieved", "template", "joined")
-        ]
+        made = [np.array([kind == name for kind in kinds], float) for name in _KINDS]
         return [words, np.log(np.maximum(words, 1.0)), *made]
 
 
