@@ -35,7 +35,7 @@ LEAST_PREDICTED: Final = 24
 #: Rows answered at once.
 _BATCH: Final = 64
 
-Rule = Literal["blend", "blank", "unchanged", "no neighbours"]
+Rule = Literal["blend", "blank", "unchanged", "no neighbours", "no time"]
 Predictions = Sequence[Sequence[str]]
 
 
@@ -50,7 +50,8 @@ class Answer:
         expected: its expected SCS; ``None`` where a rule decided.
         trust: how likely the row's prediction is of this row, in [0, 1]; ``None`` without one.
         rule: ``blend``, or the rule by which the row has the universal string: its rewritten text
-            is ``blank``, equals the original (``unchanged``), or has ``no neighbours``.
+            is ``blank``, equals the original (``unchanged``), or has ``no neighbours``; or there
+            was ``no time`` for it.
         candidates: strings that were compared.
         with_llm: whether a prediction was among what was known.
     """
@@ -226,6 +227,13 @@ class HybridPredictor:
             part = range(start, min(start + _BATCH, len(rows)))
             answers += self._answer(rows.take(part), [given[row] for row in part], clock)
         return answers
+
+    def first_predictions(self, rows: Rows, predictions: Predictions) -> list[Answer]:
+        """Answer rows with their first predictions as they are; no fit is needed."""
+        return [
+            self._first_prediction(name, texts)
+            for name, texts in zip(rows.ids, predictions, strict=True)
+        ]
 
     def nearest(self, rows: Rows, *, clock: Clock | None = None) -> list[str]:
         """Return the known prompt nearest to where each row's texts point; no prediction counts.

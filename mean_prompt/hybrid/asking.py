@@ -1,0 +1,129 @@
+"""Asking an LLM: what it is shown, about known rows, and about test rows in a thread of its own."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mean_prompt.errors import MeanPromptError
+from mean_prompt.hybrid.blend import LEAST_PREDICTED
+from mean_prompt.hybrid.llm import Example, Prediction, Predictor
+from mean_prompt.hybrid.rows import Rows, Triples
+from mean_prompt.hybrid.scenes import EmbeddedRows
+from mean_prompt.hybrid.shots import Shots
+from mean_prompt.hybrid.space import Clock, Space
+
+#: Seconds waited for predictions before the clock is asked again.
+_PATIENCE: Final = 0.25
+
+
+def ask_known(
+    llm: Predictor,
+    rows: Rows,
+    shown: Sequence[Sequence[Example]] | None,
+    clock: Clock,
+    *,
+    settled: int,
+) -> list[Prediction]:
+    """Ask about known rows; give up where so many as are needed would take too long.
+
+    Args:
+        llm: is asked.
+        rows: to ask about.
+        shown: examples for each.
+        clock: of the asking.
+        settled: answers after which their pace is known.
+
+    Returns:
+        The predictions that hold one; too few to learn from where the time did not suffice.
+    """
+    began, allowed = time.monotonic(), clock.remaining
+    found: list[Prediction] = []
+    for prediction in llm.predict(rows, shown, deadline=clock.as_deadline()):
+        found.append(prediction)
+        each = (time.monotonic() - began) / len(found)
+        hopeless = len(found) >= settled and each * LEAST_PREDICTED > allowed
+        if hopeless or clock.expired():
+            break
+    return [one for one in found if one.texts]
+
+
+class Examples:
+    """Known rows to show to an LLM, for any rows."""
+
+    def __init__(self, triples: Triples, space: Space, count: int, clock: Clock) -> None:
+        self._space = space
+        self._clock = clock
+        vectors = EmbeddedRows.embed(triples.rows, None, self._space, clock).vectors
+        self._shots = Shots(triples, vectors, count)
+
+    def of(self, rows: Rows, own_groups: NDArray[np.int64] | None = None) -> list[list[Example]]:
+        """Return the examples of each row; those of its own group are not shown."""
+        vectors = EmbeddedRows.embed(rows, None, self._space, self._clock).vectors
+        return self._shots.examples(vectors, own_groups)
+
+
+class Mailbox:
+    """Predictions of test rows, asked for in a thread of their own."""
+
+    def __init__(self, llm: Predictor, clock: Clock) -> None:
+        self._llm = llm
+        self._clock = clock
+        self._letters: queue.Queue[Prediction | Exception | None] = queue.Queue()
+        self._closed = threading.Event()
+        self.asked = 0
+
+    def ask(self, rows: Rows, shown: list[list[Example]] | None, numbers: Sequence[int]) -> None:
+        """Begin to ask; ``numbers`` are the rows' numbers in the test file."""
+        self.asked = len(numbers)
+        deadline = self._clock.as_deadline()
+
+        def work() -> None:
+            try:
+                for one in self._llm.predict(rows, shown, deadline=deadline):
+                    number = numbers[one.row]
+                    self._letters.put(Prediction(number, one.texts, one.fault))
+                    if self._closed.is_set():
+                        break
+                self._letters.put(None)
+            except MeanPromptError as error:
+                self._letters.put(error)
+
+        threading.Thread(target=work, name="llm", daemon=True).start()
+
+    def take(self, most: int) -> list[Prediction]:
+        """Return predictions that have arrived, waiting for the first; empty after the last.
+
+        Raises:
+            OutOfTimeError: the clock ran out before one arrived.
+            InputError: nothing can be asked at all.
+        """
+        letters: list[Prediction] = []
+        for letter in self._arriving():
+            if isinstance(letter, Exception):
+                raise letter
+            if letter is None:
+                self._letters.put(None)  # for the next call
+                break
+            letters.append(letter)
+            if len(letters) == most or self._letters.empty():
+                break
+        return letters
+
+    def close(self) -> None:
+        """End the asking at its next row."""
+        self._closed.set()
+
+    def _arriving(self) -> Iterator[Prediction | Exception | None]:
+        while True:
+            self._clock.check()
+            try:
+                yield self._letters.get(timeout=_PATIENCE)
+            except queue.Empty:
+                continue

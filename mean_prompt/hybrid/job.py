@@ -1,0 +1,307 @@
+"""One prediction run: a test file in, a submission out that is valid at every moment.
+
+The submission is written first with the universal string for every row. Then the index answers
+all rows, and the LLM's predictions, asked for in a thread of their own meanwhile, improve them as
+they arrive. Whatever ends the run, the file holds the best answers so far.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from mean_prompt.corpus import Corpus
+from mean_prompt.errors import InputError
+from mean_prompt.hybrid.asking import Examples, Mailbox, ask_known
+from mean_prompt.hybrid.blend import LEAST_PREDICTED, Answer, HybridPredictor
+from mean_prompt.hybrid.files import read_rows, read_triples
+from mean_prompt.hybrid.journal import Journal
+from mean_prompt.hybrid.llm import Predictor
+from mean_prompt.hybrid.llm_factory import make_predictor
+from mean_prompt.hybrid.llm_recorded import RecordedPredictor
+from mean_prompt.hybrid.request import Request, Summary, universal_string
+from mean_prompt.hybrid.rows import Triples
+from mean_prompt.hybrid.space import Clock, OutOfTimeError
+from mean_prompt.hybrid.submission import Submission
+from mean_prompt.interrupts import stopping
+
+#: Seconds, and share of the limit, kept for writing the last files.
+_MARGIN_SECONDS: Final = 1.0
+_MARGIN_SHARE: Final = 0.02
+#: Share of the time left that fitting may take, and asking an LLM about known rows.
+_FIT_SHARE: Final = 0.3
+_CALIBRATION_SHARE: Final = 0.2
+#: Rows answered between two writes, by the index; predictions are answered as they arrive.
+_BATCH: Final = 64
+
+
+Listener = Callable[[str, int, int], None]
+
+
+class PredictionJob:
+    """Runs one request.
+
+    Args:
+        request: what is asked.
+        listener: called with what is done, how much of it, and all of it.
+        started: when the user started waiting, by ``time.monotonic``; now, when left out.
+    """
+
+    def __init__(
+        self, request: Request, *, listener: Listener | None = None, started: float | None = None
+    ) -> None:
+        self._request = request
+        self._listen = listener or (lambda *_: None)
+        began = time.monotonic() if started is None else started
+        self._clock = Clock(began=began)
+        if request.time_limit is not None:
+            margin = max(_MARGIN_SECONDS, _MARGIN_SHARE * request.time_limit)
+            self._clock.deadline = began + request.time_limit - margin
+        self._faults: Counter[str] = Counter()
+        self._notes: list[str] = []
+
+    def run(self) -> Summary:
+        """Answer all rows that time allows; the submission is valid whatever happens.
+
+        Raises:
+            InputError: something given cannot be used.
+        """
+        request = self._request
+        self._rows = read_rows(request.test)
+        known = read_triples(request.triples)
+        universal = universal_string(request.prompt)
+        submission = Submission(request.out, self._rows.ids, universal)
+        llm = self._llm(request.test)
+        job = self._job(known.triples, universal, llm)
+        self._journal = Journal(request.out, job, resume=request.resume)
+        self._submission = submission
+        self._answers = self._journal.answers() if request.resume else {}
+        self._place = {name: row for row, name in enumerate(self._rows.ids)}
+        for answer in self._answers.values():
+            submission.put(self._place[answer.id], answer.text)
+        submission.write()
+        self._notes += known.notes
+        with stopping(self._clock):
+            try:
+                self._improve(known.triples, universal, llm)
+            except OutOfTimeError:
+                pass  # The file holds what there was time for.
+            finally:
+                submission.save()
+        return self._close(llm)
+
+    # -- the work -------------------------------------------------------------------------------
+
+    def _improve(self, triples: Triples, universal: str, llm: Predictor | None) -> None:
+        if self._is_done(llm):
+            return
+        self._predictor = self._make(universal)
+        mailbox = Mailbox(llm, self._clock) if llm else None
+        try:
+            ready = self._prepare(triples, llm, mailbox)
+            recorded = isinstance(llm, RecordedPredictor)
+            if ready and not recorded:
+                self._answer_by_index()
+            if mailbox is not None:
+                self._answer_predictions(mailbox, ready=ready)
+            if ready and recorded:
+                self._answer_by_index()
+        finally:
+            if mailbox is not None:
+                mailbox.close()
+
+    def _prepare(self, triples: Triples, llm: Predictor | None, mailbox: Mailbox | None) -> bool:
+        """Ask the LLM, fit meanwhile, and tell whether there was time to."""
+        examples = self._examples(triples, llm)
+        predictions = self._calibrate(triples, llm, examples)
+        if mailbox is not None:
+            open_rows = self._open(with_llm=True)
+            shown = examples.of(self._rows.take(open_rows)) if examples else None
+            mailbox.ask(self._rows.take(open_rows), shown, open_rows)
+        try:
+            self._predictor.fit(
+                triples,
+                predictions,
+                outcome=self._journal.fit(),
+                clock=self._clock.until(_FIT_SHARE),
+            )
+        except OutOfTimeError:
+            self._notes.append("the time limit left no time to fit: predictions stand as they are")
+            return False
+        self._journal.record_fit(self._predictor.outcome_)
+        self._notes += self._predictor.notes_
+        return True
+
+    def _answer_by_index(self) -> None:
+        """Answer the rows that have no answer yet, without a prediction."""
+        rows = self._open(with_llm=False)
+        for start in range(0, len(rows), _BATCH):
+            part = rows[start : start + _BATCH]
+            self._clock.check()
+            self._keep(self._predictor.predict(self._rows.take(part), clock=self._clock))
+            self._listen("rows by the index", start + len(part), len(rows))
+
+    def _answer_predictions(self, mailbox: Mailbox, *, ready: bool) -> None:
+        """Answer rows as their predictions arrive."""
+        done, total = 0, mailbox.asked
+        while arrived := mailbox.take(_BATCH):
+            self._clock.check()
+            done += len(arrived)
+            for prediction in arrived:
+                if prediction.fault:
+                    self._faults[prediction.fault.partition(":")[0]] += 1
+            said = [one for one in arrived if one.texts]
+            rows = self._rows.take([one.row for one in said])
+            texts = [one.texts for one in said]
+            if ready:
+                self._keep(self._predictor.predict(rows, texts, clock=self._clock))
+            else:
+                self._keep(self._predictor.first_predictions(rows, texts))
+            self._listen("rows with a prediction", done, total)
+
+    def _keep(self, answers: Sequence[Answer]) -> None:
+        """Put answers into the submission, and both on disk."""
+        if not answers:
+            return
+        for answer in answers:
+            self._answers[answer.id] = answer
+            self._submission.put(self._place[answer.id], answer.text)
+        self._journal.record(answers)
+        self._submission.save()
+
+    def _open(self, *, with_llm: bool) -> list[int]:
+        """Return the rows that are to be answered still, with a prediction or at all."""
+        return [
+            row
+            for row, name in enumerate(self._rows.ids)
+            if name not in self._answers or (with_llm and not self._answers[name].with_llm)
+        ]
+
+    def _is_done(self, llm: Predictor | None) -> bool:
+        return not self._open(with_llm=llm is not None)
+
+    # -- the LLM --------------------------------------------------------------------------------
+
+    def _llm(self, file: Path) -> Predictor | None:
+        request = self._request
+        return make_predictor(request.llm, test=file, options=request.llm_options)
+
+    def _examples(self, triples: Triples, llm: Predictor | None) -> Examples | None:
+        if llm is None or isinstance(llm, RecordedPredictor) or not self._request.shots:
+            return None
+        space = self._predictor.workshop.space
+        return Examples(triples, space, self._request.shots, self._clock)
+
+    def _calibrate(
+        self, triples: Triples, llm: Predictor | None, examples: Examples | None
+    ) -> list[tuple[str, ...]] | None:
+        """Return predictions for known rows, where there are any or time to ask for some."""
+        if llm is None:
+            return None
+        if isinstance(llm, RecordedPredictor):
+            return self._recorded(triples)
+        count = min(self._request.calibrate, len(triples))
+        if count < LEAST_PREDICTED:
+            if count:
+                self._notes.append(f"fewer than {LEAST_PREDICTED} known rows: the LLM is trusted")
+            return None
+        rng = np.random.default_rng(self._request.seed)
+        drawn = np.sort(rng.permutation(len(triples))[:count])
+        part = triples.take(drawn)
+        shown = examples.of(part.rows, triples.groups()[drawn]) if examples else None
+        clock = self._clock.until(_CALIBRATION_SHARE)
+        settled = max(2, self._request.llm_options.concurrency)
+        found = ask_known(llm, part.rows, shown, clock, settled=settled)
+        if len(found) < LEAST_PREDICTED:
+            self._notes.append(
+                f"no time to ask the LLM about {LEAST_PREDICTED} known rows: it is trusted as it is"
+            )
+            return None
+        texts: list[tuple[str, ...]] = [()] * len(triples)
+        for one in found:
+            texts[int(drawn[one.row])] = one.texts
+        return texts
+
+    def _recorded(self, triples: Triples) -> list[tuple[str, ...]] | None:
+        """Return recorded predictions for known rows, or ``None`` where the file has none."""
+        request = self._request
+        try:
+            source = self._llm(request.triples)
+            assert source is not None
+            texts: list[tuple[str, ...]] = [()] * len(triples)
+            for one in source.predict(triples.rows):
+                texts[one.row] = one.texts
+        except InputError:
+            self._notes.append(
+                f"{request.triples} has no such predictions: those for the test rows are trusted "
+                "as they are"
+            )
+            return None
+        return texts
+
+    # -- begin and end --------------------------------------------------------------------------
+
+    def _make(self, universal: str) -> HybridPredictor:
+        request = self._request
+        return HybridPredictor(
+            universal,
+            model=request.model,
+            corpus=Corpus.from_files(*request.corpus) if request.corpus else None,
+            prefixes=[universal_string(request.prefix)] if request.prefix else [],
+            suffixes=[universal_string(request.suffix)] if request.suffix else [],
+            max_tokens=request.max_tokens,
+            trials=request.trials,
+            seed=request.seed,
+            index_folder=self._journal.folder / "index",
+            progress=self._listen,
+        )
+
+    def _job(self, triples: Triples, universal: str, llm: Predictor | None) -> dict[str, Any]:
+        """Return what must be the same when the run is resumed."""
+        request = self._request
+        return {
+            "test": self._rows.content_hash,
+            "triples": triples.content_hash,
+            "universal": universal,
+            "llm": llm.identity if llm else None,
+            "shots": request.shots,
+            "calibrate": request.calibrate,
+            "model": request.model,
+            "corpus": list(request.corpus),
+            "prefix": request.prefix,
+            "suffix": request.suffix,
+            "max_tokens": request.max_tokens,
+            "trials": request.trials,
+            "seed": request.seed,
+        }
+
+    def _close(self, llm: Predictor | None) -> Summary:
+        answers = [
+            self._answers.get(name)
+            or Answer(name, self._submission.fallback, "universal", None, None, "no time", 0, False)
+            for name in self._rows.ids
+        ]
+        self._journal.write_table(answers)
+        late = sum(answer.rule == "no time" for answer in answers)
+        with_llm = sum(answer.with_llm for answer in answers)
+        expected = [answer.expected for answer in answers if answer.expected is not None]
+        rules = Counter[str](answer.rule for answer in answers if answer.rule != "blend")
+        return Summary(
+            rows=len(answers),
+            with_llm=with_llm,
+            by_index=len(answers) - with_llm - late,
+            universal=late,
+            kinds=dict(Counter(answer.kind for answer in answers).most_common()),
+            rules=dict(rules),
+            faults=dict(self._faults),
+            expected=float(np.mean(expected)) if expected else None,
+            seconds=time.monotonic() - self._clock.began,
+            out=self._request.out,
+            table=self._journal.table,
+            notes=(*self._notes, *(llm.notes() if llm else [])),
+        )

@@ -1,0 +1,111 @@
+"""What a prediction run is asked, and what it says it did."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mean_prompt.errors import InputError
+from mean_prompt.hybrid.blend import MAX_TOKENS, TRIALS
+from mean_prompt.hybrid.llm_options import LLMOptions
+from mean_prompt.run import BEST
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a prediction run is asked.
+
+    Attributes:
+        test: file of the rows to answer.
+        triples: file of known rows.
+        prompt: the universal string, or the folder of the run that found it.
+        out: the submission.
+        llm: see :func:`~mean_prompt.hybrid.llm_factory.make_predictor`.
+        llm_options: how an LLM is asked.
+        shots: known rows that an LLM is shown with each row.
+        calibrate: known rows that an LLM is asked about, to learn how far it is to be trusted.
+        model: as for a search.
+        corpus: prompts that stand for the hidden ones; none when left out.
+        prefix, suffix: universal affixes, or folders of the runs that found them.
+        max_tokens: of an answer.
+        trials: settings that the fit tries.
+        seed: of every random choice.
+        time_limit: seconds for everything; none when left out.
+        resume: go on with the work that is there.
+    """
+
+    test: Path
+    triples: Path
+    prompt: str
+    out: Path
+    llm: str = "none"
+    llm_options: LLMOptions = field(default_factory=LLMOptions)
+    shots: int = 3
+    calibrate: int = 64
+    model: str | None = None
+    corpus: tuple[str, ...] = ()
+    prefix: str | None = None
+    suffix: str | None = None
+    max_tokens: int = MAX_TOKENS
+    trials: int = TRIALS
+    seed: int = 0
+    time_limit: float | None = None
+    resume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a prediction run did.
+
+    Attributes:
+        rows: of the test file.
+        with_llm: answered with a prediction at hand.
+        by_index: answered by the index alone.
+        universal: rows left with the universal string because time ran out.
+        kinds: answers by how they came about; ``rules``: rows that a rule decided.
+        faults: rows whose predictor failed, by kind of fault.
+        expected: mean expected SCS of the blended answers; ``None`` without any.
+        seconds: of the whole run.
+        out, table: the submission, and the choices behind it.
+        notes: what a user should know, a line each.
+    """
+
+    rows: int
+    with_llm: int
+    by_index: int
+    universal: int
+    kinds: dict[str, int]
+    rules: dict[str, int]
+    faults: dict[str, int]
+    expected: float | None
+    seconds: float
+    out: Path
+    table: Path
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the summary for JSON."""
+        return asdict(self) | {"out": str(self.out), "table": str(self.table)}
+
+
+def universal_string(given: str) -> str:
+    """Return a string given as such, or as the folder of the run that found it.
+
+    Raises:
+        InputError: a folder holds no string.
+    """
+    folder = Path(given) if len(given) < 1_000 else None
+    try:
+        is_folder = folder is not None and folder.is_dir()
+    except (OSError, ValueError):  # no path at all
+        is_folder = False
+    if folder is None or not is_folder:
+        return given
+    try:
+        return (folder / BEST).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"--prompt must be a string or the folder of a run: {folder} has no {BEST}; give a "
+            "finished run"
+        ) from error
