@@ -1,5 +1,7 @@
 """An encoder small enough to compute by hand: a word is a vector, a string their weighted sum."""
 
+from zlib import crc32
+
 import numpy as np
 import torch
 from tokenizers import Tokenizer
@@ -16,7 +18,7 @@ class FakeEncoder:
     """e(s) = normalize(sum over positions i of (1 + i / 10) W[token i]), with random rows W.
 
     It offers what the search asks of an :class:`~mean_prompt.encoder.Encoder`, counts the
-    strings it encodes, and needs no model.
+    strings it encodes, and needs no model. An empty string has the vector of an unknown word.
     """
 
     def __init__(self, words=WORDS, *, dimension=6, max_tokens=16, seed=0):
@@ -26,7 +28,8 @@ class FakeEncoder:
         self.tokenizer.add_special_tokens(["[UNK]"])
         self.words = np.random.default_rng(seed).standard_normal((len(vocabulary), dimension))
         self.words = self.words.astype(np.float32)
-        self.identity = ModelIdentity("fake", None, f"fake-{seed}-{dimension}-{len(words)}")
+        spelling = crc32(" ".join(words).encode())
+        self.identity = ModelIdentity("fake", None, f"fake-{seed}-{dimension}-{spelling:x}")
         self.screening = Screening("float32", 1.0, 1.0)
         self.device = "cpu"
         self.max_tokens = max_tokens
@@ -57,6 +60,7 @@ class FakeEncoder:
     screen = encode
 
     def _vector(self, ids):
+        ids = tuple(ids) or (0,)
         scale = 1 + np.arange(len(ids), dtype=np.float32)[:, None] / 10
         total = (self.words[list(ids)] * scale).sum(axis=0)
         return (total / np.linalg.norm(total)).astype(np.float32)

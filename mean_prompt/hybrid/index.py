@@ -7,6 +7,7 @@ its cells.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -33,6 +34,8 @@ _VISITED: Final = 1 / 16
 _HNSW_LINKS: Final = 32
 _FILE: Final = "index.faiss"
 _MANIFEST: Final = "manifest.json"
+#: Beside the manifest's own fields: FAISS would read damaged vectors without a word.
+_CHECKSUM: Final = "sha256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,10 @@ class VectorIndex:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / _MANIFEST).unlink(missing_ok=True)
-            write_atomically(folder / _FILE, faiss.serialize_index(self._index).tobytes())
-            text = json.dumps(asdict(manifest), indent=2) + "\n"
-            write_atomically(folder / _MANIFEST, text.encode())
+            content = faiss.serialize_index(self._index).tobytes()
+            write_atomically(folder / _FILE, content)
+            fields = asdict(manifest) | {_CHECKSUM: hashlib.sha256(content).hexdigest()}
+            write_atomically(folder / _MANIFEST, (json.dumps(fields, indent=2) + "\n").encode())
         except OSError as error:
             raise InputError(
                 f"the index must be writable: {folder}: {error.strerror or error}; choose another "
@@ -166,20 +170,18 @@ def _read(folder: Path, manifest: Manifest) -> tuple[Any, str]:
 
     try:
         found = json.loads((folder / _MANIFEST).read_text("utf-8"))
-        data = np.frombuffer((folder / _FILE).read_bytes(), np.uint8)
+        content = (folder / _FILE).read_bytes()
     except FileNotFoundError:
         return None, "there was none"
     except (OSError, ValueError) as error:
         return None, f"it could not be read: {error}"
-    wanted = asdict(manifest)
-    if not isinstance(found, dict) or found != wanted:
-        fields = found if isinstance(found, dict) else {}
-        changed = [name for name, value in wanted.items() if fields.get(name) != value]
-        return None, f"it is of another {', '.join(changed) or 'kind of file'}"
-    try:
-        index = faiss.deserialize_index(data)
-    except RuntimeError:
+    fields = found if isinstance(found, dict) else {}
+    changed = [name for name, value in asdict(manifest).items() if fields.get(name) != value]
+    if changed:
+        return None, f"it is of another {', '.join(changed)}"
+    if fields.get(_CHECKSUM) != hashlib.sha256(content).hexdigest():
         return None, "its file is damaged"
+    index = faiss.deserialize_index(np.frombuffer(content, np.uint8))
     if (index.ntotal, index.d) != (manifest.vectors, manifest.dimension):
         return None, "its file is not the manifest's"
     return index, ""

@@ -70,9 +70,10 @@ def softmax_weights(
     cosines: NDArray[np.floating], numbers: Numbers, temperature: float
 ) -> NDArray[np.float64]:
     """Return shares of neighbours along the last axis; those numbered -1 have none."""
-    logits = np.where(numbers >= 0, cosines.astype(np.float64) / temperature, -np.inf)
-    top = logits.max(axis=-1, keepdims=True, initial=-np.inf)
-    raised = np.exp(logits - np.where(np.isfinite(top), top, 0.0))
+    there = np.where(numbers >= 0, cosines.astype(np.float64), -np.inf)
+    top = there.max(axis=-1, keepdims=True, initial=-np.inf)
+    with np.errstate(over="ignore"):  # at a temperature near nought the nearest one has it all
+        raised = np.exp((there - np.where(np.isfinite(top), top, 0.0)) / temperature)
     totals = raised.sum(axis=-1, keepdims=True)
     shares: NDArray[np.float64] = raised / np.where(totals > 0, totals, 1.0)
     return shares

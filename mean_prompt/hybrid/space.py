@@ -44,7 +44,16 @@ class Clock:
 
     def expired(self) -> bool:
         """Tell whether the work is to end now."""
-        return self.stopped or self.remaining <= 0 or bool(self._parent and self._parent.stopped)
+        over = self.stopped or self.remaining <= 0
+        return over or (self._parent is not None and self._parent.expired())
+
+    def as_deadline(self) -> float | None:
+        """Return the deadline, or ``None`` without a limit."""
+        return None if self.deadline == float("inf") else self.deadline
+
+    def stop(self) -> None:
+        """End the work at its next step."""
+        self.stopped = True
 
     def check(self) -> None:
         """Raise :class:`OutOfTimeError` where the work is to end now."""
@@ -111,10 +120,11 @@ class Space:
             return np.empty((0, self.dimension), np.float32)
 
         def by_pieces(missing: Sequence[str]) -> Vectors:
-            parts = []
+            parts: list[Vectors] = []
             for start in range(0, len(missing), _PIECE):
-                if clock is not None:
-                    clock.check()
+                if clock is not None and clock.expired():
+                    _keep(cache, missing[:start], parts)
+                    raise OutOfTimeError
                 parts.append(encode(missing[start : start + _PIECE]))
             return np.concatenate(parts)
 
@@ -123,3 +133,10 @@ class Space:
                 self._progress(what, done, total)
 
         return cache.encode(texts, by_pieces, progress=report)
+
+
+def _keep(cache: VectorCache, done: Sequence[str], parts: Sequence[Vectors]) -> None:
+    """Write vectors that would be lost with the rest of the cache's larger chunk."""
+    if done:
+        vectors = dict(zip(done, np.concatenate(parts), strict=True))
+        cache.encode(done, lambda texts: np.stack([vectors[text] for text in texts]))
