@@ -8,6 +8,8 @@ import typer
 
 from mean_prompt.cli.bench import bench
 from mean_prompt.cli.check import check
+from mean_prompt.cli.evaluate import evaluate
+from mean_prompt.cli.predict import predict
 from mean_prompt.cli.score import score
 from mean_prompt.cli.search import search
 
@@ -20,6 +22,8 @@ app = typer.Typer(
 )
 app.command()(search)
 app.command()(score)
+app.command()(predict)
+app.command()(evaluate)
 app.command()(check)
 app.add_typer(bench, name="bench")
 

@@ -1,0 +1,134 @@
+"""What ``predict`` and ``evaluate`` look like in a terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from mean_prompt.units import format_duration
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from mean_prompt.hybrid.evaluation import Evaluation, GroupScore, MethodScore
+    from mean_prompt.hybrid.request import Summary
+
+
+def choose_progress() -> StageProgress:
+    """Return a live bar on a terminal, and nothing elsewhere; it goes to standard error."""
+    return StageProgress(Console(stderr=True, highlight=False))
+
+
+class StageProgress:
+    """Shows the stage that work is in, and how far it is."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        self._bar = Progress(
+            *columns,
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._stage: TaskID | None = None
+        self._what = ""
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show that so many of all are done."""
+        if what != self._what and self._stage is not None:
+            self._bar.remove_task(self._stage)
+            self._stage = None
+        if self._stage is None:
+            self._stage = self._bar.add_task(what, total=total)
+        self._what = what
+        self._bar.update(self._stage, completed=done, total=total)
+
+
+def print_summary(summary: Summary, console: Console | None = None) -> None:
+    """Print what a prediction run did, to standard output."""
+    console = console or Console(highlight=False)
+    for note in summary.notes:
+        console.print(Text(note, style="dim"), soft_wrap=True)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right")
+    table.add_column()
+    rows = {
+        "rows": summary.rows,
+        "answered with a prediction": summary.with_llm,
+        "answered by the index alone": summary.by_index,
+        "left with the universal string, no time": summary.universal,
+        **{f"answers: {kind}": count for kind, count in summary.kinds.items()},
+        **{f"by rule: {rule}": count for rule, count in summary.rules.items()},
+        **{f"predictor failed: {fault}": count for fault, count in summary.faults.items()},
+    }
+    for name, count in rows.items():
+        table.add_row(f"{count:,}", name)
+    console.print(table)
+    expected = "" if summary.expected is None else f", expected SCS {summary.expected:.4f}"
+    line = f"{format_duration(summary.seconds)}{expected}; saved {summary.out} and {summary.table}"
+    console.print(Text(line), soft_wrap=True)
+
+
+def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> None:
+    """Print the comparison as a table, and the prompts that gain and lose most."""
+    console = console or Console(highlight=False)
+    table = Table(
+        title=f"SCS over {evaluation.rows:,} rows of {evaluation.groups:,} prompts, compared with "
+        f"the {evaluation.reference}",
+        title_justify="left",
+    )
+    table.add_column("method")
+    for name in ("mean", "95 %", "ratio", "difference, 95 %"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for method in evaluation.methods:
+        style = "bold" if method.name == "hybrid" else None
+        table.add_row(*_cells(method), style=style)
+    console.print(table)
+    kinds = ", ".join(f"{kind} {count}" for kind, count in evaluation.kinds.items())
+    console.print(
+        Text(f"The hybrid expected {evaluation.expected:.4f}. Its answers: {kinds}."),
+        soft_wrap=True,
+    )
+    for title, groups in (("gain", evaluation.winners), ("lose", evaluation.losers)):
+        console.print(_groups(f"prompts that {title} most", groups))
+
+
+def _cells(method: MethodScore) -> tuple[str, str, str, str, str]:
+    interval, difference = method.interval, method.difference_interval
+    return (
+        method.name,
+        f"{method.mean:.4f}",
+        f"{interval.low:.3f} to {interval.high:.3f}",
+        f"{method.ratio:.3f}",
+        f"{difference.low:+.4f} to {difference.high:+.4f}",
+    )
+
+
+def _groups(title: str, groups: tuple[GroupScore, ...]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name in ("hybrid", "reference", "rows"):
+        table.add_column(name, justify="right")
+    table.add_column("prompt", overflow="fold")
+    for group in groups:
+        table.add_row(
+            f"{group.hybrid:.3f}", f"{group.reference:.3f}", str(group.rows), Text(group.prompt)
+        )
+    return table

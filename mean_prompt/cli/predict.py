@@ -1,0 +1,132 @@
+"""``mean-prompt predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mean_prompt.cli import STARTED
+from mean_prompt.cli import llm_options as llm_cli
+
+
+def predict(
+    test: Annotated[
+        Path,
+        typer.Argument(help="Rows to answer: id, original_text, rewritten_text."),
+    ],
+    triples: Annotated[
+        Path,
+        typer.Option(help="Known rows: the same columns and rewrite_prompt."),
+    ],
+    prompt: Annotated[
+        str,
+        typer.Option(
+            metavar="RUN|STRING",
+            help="The universal string, or the folder of the run that found it.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The submission, a new CSV file.")],
+    llm: llm_cli.LLM = "none",
+    llm_shots: llm_cli.Shots = 3,
+    llm_samples: llm_cli.Samples = None,
+    llm_temperature: llm_cli.Temperature = None,
+    llm_max_tokens: llm_cli.NewTokens = None,
+    llm_batch: llm_cli.Batch = None,
+    llm_dtype: llm_cli.Dtype = None,
+    llm_4bit: llm_cli.FourBit = False,
+    llm_timeout: llm_cli.Timeout = None,
+    llm_concurrency: llm_cli.Concurrency = None,
+    llm_retries: llm_cli.Retries = None,
+    calibrate: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Known rows that an LLM is asked about, to learn how far it is to be trusted; "
+            "24 at least, or 0 to trust it. Recorded predictions are looked up for all.",
+        ),
+    ] = 64,
+    time_limit: Annotated[
+        str | None,
+        typer.Option(
+            help="Time for the whole run: 30s, 8h30m. Rows that do not fit keep what they have. "
+            "Default: none.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was ended.")
+    ] = False,
+    model: Annotated[str | None, typer.Option(help="As for search.", show_default=False)] = None,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Prompts that stand for the hidden ones beside the known ones, as for search; "
+            "repeat for several. Default: none.",
+            show_default=False,
+        ),
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN|STRING",
+            help="A string tried before predictions, as search --context finds it.",
+            show_default=False,
+        ),
+    ] = None,
+    suffix: Annotated[
+        str | None,
+        typer.Option(metavar="RUN|STRING", help="The same, tried after them.", show_default=False),
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")] = 64,
+    trials: Annotated[int, typer.Option(min=1, help="Settings that the fit tries.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Answer the rows of a test file, into a submission that is valid at every moment."""
+    import json
+
+    from mean_prompt.cli.hybrid_display import choose_progress, print_summary
+    from mean_prompt.cli.warnings import one_line_warnings
+    from mean_prompt.hybrid.job import PredictionJob
+    from mean_prompt.hybrid.request import Request
+    from mean_prompt.paths import user_path
+    from mean_prompt.units import parse_duration
+
+    request = Request(
+        test=user_path(test),
+        triples=user_path(triples),
+        prompt=prompt,
+        out=user_path(out),
+        llm=llm,
+        llm_options=llm_cli.llm_options(
+            seed=seed,
+            samples=llm_samples,
+            temperature=llm_temperature,
+            max_new_tokens=llm_max_tokens,
+            batch=llm_batch,
+            dtype=llm_dtype,
+            four_bit=llm_4bit,
+            timeout=llm_timeout,
+            concurrency=llm_concurrency,
+            retries=llm_retries,
+        ),
+        shots=llm_shots,
+        calibrate=calibrate,
+        model=model,
+        corpus=tuple(corpus or ()),
+        prefix=prefix,
+        suffix=suffix,
+        max_tokens=max_tokens,
+        trials=trials,
+        seed=seed,
+        time_limit=None if time_limit is None else parse_duration(time_limit),
+        resume=resume,
+    )
+    with one_line_warnings(), choose_progress() as progress:
+        summary = PredictionJob(request, listener=progress, started=STARTED).run()
+    if as_json:
+        typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False, indent=2))
+    else:
+        print_summary(summary)
