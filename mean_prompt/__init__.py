@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from mean_prompt.api import score, search
+    from mean_prompt.api import score, search, search_affix
+    from mean_prompt.context import Context
     from mean_prompt.corpus import Corpus
     from mean_prompt.encoder import Encoder
     from mean_prompt.errors import InputError, MeanPromptError, RunError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mean_prompt.result import ScoredString, SearchResult
 
 __all__ = [
+    "Context",
     "Corpus",
     "Encoder",
     "ExpectedSCS",
@@ -28,9 +30,11 @@ __all__ = [
     "load_encoder",
     "score",
     "search",
+    "search_affix",
 ]
 
 _HOMES: Final = {
+    "Context": "context",
     "Corpus": "corpus",
     "Encoder": "encoder",
     "ExpectedSCS": "objective",
@@ -43,6 +47,7 @@ _HOMES: Final = {
     "load_encoder": "models",
     "score": "api",
     "search": "api",
+    "search_affix": "api",
 }
 
 

@@ -64,9 +64,12 @@ class Search:
             RunError: the budget ended before there was anything to search with, or no prompt of
                 the corpus can be brought under the constraints.
         """
-        self._tell_loaded(*self._corpus.cleaning(), *self._model_notes())
+        self._tell_loaded(*self._corpus.cleaning(), *model_notes(self._encoder))
         problem = Problem.build(
-            self._corpus, self._encoder, self._recipe, self._progress("embedding")
+            self._corpus,
+            self._encoder,
+            self._recipe,
+            phase_progress("embedding", "prompts", self._budget, self._listen),
         )
         if self._out:
             self._out.write_recipe(self._recipe)
@@ -83,7 +86,10 @@ class Search:
         self, evaluator: Evaluator, problem: Problem, starts: list[Candidate], tracker: Tracker
     ) -> None:
         material = Material.gather(
-            problem.train_prompts, self._encoder, self._rules, self._progress("vocabulary")
+            problem.train_prompts,
+            self._encoder,
+            self._rules,
+            phase_progress("vocabulary", "tokens", self._budget, self._listen),
         )
         if material.notice:
             self._tell_loaded(material.notice)
@@ -105,12 +111,6 @@ class Search:
     def _tell_loaded(self, *notes: str) -> None:
         size, budget = len(self._corpus), self._budget
         self._listen(Progress("loaded", 0, size, budget.elapsed, budget.remaining, notes=notes))
-
-    def _model_notes(self) -> list[str]:
-        name, device = self._encoder.identity.name, self._encoder.device
-        screening = self._encoder.screening
-        notes = [f"{name} on {device}, screening in {screening.dtype}"]
-        return [*notes, screening.notice] if screening.notice else notes
 
     def _close(self, problem: Problem, tracker: Tracker) -> SearchResult:
         tracker.settle()
@@ -144,11 +144,7 @@ class Search:
         return tuple(baselines(*problem.finalists(), problem.everything, self._encoder))
 
     def _details(self, problem: Problem) -> dict[str, Any]:
-        screening = self._encoder.screening
-        return {
-            "seed": self._recipe.search.seed,
-            "model": self._encoder.identity.as_dict() | {"device": self._encoder.device},
-            "screening": asdict(screening),
+        return run_details(self._encoder, self._recipe) | {
             "corpus": {
                 "sources": [asdict(source) for source in self._corpus.sources],
                 "prompts": len(self._corpus),
@@ -157,22 +153,46 @@ class Search:
                 "hash": self._corpus.content_hash,
             },
             "compression": problem.compression.as_dict() if problem.compression else None,
-            "recipe_hash": self._recipe.content_hash,
-            "versions": {"mean-prompt": version("mean-prompt"), "python": platform.python_version()}
-            | {package: version(package) for package in _PACKAGES},
         }
 
-    def _progress(self, phase: Literal["embedding", "vocabulary"]) -> Callable[[int, int], None]:
-        """Return a callback that reports a phase, and ends the run where the budget is spent."""
 
-        def report(done: int, total: int) -> None:
-            budget = self._budget
-            self._listen(Progress(phase, done, total, budget.elapsed, budget.remaining))
-            if done < total and budget.expired():
-                what = "prompts" if phase == "embedding" else "tokens"
-                raise RunError(
-                    f"the budget must outlast the {phase}: it ended at {done:,} of {total:,} "
-                    f"{what}; run again (these are kept), or give a larger --budget"
-                )
+def model_notes(encoder: Encoder) -> list[str]:
+    """Return what the user should know of the model, a line each."""
+    screening = encoder.screening
+    notes = [f"{encoder.identity.name} on {encoder.device}, screening in {screening.dtype}"]
+    return [*notes, screening.notice] if screening.notice else notes
 
-        return report
+
+def run_details(encoder: Encoder, recipe: Recipe) -> dict[str, Any]:
+    """Return what ``result.json`` says of model, recipe and versions, whatever was searched."""
+    return {
+        "seed": recipe.search.seed,
+        "model": encoder.identity.as_dict() | {"device": encoder.device},
+        "screening": asdict(encoder.screening),
+        "recipe_hash": recipe.content_hash,
+        "versions": {"mean-prompt": version("mean-prompt"), "python": platform.python_version()}
+        | {package: version(package) for package in _PACKAGES},
+    }
+
+
+def phase_progress(
+    phase: Literal["embedding", "vocabulary"], what: str, budget: Budget, listen: Listener
+) -> Callable[[int, int], None]:
+    """Return a callback that reports a phase, and ends the run where the budget is spent.
+
+    Args:
+        phase: for displays; ``what`` is embedded in it, for the message.
+        what: a plural.
+        budget: of the run.
+        listen: hears of it.
+    """
+
+    def report(done: int, total: int) -> None:
+        listen(Progress(phase, done, total, budget.elapsed, budget.remaining))
+        if done < total and budget.expired():
+            raise RunError(
+                f"the budget must outlast the {phase}: it ended at {done:,} of {total:,} "
+                f"{what}; run again (these are kept), or give a larger --budget"
+            )
+
+    return report

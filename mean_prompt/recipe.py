@@ -11,7 +11,9 @@ import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from mean_prompt.constraints import Constraints
+from mean_prompt.context import PREDICTIONS, Position
 from mean_prompt.errors import InputError
+from mean_prompt.optimize.affix_search import AffixSettings
 from mean_prompt.optimize.climb import ClimbSettings
 from mean_prompt.optimize.study import StudySettings
 from mean_prompt.paths import path_exists, user_path
@@ -74,8 +76,24 @@ class SearchSection(_Section):
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
 
 
+class ContextSection(_Section):
+    """Which predictions to search an affix for; without ``triples`` a whole string is searched.
+
+    Attributes:
+        triples: file of rows with their true prompts and predictions.
+        column: of the predictions.
+        position: which side of the prediction the affix stands on.
+        max_tokens: of prediction and affix together; the prediction's last words give way.
+    """
+
+    triples: str | None = None
+    column: str = PREDICTIONS
+    position: Position = "suffix"
+    max_tokens: int = Field(default=128, ge=1)
+
+
 class Recipe(_Section):
-    """One run: corpus, model, constraints, budget, and the engine's own settings."""
+    """One run: corpus or context, model, constraints, budget, and the engines' own settings."""
 
     corpus: CorpusSection = CorpusSection()
     model: ModelSection = ModelSection()
@@ -83,6 +101,8 @@ class Recipe(_Section):
     search: SearchSection = SearchSection()
     climb: ClimbSettings = ClimbSettings()
     study: StudySettings = StudySettings()
+    context: ContextSection = ContextSection()
+    affix: AffixSettings = AffixSettings()
 
     @classmethod
     def load(cls, source: str | Path) -> Recipe:

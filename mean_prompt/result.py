@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from mean_prompt.errors import InputError
 from mean_prompt.objective import Interval
@@ -29,6 +29,55 @@ _PLAIN_FIELDS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class Side:
+    """Predictions with and without an affix, on the rows of one side of a hold-out.
+
+    Attributes:
+        rows: how many; ``groups`` of them with a true prompt of their own.
+        without: mean SCS of the predictions alone.
+        affixed: mean SCS with the affix.
+        low, high: 95 % interval of ``affixed - without``, from a bootstrap of paired differences
+            over the groups.
+    """
+
+    rows: int
+    groups: int
+    without: float
+    affixed: float
+    low: float
+    high: float
+
+    @property
+    def ratio(self) -> float:
+        """Score with the affix as a multiple of the score without."""
+        return self.affixed / self.without
+
+
+@dataclass(frozen=True, slots=True)
+class ContextScores:
+    """What an affix does for predictions.
+
+    Attributes:
+        position: which side of the prediction it stands on.
+        everything: all rows given.
+        train: those that the search saw.
+        holdout: those that it did not see, or ``None`` without a hold-out.
+    """
+
+    position: Literal["suffix", "prefix"]
+    everything: Side
+    train: Side
+    holdout: Side | None
+
+    @classmethod
+    def of_dict(cls, data: dict[str, Any]) -> Self:
+        """Read what ``dataclasses.asdict`` made of one."""
+        names = ("everything", "train", "holdout")
+        sides = {name: data[name] and Side(**data[name]) for name in names}
+        return cls(position=data["position"], **sides)
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """What a search found.
 
@@ -45,6 +94,9 @@ class SearchResult:
         evaluations: strings encoded by the search.
         seconds: of the whole run; ``search_seconds`` without loading and embedding.
         stopped: whether somebody ended it before its budget.
+        context: of an affix, how predictions do with it and without; its scores above are mean
+            SCS of predictions with it, and its ceiling the highest one that a single shift of all
+            the predictions' vectors reaches. ``None`` for a whole string.
         details: model, corpus, recipe and versions, as in ``result.json``.
     """
 
@@ -63,6 +115,7 @@ class SearchResult:
     search_seconds: float
     stopped: bool
     out: Path | None = None
+    context: ContextScores | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -89,6 +142,7 @@ class SearchResult:
             "seconds": self.seconds,
             "search_seconds": self.search_seconds,
             "stopped": self.stopped,
+            **({} if self.context is None else {"context": asdict(self.context)}),
             **self.details,
         }
 
@@ -104,13 +158,22 @@ class SearchResult:
             interval = data.pop("holdout_interval")
             data.pop("evaluations_per_second")
             rows = tuple(Baseline(**row) for row in data.pop("baselines"))
+            affix = data.pop("context", None)
+            context = None if affix is None else ContextScores.of_dict(affix)
             own = {name: data.pop(name) for name in _PLAIN_FIELDS}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"a run must hold a whole {RESULT}: {folder}: {error or type(error).__name__}"
             ) from error
         bounds = None if interval is None else Interval(*interval)
-        return cls(**own, holdout_interval=bounds, baselines=rows, out=folder, details=data)
+        return cls(
+            **own,
+            holdout_interval=bounds,
+            baselines=rows,
+            out=folder,
+            context=context,
+            details=data,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from mean_prompt.units import format_duration
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from mean_prompt.result import ScoredString, SearchResult
+    from mean_prompt.result import ContextScores, ScoredString, SearchResult, Side
     from mean_prompt.tracker import Progress
 
 _REFRESH: Final = 5
@@ -166,6 +166,50 @@ def print_result(result: SearchResult, console: Console | None = None) -> None:
         console.print(Text(f"Saved in {result.out}"), soft_wrap=True)
 
 
+def print_affix(result: SearchResult, console: Console | None = None) -> None:
+    """Print an affix and what it does for predictions, on rows the search saw and on others.
+
+    Args:
+        result: of a search for an affix.
+        console: where to; standard output when left out.
+    """
+    assert result.context is not None
+    console = console or Console(highlight=False)
+    position = result.context.position
+    table = Table(title=f"mean SCS of predictions, {position} searched", title_justify="left")
+    table.add_column("rows")
+    for name in ("number", "prompts", f"without {position}", f"with {position}", "change"):
+        table.add_column(name, justify="right")
+    table.add_column("95 % interval")
+    for name, side in _sides(result.context):
+        table.add_row(name, *_side_figures(side))
+    console.print(table)
+    if result.string:
+        console.print(Text.assemble((f"{position}: ", "dim"), (result.string, "bold")))
+    else:
+        line = f"No {position} was found that is better than none: leave predictions as they are."
+        console.print(Text(line), soft_wrap=True)
+    console.print(Text(_effort(result)), soft_wrap=True)
+    if result.out:
+        console.print(Text(f"Saved in {result.out}"), soft_wrap=True)
+
+
+def _sides(scores: ContextScores) -> list[tuple[str, Side]]:
+    sides = [("searched", scores.train), ("held out", scores.holdout), ("all", scores.everything)]
+    return [(name, side) for name, side in sides if side is not None]
+
+
+def _side_figures(side: Side) -> tuple[str, ...]:
+    return (
+        f"{side.rows:,}",
+        f"{side.groups:,}",
+        f"{side.without:.5f}",
+        f"{side.affixed:.5f}",
+        f"{side.ratio - 1:+.2%}",
+        f"{side.low / side.without:+.2%} to {side.high / side.without:+.2%}",
+    )
+
+
 def print_scores(rows: list[ScoredString]) -> None:
     """Print scored strings as a table, best first, to standard output."""
     console = Console(highlight=False)
@@ -206,15 +250,20 @@ def _log_line(progress: Progress) -> str:
     return f"{clock} {', '.join(figures)}: {progress.text}"
 
 
-def _closing_line(result: SearchResult) -> str:
+def _effort(result: SearchResult) -> str:
     line = (
         f"{result.tokens} tokens, {result.evaluations:,} evaluations in "
         f"{format_duration(result.seconds)} ({result.evaluations_per_second:,.0f}/s searching)"
     )
+    return f"{line}; stopped early" if result.stopped else line
+
+
+def _closing_line(result: SearchResult) -> str:
+    line = _effort(result)
     if result.holdout_score is not None and result.holdout_interval is not None:
         interval = result.holdout_interval
         line += (
             f"; training {result.train_score:.5f}, hold-out {result.holdout_score:.5f} "
             f"(95 % interval {interval.low:.5f} to {interval.high:.5f})"
         )
-    return f"{line}{'; stopped early' if result.stopped else ''}"
+    return line

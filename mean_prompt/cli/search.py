@@ -78,6 +78,26 @@ def search(
             show_default=False,
         ),
     ] = None,
+    context: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRIPLES",
+            help="Search an affix for the predictions in this file of rows with true prompts, "
+            "instead of a string for a corpus.",
+            show_default=False,
+        ),
+    ] = None,
+    context_column: Annotated[
+        str | None,
+        typer.Option(help="The predictions' column. Default: llm_prediction.", show_default=False),
+    ] = None,
+    position: Annotated[
+        Literal["suffix", "prefix"] | None,
+        typer.Option(
+            help="Where the affix stands: after or before the prediction. Default: suffix.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Of every random choice. Default: 0.", show_default=False)
     ] = None,
@@ -92,10 +112,14 @@ def search(
         bool, typer.Option("--quiet", "-q", help="Print only the string found.")
     ] = False,
 ) -> None:
-    """Search for the string that serves a corpus of prompts best, and export it."""
+    """Search for the string that serves a corpus of prompts best, and export it.
+
+    With --context, search for the one that serves predictions best as their affix.
+    """
     from mean_prompt import api
-    from mean_prompt.cli.display import choose_display, print_result
+    from mean_prompt.cli.display import choose_display, print_affix, print_result
     from mean_prompt.cli.warnings import one_line_warnings
+    from mean_prompt.errors import InputError
     from mean_prompt.recipe import Recipe
 
     plan = Recipe.load(recipe) if recipe else Recipe()
@@ -103,9 +127,14 @@ def search(
         corpus={"sources": corpus or None, "column": column, "holdout": holdout},
         model={"device": device},
         constraints={"alphabet": alphabet},
+        context={"triples": context, "column": context_column, "position": position},
     )
+    asks_affix = plan.context.triples is not None
+    if not asks_affix and (context_column or position):
+        raise InputError("--context-column and --position are of an affix: give --context TRIPLES")
+    find = api.search_affix if asks_affix else api.search
     with one_line_warnings(), choose_display(quiet=quiet) as display:
-        result = api.search(
+        result = find(
             budget=budget,
             max_evaluations=max_evaluations,
             max_tokens=max_tokens,
@@ -118,6 +147,8 @@ def search(
         )
     if quiet:
         typer.echo(result.string)
+    elif asks_affix:
+        print_affix(result)
     else:
         print_result(result)
 

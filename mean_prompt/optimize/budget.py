@@ -22,6 +22,7 @@ class Budget:
         clock: in seconds, never going back.
         started: when the clock began, by ``clock``; now, when left out.
         evaluations: strings encoded so far.
+        reserve: seconds kept for the last scores, beside the few that are always kept.
     """
 
     seconds: float | None = None
@@ -29,6 +30,7 @@ class Budget:
     clock: Callable[[], float] = time.monotonic
     started: float | None = None
     evaluations: int = 0
+    reserve: float = 0.0
     _began: float = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
 
@@ -50,7 +52,7 @@ class Budget:
     def _closing(self) -> float:
         """Return the seconds kept for the last scores and files, so that these end in time too."""
         assert self.seconds is not None
-        return min(_CLOSING_SECONDS, _CLOSING_SHARE * self.seconds)
+        return self.reserve + min(_CLOSING_SECONDS, _CLOSING_SHARE * self.seconds)
 
     def spend(self, evaluations: int) -> None:
         """Count strings that were encoded."""
@@ -77,7 +79,7 @@ class Budget:
         """
         shares = []
         if self.seconds is not None:
-            shares.append(self.elapsed / (self.seconds - self._closing()))
+            shares.append(self.elapsed / max(self.seconds - self._closing(), 1e-9))
         if self.max_evaluations is not None:
             shares.append(self.evaluations / self.max_evaluations)
         return min(1.0, max(shares))

@@ -1,0 +1,186 @@
+"""What an affix is worth: gains over rows, and a value that counts how sure they are.
+
+Symbols used throughout the search for affixes:
+
+    n       rows, each with a prediction and a true prompt
+    p, t    (n, d)  unit vectors of the predictions and of the true prompts
+    x       (n, d)  unit vectors of the predictions with an affix
+    s       (n,)    SCS of each row, (x · t)³, row by row
+    g       (n,)    gains: s of an affix less s without one
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mean_prompt.constraints import Rules
+from mean_prompt.context import Joiner
+from mean_prompt.encoder import Encoder
+from mean_prompt.objective import Vectors, sharpened, to_numpy
+from mean_prompt.optimize.budget import Budget
+
+Scores = NDArray[np.float32]
+
+#: Strings encoded between two looks at the budget: a second or two on a busy laptop.
+_PIECE: Final = 512
+
+
+class BudgetSpentError(Exception):
+    """The budget ended between two batches; what was only half scored does not count."""
+
+
+def row_scores(vectors: Vectors, truths: Vectors) -> Scores:
+    """Return the SCS of vectors with their rows' true prompts: (..., d), (..., d) -> (...,)."""
+    cosines = torch.from_numpy(np.einsum("...d,...d->...", vectors, truths))
+    return to_numpy(sharpened(cosines))
+
+
+class Caution:
+    """Values gains by their mean less a multiple of its standard error.
+
+    A search looks at thousands of affixes and keeps the best, so that chance gains are kept too.
+    ``value(g) = mean(g) - caution * error(g)`` asks for gains that most prompts share. Rows of one
+    prompt err together, so that the error is that of a mean over clusters,
+    ``error² = Σ_groups (Σ_rows (g - mean g))² / n²``.
+
+    Args:
+        groups: (n,) of the rows.
+        caution: standard errors taken off.
+    """
+
+    def __init__(self, groups: NDArray[np.int64], caution: float) -> None:
+        names, members = np.unique(groups, return_inverse=True)
+        # Products run in torch: with numpy's thread pool beside it, the encoder lost speed.
+        self._membership = torch.zeros((len(groups), len(names)))
+        self._membership[torch.arange(len(groups)), torch.from_numpy(members)] = 1.0
+        self._caution = caution
+
+    def errors(self, gains: torch.Tensor) -> torch.Tensor:
+        """Return the standard error of each mean: (k, n) -> (k,)."""
+        apart = gains - gains.mean(dim=1, keepdim=True)
+        errors: torch.Tensor = (apart @ self._membership).norm(dim=1) / gains.shape[1]
+        return errors
+
+    def values(self, gains: torch.Tensor) -> torch.Tensor:
+        """Return what each affix's gains are worth: (k, n) -> (k,)."""
+        return gains.mean(dim=1) - self._caution * self.errors(gains)
+
+    def value(self, gains: Scores) -> float:
+        """Return what one affix's gains are worth: (n,) -> number."""
+        return float(self.values(torch.from_numpy(gains)[None])[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affix:
+    """An affix and how it did on all training rows.
+
+    Attributes:
+        units: words, signs and phrases it consists of; none for the empty affix.
+        text: the whole string, as it stands beside a prediction.
+        tokens: its tokens.
+        screened: (n, d) vectors of the rows with it, in the screening dtype: what candidates that
+            are screened are compared with.
+        scores: (n,) s, in float32.
+        value: of its gains.
+    """
+
+    units: tuple[str, ...]
+    text: str
+    tokens: int
+    screened: Vectors
+    scores: Scores
+    value: float
+
+    @property
+    def score(self) -> float:
+        """Mean SCS over the training rows."""
+        return float(self.scores.mean(dtype=np.float64))
+
+
+class AffixEvaluator:
+    """Scores affixes beside the training rows' predictions, within a budget.
+
+    Args:
+        encoder: turns strings into vectors.
+        rules: affixes that break one are never scored.
+        joiner: puts affix and prediction together.
+        predictions: n, of the training rows.
+        truths: (n, d) unit vectors of their true prompts.
+        caution: values gains.
+        budget: is charged one evaluation for every row encoded, in either precision.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        rules: Rules,
+        joiner: Joiner,
+        predictions: Sequence[str],
+        truths: Vectors,
+        caution: Caution,
+        budget: Budget,
+    ) -> None:
+        self.encoder = encoder
+        self.rules = rules
+        self.truths = truths
+        self.caution = caution
+        self.budget = budget
+        self.lengths = np.array([len(ids) for ids in encoder.tokenize(predictions)])
+        self._joiner = joiner
+        self._predictions = predictions
+
+    def __len__(self) -> int:
+        return len(self._predictions)
+
+    def spell(self, units: Sequence[str]) -> str | None:
+        """Return the affix that units make, or ``None`` where it breaks a rule."""
+        text = self.rules.compose(" ".join(units))
+        ids = self.encoder.tokenize([text])[0]
+        return text if self.rules.violation(text, ids) is None else None
+
+    def screen(self, texts: Sequence[str], rows: NDArray[np.int64]) -> Vectors:
+        """Return (k, m, d) vectors of k affixes beside some rows, in the screening dtype.
+
+        Raises:
+            BudgetSpentError: the budget ended on the way.
+        """
+        picked = [self._predictions[row] for row in rows]
+        joined = [string for text in texts for string in self._joiner.join(picked, text)]
+        return self._encode(joined, self.encoder.screen).reshape(len(texts), len(rows), -1)
+
+    def empty(self, vectors: Vectors) -> Affix:
+        """Return the empty affix, of no gains: (n, d) float32 vectors of the predictions alone.
+
+        It is scored even where the budget has ended: a search without it has no result.
+        """
+        scores = row_scores(vectors, self.truths)
+        self.budget.spend(len(self))
+        return Affix((), "", 0, self.encoder.screen(self._predictions), scores, 0.0)
+
+    def complete(self, units: Sequence[str], text: str, screened: Vectors, empty: Affix) -> Affix:
+        """Score an affix in float32 over all training rows.
+
+        Raises:
+            BudgetSpentError: the budget ended on the way.
+        """
+        joined = self._joiner.join(self._predictions, text)
+        scores = row_scores(self._encode(joined, self.encoder.encode), self.truths)
+        value = self.caution.value(scores - empty.scores)
+        tokens = len(self.encoder.tokenize([text])[0])
+        return Affix(tuple(units), text, tokens, screened, scores, value)
+
+    def _encode(self, texts: Sequence[str], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
+        pieces = []
+        for first in range(0, len(texts), _PIECE):
+            if self.budget.expired():
+                raise BudgetSpentError
+            piece = texts[first : first + _PIECE]
+            self.budget.spend(len(piece))
+            pieces.append(encode(piece))
+        return np.concatenate(pieces)
