@@ -18,7 +18,7 @@ from mean_prompt.hybrid.keys import PREDICTION_KEYS, TEXT_KEYS, Key
 from mean_prompt.hybrid.learning import Learned, Learner, Workshop
 from mean_prompt.hybrid.retrieval import Bank, Retriever, indexed_vectors
 from mean_prompt.hybrid.rows import Rows, Triples
-from mean_prompt.hybrid.scenes import EmbeddedRows
+from mean_prompt.hybrid.scenes import EmbeddedRows, one_for_each
 from mean_prompt.hybrid.space import Clock, Progress, Space
 from mean_prompt.hybrid.submission import is_null_to_pandas
 from mean_prompt.hybrid.tuning import BlendSettings
@@ -102,6 +102,7 @@ class HybridPredictor:
         text_, llm_: the fitted blends; ``llm_`` is ``None`` where too few known rows had a
             prediction.
         notes_: what a user should know of the fit, a line each.
+        index_rebuilt_: why the index was built anew; ``None`` where it was kept.
 
     Raises:
         InputError: the universal string cannot be an answer.
@@ -135,6 +136,7 @@ class HybridPredictor:
             seed=seed,
         )
         self._index_folder = index_folder
+        self.index_rebuilt_: str | None = None
         self._check_universal()
 
     def fit(
@@ -155,6 +157,7 @@ class HybridPredictor:
 
         Raises:
             InputError: there are fewer than two different prompts.
+            ValueError: there are not as many predictions as rows.
             OutOfTimeError: the clock ran out before there was anything to predict with.
         """
         workshop = self.workshop
@@ -219,10 +222,11 @@ class HybridPredictor:
             clock: is asked while strings are encoded.
 
         Raises:
+            ValueError: there are not as many predictions as rows.
             OutOfTimeError: the clock ran out.
         """
         answers: list[Answer] = []
-        given = predictions or [()] * len(rows)
+        given = one_for_each(rows, predictions)
         for start in range(0, len(rows), _BATCH):
             part = range(start, min(start + _BATCH, len(rows)))
             answers += self._answer(rows.take(part), [given[row] for row in part], clock)
@@ -307,9 +311,9 @@ class HybridPredictor:
 
     def _first_prediction(self, name: str, texts: Sequence[str]) -> Answer:
         """Answer with the first prediction that can be an answer, else the universal string."""
-        counts = self.workshop.space.tokens(texts)
+        counts, limit = self.workshop.space.tokens(texts), self.workshop.max_tokens
         for text, count in zip(texts, counts, strict=True):
-            if count <= self.workshop.max_tokens and not is_null_to_pandas(text):
+            if count <= limit and text.strip() and not is_null_to_pandas(text):
                 return Answer(name, text, "prediction", None, None, "blend", 1, with_llm=True)
         text = self.workshop.universal
         return Answer(name, text, "universal", None, None, "blend", 1, with_llm=True)

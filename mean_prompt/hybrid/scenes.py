@@ -48,9 +48,11 @@ class EmbeddedRows:
         """Embed rows and predictions in float32.
 
         Raises:
+            ValueError: there are not as many predictions as rows.
             OutOfTimeError: the clock ran out.
         """
-        texts = tuple(tuple(some)[:MOST_PREDICTIONS] for some in predictions or [()] * len(rows))
+        given = one_for_each(rows, predictions)
+        texts = tuple(tuple(some)[:MOST_PREDICTIONS] for some in given)
         flat = space.exact([text for some in texts for text in some], "predictions", clock)
         ends = np.cumsum([len(some) for some in texts])
         samples = tuple(np.split(flat, ends[:-1])) if texts else ()
@@ -206,6 +208,23 @@ class Stage:
             known=expected_known(own, self._objectives),
             signs=signs,
         )
+
+
+def one_for_each(
+    rows: Rows, predictions: Sequence[Sequence[str]] | None
+) -> Sequence[Sequence[str]]:
+    """Return the predictions of each row; none where there are none at all.
+
+    Raises:
+        ValueError: there are not as many as rows.
+    """
+    given = predictions or [()] * len(rows)
+    if len(given) != len(rows):
+        raise ValueError(
+            f"each row must have its predictions, or none: found {len(rows):,} rows and "
+            f"{len(given):,} of predictions"
+        )
+    return given
 
 
 def _prompts(retriever: Retriever, found: Neighbourhood, row: int) -> list[str]:

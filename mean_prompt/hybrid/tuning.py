@@ -144,12 +144,18 @@ class _Prepared:
         )
         return mixture, trust
 
-    def earn(self, row: int, mixture: Mixture, trust: Trust | None) -> float:
-        """Return what a row earns when a mixture chooses its answer."""
-        share = None
+    def earn(self, numbers: Numbers, mixture: Mixture, trust: Trust | None) -> Array:
+        """Return what some of the rows earn when a mixture chooses their answers."""
+        shares: Sequence[float | None] = [None] * len(numbers)
         if trust is not None and self._signs is not None:
-            share = float(trust(self._signs[row : row + 1])[0])
-        return float(self.earned[row][mixture.expected(self.features[row], share).argmax()])
+            shares = trust(self._signs[numbers]).tolist()
+        choices = [
+            mixture.expected(self.features[row], share).argmax()
+            for row, share in zip(numbers, shares, strict=True)
+        ]
+        return np.array(
+            [self.earned[row][best] for row, best in zip(numbers, choices, strict=True)]
+        )
 
 
 def fit_blend(samples: Samples, settings: BlendSettings, score: float | None = None) -> FittedBlend:
@@ -164,8 +170,8 @@ def cross_fitted(samples: Samples, settings: BlendSettings) -> Array:
     earned = np.zeros(len(samples))
     for fold in np.unique(samples.folds):
         mixture, trust = prepared.fit(np.flatnonzero(samples.folds != fold))
-        for row in np.flatnonzero(samples.folds == fold):
-            earned[row] = prepared.earn(int(row), mixture, trust)
+        tested = np.flatnonzero(samples.folds == fold)
+        earned[tested] = prepared.earn(tested, mixture, trust)
     return earned
 
 

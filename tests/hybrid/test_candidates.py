@@ -1,0 +1,224 @@
+"""Strings that a row might be answered with."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mean_prompt.hybrid.candidates import (
+    MOST_HEADS,
+    RETRIEVED,
+    SEPARATORS,
+    Candidate,
+    Choice,
+    Ingredients,
+    Kitchen,
+    chosen,
+    joined,
+    learn_heads,
+    opening,
+    shortenings,
+    tail_of,
+)
+
+UNIVERSAL = "Improve the text"
+PARTS = Ingredients(
+    ["Rewrite the letter as a sea shanty, with a chorus. Make it fun.", "Sing it."],
+    by_text=["Turn it into a song", "Make it rhyme", "Be brief", "Sing it."],
+    by_all=["Write a shanty", "Turn it into a song"],
+)
+
+anything = st.text(max_size=60)
+words = ["Turn", "it", "into", "a", "song", "for", "me,", "please.", "-", "As", "if", "."]
+worded = st.lists(st.sampled_from(words), max_size=14).map(" ".join)
+texts = st.lists(st.one_of(anything, worded), max_size=3)
+parts = st.builds(Ingredients, texts, texts, texts)
+choices = st.builds(
+    Choice,
+    heads=st.integers(0, MOST_HEADS),
+    shortened=st.booleans(),
+    joined=st.sampled_from([*SEPARATORS, None]),
+    affixed=st.booleans(),
+)
+kitchens = st.builds(
+    lambda universal, heads, prefixes, suffixes: Kitchen(
+        universal, heads, prefixes=prefixes, suffixes=suffixes
+    ),
+    st.just(UNIVERSAL), texts, texts, texts,
+)  # fmt: skip
+
+
+def of_kind(found, kind):
+    return [one.text for one in found if one.kind == kind]
+
+
+@settings(deadline=None)  # other work may hold a test up
+@given(kitchens, parts, choices)
+def test_any_text_makes_distinct_strings_of_the_chosen_kinds(kitchen, ingredients, choice):
+    found = kitchen.candidates(ingredients, choice)
+    assert found[0] == Candidate(UNIVERSAL, "universal")
+    assert all(one.text.strip() for one in found)
+    assert len({one.text for one in found}) == len(found)
+    for one in found:
+        assert one.kind != "template" or one.head < choice.heads
+        assert one.kind != "shortened" or choice.shortened
+        assert one.kind != "joined" or one.separator == choice.joined
+        assert one.kind != "affixed" or choice.affixed
+        assert (one.separator != "") == (one.kind in {"joined", "affixed"})
+
+
+@settings(deadline=None)
+@given(kitchens, parts, choices)
+def test_choosing_later_is_choosing_at_once(kitchen, ingredients, choice):
+    everything = kitchen.candidates(ingredients)
+    assert len(set(everything)) == len(everything)
+    later = [everything[number] for number in chosen(everything, choice)]
+    assert later == kitchen.candidates(ingredients, choice)
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(anything, worded)))
+def test_rules_take_any_text(prompts):
+    heads = learn_heads(prompts)
+    assert len(heads) <= MOST_HEADS
+    assert all(heads)
+    for prompt in prompts:
+        sentence, clause, core = shortenings(prompt)
+        assert max(map(len, (sentence, clause, core, tail_of(prompt)))) <= len(prompt)
+        assert len(opening(prompt, 6).split()) <= 6
+
+
+def test_what_a_row_is_made_into():
+    kitchen = Kitchen(UNIVERSAL, ["Rewrite the text"], prefixes=["Please"], suffixes=["Thanks"])
+    found = kitchen.candidates(PARTS, Choice(joined=". "))
+    first, second = PARTS.predictions
+    assert of_kind(found, "universal") == [UNIVERSAL]
+    assert of_kind(found, "prediction") == [first, second]
+    assert set(of_kind(found, "shortened")) == {
+        "Rewrite the letter as a sea shanty, with a chorus",
+        "Rewrite the letter as a sea shanty",
+        "Rewrite the letter as a sea",
+        "Rewrite the letter as a sea shanty, with",
+        "Rewrite the letter as a sea shanty, with a",
+        "Sing it",
+    }
+    assert of_kind(found, "template") == [
+        "Rewrite the text as a sea shanty, with a chorus",
+        "Rewrite the text as a sea shanty",
+    ]
+    # "Sing it." is a prediction already.
+    assert of_kind(found, "retrieved") == ["Write a shanty", *PARTS.by_text[:1], "Make it rhyme",
+                                           "Be brief"]  # fmt: skip
+    pairs = of_kind(found, "joined")
+    assert "Write a shanty. Turn it into a song" in pairs
+    assert "Turn it into a song. Make it rhyme. Be brief" in pairs
+    assert f"{first} Sing it." in pairs
+    assert "Sing it. Write a shanty" in pairs
+    assert all("Improve" not in text and "Thanks" not in text for text in pairs)
+    affixed = of_kind(found, "affixed")
+    for text in (first, second, "Turn it into a song", "Make it rhyme"):
+        bare = text.rstrip(".")
+        for wanted in (f"{bare}. Improve the text", f"Improve the text. {text}", f"{bare}. Thanks",
+                       f"Please. {text}"):  # fmt: skip
+            assert wanted in affixed
+    assert len(affixed) == 16
+
+
+def test_without_predictions_there_is_what_was_retrieved():
+    found = Kitchen(UNIVERSAL, ["Rewrite"]).candidates(Ingredients(by_text=["One", "Two"]))
+    assert {one.kind for one in found} == {"universal", "retrieved", "joined", "affixed"}
+    assert of_kind(found, "joined") == ["One Two", "One. Two"]
+
+
+def test_with_nothing_there_is_the_universal_string():
+    assert Kitchen(UNIVERSAL).candidates(Ingredients()) == [Candidate(UNIVERSAL, "universal")]
+
+
+def test_the_nearest_prompts_are_candidates():
+    near = [f"Prompt {number}" for number in range(RETRIEVED + 4)]
+    found = Kitchen(UNIVERSAL).candidates(Ingredients(by_text=near), Choice(joined=None))
+    assert of_kind(found, "retrieved") == near[:RETRIEVED]
+    assert of_kind(found, "joined") == []
+
+
+def test_a_string_that_comes_about_in_two_ways_counts_as_the_first_that_is_allowed():
+    # "Sing it. Be brief" is both: with a space between, and with a full stop that is not doubled.
+    row = Ingredients(by_text=["Sing it.", "Be brief"])
+    text, kitchen = "Sing it. Be brief", Kitchen(UNIVERSAL)
+    every = [one.separator for one in kitchen.candidates(row) if one.text == text]
+    assert every == list(SEPARATORS)
+    for separator in SEPARATORS:
+        found = kitchen.candidates(row, Choice(joined=separator))
+        assert Candidate(text, "joined", separator=separator) in found
+
+
+def test_affixes_stand_beside_a_space_where_nothing_is_joined():
+    found = Kitchen(UNIVERSAL).candidates(Ingredients(["Sing"]), Choice(joined=None))
+    assert of_kind(found, "affixed") == ["Sing Improve the text", "Improve the text Sing"]
+
+
+def test_templates_take_as_many_heads_as_are_chosen():
+    kitchen = Kitchen(UNIVERSAL, [f"Head {n}" for n in range(5)])
+    row = Ingredients(["Turn it into a song"])
+    for heads in (0, 1, 3):
+        found = of_kind(kitchen.candidates(row, Choice(heads=heads)), "template")
+        assert found == [f"Head {n} into a song" for n in range(heads)]
+
+
+def test_the_most_frequent_heads_come_first():
+    prompts = [
+        *("Turn it into a song", "Rewrite the text as a poem", "Turn it into a play", "Sing"),
+        *("Into a poem", "Answer me with yes", "rewrite the text for children"),
+    ]
+    assert learn_heads(prompts, 3) == ["Turn it", "Answer me", "Rewrite the text"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tail"),
+    [
+        ("Turn the text into a limerick", "into a limerick"),
+        ("Write it as if a pirate spoke", "as if a pirate spoke"),
+        ("Write it As a letter", "As a letter"),
+        ("Make it rhyme", ""),
+        ("Describe the intonation", ""),
+        ("", ""),
+    ],
+)
+def test_a_tail_begins_with_the_first_preposition(text, tail):
+    assert tail_of(text) == tail
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence", "clause", "core"),
+    [
+        ("Make it formal. Keep the names.", "Make it formal", "Make it formal", "Make it formal"),
+        ("Rewrite it while keeping names; be brief!", "Rewrite it while keeping names",
+         "Rewrite it while keeping names", "Rewrite it"),
+        ("Make it a haiku (5-7-5), please", "Make it a haiku (5-7-5), please", "Make it a haiku",
+         "Make it a haiku (5-7-5)"),
+        ("Use version 2.5 of it", "Use version 2.5 of it", "Use version 2.5 of it",
+         "Use version 2.5 of it"),
+        ("", "", "", ""),
+    ],
+)  # fmt: skip
+def test_shortenings(text, sentence, clause, core):
+    assert shortenings(text) == (sentence, clause, core)
+
+
+def test_an_opening_ends_without_punctuation():
+    assert opening("Turn it, now, into: a song", 4) == "Turn it, now, into"
+    assert opening("Turn it, now", 2) == "Turn it"
+
+
+@pytest.mark.parametrize(
+    ("parts", "separator", "whole"),
+    [
+        (["One.", "Two."], ". ", "One. Two."),
+        (["One.", "Two."], " ", "One. Two."),
+        (["One", "Two", "Three"], ". ", "One. Two. Three"),
+        (["", "Two"], " ", "Two"),
+        ([". ", "Two"], ". ", "Two"),
+        (["One", " "], " ", "One"),
+    ],
+)
+def test_joining(parts, separator, whole):
+    assert joined(parts, separator) == whole
