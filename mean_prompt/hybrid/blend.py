@@ -357,7 +357,7 @@ class HybridPredictor:
         vectors = indexed_vectors(key, known.vectors, self._bank)
         manifest = Manifest.of(
             vectors,
-            model=self.encoder.identity.key,
+            model=f"{self.encoder.identity.key}, texts in {self.encoder.screening.dtype}",
             data=triples.content_hash,
             key=str(key),
         )

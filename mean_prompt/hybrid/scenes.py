@@ -14,7 +14,7 @@ from mean_prompt.hybrid.retrieval import Neighbourhood, Retriever
 from mean_prompt.hybrid.rows import Rows
 from mean_prompt.hybrid.space import Clock, Space
 from mean_prompt.hybrid.submission import is_null_to_pandas
-from mean_prompt.hybrid.utilities import Near, Scene, expected_known, mean_scs, signs_of
+from mean_prompt.hybrid.utilities import Near, Scene, Terms, expected_known, mean_scs, signs_of
 from mean_prompt.objective import Objective, Vectors
 
 #: Predictions of one row that are put to use, the likeliest first.
@@ -45,7 +45,7 @@ class EmbeddedRows:
         space: Space,
         clock: Clock | None = None,
     ) -> EmbeddedRows:
-        """Embed rows and predictions in float32.
+        """Embed rows and predictions: the long texts, which only say where to look, roughly.
 
         Raises:
             ValueError: there are not as many predictions as rows.
@@ -56,7 +56,7 @@ class EmbeddedRows:
         flat = space.exact([text for some in texts for text in some], "predictions", clock)
         ends = np.cumsum([len(some) for some in texts])
         samples = tuple(np.split(flat, ends[:-1])) if texts else ()
-        both = space.exact([*rows.originals, *rows.rewritten], "texts", clock)
+        both = space.screened([*rows.originals, *rows.rewritten], "texts", clock)
         means = None
         if texts and all(texts):
             means = normalized(np.stack([part.mean(axis=0) for part in samples]))
@@ -140,8 +140,9 @@ class Stage:
         texts = list(dict.fromkeys(one.text for row in kept for one in row))
         place = {text: number for number, text in enumerate(texts)}
         vectors = self._space.screened(texts, "candidates", clock)
+        known = expected_known(vectors, self._objectives)
         return [
-            self._scene(rows, row, kept[row], vectors, place, by_text, by_all)
+            self._scene(rows, row, kept[row], vectors, known, place, by_text, by_all)
             for row in range(len(rows))
         ]
 
@@ -182,11 +183,13 @@ class Stage:
         row: int,
         candidates: Sequence[Candidate],
         vectors: Vectors,
+        known: Terms,
         place: dict[str, int],
         by_text: Neighbourhood,
         by_all: Neighbourhood | None,
     ) -> Scene:
-        own = vectors[[place[one.text] for one in candidates]]
+        numbers = [place[one.text] for one in candidates]
+        own = vectors[numbers]
         near_all = llm = signs = None
         if self._by_all is not None and by_all is not None:
             assert rows.vectors.predictions is not None
@@ -205,7 +208,7 @@ class Stage:
             by_text=Near.of(own, by_text, row, self._by_text.bank),
             by_all=near_all,
             llm=llm,
-            known=expected_known(own, self._objectives),
+            known=known[numbers],
             signs=signs,
         )
 
