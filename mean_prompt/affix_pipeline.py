@@ -73,7 +73,7 @@ class AffixRun:
             self._context,
             self._encoder,
             self._recipe,
-            phase_progress("embedding", "rows", self._budget, self._listen),
+            phase_progress("embedding", "texts", self._budget, self._listen),
         )
         if self._out:
             self._out.write_recipe(self._recipe)

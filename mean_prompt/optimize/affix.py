@@ -11,6 +11,7 @@ Symbols used throughout the search for affixes:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -27,8 +28,11 @@ from mean_prompt.optimize.budget import Budget
 
 Scores = NDArray[np.float32]
 
-#: Strings encoded between two looks at the budget: a second or two on a busy laptop.
+#: Strings encoded between two looks at the budget, at most and, where time is limited, at least;
+#: in between, as many as take the seconds below.
 _PIECE: Final = 512
+_LEAST_PIECE: Final = 32
+_PIECE_SECONDS: Final = 0.25
 
 
 class BudgetSpentError(Exception):
@@ -132,6 +136,7 @@ class AffixEvaluator:
         self.caution = caution
         self.budget = budget
         self.lengths = np.array([len(ids) for ids in encoder.tokenize(predictions)])
+        self._seconds_each = _PIECE_SECONDS / _LEAST_PIECE
         self._joiner = joiner
         self._predictions = predictions
 
@@ -176,11 +181,21 @@ class AffixEvaluator:
         return Affix(tuple(units), text, tokens, screened, scores, value)
 
     def _encode(self, texts: Sequence[str], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
-        pieces = []
-        for first in range(0, len(texts), _PIECE):
+        pieces: list[Vectors] = []
+        first = 0
+        while first < len(texts):
             if self.budget.expired():
                 raise BudgetSpentError
-            piece = texts[first : first + _PIECE]
-            self.budget.spend(len(piece))
+            piece = texts[first : first + self._step(self._seconds_each)]
+            began = time.monotonic()
             pieces.append(encode(piece))
+            self._seconds_each = (time.monotonic() - began) / len(piece)
+            self.budget.spend(len(piece))
+            first += len(piece)
         return np.concatenate(pieces)
+
+    def _step(self, seconds_each: float) -> int:
+        """Return how many strings to encode at once; all runs without a time limit do the same."""
+        if self.budget.seconds is None:
+            return _PIECE
+        return int(np.clip(_PIECE_SECONDS / seconds_each, _LEAST_PIECE, _PIECE))
