@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from tests.hybrid.chat_server import serving
 from tests.hybrid.tiny_chat import save_tiny_chat
@@ -9,10 +10,11 @@ from tests.hybrid.tiny_chat import save_tiny_chat
 
 @pytest.fixture(scope="module")
 def one_thread():
-    """Run torch in one thread: a tiny model's products are over before a second one wakes."""
+    """Run products in one thread: tiny ones are over before a second one wakes."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with threadpool_limits(1):  # numpy's, scikit-learn's and FAISS's
+        yield
     torch.set_num_threads(threads)
 
 

@@ -20,7 +20,7 @@ class Tongue:
     Attributes:
         triples: a row's text says what its prompt asks for; every prompt shares its words with
             others.
-        predictions: one a row: its prompt in other words, or that of another row.
+        predictions: one a row: its prompt, or that of another row.
         right: (n,) whether it is of its row.
     """
 
@@ -60,5 +60,5 @@ def tongue(*, repeats=3, wrong=0.5, seed=0):
     for true, is_right in zip(pairs, right, strict=True):
         others = [pair for pair in pairs if not set(true) & set(pair)]
         a, b = true if is_right else others[rng.integers(len(others))]
-        said.append((f"please turn {a} {b}",))
+        said.append((f"make it {a} {b}",))
     return Tongue(triples, tuple(said), right)

@@ -5,6 +5,8 @@ import pytest
 
 from mean_prompt.hybrid.mixture import Mixture, Trust
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WITHIN, BETWEEN, LEVEL = np.array([0.5, -0.3, 0.0]), np.array([-0.2, 0.4, 0.1]), 0.25
 
 

@@ -17,6 +17,8 @@ from mean_prompt.hybrid.retrieval import (
 )
 from mean_prompt.hybrid.rows import Rows, Triples
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WIDTH = 8
 
 

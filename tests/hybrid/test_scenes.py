@@ -18,6 +18,8 @@ from mean_prompt.hybrid.utilities import Posterior, feature_names, mean_scs, sig
 from mean_prompt.objective import ExpectedSCS
 from tests.hybrid.synthetic import UNIVERSAL, encoder, tongue
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 KNOWN = tongue(repeats=1)
 ROWS = Rows(("a", "b", "c"), ("thing0 thing1", "", "thing2"), ("style0 style1", "style2", "thing2"))
 PREDICTIONS = (("please turn style0", "make it style1"), ("make it style2",), ("turn it",))

@@ -24,6 +24,8 @@ from mean_prompt.hybrid.tuning import (
 from mean_prompt.hybrid.utilities import Near, Scene, expected_known, mean_scs, scs_between
 from mean_prompt.objective import ExpectedSCS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WIDTH = 6
 KINDS = ("universal", "prediction", "shortened", "template", "retrieved", "joined", "affixed")
 CANDIDATES = [
