@@ -29,7 +29,15 @@ def predict(
     ],
     out: Annotated[Path, typer.Option(help="The submission, a new CSV file.")],
     llm: llm_cli.LLM = "none",
-    llm_shots: llm_cli.Shots = 3,
+    llm_shots: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Known rows that an LLM is shown with each row. Default: 3; none where the time "
+            "limit is under 10m.",
+            show_default=False,
+        ),
+    ] = None,
     llm_samples: llm_cli.Samples = None,
     llm_temperature: llm_cli.Temperature = None,
     llm_max_tokens: llm_cli.NewTokens = None,
@@ -40,13 +48,15 @@ def predict(
     llm_concurrency: llm_cli.Concurrency = None,
     llm_retries: llm_cli.Retries = None,
     calibrate: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=0,
             help="Known rows that an LLM is asked about, to learn how far it is to be trusted; "
-            "24 at least, or 0 to trust it. Recorded predictions are looked up for all.",
+            "24 at least, or 0 to trust it. Recorded predictions are looked up for all. Default: "
+            "64; none where the time limit is under 10m.",
+            show_default=False,
         ),
-    ] = 64,
+    ] = None,
     time_limit: Annotated[
         str | None,
         typer.Option(

@@ -31,8 +31,8 @@ from mean_prompt.hybrid.submission import Submission
 from mean_prompt.interrupts import stopping
 
 #: Seconds, and share of the limit, kept for writing the last files.
-_MARGIN_SECONDS: Final = 1.0
-_MARGIN_SHARE: Final = 0.02
+_MARGIN_SECONDS: Final = 3.0
+_MARGIN_SHARE: Final = 0.03
 #: Share of the time left that fitting may take, and asking an LLM about known rows.
 _FIT_SHARE: Final = 0.3
 _CALIBRATION_SHARE: Final = 0.2
@@ -100,9 +100,11 @@ class PredictionJob:
     def _improve(self, triples: Triples, universal: str, llm: Predictor | None) -> None:
         if self._is_done(llm):
             return
-        self._predictor = self._make(universal)
         mailbox = Mailbox(llm, self._clock) if llm else None
         try:
+            if mailbox is not None and not self._asks_first:
+                self._ask(mailbox, None)
+            self._predictor = self._make(universal)
             ready = self._prepare(triples, llm, mailbox)
             recorded = isinstance(llm, RecordedPredictor)
             if ready and not recorded:
@@ -119,10 +121,8 @@ class PredictionJob:
         """Ask the LLM, fit meanwhile, and tell whether there was time to."""
         examples = self._examples(triples, llm)
         predictions = self._calibrate(triples, llm, examples)
-        if mailbox is not None:
-            open_rows = self._open(with_llm=True)
-            shown = examples.of(self._rows.take(open_rows)) if examples else None
-            mailbox.ask(self._rows.take(open_rows), shown, open_rows)
+        if mailbox is not None and self._asks_first:
+            self._ask(mailbox, examples)
         try:
             self._predictor.fit(
                 triples,
@@ -136,6 +136,17 @@ class PredictionJob:
         self._journal.record_fit(self._predictor.outcome_)
         self._notes += self._predictor.notes_
         return True
+
+    def _ask(self, mailbox: Mailbox, examples: Examples | None) -> None:
+        """Begin to ask about the test rows."""
+        rows = self._open(with_llm=True)
+        part = self._rows.take(rows)
+        mailbox.ask(part, examples.of(part) if examples else None, rows)
+
+    @property
+    def _asks_first(self) -> bool:
+        """Whether known rows come before test rows: to be shown, or to be asked about."""
+        return bool(self._request.shots_used or self._request.calibrate_used)
 
     def _answer_by_index(self) -> None:
         """Answer the rows that have no answer yet, without a prediction."""
@@ -192,10 +203,10 @@ class PredictionJob:
         return make_predictor(request.llm, test=file, options=request.llm_options)
 
     def _examples(self, triples: Triples, llm: Predictor | None) -> Examples | None:
-        if llm is None or isinstance(llm, RecordedPredictor) or not self._request.shots:
+        if llm is None or isinstance(llm, RecordedPredictor) or not self._request.shots_used:
             return None
         space = self._predictor.workshop.space
-        return Examples(triples, space, self._request.shots, self._clock)
+        return Examples(triples, space, self._request.shots_used, self._clock)
 
     def _calibrate(
         self, triples: Triples, llm: Predictor | None, examples: Examples | None
@@ -205,7 +216,7 @@ class PredictionJob:
             return None
         if isinstance(llm, RecordedPredictor):
             return self._recorded(triples)
-        count = min(self._request.calibrate, len(triples))
+        count = min(self._request.calibrate_used, len(triples))
         if count < LEAST_PREDICTED:
             if count:
                 self._notes.append(f"fewer than {LEAST_PREDICTED} known rows: the LLM is trusted")
@@ -269,8 +280,8 @@ class PredictionJob:
             "triples": triples.content_hash,
             "universal": universal,
             "llm": llm.identity if llm else None,
-            "shots": request.shots,
-            "calibrate": request.calibrate,
+            "shots": request.shots_used,
+            "calibrate": request.calibrate_used,
             "model": request.model,
             "corpus": list(request.corpus),
             "prefix": request.prefix,

@@ -125,10 +125,11 @@ class Learner:
         if kept is not None:
             key, settings = kept
             return Learned(key, fit_blend(self._samples(key), settings))
-        key, _ = choose_key(keys, self._rows.vectors, self._triples, self._targets, seed=seed)
+        rows, clock = self._rows.vectors, self._clock
+        key, _ = choose_key(keys, rows, self._triples, self._targets, seed=seed, clock=clock)
         samples = self._samples(key)
         trials = self._workshop.trials
-        return Learned(key, tune(samples, trials=trials, seed=seed, clock=self._clock))
+        return Learned(key, tune(samples, trials=trials, seed=seed, clock=clock))
 
     def _samples(self, key: Key) -> Samples:
         """Set every row, or a draw of many, on a stage that does not know its prompt."""

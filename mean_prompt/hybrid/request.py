@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mean_prompt.errors import InputError
 from mean_prompt.hybrid.blend import MAX_TOKENS, TRIALS
 from mean_prompt.hybrid.llm_options import LLMOptions
 from mean_prompt.run import BEST
+
+#: Known rows that an LLM is shown and asked about by default, and the time limit, in seconds,
+#: under which it is asked about test rows at once instead.
+_SHOTS: Final = 3
+_CALIBRATE: Final = 64
+_SHORT: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +29,10 @@ class Request:
         out: the submission.
         llm: see :func:`~mean_prompt.hybrid.llm_factory.make_predictor`.
         llm_options: how an LLM is asked.
-        shots: known rows that an LLM is shown with each row.
-        calibrate: known rows that an LLM is asked about, to learn how far it is to be trusted.
+        shots: known rows that an LLM is shown with each row; ``None`` for 3, or for none where
+            the time limit is under ten minutes: to find them all texts are embedded first.
+        calibrate: known rows that an LLM is asked about, to learn how far it is to be trusted;
+            ``None`` for 64, or for none in so short a time.
         model: as for a search.
         corpus: prompts that stand for the hidden ones; none when left out.
         prefix, suffix: universal affixes, or folders of the runs that found them.
@@ -41,8 +49,8 @@ class Request:
     out: Path
     llm: str = "none"
     llm_options: LLMOptions = field(default_factory=LLMOptions)
-    shots: int = 3
-    calibrate: int = 64
+    shots: int | None = None
+    calibrate: int | None = None
     model: str | None = None
     corpus: tuple[str, ...] = ()
     prefix: str | None = None
@@ -52,6 +60,21 @@ class Request:
     seed: int = 0
     time_limit: float | None = None
     resume: bool = False
+
+    @property
+    def shots_used(self) -> int:
+        """Known rows that an LLM is shown, resolved."""
+        return self._unless_short(self.shots, _SHOTS)
+
+    @property
+    def calibrate_used(self) -> int:
+        """Known rows that an LLM is asked about, resolved."""
+        return self._unless_short(self.calibrate, _CALIBRATE)
+
+    def _unless_short(self, given: int | None, default: int) -> int:
+        if given is not None:
+            return given
+        return 0 if self.time_limit is not None and self.time_limit < _SHORT else default
 
 
 @dataclass(frozen=True, slots=True)

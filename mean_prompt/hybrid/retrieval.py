@@ -15,6 +15,7 @@ from mean_prompt.errors import InputError
 from mean_prompt.hybrid.index import VectorIndex
 from mean_prompt.hybrid.keys import Key, RowVectors, normalized
 from mean_prompt.hybrid.rows import Triples
+from mean_prompt.hybrid.space import Clock
 from mean_prompt.objective import Vectors, sharpened_cosines
 
 Numbers = NDArray[np.int64]
@@ -136,7 +137,13 @@ def grouped_folds(groups: Numbers, *, seed: int = 0) -> Iterator[tuple[Numbers, 
 
 
 def choose_key(
-    keys: Sequence[Key], rows: RowVectors, triples: Triples, vectors: Vectors, *, seed: int = 0
+    keys: Sequence[Key],
+    rows: RowVectors,
+    triples: Triples,
+    vectors: Vectors,
+    *,
+    seed: int = 0,
+    clock: Clock | None = None,
 ) -> tuple[Key, dict[str, float]]:
     """Return the key whose centres have the highest mean SCS with held-out prompts.
 
@@ -146,14 +153,20 @@ def choose_key(
         triples: they themselves.
         vectors: (n, d) of their prompts.
         seed: of the folds.
+        clock: is asked before each fit.
 
     Returns:
         The best key, and the score of each by its name.
+
+    Raises:
+        OutOfTimeError: the clock ran out.
     """
     totals = np.zeros(len(keys))
     for known, tested in grouped_folds(triples.groups(), seed=seed):
         bank = Bank.of(triples.take(known), vectors[known])
         for number, key in enumerate(keys):
+            if clock is not None:
+                clock.check()
             found = Retriever(key, rows.take(known), bank).look(rows.take(tested))
             totals[number] += sharpened_cosines(found.centres, vectors[tested]).sum()
     means = totals / len(triples)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,8 +13,9 @@ from mean_prompt.encoder import Encoder
 from mean_prompt.objective import Vectors
 from mean_prompt.vectors import Encode, VectorCache
 
-#: Strings encoded between two looks at the clock: about a second of long texts on two cores.
-_PIECE: Final = 64
+#: Characters encoded between two looks at the clock: half a second on two cores, and hundreds of
+#: short strings, which are quicker in large batches.
+_PIECE: Final = 24_000
 
 Progress = Callable[[str, int, int], None]
 
@@ -121,11 +122,11 @@ class Space:
 
         def by_pieces(missing: Sequence[str]) -> Vectors:
             parts: list[Vectors] = []
-            for start in range(0, len(missing), _PIECE):
+            for piece in _pieces(missing):
                 if clock is not None and clock.expired():
-                    _keep(cache, missing[:start], parts)
+                    _keep(cache, missing[: piece.start], parts)
                     raise OutOfTimeError
-                parts.append(encode(missing[start : start + _PIECE]))
+                parts.append(encode(missing[piece]))
             return np.concatenate(parts)
 
         def report(done: int, total: int) -> None:
@@ -133,6 +134,18 @@ class Space:
                 self._progress(what, done, total)
 
         return cache.encode(texts, by_pieces, progress=report)
+
+
+def _pieces(texts: Sequence[str]) -> Iterator[slice]:
+    """Yield slices of texts that hold about ``_PIECE`` characters each."""
+    start = held = 0
+    for number, text in enumerate(texts):
+        held += len(text)
+        if held >= _PIECE:
+            yield slice(start, number + 1)
+            start, held = number + 1, 0
+    if start < len(texts):
+        yield slice(start, len(texts))
 
 
 def _keep(cache: VectorCache, done: Sequence[str], parts: Sequence[Vectors]) -> None:
