@@ -85,9 +85,7 @@ class Learned:
 
     def note(self) -> str:
         """Return a line for the user."""
-        score = self.blend.score
-        measured = "" if score is None else f", cross-validated SCS {score:.4f}"
-        return f"key {self.key}{measured}"
+        return f"key {self.key}, cross-validated SCS {self.blend.score:.4f}"
 
 
 class Learner:

@@ -91,13 +91,17 @@ class FittedBlend:
         settings: as tuned.
         mixture: weights of the posterior's parts.
         trust: in predictions, or ``None`` without them.
-        score: cross-validated mean SCS of what it chooses; ``None`` where it was not measured.
+        score: cross-validated mean SCS of what it chooses.
+        candour: cross-validated ratio of what choices earn to what was expected of them; below 1,
+            for the best of many candidates is the one most overrated (Smith and Winkler 2006,
+            "The optimizer's curse").
     """
 
     settings: BlendSettings
     mixture: Mixture
     trust: Trust | None
-    score: float | None = None
+    score: float
+    candour: float
 
     def choose(self, scene: Scene) -> tuple[int, float, float | None]:
         """Return the number of the best candidate, its expected SCS, and trust in the prediction.
@@ -112,7 +116,7 @@ class FittedBlend:
         features = scene.features(self.settings.posterior)[allowed]
         expected = self.mixture.expected(features, trust)
         best = int(expected.argmax())
-        return int(allowed[best]), float(expected[best]), trust
+        return int(allowed[best]), self.candour * float(expected[best]), trust
 
 
 class _Prepared:
@@ -144,34 +148,42 @@ class _Prepared:
         )
         return mixture, trust
 
-    def earn(self, numbers: Numbers, mixture: Mixture, trust: Trust | None) -> Array:
-        """Return what some of the rows earn when a mixture chooses their answers."""
+    def earn(self, numbers: Numbers, mixture: Mixture, trust: Trust | None) -> tuple[Array, Array]:
+        """Return what some rows earn when a mixture chooses their answers, and what it expected."""
         shares: Sequence[float | None] = [None] * len(numbers)
         if trust is not None and self._signs is not None:
             shares = trust(self._signs[numbers]).tolist()
-        choices = [
-            mixture.expected(self.features[row], share).argmax()
+        hopes = [
+            mixture.expected(self.features[row], share)
             for row, share in zip(numbers, shares, strict=True)
         ]
-        return np.array(
-            [self.earned[row][best] for row, best in zip(numbers, choices, strict=True)]
-        )
+        earned = [self.earned[row][hope.argmax()] for row, hope in zip(numbers, hopes, strict=True)]
+        return np.array(earned), np.array([hope.max() for hope in hopes])
+
+    def cross_fit(self) -> tuple[Array, Array]:
+        """Return both for every row, each answered by a mixture fitted on the other folds."""
+        folds = self._samples.folds
+        earned, expected = np.zeros(len(folds)), np.zeros(len(folds))
+        for fold in np.unique(folds):
+            mixture, trust = self.fit(np.flatnonzero(folds != fold))
+            tested = np.flatnonzero(folds == fold)
+            earned[tested], expected[tested] = self.earn(tested, mixture, trust)
+        return earned, expected
 
 
-def fit_blend(samples: Samples, settings: BlendSettings, score: float | None = None) -> FittedBlend:
-    """Fit trust and weights under given settings."""
-    mixture, trust = _Prepared(samples, settings).fit(np.arange(len(samples)))
-    return FittedBlend(settings, mixture, trust, score)
+def fit_blend(samples: Samples, settings: BlendSettings) -> FittedBlend:
+    """Fit trust and weights under given settings, and measure them by cross-validation."""
+    prepared = _Prepared(samples, settings)
+    earned, expected = prepared.cross_fit()
+    hoped = float(expected.mean())
+    candour = float(earned.mean()) / hoped if hoped > 0 else 1.0
+    mixture, trust = prepared.fit(np.arange(len(samples)))
+    return FittedBlend(settings, mixture, trust, float(earned.mean()), candour)
 
 
 def cross_fitted(samples: Samples, settings: BlendSettings) -> Array:
     """Return what rows earn when each is answered by a blend fitted on the other folds: (n,)."""
-    prepared = _Prepared(samples, settings)
-    earned = np.zeros(len(samples))
-    for fold in np.unique(samples.folds):
-        mixture, trust = prepared.fit(np.flatnonzero(samples.folds != fold))
-        tested = np.flatnonzero(samples.folds == fold)
-        earned[tested] = prepared.earn(tested, mixture, trust)
+    earned, _ = _Prepared(samples, settings).cross_fit()
     return earned
 
 
@@ -205,15 +217,14 @@ def tune(samples: Samples, *, trials: int, seed: int, clock: Clock | None = None
         tried.append((settings, earned))
     if not tried:
         return fit_blend(samples, start)
-    settings, earned = _best(tried)
-    return fit_blend(samples, settings, float(earned.mean()))
+    return fit_blend(samples, _best(tried))
 
 
-def _best(tried: Sequence[tuple[BlendSettings, Array]]) -> tuple[BlendSettings, Array]:
-    """Return the best trial, or the first where the gain over it may be chance."""
+def _best(tried: Sequence[tuple[BlendSettings, Array]]) -> BlendSettings:
+    """Return the settings of the best trial, or the first where the gain over it may be chance."""
     first, best = tried[0], max(tried, key=lambda one: float(one[1].mean()))
     gains = best[1] - first[1]
-    return best if gains.mean() > gains.std() / np.sqrt(len(gains)) else first
+    return (best if gains.mean() > gains.std() / np.sqrt(len(gains)) else first)[0]
 
 
 def allowed_rows(scene: Scene, settings: BlendSettings) -> Numbers:

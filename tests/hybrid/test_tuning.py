@@ -111,9 +111,20 @@ class TestChoosing:
             number, expected, trust = blend.choose(scene)
             worth = blend.mixture.expected(scene.features(blend.settings.posterior)[allowed], trust)
             assert number == allowed[worth.argmax()]
-            assert expected == worth.max()
+            assert expected == blend.candour * worth.max()
             assert 0 < trust < 1
             assert KINDS[number] not in {"shortened", "joined"}
+
+    def test_what_is_expected_of_choices_is_what_choices_earn(self):
+        rng = np.random.default_rng(0)
+        noise = [earned + rng.normal(0, 0.3, len(earned)) for earned in SAMPLES.earned]
+        blend = fit_blend(replace(SAMPLES, earned=noise), OPEN)
+        chosen = [blend.choose(scene) for scene in SAMPLES.scenes]
+        again = [
+            rng.normal(0, 0.3) + SAMPLES.earned[row][best[0]] for row, best in enumerate(chosen)
+        ]
+        assert blend.candour < 1
+        assert np.mean([best[1] for best in chosen]) == pytest.approx(np.mean(again), abs=0.1)
 
     def test_trust_goes_by_the_signs(self):
         blend = fit_blend(SAMPLES, OPEN)
@@ -214,7 +225,7 @@ class TestTuning:
         over = Clock(time.monotonic() - 1)
         blend = tune(SAMPLES, trials=trials, seed=0, clock=over if trials else None)
         assert blend.settings == LLM_DEFAULTS
-        assert blend.score is None
+        assert blend.score == pytest.approx(cross_fitted(SAMPLES, LLM_DEFAULTS).mean())
         np.testing.assert_array_equal(
             blend.mixture.within, fit_blend(SAMPLES, LLM_DEFAULTS).mixture.within
         )
