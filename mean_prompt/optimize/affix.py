@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -88,10 +88,9 @@ class Affix:
         units: words, signs and phrases it consists of; none for the empty affix.
         text: the whole string, as it stands beside a prediction.
         tokens: its tokens.
-        screened: (n, d) vectors of the rows with it, in the screening dtype: what candidates that
-            are screened are compared with.
-        scores: (n,) s, in float32.
-        value: of its gains.
+        screened: (n, d) vectors of the rows with it, in the screening dtype.
+        scores: (n,) s, by the screened vectors or by float32 ones.
+        value: of the gains over the empty affix's scores, likewise.
     """
 
     units: tuple[str, ...]
@@ -162,23 +161,28 @@ class AffixEvaluator:
     def empty(self, vectors: Vectors) -> Affix:
         """Return the empty affix, of no gains: (n, d) float32 vectors of the predictions alone.
 
-        It is scored even where the budget has ended: a search without it has no result.
+        It is screened even where the budget has ended: a search without it has no result.
         """
         scores = row_scores(vectors, self.truths)
         self.budget.spend(len(self))
         return Affix((), "", 0, self.encoder.screen(self._predictions), scores, 0.0)
 
-    def complete(self, units: Sequence[str], text: str, screened: Vectors, empty: Affix) -> Affix:
-        """Score an affix in float32 over all training rows.
+    def screened(self, units: Sequence[str], text: str, vectors: Vectors, empty: Scores) -> Affix:
+        """Return an affix by its screened vectors on all rows (n, d), against s of none (n,)."""
+        scores = row_scores(vectors, self.truths)
+        tokens = len(self.encoder.tokenize([text])[0])
+        value = self.caution.value(scores - empty)
+        return Affix(tuple(units), text, tokens, vectors, scores, value)
+
+    def exact(self, affix: Affix, empty: Affix) -> Affix:
+        """Score an affix again, in float32.
 
         Raises:
             BudgetSpentError: the budget ended on the way.
         """
-        joined = self._joiner.join(self._predictions, text)
+        joined = self._joiner.join(self._predictions, affix.text)
         scores = row_scores(self._encode(joined, self.encoder.encode), self.truths)
-        value = self.caution.value(scores - empty.scores)
-        tokens = len(self.encoder.tokenize([text])[0])
-        return Affix(tuple(units), text, tokens, screened, scores, value)
+        return replace(affix, scores=scores, value=self.caution.value(scores - empty.scores))
 
     def _encode(self, texts: Sequence[str], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
         pieces: list[Vectors] = []

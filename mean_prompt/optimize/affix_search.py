@@ -2,8 +2,9 @@
 
 A round edits one of the best affixes so far. Thousands of edits are ranked by the model of
 :mod:`~mean_prompt.optimize.displacement`; the most promising ones race: all are encoded beside a
-few rows, the better ones beside more, and what is left beside all training rows, in float32. Rows
-are drawn anew for every race, so that no affix is fitted to one mini-batch.
+few rows, the better ones beside more, and what is left beside all training rows. What then leads
+is scored on all of them again, in float32. Rows are drawn anew for every race, so that no affix is
+fitted to one mini-batch.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from mean_prompt.optimize.affix import (
     Scores,
     row_scores,
 )
-from mean_prompt.optimize.affix_moves import Edit, Moves
+from mean_prompt.optimize.affix_moves import Edit, EditName, Moves
 from mean_prompt.optimize.affix_units import UnitBank
 from mean_prompt.optimize.displacement import Estimate, ShiftModel, Shifts
 
@@ -116,6 +117,7 @@ class AffixSearch:
         self._model = ShiftModel(bank.vectors.shape[1])
         self._empty_screened = row_scores(empty.screened, evaluator.truths)
         self._elite = [empty]
+        self._best = empty
         self._tried: set[str] = set()
 
     def run(self) -> Iterator[Round]:
@@ -132,7 +134,7 @@ class AffixSearch:
                 move = self._race(base, field) if field.texts else None
             except BudgetSpentError:
                 return
-            yield Round(number, self._elite[0], move)
+            yield Round(number, self._best, move)
             number += 1
 
     def _base(self) -> Affix:
@@ -196,7 +198,7 @@ class AffixSearch:
                 field.keep(self._surviving(values, errors))
             if not field.texts:
                 return None
-        return self._finish(field, values, order)
+        return self._finish(field, order)
 
     def _values(
         self, estimate: Estimate, field: _Field, rows: NDArray[np.int64]
@@ -211,21 +213,29 @@ class AffixSearch:
         order = np.argsort(-values, kind="stable")[:keep]
         return order[values[order] + errors[order] > bar]
 
-    def _finish(self, field: _Field, values: Scores, order: NDArray[np.int64]) -> str | None:
-        """Score what is left in float32, and let it into the elite."""
+    def _finish(self, field: _Field, order: NDArray[np.int64]) -> str | None:
+        """Let what is left into the elite; return the move that led to a new best, if one did."""
         back = np.argsort(order)
-        best, move = self._elite[0], None
-        for number in np.argsort(-values, kind="stable"):
-            if len(self._elite) >= self._settings.elite and values[number] < self._elite[-1].value:
-                break
-            units, text = field.edits[number].units, field.texts[number]
-            screened = field.vectors[number][back]
-            affix = self._evaluator.complete(units, text, screened, self._empty)
-            self._elite = sorted([*self._elite, affix], key=lambda row: -row.value)
-            self._elite = self._elite[: self._settings.elite]
-            if self._elite[0] is affix and affix.value > best.value:
-                move = field.edits[number].move
-        return move
+        moves = {}
+        for edit, text, vectors in zip(field.edits, field.texts, field.vectors, strict=True):
+            screened = vectors[back]
+            affix = self._evaluator.screened(edit.units, text, screened, self._empty_screened)
+            moves[text] = edit.move
+            self._elite.append(affix)
+        self._elite.sort(key=lambda row: -row.value)
+        del self._elite[self._settings.elite :]
+        return self._accept(moves)
+
+    def _accept(self, moves: dict[str, EditName]) -> str | None:
+        """Make the elite's first the best where float32 agrees, which costs several screenings."""
+        first = self._elite[0]
+        if first.text not in moves:
+            return None
+        exact = self._evaluator.exact(first, self._empty)
+        if exact.value <= self._best.value:
+            return None
+        self._best = exact
+        return moves[first.text]
 
     def _learn(self, estimate: Estimate, field: _Field, rows: NDArray[np.int64]) -> None:
         features = self._moves.features(field.edits)

@@ -66,11 +66,14 @@ def test_an_affix_is_scored_on_every_row():
     empty = evaluator.empty(encoder.encode(["the text", "poem", "make text"]))
     assert empty.scores[1] == pytest.approx(1.0)
     screened = evaluator.screen(["formal"], np.arange(3))[0]
-    affix = evaluator.complete(("formal",), "formal", screened, empty)
+    affix = evaluator.screened(("formal",), "formal", screened, empty.scores)
+    again = evaluator.exact(affix, empty)
     vectors = encoder.encode(["the text formal", "poem formal", "make text formal"])
     expected = (vectors * evaluator.truths).sum(axis=1) ** 3
     np.testing.assert_allclose(affix.scores, expected, atol=1e-6)
+    np.testing.assert_allclose(again.scores, expected, atol=1e-6)
     assert affix.value == pytest.approx(evaluator.caution.value(expected - empty.scores))
+    assert again.value == pytest.approx(affix.value)
     assert affix.score == pytest.approx(expected.mean(), abs=1e-6)
 
 
