@@ -116,15 +116,10 @@ class TestChoosing:
             assert KINDS[number] not in {"shortened", "joined"}
 
     def test_what_is_expected_of_choices_is_what_choices_earn(self):
-        rng = np.random.default_rng(0)
-        noise = [earned + rng.normal(0, 0.3, len(earned)) for earned in SAMPLES.earned]
-        blend = fit_blend(replace(SAMPLES, earned=noise), OPEN)
-        chosen = [blend.choose(scene) for scene in SAMPLES.scenes]
-        again = [
-            rng.normal(0, 0.3) + SAMPLES.earned[row][best[0]] for row, best in enumerate(chosen)
-        ]
-        assert blend.candour < 1
-        assert np.mean([best[1] for best in chosen]) == pytest.approx(np.mean(again), abs=0.1)
+        blend = fit_blend(SAMPLES, OPEN)
+        expected = np.mean([blend.choose(scene)[1] for scene in SAMPLES.scenes])
+        assert abs(blend.candour - 1) > 0.01  # it is needed here
+        assert abs(expected - blend.score) < abs(expected / blend.candour - blend.score)
 
     def test_trust_goes_by_the_signs(self):
         blend = fit_blend(SAMPLES, OPEN)
