@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from mean_prompt.corpus import Corpus
     from mean_prompt.encoder import Encoder
     from mean_prompt.errors import InputError, MeanPromptError, RunError
+    from mean_prompt.hybrid.blend import HybridPredictor
+    from mean_prompt.hybrid.files import read_rows, read_triples
+    from mean_prompt.hybrid.rows import Rows, Triples
     from mean_prompt.models import load_encoder
     from mean_prompt.objective import ExpectedSCS
     from mean_prompt.recipe import Recipe
@@ -21,13 +24,18 @@ __all__ = [
     "Corpus",
     "Encoder",
     "ExpectedSCS",
+    "HybridPredictor",
     "InputError",
     "MeanPromptError",
     "Recipe",
+    "Rows",
     "RunError",
     "ScoredString",
     "SearchResult",
+    "Triples",
     "load_encoder",
+    "read_rows",
+    "read_triples",
     "score",
     "search",
     "search_affix",
@@ -38,13 +46,18 @@ _HOMES: Final = {
     "Corpus": "corpus",
     "Encoder": "encoder",
     "ExpectedSCS": "objective",
+    "HybridPredictor": "hybrid.blend",
     "InputError": "errors",
     "MeanPromptError": "errors",
     "Recipe": "recipe",
+    "Rows": "hybrid.rows",
     "RunError": "errors",
     "ScoredString": "result",
     "SearchResult": "result",
+    "Triples": "hybrid.rows",
     "load_encoder": "models",
+    "read_rows": "hybrid.files",
+    "read_triples": "hybrid.files",
     "score": "api",
     "search": "api",
     "search_affix": "api",

@@ -11,6 +11,7 @@ import numpy as np
 
 from mean_prompt.errors import InputError
 from mean_prompt.hybrid.rows import Rows, Triples
+from mean_prompt.paths import user_path
 from mean_prompt.readers import read_columns
 
 ID: Final = "id"
@@ -35,18 +36,19 @@ class TriplesFile:
     notes: tuple[str, ...]
 
 
-def read_ids(path: Path) -> tuple[str, ...]:
+def read_ids(source: str | Path) -> tuple[str, ...]:
     """Return the ids of a test file, in its order, as the file spells them.
 
     Raises:
         InputError: the file cannot be read, has no rows, or an id that is blank or stands twice.
     """
+    path = user_path(source)
     ids = read_columns(path, (ID,))[ID]
     _check_ids(ids, path)
     return tuple(ids)
 
 
-def read_rows(path: Path) -> Rows:
+def read_rows(source: str | Path) -> Rows:
     """Read what is to be predicted: ``id``, ``original_text`` and ``rewritten_text``.
 
     Texts are kept as they stand and may be blank; there is an answer for every row.
@@ -55,12 +57,13 @@ def read_rows(path: Path) -> Rows:
         InputError: the file cannot be read, lacks a column, has no rows, or an id that is blank
             or stands twice.
     """
+    path = user_path(source)
     columns = read_columns(path, (ID, ORIGINAL, REWRITTEN))
     _check_ids(columns[ID], path)
     return Rows(tuple(columns[ID]), tuple(columns[ORIGINAL]), tuple(columns[REWRITTEN]))
 
 
-def read_triples(path: Path) -> TriplesFile:
+def read_triples(source: str | Path) -> TriplesFile:
     """Read rows whose true prompts are known: ``rewrite_prompt``, or else ``prompt``.
 
     Prompts are stripped. Rows with a blank one are dropped, and so are those whose prompt is the
@@ -71,6 +74,7 @@ def read_triples(path: Path) -> TriplesFile:
         InputError: the file cannot be read, lacks a column, has an id that is blank or stands
             twice, or no row with a prompt.
     """
+    path = user_path(source)
     columns = read_columns(path, (ORIGINAL, REWRITTEN), (ID, *PROMPTS))
     name = next((name for name in PROMPTS if name in columns), None)
     if name is None:
