@@ -90,6 +90,8 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
 def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> None:
     """Print the comparison as a table, and the prompts that gain and lose most."""
     console = console or Console(highlight=False)
+    for note in evaluation.notes:
+        console.print(Text(note, style="dim"), soft_wrap=True)
     table = Table(
         title=f"SCS over {evaluation.rows:,} rows of {evaluation.groups:,} prompts, compared with "
         f"the {evaluation.reference}",
@@ -103,10 +105,8 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
         table.add_row(*_cells(method), style=style)
     console.print(table)
     kinds = ", ".join(f"{kind} {count}" for kind, count in evaluation.kinds.items())
-    console.print(
-        Text(f"The hybrid expected {evaluation.expected:.4f}. Its answers: {kinds}."),
-        soft_wrap=True,
-    )
+    expected = "" if evaluation.expected is None else f"expected {evaluation.expected:.4f}; "
+    console.print(Text(f"The hybrid: {expected}{kinds}."), soft_wrap=True)
     for title, groups in (("gain", evaluation.winners), ("lose", evaluation.losers)):
         console.print(_groups(f"prompts that {title} most", groups))
 

@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.errors import MeanPromptError
 from mean_prompt.hybrid.blend import LEAST_PREDICTED
 from mean_prompt.hybrid.llm import Example, Prediction, Predictor
 from mean_prompt.hybrid.rows import Rows, Triples
@@ -92,24 +91,29 @@ class Mailbox:
                     if self._closed.is_set():
                         break
                 self._letters.put(None)
-            except MeanPromptError as error:
+            except Exception as error:  # noqa: BLE001  raised where the letters are taken
                 self._letters.put(error)
 
         threading.Thread(target=work, name="llm", daemon=True).start()
 
-    def take(self, most: int) -> list[Prediction]:
-        """Return predictions that have arrived, waiting for the first; empty after the last.
+    def take(self, most: int, *, wait: bool = True) -> list[Prediction]:
+        """Return predictions that have arrived; empty after the last.
+
+        Args:
+            most: predictions to return.
+            wait: for the first to arrive; without it the clock does not matter.
 
         Raises:
             OutOfTimeError: the clock ran out before one arrived.
             InputError: nothing can be asked at all.
+            Exception: whatever else ended the asking, after the predictions before it.
         """
         letters: list[Prediction] = []
-        for letter in self._arriving():
-            if isinstance(letter, Exception):
-                raise letter
-            if letter is None:
-                self._letters.put(None)  # for the next call
+        for letter in self._arriving(wait):
+            if letter is None or isinstance(letter, Exception):
+                self._letters.put(letter)  # for the next call
+                if letter is not None and not letters:
+                    raise letter
                 break
             letters.append(letter)
             if len(letters) == most or self._letters.empty():
@@ -120,10 +124,12 @@ class Mailbox:
         """End the asking at its next row."""
         self._closed.set()
 
-    def _arriving(self) -> Iterator[Prediction | Exception | None]:
+    def _arriving(self, wait: bool) -> Iterator[Prediction | Exception | None]:
         while True:
-            self._clock.check()
+            if wait:
+                self._clock.check()
             try:
-                yield self._letters.get(timeout=_PATIENCE)
+                yield self._letters.get(wait, _PATIENCE)
             except queue.Empty:
-                continue
+                if not wait:
+                    return

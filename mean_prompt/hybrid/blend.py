@@ -35,7 +35,7 @@ LEAST_PREDICTED: Final = 24
 #: Rows answered at once.
 _BATCH: Final = 64
 
-Rule = Literal["blend", "blank", "unchanged", "no neighbours", "no time"]
+Rule = Literal["blend", "blank", "unchanged", "no neighbours", "not fitted", "no time"]
 Predictions = Sequence[Sequence[str]]
 
 
@@ -51,7 +51,8 @@ class Answer:
         trust: how likely the row's prediction is of this row, in [0, 1]; ``None`` without one.
         rule: ``blend``, or the rule by which the row has the universal string: its rewritten text
             is ``blank``, equals the original (``unchanged``), or has ``no neighbours``; or there
-            was ``no time`` for it.
+            was ``no time`` for it. Its first prediction stands unweighed where there was none to
+            weigh it (``not fitted``).
         candidates: strings that were compared.
         with_llm: whether a prediction was among what was known.
     """

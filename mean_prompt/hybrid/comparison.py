@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,14 +53,15 @@ def compare(plan: Comparison, *, listener: Progress | None = None) -> Evaluation
     Raises:
         InputError: something given cannot be used.
     """
-    triples = read_triples(plan.triples).triples
+    file = read_triples(plan.triples)
+    triples = file.triples
     universal = universal_string(plan.prompt)
     llm = make_predictor(plan.llm, test=plan.triples, options=plan.llm_options)
     if llm is None and plan.swap:
         raise InputError("--swap must have predictions to swap: there are none with --llm none")
     corpus = Corpus.from_files(*plan.corpus) if plan.corpus else None
-    prefixes = [universal_string(plan.prefix)] if plan.prefix else []
-    suffixes = [universal_string(plan.suffix)] if plan.suffix else []
+    prefixes = [universal_string(plan.prefix, "--prefix")] if plan.prefix else []
+    suffixes = [universal_string(plan.suffix, "--suffix")] if plan.suffix else []
     encoder = load_encoder(plan.model)
 
     def make() -> HybridPredictor:
@@ -82,7 +83,9 @@ def compare(plan: Comparison, *, listener: Progress | None = None) -> Evaluation
         if plan.swap:
             predictions = swapped(predictions, plan.swap, seed=plan.seed)
             raw = swapped(raw, plan.swap, seed=plan.seed)
-    return evaluate(triples, make, predictions, raw, seed=plan.seed)
+    found = evaluate(triples, make, predictions, raw, seed=plan.seed)
+    notes = (*file.notes, *(llm.notes() if llm else []), *found.notes)
+    return replace(found, notes=notes)
 
 
 def _ask(

@@ -77,17 +77,18 @@ class Evaluation:
         reference: name of the method that others are compared with.
         methods: best first, the oracle last: it chooses each row's answer by the truth, from the
             candidates that the blend chose from.
-        expected: mean of the scores that the hybrid expected of its own answers.
+        expected: mean of the scores that the hybrid expected of its own answers; ``None`` where
+            rules decided all of them.
         kinds: answers of the hybrid by how they came about.
         winners, losers: prompts on which the hybrid gains and loses most against the reference.
-        notes: of the fits, a line each.
+        notes: of the LLM and of the fits, a line each.
     """
 
     rows: int
     groups: int
     reference: str
     methods: tuple[MethodScore, ...]
-    expected: float
+    expected: float | None
     kinds: dict[str, int]
     winners: tuple[GroupScore, ...]
     losers: tuple[GroupScore, ...]
@@ -171,7 +172,9 @@ def evaluate(
         for name, texts in simple.items():
             table.put(name, test, texts)
         _put_oracle(table, predictor, test, predictor.pools(rows, part))
-        expected[test] = [answer.expected or np.nan for answer in answers]
+        expected[test] = [
+            np.nan if answer.expected is None else answer.expected for answer in answers
+        ]
         for answer in answers:
             kinds[answer.kind] = kinds.get(answer.kind, 0) + 1
         notes.append(f"fold {number + 1}: {'; '.join(predictor.notes_)}")
@@ -254,7 +257,7 @@ def _summary(
         groups=len(np.unique(groups)),
         reference=reference,
         methods=tuple(methods),
-        expected=float(np.nanmean(expected)),
+        expected=None if np.isnan(expected).all() else float(np.nanmean(expected)),
         kinds=dict(sorted(kinds.items(), key=lambda item: -item[1])),
         winners=tuple(by_gain[:_SHOWN]),
         losers=tuple(by_gain[: -_SHOWN - 1 : -1]),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,11 +22,11 @@ from mean_prompt.hybrid.asking import Examples, Mailbox, ask_known
 from mean_prompt.hybrid.blend import LEAST_PREDICTED, Answer, HybridPredictor
 from mean_prompt.hybrid.files import read_rows, read_triples
 from mean_prompt.hybrid.journal import Journal
-from mean_prompt.hybrid.llm import Predictor
+from mean_prompt.hybrid.llm import Prediction, Predictor
 from mean_prompt.hybrid.llm_factory import make_predictor
 from mean_prompt.hybrid.llm_recorded import RecordedPredictor
 from mean_prompt.hybrid.request import Request, Summary, universal_string
-from mean_prompt.hybrid.rows import Triples
+from mean_prompt.hybrid.rows import Rows, Triples
 from mean_prompt.hybrid.space import Clock, OutOfTimeError
 from mean_prompt.hybrid.submission import Submission
 from mean_prompt.interrupts import stopping
@@ -35,10 +36,13 @@ _MARGIN_SECONDS: Final = 3.0
 _MARGIN_SHARE: Final = 0.03
 #: Share of the time left that fitting may take, and asking an LLM about known rows.
 _FIT_SHARE: Final = 0.3
+#: Shares of the known rows that are fitted on, until one fits into its time.
+_FIT_PARTS: Final = (1, 1 / 4, 1 / 16)
 _CALIBRATION_SHARE: Final = 0.2
 #: Rows answered between two writes, by the index; predictions are answered as they arrive.
 _BATCH: Final = 64
-
+#: Rules by which a row keeps the universal string whatever is predicted for it.
+_FINAL: Final = ("blank", "unchanged")
 
 Listener = Callable[[str, int, int], None]
 
@@ -64,6 +68,7 @@ class PredictionJob:
             self._clock.deadline = began + request.time_limit - margin
         self._faults: Counter[str] = Counter()
         self._notes: list[str] = []
+        self._arrived = 0
 
     def run(self) -> Summary:
         """Answer all rows that time allows; the submission is valid whatever happens.
@@ -103,43 +108,72 @@ class PredictionJob:
         mailbox = Mailbox(llm, self._clock) if llm else None
         try:
             if mailbox is not None and not self._asks_first:
-                self._ask(mailbox, None)
+                self._ask(mailbox, llm, None)
+            self._clock.check()  # loading a model takes seconds, and cannot be interrupted
             self._predictor = self._make(universal)
-            ready = self._prepare(triples, llm, mailbox)
-            recorded = isinstance(llm, RecordedPredictor)
-            if ready and not recorded:
-                self._answer_by_index()
-            if mailbox is not None:
-                self._answer_predictions(mailbox, ready=ready)
-            if ready and recorded:
-                self._answer_by_index()
+            self._journal.pin("model found", self._predictor.encoder.identity.key)
+            try:
+                self._answer_all(triples, llm, mailbox)
+            except OutOfTimeError:
+                if mailbox is not None:
+                    self._keep_unfitted(mailbox.take(mailbox.asked, wait=False))
+                raise
         finally:
             if mailbox is not None:
                 mailbox.close()
+
+    def _answer_all(self, triples: Triples, llm: Predictor | None, mailbox: Mailbox | None) -> None:
+        ready = self._prepare(triples, llm, mailbox)
+        recorded = isinstance(llm, RecordedPredictor)
+        if ready and not recorded:
+            self._answer_by_index(mailbox)
+        if mailbox is not None:
+            while arrived := mailbox.take(_BATCH):
+                self._answer_predictions(arrived, mailbox, ready=ready)
+        if ready and recorded:
+            self._answer_by_index(None)
 
     def _prepare(self, triples: Triples, llm: Predictor | None, mailbox: Mailbox | None) -> bool:
         """Ask the LLM, fit meanwhile, and tell whether there was time to."""
         examples = self._examples(triples, llm)
         predictions = self._calibrate(triples, llm, examples)
         if mailbox is not None and self._asks_first:
-            self._ask(mailbox, examples)
-        try:
-            self._predictor.fit(
-                triples,
-                predictions,
-                outcome=self._journal.fit(),
-                clock=self._clock.until(_FIT_SHARE),
-            )
-        except OutOfTimeError:
+            self._ask(mailbox, llm, examples)
+        if not self._fit(triples, predictions):
             self._notes.append("the time limit left no time to fit: predictions stand as they are")
             return False
         self._journal.record_fit(self._predictor.outcome_)
         self._notes += self._predictor.notes_
         return True
 
-    def _ask(self, mailbox: Mailbox, examples: Examples | None) -> None:
+    def _fit(self, triples: Triples, predictions: list[tuple[str, ...]] | None) -> bool:
+        """Fit on the known rows, or on fewer where there is no time for all."""
+        order = np.random.default_rng(self._request.seed).permutation(len(triples))
+        for share in _FIT_PARTS:
+            part, said = triples, predictions
+            if share < 1:
+                rows = np.sort(order[: int(share * len(triples))])
+                part = triples.take(rows)
+                said = predictions and [predictions[row] for row in rows]
+                if len(np.unique(part.groups())) < 2:
+                    return False
+            clock = self._clock.until(_FIT_SHARE)
+            try:
+                self._predictor.fit(part, said, outcome=self._journal.fit(), clock=clock)
+            except OutOfTimeError:
+                self._clock.check()
+                continue
+            if share < 1:
+                note = f"the time limit left time for {len(part):,} of {len(triples):,} known rows"
+                self._notes.append(note)
+            return True
+        return False
+
+    def _ask(self, mailbox: Mailbox, llm: Predictor | None, examples: Examples | None) -> None:
         """Begin to ask about the test rows."""
-        rows = self._open(with_llm=True)
+        # A recording is asked about all rows, since it refuses those of which it knows none.
+        every = isinstance(llm, RecordedPredictor)
+        rows = list(range(len(self._rows))) if every else self._open(with_llm=True)
         part = self._rows.take(rows)
         mailbox.ask(part, examples.of(part) if examples else None, rows)
 
@@ -148,32 +182,54 @@ class PredictionJob:
         """Whether known rows come before test rows: to be shown, or to be asked about."""
         return bool(self._request.shots_used or self._request.calibrate_used)
 
-    def _answer_by_index(self) -> None:
-        """Answer the rows that have no answer yet, without a prediction."""
+    def _answer_by_index(self, mailbox: Mailbox | None) -> None:
+        """Answer the rows that have no answer yet; predictions that arrive meanwhile come first."""
         rows = self._open(with_llm=False)
         for start in range(0, len(rows), _BATCH):
-            part = rows[start : start + _BATCH]
+            while mailbox and (arrived := mailbox.take(_BATCH, wait=False)):
+                self._answer_predictions(arrived, mailbox, ready=True)
             self._clock.check()
+            part = [row for row in rows[start : start + _BATCH] if self._is_open(row)]
             self._keep(self._predictor.predict(self._rows.take(part), clock=self._clock))
-            self._listen("rows by the index", start + len(part), len(rows))
+            self._listen("rows by the index", min(start + _BATCH, len(rows)), len(rows))
 
-    def _answer_predictions(self, mailbox: Mailbox, *, ready: bool) -> None:
-        """Answer rows as their predictions arrive."""
-        done, total = 0, mailbox.asked
-        while arrived := mailbox.take(_BATCH):
-            self._clock.check()
-            done += len(arrived)
-            for prediction in arrived:
-                if prediction.fault:
-                    self._faults[prediction.fault.partition(":")[0]] += 1
-            said = [one for one in arrived if one.texts]
+    def _answer_predictions(
+        self, arrived: Sequence[Prediction], mailbox: Mailbox, *, ready: bool
+    ) -> None:
+        """Answer rows whose predictions have arrived."""
+        if ready:
+            said = self._said(arrived)
             rows = self._rows.take([one.row for one in said])
-            texts = [one.texts for one in said]
-            if ready:
-                self._keep(self._predictor.predict(rows, texts, clock=self._clock))
-            else:
-                self._keep(self._predictor.first_predictions(rows, texts))
-            self._listen("rows with a prediction", done, total)
+            try:
+                answers = self._predictor.predict(
+                    rows, [one.texts for one in said], clock=self._clock
+                )
+            except OutOfTimeError:
+                self._keep_unfitted(arrived)
+                raise
+            self._count_faults(arrived)
+            self._keep(answers)
+        else:
+            self._keep_unfitted(arrived)
+        self._arrived += len(arrived)
+        self._listen("rows with a prediction", self._arrived, mailbox.asked)
+
+    def _keep_unfitted(self, arrived: Sequence[Prediction]) -> None:
+        """Let predictions stand that there is no time to weigh, where a row has no answer."""
+        self._count_faults(arrived)
+        said = [one for one in self._said(arrived) if self._is_open(one.row)]
+        rows = self._rows.take([one.row for one in said])
+        answers = self._predictor.first_predictions(rows, [one.texts for one in said])
+        self._keep([replace(answer, rule="not fitted") for answer in answers])
+
+    def _said(self, arrived: Sequence[Prediction]) -> list[Prediction]:
+        """Return the predictions that hold one, of rows that are to be answered with one still."""
+        return [one for one in arrived if one.texts and self._is_open(one.row, with_llm=True)]
+
+    def _count_faults(self, arrived: Sequence[Prediction]) -> None:
+        for prediction in arrived:
+            if prediction.fault:
+                self._faults[prediction.fault.partition(":")[0]] += 1
 
     def _keep(self, answers: Sequence[Answer]) -> None:
         """Put answers into the submission, and both on disk."""
@@ -187,11 +243,15 @@ class PredictionJob:
 
     def _open(self, *, with_llm: bool) -> list[int]:
         """Return the rows that are to be answered still, with a prediction or at all."""
-        return [
-            row
-            for row, name in enumerate(self._rows.ids)
-            if name not in self._answers or (with_llm and not self._answers[name].with_llm)
-        ]
+        return [row for row in range(len(self._rows)) if self._is_open(row, with_llm=with_llm)]
+
+    def _is_open(self, row: int, *, with_llm: bool = False) -> bool:
+        answer = self._answers.get(self._rows.ids[row])
+        if answer is None:
+            return True
+        if not with_llm or answer.rule in _FINAL:
+            return False
+        return not answer.with_llm or answer.rule == "not fitted"
 
     def _is_done(self, llm: Predictor | None) -> bool:
         return not self._open(with_llm=llm is not None)
@@ -247,6 +307,8 @@ class PredictionJob:
             texts: list[tuple[str, ...]] = [()] * len(triples)
             for one in source.predict(triples.rows):
                 texts[one.row] = one.texts
+            if request.llm.startswith("file:"):
+                self._drop_strangers(triples.rows, texts)
         except InputError:
             self._notes.append(
                 f"{request.triples} has no such predictions: those for the test rows are trusted "
@@ -255,16 +317,38 @@ class PredictionJob:
             return None
         return texts
 
+    def _drop_strangers(self, rows: Rows, texts: list[tuple[str, ...]]) -> None:
+        """Drop predictions of other rows: one file for both, where both number their rows alike."""
+        known, asked, dropped = rows, self._rows, 0
+        for row, name in enumerate(known.ids):
+            other = self._place.get(name)
+            if other is None or not texts[row]:
+                continue
+            if (known.originals[row], known.rewritten[row]) != (
+                asked.originals[other],
+                asked.rewritten[other],
+            ):
+                texts[row] = ()
+                dropped += 1
+        if dropped:
+            self._notes.append(
+                f"{dropped:,} known rows have the id of another test row: predictions under it are "
+                "the test row's"
+            )
+
     # -- begin and end --------------------------------------------------------------------------
 
     def _make(self, universal: str) -> HybridPredictor:
         request = self._request
+        corpus = Corpus.from_files(*request.corpus) if request.corpus else None
+        if corpus is not None:
+            self._journal.pin("corpus hash", corpus.content_hash)
         return HybridPredictor(
             universal,
             model=request.model,
-            corpus=Corpus.from_files(*request.corpus) if request.corpus else None,
-            prefixes=[universal_string(request.prefix)] if request.prefix else [],
-            suffixes=[universal_string(request.suffix)] if request.suffix else [],
+            corpus=corpus,
+            prefixes=[universal_string(request.prefix, "--prefix")] if request.prefix else [],
+            suffixes=[universal_string(request.suffix, "--suffix")] if request.suffix else [],
             max_tokens=request.max_tokens,
             trials=request.trials,
             seed=request.seed,
@@ -280,12 +364,13 @@ class PredictionJob:
             "triples": triples.content_hash,
             "universal": universal,
             "llm": llm.identity if llm else None,
-            "shots": request.shots_used,
-            "calibrate": request.calibrate_used,
+            # As given: what stands for None depends on the time limit, which may change.
+            "shots": request.shots,
+            "calibrate": request.calibrate,
             "model": request.model,
             "corpus": list(request.corpus),
-            "prefix": request.prefix,
-            "suffix": request.suffix,
+            "prefix": request.prefix and universal_string(request.prefix, "--prefix"),
+            "suffix": request.suffix and universal_string(request.suffix, "--suffix"),
             "max_tokens": request.max_tokens,
             "trials": request.trials,
             "seed": request.seed,

@@ -8,7 +8,7 @@ torn by a kill is passed over, and its row answered again.
 from __future__ import annotations
 
 import json
-import shutil
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,39 +29,53 @@ class Journal:
     Args:
         out: the submission's path.
         job: what was asked, as JSON values by name.
-        resume: whether to go on with what is there.
+        resume: whether to go on with what is there. Work that has decided nothing yet may be
+            asked something else, so that a mistake in the first command can be mended.
 
     Raises:
         InputError: there is work already and ``resume`` is not set, or it was asked something
-            else, or the folder cannot be written.
+            else, or there are files that no run made, or the folder cannot be written.
     """
 
     def __init__(self, out: Path, job: Mapping[str, Any], *, resume: bool) -> None:
         self.folder = out.with_suffix(".work")
         self.table = out.with_suffix(".parquet")
-        self._out = out
+        if out in {self.folder, self.table}:
+            raise InputError(
+                f"--out must be a CSV file: {out} is the name of what is written beside it; name "
+                "it .csv"
+            )
         kept = self._kept_job()
-        if kept is None and resume and self.folder.exists():
-            raise InputError(
-                f"--resume must find whole work: {self.folder} has no {_JOB} that can be read; "
-                "delete it and begin anew"
-            )
-        if not resume and (kept is not None or out.exists()):
-            raise InputError(
-                f"--out must be a new file: {out if out.exists() else self.folder} is there; "
-                "give --resume to go on with it, another name, or delete it"
-            )
-        if kept is not None:
+        self._check_place(out, kept, resume=resume)
+        if kept is not None and self._has_decided():
             _check_same(kept, job, self.folder)
+            self._job = kept
             return
+        self._job = dict(job)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.folder / _JOB, (json.dumps(job, indent=2) + "\n").encode())
+            self._write_job()
         except OSError as error:
             raise InputError(
                 f"--out must be in a folder that can be written: {self.folder}: "
                 f"{error.strerror or error}; choose another"
             ) from error
+
+    def pin(self, name: str, value: str) -> None:
+        """Keep what a run found out about its input, which must be the same when it is resumed.
+
+        Raises:
+            InputError: it is not.
+            RunError: the folder can no longer be written.
+        """
+        if name in self._job:
+            _check_same(self._job, {name: value}, self.folder)
+            return
+        self._job[name] = value
+        try:
+            self._write_job()
+        except OSError as error:
+            raise _lost(self.folder / _JOB, error) from error
 
     def answers(self) -> dict[str, Answer]:
         """Return the last answer that each row was given, by id."""
@@ -88,9 +102,11 @@ class Journal:
         path = self.folder / _ANSWERS
         try:
             # A torn last line must not swallow the first of these.
-            torn = path.exists() and not path.read_bytes().endswith(b"\n")
-            with path.open("a", encoding="utf-8", newline="\n") as file:
-                file.write("\n" * torn + lines)
+            with path.open("ab+") as file:
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    lines = "\n" * (file.read() != b"\n") + lines
+                file.write(lines.encode())
         except OSError as error:
             raise _lost(path, error) from error
 
@@ -137,10 +153,32 @@ class Journal:
         except OSError as error:
             raise _lost(self.table, error) from error
 
-    def discard_if_unused(self) -> None:
-        """Remove the folder where nothing was answered and no submission stands beside it."""
-        if not self._out.exists() and not (self.folder / _ANSWERS).exists():
-            shutil.rmtree(self.folder, ignore_errors=True)
+    def _check_place(self, out: Path, kept: Mapping[str, Any] | None, *, resume: bool) -> None:
+        """Refuse to go on with what is no work, and to overwrite what is there."""
+        if resume and kept is not None:
+            return
+        there = [path for path in (out, self.table) if path.exists()]
+        if resume and (there or self._has_decided()):
+            raise InputError(
+                f"--resume must find whole work: {self.folder} has no {_JOB} that can be read, "
+                f"and {there[0] if there else self.folder} is there; delete it and begin anew"
+            )
+        if kept is not None:
+            there.append(self.folder)
+        if there:
+            raise InputError(
+                f"--out must be a new file: {' and '.join(map(str, there))} "
+                f"{'is' if len(there) == 1 else 'are'} there; "
+                f"{'give --resume to go on with it, ' if kept else 'give '}another name, or delete "
+                f"{'it' if len(there) == 1 else 'them'}"
+            )
+
+    def _has_decided(self) -> bool:
+        return any((self.folder / name).exists() for name in (_FIT, _ANSWERS))
+
+    def _write_job(self) -> None:
+        data = json.dumps(self._job, indent=2) + "\n"
+        write_atomically(self.folder / _JOB, data.encode())
 
     def _kept_job(self) -> dict[str, Any] | None:
         try:

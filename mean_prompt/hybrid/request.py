@@ -9,7 +9,11 @@ from typing import Any, Final
 from mean_prompt.errors import InputError
 from mean_prompt.hybrid.blend import MAX_TOKENS, TRIALS
 from mean_prompt.hybrid.llm_options import LLMOptions
+from mean_prompt.paths import user_path
 from mean_prompt.run import BEST
+
+#: Ending of files that hold a string.
+_TEXT: Final = ".txt"
 
 #: Known rows that an LLM is shown and asked about by default, and the time limit, in seconds,
 #: under which it is asked about test rows at once instead.
@@ -25,7 +29,7 @@ class Request:
     Attributes:
         test: file of the rows to answer.
         triples: file of known rows.
-        prompt: the universal string, or the folder of the run that found it.
+        prompt: the universal string, the folder of the run that found it, or a text file.
         out: the submission.
         llm: see :func:`~mean_prompt.hybrid.llm_factory.make_predictor`.
         llm_options: how an LLM is asked.
@@ -112,23 +116,47 @@ class Summary:
         return asdict(self) | {"out": str(self.out), "table": str(self.table)}
 
 
-def universal_string(given: str) -> str:
-    """Return a string given as such, or as the folder of the run that found it.
+def universal_string(given: str, option: str = "--prompt") -> str:
+    """Return a string given as such, as the folder of the run that found it, or as a text file.
+
+    Args:
+        given: the string, the folder, or a file whose name ends in ``.txt``.
+        option: that it was given by, for messages.
 
     Raises:
-        InputError: a folder holds no string.
+        InputError: a folder holds no string, or what must be meant for a path is none.
     """
-    folder = Path(given) if len(given) < 1_000 else None
+    path = user_path(given)
     try:
-        is_folder = folder is not None and folder.is_dir()
-    except (OSError, ValueError):  # no path at all
-        is_folder = False
-    if folder is None or not is_folder:
+        if path.is_dir():
+            return _read(path / BEST, option, f"{path} has no {BEST}; give a run that found one")
+        if path.suffix.lower() == _TEXT and path.is_file():
+            return _read(path, option, f"{path} cannot be read").rstrip("\r\n")
+    except (OSError, ValueError):  # too long, or no path at all
         return given
+    if _looks_like_path(given):
+        raise InputError(
+            f"{option} must be a string, the folder of a run or a {_TEXT} file: found neither file "
+            f"nor folder {given}; mend the path"
+        )
+    return given
+
+
+def _read(path: Path, option: str, fault: str) -> str:
     try:
-        return (folder / BEST).read_text("utf-8")
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"--prompt must be a string or the folder of a run: {folder} has no {BEST}; give a "
-            "finished run"
+            f"{option} must be a string, the folder of a run or a {_TEXT} file: {fault}"
         ) from error
+
+
+def _looks_like_path(text: str) -> bool:
+    """Tell whether a text is one word that names a place: ``results/run``, ``../x``, ``a.txt``.
+
+    One slash alone does not: ``and/or`` is a string.
+    """
+    if any(map(str.isspace, text)):
+        return False
+    begins = text.startswith(("/", "./", "../", "~/", "results/"))
+    return begins or text.count("/") > 1 or Path(text).suffix.lower() == _TEXT
