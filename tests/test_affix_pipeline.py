@@ -10,6 +10,7 @@ import torch
 from mean_prompt import Context, InputError, Recipe, RunError, search, search_affix
 from mean_prompt.affix_pipeline import AffixRun
 from mean_prompt.affix_problem import shift_ceiling
+from mean_prompt.grammar import generate
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.result import SearchResult
 from mean_prompt.run import RunFolder
@@ -165,6 +166,14 @@ def test_where_no_affix_helps_it_says_none(tmp_path):
     assert found.tokens == 0
     assert found.score == pytest.approx(1.0, abs=1e-5)
     assert (tmp_path / "run" / "best.txt").read_bytes() == b""
+
+
+def test_a_t5_shaped_model_goes_through_the_whole_search(tiny_t5):
+    prompts = [f"{row['prompt']} in rhymes" for row in generate(40, seed=5)]
+    context = Context.from_pairs([text.removesuffix(" in rhymes") for text in prompts], prompts)
+    found = search_affix(context, max_evaluations=2_000, max_tokens=6, model=tiny_t5)
+    assert found.context.train.affixed > found.context.train.without
+    assert len(tiny_t5.tokenize([found.string])[0]) == found.tokens <= 6
 
 
 @pytest.mark.parametrize("position", ["suffix", "prefix"])

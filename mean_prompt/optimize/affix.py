@@ -60,15 +60,15 @@ class Caution:
 
     def __init__(self, groups: NDArray[np.int64], caution: float) -> None:
         names, members = np.unique(groups, return_inverse=True)
-        # Products run in torch: with numpy's thread pool beside it, the encoder lost speed.
-        self._membership = torch.zeros((len(groups), len(names)))
-        self._membership[torch.arange(len(groups)), torch.from_numpy(members)] = 1.0
+        self._groups = len(names)
+        self._members = torch.from_numpy(members)
         self._caution = caution
 
     def errors(self, gains: torch.Tensor) -> torch.Tensor:
         """Return the standard error of each mean: (k, n) -> (k,)."""
         apart = gains - gains.mean(dim=1, keepdim=True)
-        errors: torch.Tensor = (apart @ self._membership).norm(dim=1) / gains.shape[1]
+        sums = torch.zeros((len(gains), self._groups)).index_add_(1, self._members, apart)
+        errors: torch.Tensor = sums.norm(dim=1) / gains.shape[1]
         return errors
 
     def values(self, gains: torch.Tensor) -> torch.Tensor:
