@@ -27,7 +27,8 @@ def test_python_snippets_run(block, capsys):
 
 
 def commands():
-    lines = (line for block in blocks("sh") for line in block.splitlines())
+    whole = (block.replace("\\\n", "") for block in blocks("sh"))
+    lines = (line for block in whole for line in block.splitlines())
     return [line for line in lines if line.startswith("mean-prompt")]
 
 
