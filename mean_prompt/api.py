@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from mean_prompt.affix_pipeline import AffixRun
 from mean_prompt.compression import compress_if_large
@@ -17,6 +13,7 @@ from mean_prompt.context import Context, Position
 from mean_prompt.corpus import Corpus, default_corpus_folder
 from mean_prompt.encoder import Encoder
 from mean_prompt.errors import InputError
+from mean_prompt.interrupts import stopping
 from mean_prompt.models import load_encoder
 from mean_prompt.objective import ExpectedSCS
 from mean_prompt.optimize.budget import Budget
@@ -223,7 +220,7 @@ def _running(
     seconds = parse_duration(plan.search.budget) if plan.search.budget else None
     clock = Budget(seconds, plan.search.max_evaluations, started=began)
     try:
-        with _stopping(clock):
+        with stopping(clock):
             yield clock, folder
     finally:
         if folder:
@@ -263,27 +260,3 @@ def _read_context(recipe: Recipe) -> Context:
 def _load(recipe: Recipe) -> Encoder:
     chosen = recipe.model
     return load_encoder(chosen.name, device=chosen.device, screening=chosen.screening)
-
-
-@contextmanager
-def _stopping(budget: Budget) -> Iterator[None]:
-    """Let SIGINT and SIGTERM stop the budget; a second signal goes where the first would have.
-
-    Signals reach the main thread only; elsewhere there is nothing to set up.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before: dict[int, Any] = {}
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        budget.stop()
-        signal.signal(number, before[number])
-
-    for number in map(int, (signal.SIGINT, signal.SIGTERM)):
-        before[number] = signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
