@@ -83,6 +83,8 @@ class Journal:
             lines = (self.folder / _ANSWERS).read_bytes().split(b"\n")
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise _unreadable(self.folder / _ANSWERS, error) from error
         found: dict[str, Answer] = {}
         for line in lines:
             try:
@@ -116,6 +118,8 @@ class Journal:
             return FitOutcome.model_validate_json((self.folder / _FIT).read_bytes())
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise _unreadable(self.folder / _FIT, error) from error
         except ValueError as error:
             raise InputError(
                 f"--resume must find whole work: {self.folder / _FIT} cannot be read; delete it "
@@ -183,8 +187,10 @@ class Journal:
     def _kept_job(self) -> dict[str, Any] | None:
         try:
             kept = json.loads((self.folder / _JOB).read_text("utf-8"))
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
+        except OSError as error:
+            raise _unreadable(self.folder / _JOB, error) from error
         return kept if isinstance(kept, dict) else None
 
 
@@ -203,6 +209,13 @@ def _check_same(kept: Mapping[str, Any], job: Mapping[str, Any], folder: Path) -
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"--resume must find whole work: {path}: {error.strerror or error}; make it readable, or "
+        "delete the folder"
+    )
 
 
 def _lost(path: Path, error: OSError) -> RunError:

@@ -126,6 +126,8 @@ def universal_string(given: str, option: str = "--prompt") -> str:
     Raises:
         InputError: a folder holds no string, or what must be meant for a path is none.
     """
+    if not given.strip():
+        return given  # an empty path would be the working directory
     path = user_path(given)
     try:
         if path.is_dir():
