@@ -15,6 +15,7 @@ def environment(tmp_path_factory):
     """Keep the tests off the user's caches: those of vectors, and of models."""
     from huggingface_hub import constants
 
+    os.environ.setdefault("MEAN_PROMPT_TEST_HUB", constants.HF_HUB_CACHE)
     models = str(tmp_path_factory.mktemp("hub"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEAN_PROMPT_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -95,6 +95,8 @@ class HybridPredictor:
         max_tokens: of an answer; hard.
         trials: settings that a fit tries.
         seed: of every random choice.
+        text_keys, all_keys: what rows may be compared by, without and with a prediction;
+            cross-validation chooses among several.
         index_folder: where the index is kept between runs; nowhere when left out.
         progress: called with what is encoded, strings done and all strings.
 
@@ -120,6 +122,8 @@ class HybridPredictor:
         max_tokens: int = MAX_TOKENS,
         trials: int = TRIALS,
         seed: int = 0,
+        text_keys: Sequence[Key] = TEXT_KEYS,
+        all_keys: Sequence[Key] = PREDICTION_KEYS,
         index_folder: Path | None = None,
         progress: Progress | None = None,
     ) -> None:
@@ -136,6 +140,7 @@ class HybridPredictor:
             trials=trials,
             seed=seed,
         )
+        self._keys = (tuple(text_keys), tuple(all_keys))
         self._index_folder = index_folder
         self.index_rebuilt_: str | None = None
         self._check_universal()
@@ -166,7 +171,7 @@ class HybridPredictor:
         targets = workshop.space.exact(triples.prompts, "prompts", clock)
         learner = Learner(workshop, triples, known, targets, clock=clock)
         kept = (outcome.text_key, outcome.text) if outcome else None
-        text = learner.learn(TEXT_KEYS, kept)
+        text = learner.learn(self._keys[0], kept)
         llm = self._learn_llm(triples, known, targets, text.key, outcome, clock)
         self._open(triples, known, targets, (text.key, llm.key if llm else None), clock)
         self.text_, self.llm_ = text.blend, llm.blend if llm else None
@@ -203,7 +208,7 @@ class HybridPredictor:
             clock=clock,
             text_key=text_key,
         )
-        return learner.learn(PREDICTION_KEYS, kept)
+        return learner.learn(self._keys[1], kept)
 
     def predict(
         self,
