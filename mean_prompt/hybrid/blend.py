@@ -111,7 +111,7 @@ class HybridPredictor:
         InputError: the universal string cannot be an answer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - an estimator's settings, by keyword
         self,
         universal: str,
         *,
