@@ -8,12 +8,15 @@ import pytest
 
 from mean_prompt.corpus import Corpus
 from mean_prompt.errors import InputError
+from mean_prompt.hybrid import learning
 from mean_prompt.hybrid.blend import LEAST_PREDICTED, FitOutcome, HybridPredictor
 from mean_prompt.hybrid.files import read_triples
+from mean_prompt.hybrid.keys import Key
 from mean_prompt.hybrid.rows import Rows, Triples
 from mean_prompt.hybrid.scenes import EmbeddedRows
 from mean_prompt.hybrid.space import Clock, OutOfTimeError
 from mean_prompt.hybrid.submission import is_null_to_pandas
+from mean_prompt.hybrid.tuning import LLM_DEFAULTS, BlendSettings, tune
 from mean_prompt.shipped import shipped_folder
 from tests.hybrid.synthetic import UNIVERSAL, encoder, tongue
 
@@ -244,6 +247,17 @@ class TestFewPredictions:
         assert some.llm_ is not None
         assert f"with a prediction ({LEAST_PREDICTED} known rows have one)" in some.notes_[-1]
 
+    def test_the_index_by_predictions_knows_the_rows_that_have_one(self):
+        triples, said = known()
+        some = predictor(trials=1).fit(triples, [(), *said[1:30], *[()] * (len(said) - 30)])
+        stage = some._stages[True]
+        rows = EmbeddedRows.embed(triples.rows.take(range(1, 30)), said[1:30], some.workshop.space)
+        found = stage._by_all.look(rows.vectors)
+        truth = encoder().encode(triples.prompts[1:30])
+        assert (np.einsum("nd,nd->n", found.centres, truth) ** 3).mean() > 0.7
+        assert set(stage._by_all.bank.prompts) == set(triples.prompts[1:30])
+        assert set(stage._by_text.bank.prompts) == set(triples.prompts)
+
     def test_predictions_of_one_prompt_cannot_be_weighed(self):
         triples = Triples(
             Rows(tuple(map(str, range(30))), ("thing0",) * 30, ("style0",) * 30),
@@ -303,10 +317,43 @@ class TestFit:
         with pytest.raises(OutOfTimeError):
             some.fit(*known(), clock=Clock(time.monotonic() - 1))
         assert some.encoder.encoded == 0
-        some.fit(*known())
-        new = Rows(("new",), ("thing9 thing9",), ("thing9 style3 style3",))
+        affixed = LLM_DEFAULTS.model_copy(update={"affixed": True})
+        outcome = some.fit(*known()).outcome_.model_copy(update={"llm": affixed})
+        some.fit(*known(), outcome=outcome)
+        new, said = Rows(("new",), ("thing9 thing9",), ("thing9 style3",)), ["thing9 thing8"]
         with pytest.raises(OutOfTimeError):
-            some.predict(new, clock=Clock(time.monotonic() - 1))
+            some.predict(new, [said], clock=Clock(time.monotonic() - 1))
+        some.workshop.space.exact([*new.originals, *new.rewritten, *said])
+        with pytest.raises(OutOfTimeError):  # for its candidates
+            some.predict(new, [said], clock=Clock(time.monotonic() - 1))
+        answers = some.predict(new, [said])
+        assert some.predict(new, [said], clock=Clock(time.monotonic() - 1)) == answers
+
+    def test_it_learns_on_rows_whose_prompts_are_not_known(self, monkeypatch):
+        seen = []
+
+        def kept(samples, **options):
+            seen.append(samples)
+            return tune(samples, **options)
+
+        monkeypatch.setattr(learning, "tune", kept)
+        triples, _ = known()
+        # Nothing is said of the prompts: only who knows them can answer with them.
+        predictor(trials=1).fit(triples, [("please turn",)] * len(triples))
+        assert len(seen) == 2
+        for samples in seen:
+            assert len(samples) == len(triples)
+            assert max(row.max() for row in samples.earned) < 0.999
+            assert sorted(np.bincount(samples.folds)) == [9, 9, 12, 12, 12]
+
+    def test_of_many_known_rows_some_are_learned_from(self, monkeypatch):
+        sizes = []
+        monkeypatch.setattr(learning, "_MOST_SAMPLES", 20)
+        monkeypatch.setattr(learning, "tune", lambda samples, **options: (
+            sizes.append(len(samples)) or tune(samples, **options)))  # fmt: skip
+        some = predictor(trials=1).fit(known()[0])
+        assert sizes == [20]
+        assert some.notes_[0] == "54 known rows of 18 prompts"
 
     def test_notes_tell_what_a_user_should_know(self, fitted):
         rows, text, llm = fitted.notes_
@@ -348,6 +395,14 @@ class TestIndexFolder:
         assert (tmp_path / "index.faiss").read_bytes() != content
         model = predictor(model=encoder(seed=3), trials=1, index_folder=tmp_path)
         assert "model" in model.fit(triples.take(range(30))).index_rebuilt_
+
+    def test_it_is_built_anew_for_another_key(self, tmp_path):
+        settings = BlendSettings()
+        for part, reason in (("rewritten", "there was none"),
+                             ("difference", "it is of another key")):  # fmt: skip
+            outcome = FitOutcome(text_key=Key("raw", (part,)), text=settings)
+            some = predictor(index_folder=tmp_path).fit(known()[0], outcome=outcome)
+            assert some.index_rebuilt_ == reason
 
     def test_without_a_folder_there_is_nothing_to_keep(self, fitted):
         assert fitted.index_rebuilt_ is None

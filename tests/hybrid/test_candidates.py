@@ -27,7 +27,7 @@ PARTS = Ingredients(
     by_all=["Write a shanty", "Turn it into a song"],
 )
 
-anything = st.text(max_size=60)
+anything = st.one_of(st.text(max_size=60), st.sampled_from([" ", "\n", ".", ". ", "\u2003"]))
 words = ["Turn", "it", "into", "a", "song", "for", "me,", "please.", "-", "As", "if", "."]
 worded = st.lists(st.sampled_from(words), max_size=14).map(" ".join)
 texts = st.lists(st.one_of(anything, worded), max_size=3)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from mean_prompt.hybrid import tuning
 from mean_prompt.hybrid.candidates import Candidate
 from mean_prompt.hybrid.keys import normalized
 from mean_prompt.hybrid.retrieval import Bank, Neighbourhood
@@ -76,7 +77,12 @@ def made_up(count=60, *, with_llm=True, noise=0.5, seed=0):
 
 SAMPLES = made_up()
 TEXT_SAMPLES = made_up(with_llm=False)
+FRESH = made_up(100, seed=50)
 OPEN = BlendSettings()
+#: Rows of which a joined string is always right, and the defaults beside predictions join none.
+JOINED_SAMPLES = replace(
+    SAMPLES, earned=[np.where(np.arange(7) == 5, 1.0, row) for row in SAMPLES.earned]
+)
 
 
 class TestSettings:
@@ -120,6 +126,26 @@ class TestChoosing:
         expected = np.mean([blend.choose(scene)[1] for scene in SAMPLES.scenes])
         assert abs(blend.candour - 1) > 0.01  # it is needed here
         assert abs(expected - blend.score) < abs(expected / blend.candour - blend.score)
+
+    def test_chosen_candidates_earn_what_is_expected_of_them(self):
+        expected, earned = [], []
+        for seed in range(4):
+            blend, fresh = fit_blend(made_up(seed=seed), OPEN), made_up(100, seed=seed + 50)
+            choices = [blend.choose(scene) for scene in fresh.scenes]
+            expected += [hope for _, hope, _ in choices]
+            earned += [row[one[0]] for row, one in zip(fresh.earned, choices, strict=True)]
+        assert np.mean(expected) == pytest.approx(np.mean(earned), abs=0.03)
+
+    def test_what_chance_promises_is_not_expected(self):
+        # All candidates earn 0.3 and a throw of the dice, and still one of them looks best.
+        rng, expected, raw = np.random.default_rng(0), [], []
+        for _ in range(10):
+            thrown = [0.3 + 0.3 * rng.standard_normal(7) for _ in range(60)]
+            blend = fit_blend(replace(SAMPLES, earned=thrown), BlendSettings(strength=0.3))
+            expected += [blend.choose(scene)[1] for scene in FRESH.scenes]
+            raw += [blend.choose(scene)[1] / blend.candour for scene in FRESH.scenes]
+        assert np.mean(raw) > 0.36
+        assert np.mean(expected) == pytest.approx(0.3, abs=0.6 * (np.mean(raw) - 0.3))
 
     def test_trust_goes_by_the_signs(self):
         blend = fit_blend(SAMPLES, OPEN)
@@ -191,27 +217,21 @@ class TestTuning:
             assert blend.score == pytest.approx(cross_fitted(samples, blend.settings).mean())
 
     def test_it_finds_what_is_much_better(self):
-        # A joined string is always right here, and the defaults beside predictions join none.
-        earned = [row.copy() for row in SAMPLES.earned]
-        for row in earned:
-            row[5] = 1.0
-        samples = replace(SAMPLES, earned=earned)
-        blend = tune(samples, trials=10, seed=0)
+        blend = tune(JOINED_SAMPLES, trials=10, seed=0)
         assert blend.settings.joined == " "
-        assert blend.score > cross_fitted(samples, LLM_DEFAULTS).mean() + 0.1
+        assert blend.score > cross_fitted(JOINED_SAMPLES, LLM_DEFAULTS).mean() + 0.1
 
     def test_the_defaults_stay_where_a_gain_may_be_chance(self):
-        # All candidates earn a throw of the dice: settings differ by chance alone.
-        kept = 0
-        for seed in range(6):
-            rng = np.random.default_rng(seed)
-            samples = replace(SAMPLES, earned=[0.01 * rng.standard_normal(7) for _ in range(60)])
-            kept += tune(samples, trials=3, seed=seed).settings == LLM_DEFAULTS
-        assert kept >= 3
+        noise = np.random.default_rng(0).standard_normal(100)
+        noise -= noise.mean()
+        defaults, other = BlendSettings(), BlendSettings(heads=1)
+        for gain, best in ((0.15, other), (0.05, defaults), (-0.1, defaults)):
+            tried = [(defaults, np.zeros(100)), (other, gain + noise / noise.std())]
+            assert tuning._best(tried) == best
 
     def test_the_seed_repeats_it(self):
-        first, again = (tune(SAMPLES, trials=6, seed=3) for _ in range(2))
-        assert first.settings == again.settings
+        first, again, other = (tune(JOINED_SAMPLES, trials=6, seed=seed) for seed in (3, 3, 4))
+        assert first.settings == again.settings != other.settings
         assert first.score == again.score
         np.testing.assert_array_equal(first.mixture.within, again.mixture.within)
 
