@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mean_prompt.encoder import Screening
+from mean_prompt.hybrid import space
 from mean_prompt.hybrid.space import Clock, OutOfTimeError, Space
 from tests.fakes import WORDS, FakeEncoder
 
@@ -44,8 +45,8 @@ def test_rough_vectors_are_kept_apart():
     encoder = FakeEncoder()
     encoder.screening = Screening("bfloat16", 0.999, 2.0)
     encoder.screen = lambda texts: np.full((len(texts), 6), 6**-0.5, np.float32)
-    space = Space(encoder)
-    rough, exact = space.screened(TEXTS[:3]), space.exact(TEXTS[:3])
+    strings = Space(encoder)
+    rough, exact = strings.screened(TEXTS[:3]), strings.exact(TEXTS[:3])
     assert (rough == np.float32(6**-0.5)).all()
     np.testing.assert_array_equal(exact, encoder.encode(TEXTS[:3]))
     np.testing.assert_array_equal(Space(encoder).screened(TEXTS[:3]), rough)
@@ -60,32 +61,46 @@ def test_where_the_precisions_are_one_their_vectors_are():
 
 
 def test_no_texts_have_no_vectors():
-    space = Space(FakeEncoder())
-    assert space.exact([]).shape == space.screened([]).shape == (0, 6)
+    strings = Space(FakeEncoder())
+    assert strings.exact([]).shape == strings.screened([]).shape == (0, 6)
 
 
 def test_texts_that_the_model_cuts_are_counted():
-    space = Space(FakeEncoder(max_tokens=3))
+    strings = Space(FakeEncoder(max_tokens=3))
     texts = ["the text", "make the text", "make the text formal", ""]
-    assert space.tokens(texts) == [2, 3, 4, 0]
-    assert space.cut(texts) == 1
+    assert strings.tokens(texts) == [2, 3, 4, 0]
+    assert strings.cut(texts) == 1
 
 
 def test_progress_is_told():
     told = []
-    space = Space(FakeEncoder(), progress=lambda *report: told.append(report))
-    space.exact(TEXTS, "some texts")
+    strings = Space(FakeEncoder(), progress=lambda *report: told.append(report))
+    strings.exact(TEXTS, "some texts")
     assert told == [("some texts", 0, 200), ("some texts", 200, 200)]
 
 
-def test_what_was_encoded_before_the_time_was_up_is_kept():
+def test_what_was_encoded_before_the_time_was_up_is_kept(monkeypatch):
+    monkeypatch.setattr(space, "_PIECE", 700)
     encoder = FakeEncoder()
     with pytest.raises(OutOfTimeError):
         Space(encoder).exact(TEXTS, clock=CountedClock(2))
-    assert encoder.encoded == 128
+    assert 60 < encoder.encoded < 140
     vectors = Space(encoder).exact(TEXTS)
     assert encoder.encoded == 200
     np.testing.assert_array_equal(vectors, FakeEncoder().encode(TEXTS))
+
+
+def test_the_clock_is_looked_at_after_so_many_characters(monkeypatch):
+    monkeypatch.setattr(space, "_PIECE", 40)
+    encoder, pieces = FakeEncoder(), []
+    encoder.encode = lambda texts: (
+        pieces.append(list(texts)) or np.ones((len(texts), 6), np.float32)
+    )
+    texts = ["the", "poem", "x" * 90, *(f"style {n:030}" for n in range(3))]
+    clock = CountedClock(9)
+    assert Space(encoder).exact(texts, clock=clock).shape == (6, 6)
+    assert pieces == [["the", "poem", texts[3]], texts[4:], [texts[2]]]
+    assert clock.looks == 6
 
 
 def test_after_the_time_nothing_is_encoded_but_all_is_known_that_was():
