@@ -1,0 +1,149 @@
+"""An evaluation from files: what is read, asked and swapped is what is compared."""
+
+import json
+
+import pytest
+
+from mean_prompt.errors import InputError
+from mean_prompt.hybrid import comparison
+from mean_prompt.hybrid.comparison import Comparison, compare
+from mean_prompt.hybrid.evaluation import HYBRID, LLM, UNIVERSAL, evaluate, swapped
+from tests.hybrid.prediction_run import KNOWN, WORLD, FakeLLM, write_rows
+from tests.hybrid.synthetic import UNIVERSAL as STRING
+from tests.hybrid.synthetic import encoder
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SAID = [texts[0] for texts in WORLD.said(KNOWN)]
+
+
+@pytest.fixture(autouse=True)
+def loaded(monkeypatch):
+    """Give every comparison the fake encoder; return the names that it was asked for by."""
+    names = []
+
+    def load(name):
+        names.append(name)
+        return encoder()
+
+    monkeypatch.setattr(comparison, "load_encoder", load)
+    return names
+
+
+@pytest.fixture
+def handed(monkeypatch):
+    """Return what reaches the evaluation, which is left out."""
+    handed = {}
+    real = evaluate
+
+    def spied(triples, make, predictions, raw, *, seed):
+        handed.update(make=make, predictions=predictions, raw=raw, seed=seed)
+        return real(triples.take(range(20)), make, seed=seed)
+
+    monkeypatch.setattr(comparison, "evaluate", spied)
+    return handed
+
+
+@pytest.fixture
+def plan(tmp_path):
+    triples = write_rows(tmp_path / "known.jsonl", KNOWN, prompts=True, said=SAID)
+
+    def plan(**changes):
+        return Comparison(
+            **({"triples": triples, "prompt": STRING, "trials": 1, "max_tokens": 12} | changes)
+        )
+
+    return plan
+
+
+def asked(monkeypatch, llm):
+    monkeypatch.setattr(comparison, "make_predictor", lambda *_args, **_options: llm)
+    return llm
+
+
+def test_a_column_is_compared_with_what_it_says(plan):
+    found = compare(plan(llm="column:said"))
+    truth = [WORLD.triples.prompts[row] for row in KNOWN]
+    encode = encoder().encode
+    score = ((encode(SAID) * encode(truth)).sum(axis=1) ** 3).mean()
+    assert found.reference == LLM
+    assert found.of(LLM).mean == pytest.approx(score, abs=1e-6)
+    assert found.of(HYBRID).ratio > 1.1
+    assert found.notes[0].startswith("54 triples from 54 rows of ")
+    assert "predictions: 54 of 54 rows" in found.notes
+    assert json.loads(json.dumps(found.as_dict()))["methods"][0]["name"]
+
+
+def test_without_an_llm_there_is_the_universal_string(plan, loaded):
+    found = compare(plan(model="some"))
+    assert found.reference == UNIVERSAL
+    assert loaded == ["some"]  # once for all folds
+
+
+def test_llm_alone_is_scored_as_it_was_written(plan, handed, tmp_path):
+    said = [f'Prompt: "{text}"' for text in SAID]
+    triples = write_rows(tmp_path / "raw.jsonl", KNOWN, prompts=True, said=said)
+    compare(plan(llm="column:said", triples=triples))
+    assert [texts for (texts,) in handed["predictions"]] == SAID
+    assert [texts for (texts,) in handed["raw"]] == said
+
+
+def test_cleaned_and_raw_predictions_are_swapped_alike(plan, handed):
+    compare(plan(llm="column:said", swap=0.5, seed=3))
+    assert handed["predictions"] == swapped([(text,) for text in SAID], 0.5, seed=3)
+    assert handed["raw"] == handed["predictions"]
+    assert handed["seed"] == 3
+
+
+def test_an_llm_is_shown_rows_of_other_prompts(plan, handed, monkeypatch):
+    llm = asked(monkeypatch, FakeLLM(fails=("r3",)))
+    found = compare(plan(llm="server:x@http://y", shots=2))
+    own = dict(zip(WORLD.triples.rows.ids, WORLD.triples.prompts, strict=True))
+    assert len(llm.asked) == len(KNOWN)
+    for name, shown in zip(llm.asked, llm.shown, strict=True):
+        assert len(shown) == 2
+        assert own[name] not in [example.prompt for example in shown]
+    place = [WORLD.triples.rows.ids[row] for row in KNOWN]
+    for name, texts in zip(place, handed["predictions"], strict=True):
+        assert texts == (() if name == "r3" else WORLD.predictions[int(name[1:])])
+    assert "fake: 54 rows" in found.notes
+
+
+def test_none_are_shown_where_none_are_wanted(plan, handed, monkeypatch):
+    llm = asked(monkeypatch, FakeLLM())
+    compare(plan(llm="server:x@http://y", shots=0))
+    assert handed["predictions"] == WORLD.said(KNOWN)
+    assert llm.shown == [None] * len(KNOWN)
+
+
+def test_options_reach_the_predictor(plan, handed, tmp_path):
+    (tmp_path / "best.txt").write_text("please")
+    (tmp_path / "corpus.txt").write_text("make it style1\nmake it style2\n")
+    corpus = (str(tmp_path / "corpus.txt"),)
+    compare(plan(prefix=str(tmp_path), suffix="turn it", corpus=corpus, max_tokens=7, trials=2))
+    workshop = handed["make"]().workshop
+    assert (workshop.prefixes, workshop.suffixes) == (("please",), ("turn it",))
+    assert workshop.corpus.prompts == ("make it style1", "make it style2")
+    assert (workshop.max_tokens, workshop.trials, workshop.universal) == (7, 2, STRING)
+
+
+def test_progress_says_what_is_done(plan, handed, monkeypatch):  # noqa: ARG001
+    asked(monkeypatch, FakeLLM())
+    seen = []
+    compare(plan(llm="server:x@http://y", shots=0), listener=lambda *what: seen.append(what))
+    assert [what for what in seen if what[0] == "rows asked about"][-1][1:] == (54, 54)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"swap": 0.5}, "--swap must have predictions to swap: there are none with --llm none"),
+        ({"llm": "column:gone"}, "gone"),
+        ({"prompt": "gone/to/run"}, "--prompt must be a string, .* nor folder gone/to/run"),
+        ({"suffix": "gone/to/run"}, "--suffix must be a string, .* nor folder gone/to/run"),
+    ],
+)
+def test_bad_plans_load_no_model(plan, loaded, changes, fault):
+    with pytest.raises(InputError, match=fault):
+        compare(plan(**changes))
+    assert loaded == []

@@ -1,0 +1,221 @@
+"""Evaluation: no prompt on both sides, every score one that can be computed by hand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mean_prompt.errors import InputError
+from mean_prompt.hybrid.blend import HybridPredictor
+from mean_prompt.hybrid.evaluation import HYBRID, LLM, NEAREST, ORACLE, UNIVERSAL, evaluate, swapped
+from mean_prompt.hybrid.rows import Rows, Triples
+from tests.hybrid.synthetic import UNIVERSAL as STRING
+from tests.hybrid.synthetic import encoder, tongue
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+WORLD = tongue(repeats=2)
+TRIPLES = WORLD.triples
+CONCATENATIONS = ("LLM + universal", "universal + LLM", "LLM + nearest prompt")
+
+
+def make():
+    return HybridPredictor(STRING, model=encoder(), max_tokens=12, trials=1)
+
+
+@pytest.fixture(scope="module")
+def with_llm():
+    return evaluate(TRIPLES, make, WORLD.predictions)
+
+
+@pytest.fixture(scope="module")
+def without():
+    return evaluate(TRIPLES, make)
+
+
+def earned(texts):
+    encode = encoder().encode
+    return np.einsum("nd,nd->n", encode(texts), encode(TRIPLES.prompts)).astype(np.float64) ** 3
+
+
+class TestGrouping:
+    def test_no_prompt_is_known_where_it_is_tested(self, with_llm, monkeypatch):
+        seen, tested = [], []
+        fit, predict = HybridPredictor.fit, HybridPredictor.predict
+
+        def spied_fit(predictor, triples, predictions):
+            seen.append(set(triples.prompts))
+            assert len(predictions) == len(triples)
+            return fit(predictor, triples, predictions)
+
+        def spied_predict(predictor, rows, predictions):
+            place = {name: number for number, name in enumerate(TRIPLES.rows.ids)}
+            numbers = [place[name] for name in rows.ids]
+            assert list(predictions) == [WORLD.predictions[row] for row in numbers]
+            tested.append(numbers)
+            return predict(predictor, rows, predictions)
+
+        monkeypatch.setattr(HybridPredictor, "fit", spied_fit)
+        monkeypatch.setattr(HybridPredictor, "predict", spied_predict)
+        found = evaluate(TRIPLES, make, WORLD.predictions)
+        assert found == with_llm  # it is repeatable
+        assert len(seen) == len(tested) == 5
+        for known, numbers in zip(seen, tested, strict=True):
+            assert known.isdisjoint(TRIPLES.prompts[row] for row in numbers)
+        assert sorted(row for numbers in tested for row in numbers) == list(range(len(TRIPLES)))
+
+    def test_prompts_that_differ_in_case_and_spaces_are_one(self):
+        rows = Rows(tuple("abcd"), tuple("abcd"), tuple("efgh"))
+        triples = Triples(rows, ("make it", "Make  it ", "MAKE IT", "make it"))
+        with pytest.raises(InputError, match="at least two different prompts"):
+            evaluate(triples, make)
+
+
+class TestScores:
+    def test_those_that_need_no_fit_are_as_by_hand(self, with_llm):
+        said = [texts[0] for texts in WORLD.predictions]
+        for name, texts in {
+            UNIVERSAL: [STRING] * len(TRIPLES),
+            LLM: said,
+            "LLM + universal": [f"{text} {STRING}" for text in said],
+            "universal + LLM": [f"{STRING} {text}" for text in said],
+        }.items():
+            values = earned(texts)
+            method = with_llm.of(name)
+            assert method.mean == pytest.approx(values.mean(), abs=1e-6), name
+            assert method.difference == pytest.approx((values - earned(said)).mean(), abs=1e-6), (
+                name
+            )
+            assert method.ratio == pytest.approx(values.mean() / earned(said).mean(), rel=1e-5)
+            assert method.mean in method.interval
+            assert method.difference in method.difference_interval
+
+    def test_llm_alone_is_what_it_wrote_first(self):
+        raw = [(f"please {texts[0]}", texts[0]) for texts in WORLD.predictions]
+        raw[0] = ()
+        found = evaluate(TRIPLES, make, WORLD.predictions, raw)
+        texts = [STRING, *(texts[0] for texts in raw[1:])]
+        assert found.of(LLM).mean == pytest.approx(earned(texts).mean(), abs=1e-6)
+        assert found.reference == LLM
+
+    def test_the_hybrid_is_better_than_its_parts_and_the_oracle_than_the_hybrid(self, with_llm):
+        hybrid = with_llm.of(HYBRID)
+        assert hybrid.mean > 1.2 * with_llm.of(LLM).mean
+        assert hybrid.difference_interval.low > 0
+        for name in (UNIVERSAL, NEAREST, *CONCATENATIONS):
+            assert hybrid.mean > with_llm.of(name).mean, name
+        oracle = with_llm.of(ORACLE)
+        for method in with_llm.methods:
+            if method.name not in CONCATENATIONS:  # some of these are too long to be an answer
+                assert oracle.mean > method.mean - 1e-3, method.name
+
+    def test_methods_stand_best_first_and_the_oracle_last(self, with_llm, without):
+        names = {UNIVERSAL, NEAREST, HYBRID, ORACLE}
+        assert {method.name for method in without.methods} == names
+        assert {method.name for method in with_llm.methods} == {*names, LLM, *CONCATENATIONS}
+        for found in (with_llm, without):
+            *others, last = found.methods
+            assert last.name == ORACLE
+            means = [method.mean for method in others]
+            assert means == sorted(means, reverse=True)
+
+    def test_without_an_llm_the_universal_string_is_the_reference(self, without):
+        assert without.reference == UNIVERSAL
+        base = without.of(UNIVERSAL)
+        assert (base.difference, base.ratio) == (0, 1)
+        assert (base.difference_interval.low, base.difference_interval.high) == (0, 0)
+        assert without.of(HYBRID).ratio > 1.5
+        assert without.of(ORACLE).mean > without.of(HYBRID).mean > without.of(NEAREST).mean
+
+    def test_intervals_are_those_of_prompts_and_not_of_rows(self, with_llm):
+        """Rows of a prompt stand and fall together: a bootstrap over rows would be too narrow."""
+        values = earned([STRING] * len(TRIPLES))
+        interval = with_llm.of(UNIVERSAL).interval
+        groups = TRIPLES.groups()
+        means = np.array([values[groups == group].mean() for group in np.unique(groups)])
+        spread = 2 * 1.96 * means.std() / np.sqrt(len(means))
+        assert interval.high - interval.low == pytest.approx(spread, rel=0.15)
+
+    def test_counts(self, with_llm):
+        assert (with_llm.rows, with_llm.groups) == (72, 36)
+        assert sum(with_llm.kinds.values()) == 72
+        assert list(with_llm.kinds.values()) == sorted(with_llm.kinds.values(), reverse=True)
+        assert with_llm.expected == pytest.approx(with_llm.of(HYBRID).mean, abs=0.15)
+        assert len(with_llm.notes) == 5
+
+    def test_where_rules_decide_all_rows_nothing_is_expected(self):
+        """Also as JSON, which has no NaN."""
+        some = TRIPLES.take(range(20))
+        found = evaluate(some, make, WORLD.predictions[:20])  # too few to weigh
+        assert found.expected is None
+        assert found.kinds == {"prediction": 20}
+        assert "NaN" not in json.dumps(found.as_dict())
+
+
+class TestOracle:
+    def test_it_is_the_best_of_each_rows_candidates(self, without, monkeypatch):
+        best = np.zeros(len(TRIPLES))
+        place = {name: number for number, name in enumerate(TRIPLES.rows.ids)}
+        pools = HybridPredictor.pools
+
+        def spied(predictor, rows, predictions):
+            found = pools(predictor, rows, predictions)
+            for name, pool in zip(rows.ids, found, strict=True):
+                truth = predictor.encoder.encode([TRIPLES.prompts[place[name]]])[0]
+                best[place[name]] = (predictor.encoder.encode(pool) @ truth).max() ** 3
+            return found
+
+        monkeypatch.setattr(HybridPredictor, "pools", spied)
+        found = evaluate(TRIPLES, make)
+        assert found.of(ORACLE).mean == pytest.approx(best.mean(), abs=1e-5)
+        assert found == without
+
+
+class TestGroups:
+    def test_winners_and_losers_are_sorted_by_what_they_gain(self, with_llm):
+        def gain(group):
+            return group.rows * (group.hybrid - group.reference)
+
+        gains = [gain(group) for group in with_llm.winners]
+        losses = [gain(group) for group in with_llm.losers]
+        assert len(gains) == len(losses) == 5
+        assert gains == sorted(gains, reverse=True)
+        assert losses == sorted(losses)
+        assert gains[0] > 0
+        assert gains[-1] >= losses[-1]
+        winner = with_llm.winners[0]
+        rows = [n for n, prompt in enumerate(TRIPLES.prompts) if prompt == winner.prompt]
+        assert winner.rows == len(rows) == 2
+        said = earned([texts[0] for texts in WORLD.predictions])
+        assert winner.reference == pytest.approx(said[rows].mean(), abs=1e-6)
+
+
+class TestSwapped:
+    TEXTS = tuple((f"p{number}",) for number in range(40))
+
+    @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.75, 1])
+    def test_it_moves_exactly_the_share(self, share):
+        mixed = swapped(self.TEXTS, share)
+        moved = [row for row in range(40) if mixed[row] != self.TEXTS[row]]
+        assert len(moved) == round(share * 40)
+        # Each of them has what another of them had.
+        assert sorted(mixed[row] for row in moved) == sorted(self.TEXTS[row] for row in moved)
+        assert sorted(mixed) == sorted(self.TEXTS)
+
+    def test_the_seed_says_which(self):
+        assert swapped(self.TEXTS, 0.5, seed=1) == swapped(self.TEXTS, 0.5, seed=1)
+        assert swapped(self.TEXTS, 0.5, seed=1) != swapped(self.TEXTS, 0.5, seed=2)
+        assert swapped((), 0.5) == []
+
+    def test_the_index_notices(self):
+        """With half of the predictions another row's, the blend gains more than without."""
+        right = [(prompt,) for prompt in TRIPLES.prompts]
+        found = evaluate(TRIPLES, make, swapped(right, 0.5))
+        assert found.of(HYBRID).ratio > 1.2
+        assert found.of(HYBRID).difference_interval.low > 0
+
+
+def test_progress_counts_folds():
+    seen = []
+    evaluate(TRIPLES, make, progress=lambda *what: seen.append(what))
+    assert seen == [(fold, 5) for fold in range(5)]

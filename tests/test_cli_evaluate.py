@@ -1,0 +1,129 @@
+"""``mean-prompt evaluate``: a table or JSON, and one line for what cannot be evaluated."""
+
+import json
+import sys
+
+import pytest
+from click import unstyle
+
+from mean_prompt import cli
+from mean_prompt.hybrid import comparison
+from tests.hybrid.conftest import one_thread  # noqa: F401 a fixture
+from tests.hybrid.prediction_run import KNOWN, WORLD, write_rows
+from tests.hybrid.synthetic import UNIVERSAL, encoder
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SAID = [texts[0] for texts in WORLD.said(KNOWN)]
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(comparison, "load_encoder", lambda _name: encoder())
+    monkeypatch.setenv("COLUMNS", "120")
+    write_rows(tmp_path / "known.jsonl", KNOWN, prompts=True, said=SAID)
+    return tmp_path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Return a function that runs the command in this process: exit code, stdout, stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mean-prompt", "evaluate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        said = capsys.readouterr()
+        return exit_.value.code or 0, said.out, said.err
+
+    return run
+
+
+GIVEN = ("known.jsonl", "--prompt", UNIVERSAL, "--trials", "1", "--max-tokens", "12")
+
+
+def test_json_has_a_shape_to_rely_on(run):
+    code, out, err = run(*GIVEN, "--llm", "column:said", "--json")
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    assert set(told) == {
+        *("rows", "groups", "reference", "methods", "expected", "kinds", "winners", "losers"),
+        "notes",
+    }
+    assert (told["rows"], told["groups"], told["reference"]) == (54, 18, "LLM alone")
+    assert told["methods"][-1]["name"] == "oracle"
+    for method in told["methods"]:
+        assert set(method) == {
+            *("name", "mean", "interval", "difference", "difference_interval", "ratio"),
+        }
+        assert method["interval"]["low"] <= method["mean"] <= method["interval"]["high"]
+    assert set(told["winners"][0]) == {"prompt", "rows", "hybrid", "reference"}
+
+
+def test_table_shows_methods_and_prompts(run):
+    code, out, err = run(*GIVEN, "--llm", "column:said")
+    assert (code, err) == (0, "")
+    assert "SCS over 54 rows of 18 prompts, compared with the LLM alone" in out
+    for name in ("hybrid", "LLM alone", "universal alone", "LLM + nearest prompt", "oracle"):
+        assert name in out
+    assert "recorded predictions: column 'said' of known.jsonl" in out
+    assert "prompts that gain most" in out
+    assert "make it style" in out
+
+
+def test_swapped_predictions_are_worse(run):
+    scores = []
+    for swap in ("0", "0.9"):
+        _, out, _ = run(*GIVEN, "--llm", "column:said", "--swap", swap, "--json")
+        told = {method["name"]: method["mean"] for method in json.loads(out)["methods"]}
+        scores.append(told["LLM alone"])
+    assert scores[1] < scores[0] - 0.1
+
+
+def test_where_nothing_is_expected_the_table_says_nothing_of_it(run, workplace):
+    write_rows(workplace / "few.jsonl", KNOWN[:20], prompts=True, said=SAID[:20])
+    code, out, _ = run("few.jsonl", *GIVEN[1:], "--llm", "column:said")
+    assert code == 0
+    assert "The hybrid: prediction 20." in out
+    _, out, _ = run("few.jsonl", *GIVEN[1:], "--llm", "column:said", "--json")
+    assert json.loads(out, parse_constant=pytest.fail)["expected"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ((*GIVEN, "--swap", "0.5"), "--swap must have predictions to swap"),
+        ((*GIVEN, "--llm", "gpt"), "--llm must be one of none, column:NAME, "),
+        ((*GIVEN, "--llm", "column:x"), "known.jsonl"),
+        ((*GIVEN, "--llm-samples", "3"), "several samples need a temperature"),
+        ((*GIVEN, "--llm-batch", "3"), "batch has none with --llm none"),
+        ((*GIVEN, "--prompt", ""), "--prompt must be a string that can be an answer: ''"),
+        ((*GIVEN, "--prompt", "results/no"), "found neither file nor folder results/no"),
+        ((*GIVEN, "--max-tokens", "1"), "--prompt must have at most --max-tokens 1: found 2"),
+        (("test.jsonl", *GIVEN[1:]), "triples must have their true prompts in a column"),
+        (("gone.jsonl", *GIVEN[1:]), "gone.jsonl is not there"),
+        (("one.jsonl", *GIVEN[1:]), "triples must have at least two different prompts"),
+    ],
+)
+def test_bad_input_is_one_line(run, workplace, arguments, fault):
+    write_rows(workplace / "test.jsonl", KNOWN)
+    write_rows(workplace / "one.jsonl", KNOWN[:1], prompts=True)
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("mean-prompt: ")
+    assert err.count("\n") == 1
+    assert fault in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [GIVEN[1:], GIVEN[:1], (*GIVEN, "--swap", "2"), (*GIVEN, "--seed", "-1")],
+    ids=["no triples", "no prompt", "swap over all", "negative seed"],
+)
+def test_bad_usage_ends_with_code_2(run, arguments):
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert "Usage: " in unstyle(err)
