@@ -247,26 +247,22 @@ MAIN = (
 )
 
 
-def start(folder, *arguments, out="out.csv"):
+def arguments(out, *more):
+    given = ["test.jsonl", "--triples", "known.jsonl", "--llm", "column:said", "--out", out]
+    given += ["--prompt", "Rewrite this text in another style", "--trials", "2"]
+    return [*given, "--model", "all-MiniLM-L6-v2", "--json", *more]
+
+
+def start(folder):
     """Start the program, which answers two rows at once, in a process of its own."""
-    command = [sys.executable, "-c", MAIN, "predict", "test.jsonl", "--triples", "known.jsonl"]
-    command += ["--prompt", "Rewrite this text in another style", "--trials", "2"]
-    command += ["--model", "all-MiniLM-L6-v2", "--llm", "column:said", "--out", out, *arguments]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        command,
+        [sys.executable, "-c", MAIN, "predict", *arguments("out.csv", "--resume")],
         cwd=folder,
-        env=environment,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def finish(process):
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (0, "")
-    return out
 
 
 def wait_until(process, condition):
@@ -281,21 +277,21 @@ def lines_of(path):
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-@pytest.fixture(scope="module")
-def undisturbed(shipped):
-    """What a run that nothing disturbs ends with; all that follow share its cache."""
-    told = json.loads(finish(start(shipped, "--json", out="whole.csv")))
-    assert told["with_llm"] == ROWS
-    assert check_submission(shipped / "whole.csv", shipped / "test.jsonl") == []
-    return (shipped / "whole.csv").read_bytes()
-
-
-def test_killed_and_ended_it_leaves_a_valid_file_and_goes_on_to_the_same_end(shipped, undisturbed):
+def test_killed_and_ended_it_leaves_a_valid_file_and_goes_on_to_the_same_end(
+    shipped, run, minilm, monkeypatch
+):
     """Killed at the first file, while it fits and between two answers; then asked to end."""
+    monkeypatch.chdir(shipped)
+    monkeypatch.setattr(blend, "load_encoder", lambda _name: minilm)
+    monkeypatch.setattr(job, "_BATCH", 2)
+    # All that follow share its cache.
+    code, out, _ = run(*arguments("whole.csv"))
+    assert (code, json.loads(out)["with_llm"]) == (0, ROWS)
+
     out, work = shipped / "out.csv", shipped / "out.work"
     answers, universal = work / "answers.jsonl", 0
     for moment in (out.exists, (work / "fit.json").exists, lambda: lines_of(answers) >= 5):
-        process = start(shipped, "--resume")
+        process = start(shipped)
         wait_until(process, moment)
         process.send_signal(signal.SIGKILL)
         assert process.wait(20) == -signal.SIGKILL
@@ -305,14 +301,18 @@ def test_killed_and_ended_it_leaves_a_valid_file_and_goes_on_to_the_same_end(shi
     assert universal > ROWS  # it was killed before it was done
     before = lines_of(answers)
     assert before < ROWS - 4
-    process = start(shipped, "--resume", "--json")
+
+    process = start(shipped)
     wait_until(process, lambda: lines_of(answers) > before)
     process.send_signal(signal.SIGTERM)
-    told = json.loads(finish(process))
+    said, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    told = json.loads(said)
     assert before < told["with_llm"] <= ROWS
     assert told["with_llm"] + told["by_index"] + told["universal"] == ROWS
     assert check_submission(out, shipped / "test.jsonl") == []
     assert out.with_suffix(".parquet").exists()
-    told = json.loads(finish(start(shipped, "--resume", "--json")))
-    assert told["with_llm"] == ROWS
-    assert out.read_bytes() == undisturbed
+
+    code, said, _ = run(*arguments("out.csv", "--resume"))
+    assert (code, json.loads(said)["with_llm"]) == (0, ROWS)
+    assert out.read_bytes() == (shipped / "whole.csv").read_bytes()
