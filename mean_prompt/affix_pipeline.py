@@ -93,14 +93,14 @@ class AffixRun:
         return self._close(problem, tracker)
 
     def _evaluator(self, problem: AffixProblem) -> AffixEvaluator:
-        train = problem.split.train
+        train, settings = problem.split.train, self._recipe.affix
         return AffixEvaluator(
             self._encoder,
             self._rules,
             problem.joiner,
             problem.texts(train),
             problem.truths[train],
-            Caution(problem.groups[train], self._recipe.affix.caution),
+            Caution(problem.groups[train], settings.caution, settings.likeness),
             self._budget,
         )
 

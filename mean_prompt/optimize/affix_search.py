@@ -46,6 +46,7 @@ class AffixSettings(BaseModel):
 
     Attributes:
         caution: standard errors of a mean gain that are taken off it.
+        likeness: correlation between the gains of rows with one true prompt.
         width: edits that a race begins with.
         stages: rows that a race's edits are scored on, before what is left is scored on all.
         elite: affixes kept to be edited.
@@ -53,7 +54,8 @@ class AffixSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    caution: float = Field(default=1.0, ge=0)
+    caution: float = Field(default=0.5, ge=0)
+    likeness: float = Field(default=0.2, ge=0, le=1)
     width: int = Field(default=48, ge=1, le=4096)
     stages: tuple[Annotated[int, Field(ge=1)], ...] = (16, 64)
     elite: int = Field(default=6, ge=1, le=256)
@@ -227,12 +229,15 @@ class AffixSearch:
         return self._accept(moves)
 
     def _accept(self, moves: dict[str, EditName]) -> str | None:
-        """Make the elite's first the best where float32 agrees, which costs several screenings."""
+        """Make the elite's first the best where float32 agrees, which costs several screenings.
+
+        Whatever it is worth, it must not do worse than none by the plain mean over the rows.
+        """
         first = self._elite[0]
         if first.text not in moves:
             return None
         exact = self._evaluator.exact(first, self._empty)
-        if exact.value <= self._best.value:
+        if exact.value <= self._best.value or exact.score <= self._empty.score:
             return None
         self._best = exact
         return moves[first.text]

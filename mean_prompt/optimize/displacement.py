@@ -127,7 +127,8 @@ class Estimate:
         """
         foretold = self._shifts.scores(self._shifts.measured(vectors, rows))
         wrong = torch.from_numpy(scores) - foretold[:, torch.from_numpy(rows)]
-        values = self._caution.values(foretold - self._empty) + wrong.mean(dim=1)
+        weights = self._caution.weights[torch.from_numpy(rows)]
+        values = self._caution.values(foretold - self._empty) + wrong @ (weights / weights.sum())
         rest = max(0.0, 1 - len(rows) / len(self._empty))
         errors = wrong.std(dim=1) * (rest / len(rows)) ** 0.5
         return to_numpy(values), to_numpy(errors)

@@ -39,6 +39,16 @@ def test_the_error_is_that_of_the_mean_when_rows_are_groups():
     assert error == pytest.approx(gains.std() / 20, rel=1e-4)
 
 
+def test_likeness_weighs_rows_down_that_share_a_prompt():
+    groups = np.array([5, 5, 5, 8])
+    np.testing.assert_allclose(Caution(groups, 0.0, 0.0).weights, [0.25] * 4)
+    np.testing.assert_allclose(Caution(groups, 0.0, 1.0).weights, [1 / 6] * 3 + [1 / 2], rtol=1e-6)
+    # 1 / (1 + 2 * 0.5) = 1/2 for each of three rows, 1 for the other.
+    np.testing.assert_allclose(Caution(groups, 0.0, 0.5).weights, [0.2] * 3 + [0.4], rtol=1e-6)
+    gains = np.array([1, 1, 1, 0], np.float32)
+    assert Caution(groups, 0.0, 1.0).value(gains) == pytest.approx(0.5)
+
+
 def test_value_is_the_mean_less_the_errors():
     gains = np.array([0.3, 0.1], np.float32)
     assert Caution(np.arange(2), 0.0).value(gains) == pytest.approx(0.2)

@@ -79,6 +79,19 @@ def test_no_affix_is_better_than_a_harmful_one():
     assert rounds[-1].best is empty
 
 
+def test_it_never_does_worse_than_none_whatever_its_value():
+    # A single row of a prompt of its own gains much, and weighs as much as all others together.
+    world = World(hidden="style")
+    groups = np.zeros(ROWS, np.int64)
+    groups[0] = 1
+    world.caution = Caution(groups, 0.0, 1.0)
+    world.predictions[0] = "tone"
+    world.truths = world.encoder.encode(["email", *world.predictions[1:]])
+    assert world.value("email") > 0
+    empty, rounds = world.run(Budget(None, 3_000))
+    assert rounds[-1].best.score >= empty.score
+
+
 def test_what_it_yields_never_gets_worse_and_is_worth_what_it_says():
     world = World(tokens=3, caution=1.0)
     empty, rounds = world.run(Budget(None, 6_000))
