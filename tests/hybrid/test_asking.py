@@ -76,7 +76,7 @@ class TestMailbox:
 
     @pytest.mark.parametrize("kind", [InputError, RuntimeError, KeyError])
     def test_what_ends_the_asking_is_raised_after_the_letters_before_it(self, kind):
-        mailbox = Mailbox(FakeLLM(breaks=(ROWS.ids[2], kind)), Clock())
+        mailbox = Mailbox(FakeLLM(breaks=(ROWS.ids[2], kind)), in_seconds(20))
         mailbox.ask(ROWS, None, range(len(ROWS)))
         end = time.monotonic() + 5
         while mailbox._letters.qsize() < 3 and time.monotonic() < end:

@@ -248,6 +248,7 @@ class TestCrash:
             patch.setattr(Journal, "record", full)
             with pytest.raises(RunError, match="No space left"):
                 run(place.request(calibrate=64))
+        assert place.answers() != universal_everywhere()  # what there was is in the submission
         self.assert_whole_and_resumable(place, ask, undisturbed)
 
     @pytest.mark.usefixtures("small_batches")
@@ -383,6 +384,25 @@ class TestTimeLimit:
         summary = run(place.request())
         assert summary.rules == {"not fitted": len(IDS)}
         assert list(place.answers().values()) == [texts[0] for texts in SAID]
+
+    def test_predictions_at_hand_are_used_when_time_ends_while_it_fits(
+        self, place, ask, monkeypatch
+    ):
+        llm = ask(FakeLLM())
+        ended = PredictionJob(place.request())
+
+        def fit(*_args, **_options):
+            end = time.monotonic() + 5
+            while len(llm.asked) < len(IDS) and time.monotonic() < end:
+                time.sleep(0.01)
+            ended._clock.stop()
+            raise OutOfTimeError
+
+        monkeypatch.setattr(HybridPredictor, "fit", fit)
+        summary = ended.run()
+        place.assert_valid()
+        assert summary.with_llm >= len(IDS) - 1  # the last may still be on its way
+        assert summary.rules["not fitted"] == summary.with_llm
 
     @pytest.mark.usefixtures("small_batches")
     def test_predictions_come_before_the_index(self, place, ask, monkeypatch):
@@ -669,8 +689,17 @@ class TestPlace:
 
 
 class TestCalibration:
-    def test_it_is_asked_about_known_rows_first(self, place, ask):
+    def test_it_is_asked_about_known_rows_first(self, place, ask, monkeypatch):
         llm = ask(FakeLLM())
+        fit = HybridPredictor.fit
+
+        def spied(predictor, triples, predictions, **options):
+            said = dict(zip(triples.rows.ids, predictions, strict=True))
+            assert {name for name, texts in said.items() if texts} == set(llm.asked[:30])
+            assert all(said[name] == WORLD.predictions[int(name[1:])] for name in llm.asked[:30])
+            return fit(predictor, triples, predictions, **options)
+
+        monkeypatch.setattr(HybridPredictor, "fit", spied)
         summary = run(place.request(calibrate=30))
         known = {WORLD.triples.rows.ids[row] for row in KNOWN}
         assert len(llm.asked) == 30 + len(IDS)
@@ -678,6 +707,8 @@ class TestCalibration:
         assert llm.asked[30:] == IDS
         assert any("(30 known rows have one)" in note for note in summary.notes)
         assert place.table()["trust"].null_count() == 0
+        said = dict(zip(IDS, (texts[0] for texts in SAID), strict=True))
+        assert earned(place.answers(), encoder()) > 1.2 * earned(said, encoder())
 
     def test_too_few_known_rows_teach_nothing(self, place, ask):
         llm = ask(FakeLLM())
@@ -750,9 +781,12 @@ class TestRecorded:
         said.write_text("id,prediction\n" + "".join(lines))
         run(place.request(llm=f"file:{said}"))
         whole = place.answers()
+        journal = place.folder / "out.work" / "answers.jsonl"
+        lines = journal.read_bytes()
         summary = run(place.request(llm=f"file:{said}", resume=True))
         assert (summary.with_llm, summary.by_index) == (len(IDS) - 9, 9)
         assert place.answers() == whole
+        assert journal.read_bytes() == lines  # nothing was answered again
 
     def test_one_file_for_both_sides(self, place):
         said = place.folder / "said.csv"
