@@ -172,6 +172,11 @@ class TestOracle:
 
 
 class TestGroups:
+    def test_losers_begin_with_the_one_that_loses_most(self, without):
+        gains = [group.hybrid - group.reference for group in without.losers]
+        assert gains == sorted(gains)
+        assert gains[0] < gains[-1]
+
     def test_winners_and_losers_are_sorted_by_what_they_gain(self, with_llm):
         def gain(group):
             return group.rows * (group.hybrid - group.reference)
@@ -193,7 +198,7 @@ class TestGroups:
 class TestSwapped:
     TEXTS = tuple((f"p{number}",) for number in range(40))
 
-    @pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.75, 1])
+    @pytest.mark.parametrize("share", [0, 0.1, 0.125, 0.5, 0.75, 1])
     def test_it_moves_exactly_the_share(self, share):
         mixed = swapped(self.TEXTS, share)
         moved = [row for row in range(40) if mixed[row] != self.TEXTS[row]]
