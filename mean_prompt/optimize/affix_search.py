@@ -54,7 +54,7 @@ class AffixSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    caution: float = Field(default=0.5, ge=0)
+    caution: float = Field(default=1.0, ge=0)
     likeness: float = Field(default=0.2, ge=0, le=1)
     width: int = Field(default=48, ge=1, le=4096)
     stages: tuple[Annotated[int, Field(ge=1)], ...] = (16, 64)
