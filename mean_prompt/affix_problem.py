@@ -36,7 +36,8 @@ class AffixProblem:
         predictions, truths: (n, d) float32 unit vectors.
         groups: (n,) numbers of the true prompts.
         without: (n,) SCS of the predictions alone.
-        ceiling: highest mean SCS that one shift of all predictions' vectors reaches.
+        ceiling: highest mean SCS that one shift of all predictions' vectors reaches;
+            ``train_ceiling`` over the training rows alone.
         seed: of the split and of the bootstrap.
     """
 
@@ -48,6 +49,7 @@ class AffixProblem:
     groups: NDArray[np.int64]
     without: Scores
     ceiling: float
+    train_ceiling: float
     seed: int
 
     @classmethod
@@ -81,6 +83,7 @@ class AffixProblem:
             groups=context.triples.groups(),
             without=row_scores(predictions, truths),
             ceiling=shift_ceiling(predictions, truths),
+            train_ceiling=shift_ceiling(predictions[split.train], truths[split.train]),
             seed=seed,
         )
 

@@ -103,6 +103,20 @@ def test_the_folder_holds_what_the_contract_says(result):
     assert written["fraction"] == pytest.approx(written["score"] / written["ceiling"])
 
 
+def test_while_it_runs_shares_are_of_the_training_rows_ceiling(result):
+    found, out, heard = result
+    context, encoder = make_context(), FakeEncoder(dimension=12)
+    train = context.split(0.2, seed=0).train
+    predictions, truths = (
+        encoder.encode([texts[row] for row in train])
+        for texts in (context.predictions, context.prompts)
+    )
+    share = found.train_score / shift_ceiling(predictions, truths)
+    event = json.loads((out / "events.jsonl").read_text("utf-8").splitlines()[-1])
+    assert event["fraction"] == pytest.approx(share, rel=1e-3)
+    assert heard[-1].fraction == pytest.approx(share, rel=1e-3)
+
+
 def test_a_result_is_read_back_as_it_was(result):
     found, out, _ = result
     again = SearchResult.load(out)
