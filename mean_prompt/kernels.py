@@ -86,12 +86,16 @@ def _pack_linears(model: torch.nn.Module) -> bool:
 
 
 def _can_pack() -> bool:
-    """Tell whether this torch has the operations that its own compiler uses on a CPU."""
+    """Tell whether torch has the operations that its own compiler uses, and this CPU runs them.
+
+    Processors without AVX-512, most laptops among them, have no bfloat16 layouts at all.
+    """
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    return all(
-        hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight")
-    )
+    needed = ("_linear_pointwise", "_reorder_linear_weight", "_is_mkldnn_bf16_supported")
+    if not all(hasattr(torch.ops.mkldnn, name) for name in needed):
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
 
 
 def _shorten_attention(model: SentenceTransformer) -> bool:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import types
 
 import pytest
 import torch
@@ -119,4 +120,17 @@ def test_without_these_operations_layers_stay(tiny_t5, monkeypatch):
     monkeypatch.setattr(kernels, "_can_pack", lambda: False)
     model = copy.deepcopy(tiny_t5._model).to(torch.bfloat16)
     assert quicken(model)
+    assert not any(isinstance(module, PackedLinear) for module in model.modules())
+
+
+def test_a_processor_without_bfloat16_layouts_is_not_asked_for_them(tiny_t5, monkeypatch):
+    """On AVX2 alone the layout raises; there every search ended in a traceback."""
+    operations = types.SimpleNamespace(
+        _linear_pointwise=None,
+        _reorder_linear_weight=None,
+        _is_mkldnn_bf16_supported=lambda: False,
+    )
+    monkeypatch.setattr(torch.ops, "mkldnn", operations)
+    model = copy.deepcopy(tiny_t5._model).to(torch.bfloat16)
+    quicken(model)
     assert not any(isinstance(module, PackedLinear) for module in model.modules())
