@@ -124,23 +124,29 @@ def test_interrupt_while_writing_leaves_the_old_file_alone(run, monkeypatch):
     assert names(run.path) == [BEST]
 
 
-def test_content_is_on_disk_before_it_takes_its_place(run, monkeypatch):
-    """A rename that overtakes its data leaves an empty file after a power cut."""
+def test_content_is_on_disk_before_it_takes_its_place_and_its_place_is_kept(run, monkeypatch):
+    """A rename that overtakes its data leaves an empty file after a power cut, and one that is
+    not on the disk itself leaves the old one.
+    """
     steps = []
     fsync, replace = os.fsync, Path.replace
 
     def noted_fsync(handle):
-        steps.append(("fsync", os.fstat(handle).st_size))
+        status = os.fstat(handle)
+        is_folder = os.path.samestat(status, run.path.stat())
+        steps.append("folder synced" if is_folder else f"{status.st_size} bytes synced")
         fsync(handle)
 
     def noted_replace(path, target):
-        steps.append(("replace", path.parent == target.parent))
+        assert path.parent == target.parent
+        steps.append("replaced")
         return replace(path, target)
 
     monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(Path, "replace", noted_replace)
     run.write_best("twelve bytes")
-    assert steps == [("fsync", 12), ("replace", True)]
+    folder = ["folder synced"] if os.name == "posix" else []
+    assert steps == ["12 bytes synced", "replaced", *folder]
 
 
 def test_folder_that_is_gone_is_a_failed_run(run):

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.atomic import write_atomically
+from mean_prompt.atomic import write_together
 from mean_prompt.errors import InputError
 from mean_prompt.objective import Vectors
 
@@ -107,20 +107,21 @@ class VectorIndex:
         return cosines, numbers.astype(np.int64)
 
     def save(self, folder: Path, manifest: Manifest) -> None:
-        """Write the index, and then the manifest, without which it does not count.
+        """Write the index and its manifest, without which it does not count.
+
+        Where a crash leaves the new index beside an old manifest, the checksum tells.
 
         Raises:
-            InputError: the folder cannot be written.
+            InputError: the folder cannot be written; an index that was there is whole.
         """
         import faiss
 
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / _MANIFEST).unlink(missing_ok=True)
             content = faiss.serialize_index(self._index).tobytes()
-            write_atomically(folder / _FILE, content)
             fields = asdict(manifest) | {_CHECKSUM: hashlib.sha256(content).hexdigest()}
-            write_atomically(folder / _MANIFEST, (json.dumps(fields, indent=2) + "\n").encode())
+            described = (json.dumps(fields, indent=2) + "\n").encode()
+            write_together({folder / _FILE: content, folder / _MANIFEST: described})
         except OSError as error:
             raise InputError(
                 f"the index must be writable: {folder}: {error.strerror or error}; choose another "
@@ -183,7 +184,10 @@ def _read(folder: Path, manifest: Manifest) -> tuple[Any, str]:
         return None, f"it is of another {', '.join(changed)}"
     if fields.get(_CHECKSUM) != hashlib.sha256(content).hexdigest():
         return None, "its file is damaged"
-    index = faiss.deserialize_index(np.frombuffer(content, np.uint8))
+    try:
+        index = faiss.deserialize_index(np.frombuffer(content, np.uint8))
+    except RuntimeError:  # FAISS's own: a manifest can be made to match anything
+        return None, "its file is no index"
     if (index.ntotal, index.d) != (manifest.vectors, manifest.dimension):
         return None, "its file is not the manifest's"
     return index, ""

@@ -1,7 +1,9 @@
 """The index: as good as exhaustive search, and never trusted without its manifest."""
 
+import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -195,21 +197,32 @@ class TestKeeping:
         assert reason == "its file is not the manifest's"
         assert len(index) == 30
 
+    def test_a_manifest_made_to_match_a_file_that_is_no_index(self, tmp_path, vectors, manifest):
+        VectorIndex.open_or_build(tmp_path, manifest, lambda: vectors)
+        content = b"IxFI" + b"\xff" * 99
+        fields = json.loads((tmp_path / "manifest.json").read_text())
+        fields["sha256"] = hashlib.sha256(content).hexdigest()
+        (tmp_path / "manifest.json").write_text(json.dumps(fields))
+        (tmp_path / "index.faiss").write_bytes(content)
+        index, reason = VectorIndex.open_or_build(tmp_path, manifest, lambda: vectors)
+        assert reason == "its file is no index"
+        assert len(index) == 30
+
     def test_an_interrupted_save_does_not_count(self, tmp_path, vectors, manifest, monkeypatch):
         VectorIndex.open_or_build(tmp_path, manifest, lambda: vectors)
-        write = module.write_atomically
+        replace = Path.replace
 
-        def killed_before_the_manifest(path, content):
-            if path.name == "manifest.json":
+        def killed_before_the_manifest(path, target):
+            if target.name == "manifest.json":
                 raise KeyboardInterrupt
-            write(path, content)
+            return replace(path, target)
 
-        monkeypatch.setattr(module, "write_atomically", killed_before_the_manifest)
+        monkeypatch.setattr(Path, "replace", killed_before_the_manifest)
         with pytest.raises(KeyboardInterrupt):
             VectorIndex(unit(30, seed=5)).save(tmp_path, manifest)
         monkeypatch.undo()
         _, reason = VectorIndex.open_or_build(tmp_path, manifest, lambda: vectors)
-        assert reason == "there was none"
+        assert reason == "its file is damaged"
 
     def test_a_folder_that_cannot_be_written_is_named(self, tmp_path, vectors, manifest):
         (tmp_path / "file").write_text("in the way")
