@@ -1,0 +1,47 @@
+"""Keeping passwords and keys out of whatever is shown, logged or kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+MASK: Final = "***"
+#: What may be credentials in a URL: all before the last @ that no blank or quote comes before.
+#: More than a well-formed URL has there, since a password that is not escaped may hold a slash.
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^\s'\"<>]*@")
+#: Names of options and parameters whose values are secrets: ``sslpassword``, ``api_key``.
+_SECRET_NAME: Final = re.compile(r"pass(word|wd|phrase)|pwd|secret|token|api.?key", re.IGNORECASE)
+#: The same with its value, in the query of a URL.
+_SECRET_VALUE: Final = re.compile(
+    rf"(?<=[?&])([^\s=&'\"]*(?:{_SECRET_NAME.pattern})[^\s=&'\"]*=)[^\s&'\"]*", re.IGNORECASE
+)
+
+
+def masked_urls(text: str) -> str:
+    """Return a text with the credentials of the URLs in it replaced by ``***``."""
+    return _SECRET_VALUE.sub(rf"\1{MASK}", _CREDENTIALS.sub(f"{MASK}@", text))
+
+
+def is_secret_name(name: str) -> bool:
+    """Tell whether an option or parameter of this name holds a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def scrubbed(text: str, secrets: Iterable[str | None]) -> str:
+    """Return a text with every secret in it replaced by ``***``, as it stands or as URLs spell it.
+
+    Args:
+        text: what a library or a server said.
+        secrets: what must not be seen; those that are blank or not set are none.
+    """
+    spelt = {
+        form
+        for secret in secrets
+        if secret and secret.strip()
+        for form in (secret, quote(secret), quote(secret, safe=""), quote_plus(secret))
+    }
+    for form in sorted(spelt, key=len, reverse=True):
+        text = text.replace(form, MASK)
+    return text
