@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -19,3 +20,11 @@ class InputError(MeanPromptError):
 
 class RunError(MeanPromptError):
     """The input was good, yet the run could not do its work."""
+
+
+def unwritable(path: Path, error: OSError) -> RunError:
+    """Return the error of a run whose file could not be read or written on the way."""
+    return RunError(
+        f"the run's files must stay writable: {path}: {error.strerror or error}; what was written "
+        "before is whole"
+    )

@@ -23,6 +23,7 @@ from mean_prompt.recipe import Recipe
 from mean_prompt.result import SearchResult
 from mean_prompt.run import STUDY, RunFolder
 from mean_prompt.tracker import Listener, Progress, Tracker
+from mean_prompt.workers.store import StudyFile
 
 _PACKAGES: Final = ("torch", "sentence-transformers", "transformers", "optuna", "numpy")
 
@@ -103,7 +104,7 @@ class Search:
             ceiling=problem.train_ceiling,
             rate=evaluator.measure_rate(self._rules.constraints.max_tokens),
             seed=seed,
-            storage=self._out.file(STUDY) if self._out else None,
+            exchange=StudyFile(self._out.file(STUDY), self._recipe.study) if self._out else None,
         )
         for moment in study.run():
             tracker.follow(moment)

@@ -15,7 +15,7 @@ from mean_prompt.context import PREDICTIONS, Position
 from mean_prompt.errors import InputError
 from mean_prompt.optimize.affix_search import AffixSettings
 from mean_prompt.optimize.climb import ClimbSettings
-from mean_prompt.optimize.study import StudySettings
+from mean_prompt.optimize.sampling import StudySettings
 from mean_prompt.paths import path_exists, user_path
 from mean_prompt.shipped import shipped_folder
 from mean_prompt.units import format_duration, parse_duration

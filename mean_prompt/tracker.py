@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.evaluator import Candidate
-from mean_prompt.optimize.study import Moment
+from mean_prompt.optimize.rounds import Moment
 from mean_prompt.problem import Problem
 from mean_prompt.run import RunFolder
 

@@ -23,7 +23,7 @@ from mean_prompt.constraints import Constraints, Rules
 from mean_prompt.corpus import Corpus
 from mean_prompt.models import load_encoder
 from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.climb import ClimbSettings, climb
+from mean_prompt.optimize.climb import Climb, ClimbSettings
 from mean_prompt.optimize.evaluator import Evaluator
 from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.starts import corpus_starts, filled_start
@@ -78,18 +78,18 @@ class Tuner:
         evaluator = Evaluator(self._encoder, self._problem.screening, self._rules, budget)
         rng = np.random.default_rng(trial.number)
         starts = corpus_starts(*self._problem.likely_starts(), evaluator)
-        best = 0.0
-        for step in climb(
+        climb = Climb(
             filled_start(starts, evaluator, rng),
             self._material,
             evaluator,
             settings,
             ceiling=self._problem.train_ceiling,
-            progress=budget.fraction,
             rng=rng,
-        ):
-            best = step.best.score
-        return best / self._problem.train_ceiling
+        )
+        climb.begin()
+        while not budget.expired():
+            climb.step(budget.fraction())
+        return climb.best.score / self._problem.train_ceiling
 
 
 def main(

@@ -7,7 +7,7 @@ temperature falls geometrically over the climb, so that it ends as a greedy asce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,7 @@ from mean_prompt.optimize.evaluator import CONTENDERS, SCREENING_NOISE, Candidat
 from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.moves import Choices, MoveMix, MoveName, Proposal, propose
 from mean_prompt.optimize.surrogate import Outlook, Surrogate
+from mean_prompt.state import Tree
 
 #: Edits are drawn at this share of the temperature: the encoder has the last word.
 _DRAW_SHARE: Final = 0.5
@@ -67,17 +68,8 @@ class Step:
     move: MoveName | None
 
 
-def climb(
-    start: Candidate,
-    material: Material,
-    evaluator: Evaluator,
-    settings: ClimbSettings,
-    *,
-    ceiling: float,
-    progress: Callable[[], float],
-    rng: np.random.Generator,
-) -> Iterator[Step]:
-    """Climb from a start string until ``progress`` reaches 1, yielding after every step.
+class Climb:
+    """A climb on its way from a start string.
 
     Args:
         start: scored in float32.
@@ -85,37 +77,91 @@ def climb(
         evaluator: scores them.
         settings: of this climb.
         ceiling: of the objective, the unit of temperatures.
-        progress: share of the climb that is over, within [0, 1].
         rng: the climb's own source of randomness.
+
+    Attributes:
+        best: the best string so far, scored in float32.
+        number: of steps taken.
     """
-    edits = _Edits(material, evaluator, settings, ceiling, rng)
-    best = start
-    state = evaluator.screen([start.body])[0] or start
-    # What the best string scored when screened: contenders are measured against like.
-    bar = state.score
-    number = 0
-    yield Step(number, best, gained=False, move=None)
-    while (share := progress()) < 1.0:
+
+    def __init__(
+        self,
+        start: Candidate,
+        material: Material,
+        evaluator: Evaluator,
+        settings: ClimbSettings,
+        *,
+        ceiling: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self._evaluator = evaluator
+        self._settings = settings
+        self._ceiling = ceiling
+        self._rng = rng
+        self._edits = _Edits(material, evaluator, settings, ceiling, rng)
+        self.best = start
+        self.number = 0
+        self._here = start
+        # What the best string scored when screened: contenders are measured against like.
+        self._bar = start.score
+
+    def begin(self) -> Step:
+        """Screen the start, and return the step that stands for it."""
+        self._here = self._evaluator.screen([self.best.body])[0] or self.best
+        self._bar = self._here.score
+        return Step(0, self.best, gained=False, move=None)
+
+    def step(self, share: float) -> Step:
+        """Take one step.
+
+        Args:
+            share: of the climb that is over, within [0, 1): sets the temperature.
+        """
+        settings, evaluator = self._settings, self._evaluator
         spent = evaluator.budget.evaluations
-        temperature = ceiling * settings.hot * (settings.cold / settings.hot) ** share
-        tried = edits.try_at(state, temperature)
-        gained = False
-        contenders = _contenders(tried, bar - SCREENING_NOISE * ceiling)
-        for screened, exact in zip(contenders, evaluator.exact(contenders), strict=True):
-            if exact.score > best.score:
-                best, bar, gained = exact, screened.score, True
-        chosen = _draw_next(state, tried, temperature, rng)
-        state = chosen[1] if chosen else state
+        temperature = self._ceiling * settings.hot * (settings.cold / settings.hot) ** share
+        tried = self._edits.try_at(self._here, temperature)
+        gained = self._judge([candidate for _, candidate in tried])
+        chosen = _draw_next(self._here, tried, temperature, self._rng)
+        self._here = chosen[1] if chosen else self._here
         if evaluator.budget.evaluations == spent:
             # Every proposal broke a rule: the step still counts, or the climb might never end.
             evaluator.budget.spend(1)
-        number += 1
-        yield Step(number, best, gained=gained, move=chosen[0].move if chosen else None)
+        self.number += 1
+        return Step(self.number, self.best, gained=gained, move=chosen[0].move if chosen else None)
+
+    def _judge(self, tried: Sequence[Candidate]) -> bool:
+        """Score what may be the best in float32; tell whether some string is."""
+        gained = False
+        contenders = _contenders(tried, self._bar - SCREENING_NOISE * self._ceiling)
+        for screened, exact in zip(contenders, self._evaluator.exact(contenders), strict=True):
+            if exact.score > self.best.score:
+                self.best, self._bar, gained = exact, screened.score, True
+        return gained
+
+    def state(self) -> Tree:
+        """Return all that the rest of the climb depends on, beside what it was made with."""
+        return {
+            "best": self.best.state(),
+            "here": self._here.state(),
+            "bar": self._bar,
+            "number": self.number,
+            "rng": self._rng.bit_generator.state,
+            "surrogate": self._edits.surrogate.state(),
+        }
+
+    def restore(self, state: Tree) -> None:
+        """Go over to where :meth:`state` was taken."""
+        self.best = Candidate.of_state(state["best"])
+        self._here = Candidate.of_state(state["here"])
+        self._bar, self.number = state["bar"], state["number"]
+        self._rng.bit_generator.state = state["rng"]
+        self._edits.surrogate.restore(state["surrogate"])
 
 
-def _contenders(tried: Sequence[tuple[Proposal, Candidate]], bar: float) -> list[Candidate]:
+def _contenders(tried: Sequence[Candidate], bar: float) -> list[Candidate]:
     """Return the best screened candidates above a bar, to be scored in float32."""
-    above = [candidate for _, candidate in tried if candidate.score > bar]
+    above = [candidate for candidate in tried if candidate.score > bar]
     return sorted(above, key=lambda row: -row.score)[:CONTENDERS]
 
 
@@ -135,7 +181,7 @@ class _Edits:
         self._settings = settings
         self._ceiling = ceiling
         self._rng = rng
-        self._surrogate = Surrogate(
+        self.surrogate = Surrogate(
             material,
             evaluator.encoder,
             evaluator.objective,
@@ -146,7 +192,7 @@ class _Edits:
     def try_at(self, state: Candidate, temperature: float) -> list[tuple[Proposal, Candidate]]:
         """Predict, propose and screen edits at a string."""
         settings = self._settings
-        outlook = self._surrogate.look(
+        outlook = self.surrogate.look(
             state,
             width=settings.predicted,
             vocabulary=settings.vocabulary,
@@ -155,13 +201,13 @@ class _Edits:
         choices = self._choices(state, outlook, temperature * _DRAW_SHARE)
         proposals = propose(state.body, choices, settings.moves, settings.width, self._rng)
         tried = _screened(state, proposals, self._evaluator)
-        self._surrogate.rule_out(
+        self.surrogate.rule_out(
             outlook,
             [row.row for row in proposals if row.move == "replace" and row.row is not None],
             [row.body for row in proposals if row.move == "combine"],
         )
-        self._surrogate.learn(state, outlook, *_as_proposed(tried, "replace"))
-        self._surrogate.learn_combined(state, outlook, *_as_proposed(tried, "combine"))
+        self.surrogate.learn(state, outlook, *_as_proposed(tried, "replace"))
+        self.surrogate.learn_combined(state, outlook, *_as_proposed(tried, "combine"))
         return tried
 
     def _choices(self, state: Candidate, outlook: Outlook, temperature: float) -> Choices:

@@ -15,7 +15,7 @@ Symbols: m effects that are kept, d width of the vectors.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +26,7 @@ from mean_prompt.encoder import TokenIds
 from mean_prompt.objective import Expansion, Vectors, to_numpy
 from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.ridge import RecursiveRidge
+from mean_prompt.state import Tree
 
 #: Rows of sets (C, size), their expected scores, sums and faults.
 _Found = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
@@ -149,7 +150,7 @@ class MeasuredEffects:
         self._ages += len(made)
 
     def combinations(
-        self, state: Candidate, expansion: Expansion, without: set[TokenIds]
+        self, state: Candidate, expansion: Expansion, without: Container[TokenIds]
     ) -> Combinations:
         """Return the best combinations at a string, found by a beam search over their size.
 
@@ -218,6 +219,21 @@ class MeasuredEffects:
             with_bent = with_bent[first] + bent[second]
             with_plain = with_plain[first] + plain[second]
             taken = taken[first] | same[second]
+
+    def state(self) -> Tree:
+        """Return what was measured, and what sums were seen to miss."""
+        return {
+            "cells": self._cells,
+            "changes": self._changes,
+            "ages": self._ages,
+            "loss": self._loss.state(),
+        }
+
+    def restore(self, state: Tree) -> None:
+        """Go over to what :meth:`state` returned."""
+        self._cells, self._changes = state["cells"], state["changes"]
+        self._ages = state["ages"]
+        self._loss.restore(state["loss"])
 
     def _row(self, cell: tuple[int, int]) -> int | None:
         """Return where a replacement is kept."""

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from mean_prompt.optimize.climb import ClimbSettings
 from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.method import SearchTask
-from mean_prompt.optimize.study import ClimbStudy, StudySettings
+from mean_prompt.optimize.sampling import StudySettings
+from mean_prompt.optimize.study import ClimbStudy
 
 
 class Engine:

@@ -7,9 +7,9 @@ the string it becomes: every body is decoded, put together, tokenized again, and
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from mean_prompt.constraints import Rules
 from mean_prompt.encoder import Encoder, TokenIds
 from mean_prompt.objective import Objective, Vectors
 from mean_prompt.optimize.budget import Budget
+from mean_prompt.state import Tree
+from mean_prompt.tape import Tape
 
 #: Screened candidates that a step scores again in float32 at most, and how far below the best
 #: string's screened score, as a share of the ceiling, one may stand: bfloat16 is about that noisy.
@@ -42,6 +44,27 @@ class Candidate:
     vector: Vectors
     score: float
 
+    def state(self) -> Tree:
+        """Return the candidate as a state, which :meth:`of_state` reads back."""
+        return {
+            "text": self.text,
+            "body": list(self.body),
+            "ids": list(self.ids),
+            "vector": self.vector,
+            "score": self.score,
+        }
+
+    @classmethod
+    def of_state(cls, state: Tree) -> Self:
+        """Return the candidate that a state is of."""
+        return cls(
+            text=state["text"],
+            body=tuple(state["body"]),
+            ids=tuple(state["ids"]),
+            vector=state["vector"].numpy(),
+            score=state["score"],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Spelled:
@@ -58,15 +81,23 @@ class Evaluator:
         objective: what a vector is worth.
         rules: strings that break one are never scored.
         budget: is charged one evaluation for every string encoded, in either precision.
+        tape: hears what the encoder says, or says it itself.
     """
 
     def __init__(
-        self, encoder: Encoder, objective: Objective, rules: Rules, budget: Budget
+        self,
+        encoder: Encoder,
+        objective: Objective,
+        rules: Rules,
+        budget: Budget,
+        *,
+        tape: Tape | None = None,
     ) -> None:
         self.encoder = encoder
         self.objective = objective
         self.rules = rules
         self.budget = budget
+        self.tape = tape or Tape()
 
     def screen(self, bodies: Sequence[TokenIds]) -> list[Candidate | None]:
         """Score bodies in the screening dtype; ``None`` where a rule is broken.
@@ -76,8 +107,7 @@ class Evaluator:
         """
         spelled = self._spell(bodies)
         unique = {row.text: row for row in spelled if row is not None}
-        vectors = self.encoder.screen_ids([row.ids for row in unique.values()])
-        scored = self._judge(list(unique.values()), vectors)
+        scored = self._judge(list(unique.values()), self.encoder.screen_ids)
         found = {candidate.text: candidate for candidate in scored}
         return [None if row is None else found[row.text] for row in spelled]
 
@@ -86,7 +116,7 @@ class Evaluator:
         if not candidates:
             return []
         rows = [_Spelled(row.text, row.body, row.ids) for row in candidates]
-        return self._judge(rows, self.encoder.encode_ids([row.ids for row in rows]))
+        return self._judge(rows, self.encoder.encode_ids)
 
     def read(self, texts: Sequence[str]) -> list[Candidate]:
         """Score texts in float32 as bodies, cut to the token limit; those against a rule drop out.
@@ -96,7 +126,12 @@ class Evaluator:
         """
         bodies = [ids[: self.rules.room] for ids in self.encoder.tokenize(texts)]
         rows = [row for row in self._spell(bodies) if row is not None]
-        return self._judge(rows, self.encoder.encode_ids([row.ids for row in rows]))
+        return self._judge(rows, self.encoder.encode_ids)
+
+    def revive(self, body: Sequence[int]) -> Candidate | None:
+        """Score a body that another process found, in float32; ``None`` where it breaks a rule."""
+        [row] = self._spell([tuple(body)])
+        return None if row is None else self._judge([row], self.encoder.encode_ids)[0]
 
     def measure_rate(self, length: int, *, batch: int = 16) -> float:
         """Return strings screened a second, at a length in tokens, in one batch after a warm-up."""
@@ -120,7 +155,11 @@ class Evaluator:
             for whole, body, tokens in zip(wholes, read_back, ids, strict=True)
         ]
 
-    def _judge(self, rows: Sequence[_Spelled], vectors: Vectors) -> list[Candidate]:
+    def _judge(
+        self, rows: Sequence[_Spelled], encode: Callable[[Sequence[TokenIds]], Vectors]
+    ) -> list[Candidate]:
+        texts = [row.text for row in rows]
+        vectors = self.tape.vectors(texts, lambda: encode([row.ids for row in rows]))
         self.budget.spend(len(rows))
         scores = self.objective.score(vectors) if len(rows) else np.empty(0, np.float32)
         return [

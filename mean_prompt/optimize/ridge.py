@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from mean_prompt.state import Tree
+
 
 class RecursiveRidge:
     """Linear map ``rows @ weights`` fitted to what was observed, pulled towards a prior.
@@ -41,3 +43,17 @@ class RecursiveRidge:
         away = torch.cholesky_solve(self._moment.double(), factor)
         self.weights = self._prior + away.float()
         return True
+
+    def state(self) -> Tree:
+        """Return what was learned."""
+        return {
+            "weights": self.weights,
+            "gram": self._gram,
+            "moment": self._moment,
+            "calls": self._calls,
+        }
+
+    def restore(self, state: Tree) -> None:
+        """Go over to what :meth:`state` returned of a ridge made with the same arguments."""
+        self.weights, self._gram = state["weights"], state["gram"]
+        self._moment, self._calls = state["moment"], state["calls"]

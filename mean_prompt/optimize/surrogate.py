@@ -35,24 +35,22 @@ from numpy.typing import NDArray
 
 from mean_prompt.encoder import Encoder, TokenIds
 from mean_prompt.objective import Expansion, Objective, Vectors, to_numpy
-from mean_prompt.optimize.combinations import (
-    LEAST_SQUARED_LENGTH,
-    Combinations,
-    MeasuredEffects,
-)
+from mean_prompt.optimize.combinations import Combinations, MeasuredEffects
 from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.material import Material
+from mean_prompt.optimize.pairs import PairModel, scores_after
 from mean_prompt.optimize.ridge import RecursiveRidge
 from mean_prompt.propagation import FrozenString
+from mean_prompt.state import Tree, ragged, ragged_rows
 
-#: Pull of the pair model towards matching pursuit, its rows being about 1 long, and of the
-#: correction towards the identity, its rows being about 0.3 long.
-_PAIR_RIDGE: Final = 3.0
+#: Pull of the correction towards the identity, its rows being about 0.3 long, the weight of the
+#: past after each step, some 100 of which count, and steps between two solutions.
 _CORRECTION_RIDGE: Final = 0.05
-#: Weight of the past after each step: some 30 and 100 steps count.
-_PAIR_DECAY: Final = 0.97
 _CORRECTION_DECAY: Final = 0.99
 _SOLVE_EVERY: Final = 10
+#: Combinations that are remembered, the newest, so that none is evaluated twice. Those that come
+#: up again come up soon, since the string changes; to remember all would take memory without end.
+_REMEMBERED: Final = 20_000
 #: Propagated replacements that the pair model learns from a step; more taught it little.
 _LESSONS: Final = 256
 #: Share of the replacements that is drawn evenly, so that both models see the whole vocabulary.
@@ -135,8 +133,9 @@ class Surrogate:
         self._rng = rng
         self._visit: _Visit | None = None
         self._measured = MeasuredEffects(objective.dimension)
-        self._combined: set[TokenIds] = set()
-        self._pairs = _PairModel(material.static, fast=encoder.screening.dtype == "bfloat16")
+        #: Evaluated combinations, the newest last.
+        self._combined: dict[TokenIds, None] = {}
+        self._pairs = PairModel(material.static, fast=encoder.screening.dtype == "bfloat16")
         d = objective.dimension
         self._correction = RecursiveRidge(
             torch.cat([torch.eye(d), torch.eye(d)]),
@@ -193,7 +192,11 @@ class Surrogate:
         Replacements stay out of further outlooks on the same string, by their numbers in this
         one; combinations of any string, by their bodies.
         """
-        self._combined.update(combined)
+        for body in combined:
+            self._combined.pop(body, None)
+            self._combined[body] = None
+        while len(self._combined) > _REMEMBERED:
+            del self._combined[next(iter(self._combined))]
         if self._visit is not None:
             positions, tokens = outlook.positions[list(rows)], outlook.tokens[list(rows)]
             numbers = torch.from_numpy(self._material.index[tokens])
@@ -233,6 +236,29 @@ class Surrogate:
     ) -> None:
         """Like :meth:`learn`, for some of an outlook's combinations."""
         self._measured.judge(state, outlook.combinations, rows, found)
+
+    def state(self) -> Tree:
+        """Return what was learned and where the climb is."""
+        visit = self._visit
+        return {
+            "visited": None if visit is None else visit.state.state(),
+            "tried": None if visit is None else visit.tried.nonzero(),
+            "measured": self._measured.state(),
+            "combined": ragged(self._combined),
+            "pairs": self._pairs.state(),
+            "correction": self._correction.state(),
+        }
+
+    def restore(self, state: Tree) -> None:
+        """Go over to what :meth:`state` returned; the string's inner states are computed anew."""
+        self._visit = None
+        if state["visited"] is not None:
+            self._visit = self._first_look(Candidate.of_state(state["visited"]))
+            self._visit.tried[tuple(state["tried"].T)] = True
+        self._measured.restore(state["measured"])
+        self._combined = dict.fromkeys(ragged_rows(state["combined"]))
+        self._pairs.restore(state["pairs"])
+        self._correction.restore(state["correction"])
 
     def _draw(
         self, table: torch.Tensor, width: int, temperature: float
@@ -277,94 +303,3 @@ class Surrogate:
         # Where decoding and tokenizing anew merged tokens, a body may end past its string.
         inside = (at + self._first).clamp(max=len(frozen.hidden) - self._special - 1)
         return self._propagation.effects(frozen, inside.tolist(), tokens.tolist()).cpu()
-
-
-class _PairModel:
-    """Change of the vector by the static vectors of the token put in and the one taken out.
-
-    Args:
-        static: (A, d) vectors of the allowed tokens on their own.
-        fast: whether products over many tokens run in bfloat16. They took a fifth of a step in
-            float32, and only rank tokens.
-    """
-
-    def __init__(self, static: Vectors, *, fast: bool) -> None:
-        vectors = torch.from_numpy(static)
-        centred = vectors - vectors.mean(dim=0)
-        # The last row stands for NOTHING, which index -1 reaches.
-        self._length = float(centred.norm(dim=1).mean()) or 1.0
-        self._static = torch.vstack([centred / self._length, torch.zeros_like(centred[:1])])
-        d = vectors.shape[1]
-        prior = torch.cat([torch.eye(d), torch.eye(d), torch.zeros(1, d)]) * self._length
-        self._ridge = RecursiveRidge(
-            prior, ridge=_PAIR_RIDGE, decay=_PAIR_DECAY, solve_every=_SOLVE_EVERY
-        )
-        self._d = d
-        self._many = self._static[:-1].to(torch.bfloat16 if fast else torch.float32)
-        self._put_in = self._move(prior[:d])
-
-    def learn(
-        self, tokens: torch.Tensor, held: torch.Tensor, changes: torch.Tensor, n: int
-    ) -> None:
-        """Take in (B,) replacements, as numbers of allowed tokens, and their (B, d) changes."""
-        if self._ridge.observe(self._rows(tokens, held), changes * n):
-            self._put_in = self._move(self._ridge.weights[: self._d])
-
-    def changes(self, tokens: torch.Tensor, held: torch.Tensor, n: int) -> torch.Tensor:
-        """Return (B, d) the changes of (B,) replacements."""
-        return self._rows(tokens, held) @ self._ridge.weights / n
-
-    def scores(
-        self,
-        expansion: Expansion,
-        here: torch.Tensor,
-        held: torch.Tensor,
-        sample: torch.Tensor,
-        n: int,
-    ) -> tuple[torch.Tensor, Vectors]:
-        """Return the score that each pair promises, and each removal: (L, S) and (L,).
-
-        With ``δ = u - r``, u for the token put in and r for the one taken out, every term of the
-        expansion is a product of two vectors, so that all pairs cost one matrix product.
-        """
-        value, gradient, curvature = expansion.value, *(part.cpu() for part in expansion[1:])
-        many = self._put_in[sample]
-        put_in = many.float() / n
-        weights = self._ridge.weights
-        taken = (self._static[held] @ weights[self._d : -1] - weights[-1]) / n
-        bent = taken @ curvature
-        inner = torch.stack([gradient, here, *bent, *taken])
-        products = put_in @ inner.T
-        length = len(held)
-        squares = ((many @ curvature.to(many.dtype)).float() * put_in).sum(dim=1) / n
-        numerator = (
-            value
-            + (products[:, 0] + squares)[None]
-            - (taken @ gradient - (taken * bent).sum(dim=1))[:, None]
-            - 2 * products[:, 2 : 2 + length].T
-        )
-        lengths = (
-            1.0
-            + (2 * products[:, 1] + put_in.square().sum(dim=1))[None]
-            - (2 * taken @ here - taken.square().sum(dim=1))[:, None]
-            - 2 * products[:, 2 + length :].T
-        )
-        table = numerator / lengths.clamp(min=LEAST_SQUARED_LENGTH).pow(1.5)
-        return table, scores_after(expansion, here, -taken)
-
-    def _move(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return (A, d) what putting each token in does, times n."""
-        return self._many @ weights.to(self._many.dtype)
-
-    def _rows(self, tokens: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
-        ones = torch.ones((len(tokens), 1))
-        # The bias belongs to the token taken out: b stands beside -B s_o.
-        return torch.cat([self._static[tokens], -self._static[held], ones], dim=1)
-
-
-def scores_after(expansion: Expansion, here: torch.Tensor, changes: torch.Tensor) -> Vectors:
-    """Return the score after changes of a unit vector: (B, d) -> (B,)."""
-    gradient, curvature = (part.cpu() for part in expansion[1:])
-    numerator = expansion.value + changes @ gradient + ((changes @ curvature) * changes).sum(dim=1)
-    squared = (here + changes).square().sum(dim=1).clamp(min=LEAST_SQUARED_LENGTH)
-    return to_numpy(numerator / squared.pow(1.5))

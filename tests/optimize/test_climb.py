@@ -5,22 +5,23 @@ import numpy as np
 import pytest
 
 from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.climb import ClimbSettings, climb
+from mean_prompt.optimize.climb import Climb, ClimbSettings
 from mean_prompt.optimize.phrases import PhraseBank
 
 
 def run(evaluator, material, *, seed=0, settings=None, start="poem"):
-    return list(
-        climb(
-            evaluator.read([start])[0],
-            material,
-            evaluator,
-            settings or ClimbSettings(width=16, hot=0.05),
-            ceiling=evaluator.objective.ceiling().value,
-            progress=evaluator.budget.fraction,
-            rng=np.random.default_rng(seed),
-        )
+    climb = Climb(
+        evaluator.read([start])[0],
+        material,
+        evaluator,
+        settings or ClimbSettings(width=16, hot=0.05),
+        ceiling=evaluator.objective.ceiling().value,
+        rng=np.random.default_rng(seed),
     )
+    steps = [climb.begin()]
+    while not evaluator.budget.expired():
+        steps.append(climb.step(evaluator.budget.fraction()))
+    return steps
 
 
 def exhaustive_best(fake, objective, longest):

@@ -2,7 +2,8 @@
 
 from mean_prompt.optimize.climb import ClimbSettings
 from mean_prompt.optimize.engine import Engine
-from mean_prompt.optimize.study import ClimbStudy, StudySettings
+from mean_prompt.optimize.sampling import StudySettings
+from mean_prompt.optimize.study import ClimbStudy
 from tests.optimize.peers.worlds import evaluations, make_task
 
 

@@ -3,15 +3,18 @@ import pytest
 
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.climb import ClimbSettings
-from mean_prompt.optimize.study import STUDY_NAME, ClimbStudy, StudySettings
+from mean_prompt.optimize.sampling import StudySettings
+from mean_prompt.optimize.study import ClimbStudy
+from mean_prompt.workers.store import STUDY_NAME, StudyFile
 
 
 @pytest.fixture
 def make_study(make_evaluator, make_material):
     def make(budget, *, storage=None, **settings):
         evaluator = make_evaluator(budget)
+        chosen = StudySettings(**({"climb_evaluations": 200} | settings))
         return ClimbStudy(
-            StudySettings(**({"climb_evaluations": 200} | settings)),
+            chosen,
             ClimbSettings(width=8, hot=0.05),
             evaluator.read(["poem", "make text"]),
             make_material(evaluator.rules),
@@ -19,7 +22,7 @@ def make_study(make_evaluator, make_material):
             ceiling=evaluator.objective.ceiling().value,
             rate=1_000.0,
             seed=0,
-            storage=storage,
+            exchange=StudyFile(storage, chosen) if storage else None,
         )
 
     return make
@@ -82,7 +85,7 @@ def test_the_study_is_kept_with_its_climbs(make_study, tmp_path):
     kept = optuna.load_study(study_name=STUDY_NAME, storage=f"sqlite:///{path}")
     assert kept.best_value == pytest.approx(study.elite.score)
     assert {trial.state.name for trial in kept.trials} <= {"COMPLETE", "PRUNED"}
-    assert kept.best_trial.user_attrs["best"]["text"] == study.elite.text
+    assert kept.best_trial.user_attrs["climb"]["text"] == study.elite.text
     assert kept.trials[0].params["start"] == "corpus"
     assert kept.trials[0].intermediate_values
 

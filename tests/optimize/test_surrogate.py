@@ -8,7 +8,8 @@ import torch
 
 from mean_prompt.objective import Expansion
 from mean_prompt.optimize import surrogate as surrogate_module
-from mean_prompt.optimize.surrogate import Surrogate, _PairModel, scores_after
+from mean_prompt.optimize.pairs import PairModel, scores_after
+from mean_prompt.optimize.surrogate import Surrogate
 
 LOOK = {"width": 40, "vocabulary": 99, "temperature": 0.05}
 
@@ -56,7 +57,7 @@ def test_a_change_that_cancels_the_vector_promises_no_fortune(here):
 @pytest.fixture
 def taught(fake):
     """A pair model of ten tokens that has learned something, so that nothing is symmetric."""
-    model = _PairModel(unit(fake.words[1:]), fast=False)
+    model = PairModel(unit(fake.words[1:]), fast=False)
     rng = np.random.default_rng(4)
     for _ in range(10):
         tokens, held = (torch.from_numpy(rng.integers(10, size=8)) for _ in range(2))
@@ -85,14 +86,14 @@ def test_the_table_holds_what_each_pair_promises_alone(taught, objective, here):
 
 def test_at_first_the_pair_model_is_matching_pursuit(fake):
     static = unit(fake.words[1:])
-    model = _PairModel(static, fast=False)
+    model = PairModel(static, fast=False)
     change = model.changes(torch.tensor([2]), torch.tensor([5]), 4)[0].numpy()
     np.testing.assert_allclose(change, (static[2] - static[5]) / 4, atol=1e-6)
 
 
 def test_the_pair_model_learns_a_linear_world(fake):
     static = unit(fake.words[1:])
-    model = _PairModel(static, fast=False)
+    model = PairModel(static, fast=False)
     rng = np.random.default_rng(6)
     put_in, taken = (rng.standard_normal((6, 6)).astype(np.float32) for _ in range(2))
 

@@ -1,0 +1,52 @@
+"""What a worker's study has to do with others: climbs handed in, climbs and strings taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypedDict
+
+from mean_prompt.optimize.sampling import ClimbRecord
+
+
+class Elite(TypedDict):
+    """A string that another worker found, as plain values.
+
+    Attributes:
+        body: ids of its editable part.
+        score: of the whole string.
+    """
+
+    body: list[int]
+    score: float
+
+
+class Exchange(Protocol):
+    """Where climbs that ended go. No call waits for another machine."""
+
+    def hand_in(self, record: ClimbRecord) -> None:
+        """Take in a climb that ended; one that was handed in before counts once."""
+
+    def ended(self) -> Sequence[ClimbRecord]:
+        """Return the climbs known so far, this worker's and others', each once."""
+
+    def elite(self) -> Elite | None:
+        """Return the best string of the other workers, if there is one."""
+
+
+class Alone:
+    """The exchange of a study that is on its own and kept nowhere."""
+
+    def __init__(self) -> None:
+        self._ended: dict[tuple[int, int], ClimbRecord] = {}
+
+    def hand_in(self, record: ClimbRecord) -> None:
+        """Take in a climb that ended."""
+        self._ended.setdefault(record.key, record)
+
+    def ended(self) -> Sequence[ClimbRecord]:
+        """Return the climbs that ended, in their order."""
+        return list(self._ended.values())
+
+    def elite(self) -> Elite | None:
+        """Return nothing: there is nobody else."""
+        return None

@@ -1,0 +1,251 @@
+"""What Optuna decides: the settings that a climb is drawn, and whether it is hopeless.
+
+Both are functions of the climbs that ended and of a seed, asked through a study in memory. So no
+trial ever waits in a storage for a process that may be dead, a climb's settings follow from its
+number, and what a storage holds are climbs that ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from mean_prompt.optimize.climb import ClimbSettings
+from mean_prompt.optimize.moves import MoveMix
+from mean_prompt.optimize.starts import StartKind
+
+#: Reports a climb, evenly over its length.
+REPORTS: Final = 10
+#: Reports before which no climb is pruned, and climbs that must have ended before one is.
+PRUNE_FROM: Final = 4
+_PRUNE_AFTER: Final = 3
+#: Ranges of how often swaps and moves, and phrases, are tried.
+_ORDER: Final = (0.02, 0.2)
+_PHRASE: Final = (0.01, 0.2)
+#: Under this name a trial says which climb it was.
+_CLIMB: Final = "climb"
+
+_Bound = TypeVar("_Bound", int, float)
+
+
+def _rising(bounds: tuple[_Bound, _Bound]) -> tuple[_Bound, _Bound]:
+    if bounds[0] > bounds[1]:
+        raise ValueError(f"a range goes from its lowest to its highest value: found {bounds}")
+    return bounds
+
+
+_Width = Annotated[int, Field(ge=1, le=4096)]
+_Heat = Annotated[float, Field(gt=0, le=1)]
+_Kick = Annotated[int, Field(ge=0)]
+
+
+class StudySettings(BaseModel):
+    """How the study divides a budget and what it varies.
+
+    Attributes:
+        climb_evaluations: length of one climb; a budget that is shorter makes one round of it.
+        rivals: climbs of a round, of which the best goes on halfway.
+        prune: ``median`` ends a climb that is behind half of the earlier ones; ``none`` never.
+        starts: kinds of start that may be drawn; the first climb takes the first.
+        width: range of the edits proposed a step.
+        hot: range of the first temperature, shares of the ceiling.
+        kick: range of the random edits to an elite before a climb goes on from it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    climb_evaluations: int = Field(default=75_000, ge=1)
+    rivals: int = Field(default=3, ge=1, le=64)
+    prune: Literal["median", "none"] = "median"
+    starts: tuple[StartKind, ...] = Field(default=("corpus", "phrases", "elite"), min_length=1)
+    width: Annotated[tuple[_Width, _Width], AfterValidator(_rising)] = (24, 48)
+    hot: Annotated[tuple[_Heat, _Heat], AfterValidator(_rising)] = (0.006, 0.015)
+    kick: Annotated[tuple[_Kick, _Kick], AfterValidator(_rising)] = (0, 6)
+
+    def from_elite(self) -> StudySettings:
+        """Return the settings whose first climb goes on from the elite, as it stands."""
+        rest = [kind for kind in self.starts if kind != "elite"]
+        return self.model_copy(update={"starts": ("elite", *rest)})
+
+
+@dataclass(frozen=True, slots=True)
+class ClimbRecord:
+    """A climb that ended.
+
+    Attributes:
+        worker: whose it was; 0 where there is one.
+        number: among the worker's climbs, from 0.
+        params: what was drawn for it, by Optuna's names.
+        reports: best score at each tenth of its length, as far as it came.
+        ended: by itself, or given up.
+        text: its best string.
+        score: of it.
+        evaluations: strings encoded.
+        began, over: seconds since 1970.
+    """
+
+    worker: int
+    number: int
+    params: dict[str, Any]
+    reports: tuple[float, ...]
+    ended: Literal["complete", "pruned"]
+    text: str
+    score: float
+    evaluations: int
+    began: float
+    over: float
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Worker and number, which no other climb of the study has."""
+        return self.worker, self.number
+
+    def trial(self, settings: StudySettings) -> FrozenTrial:
+        """Return the climb as a trial that a study can take in."""
+        space = _space(settings)
+        state = TrialState.COMPLETE if self.ended == "complete" else TrialState.PRUNED
+        trial = optuna.trial.create_trial(
+            state=state,
+            value=self.score,
+            params=self.params,
+            distributions={name: space[name] for name in self.params},
+            intermediate_values=dict(enumerate(self.reports, 1)),
+            user_attrs={
+                _CLIMB: {
+                    "worker": self.worker,
+                    "number": self.number,
+                    "text": self.text,
+                    "score": self.score,
+                    "evaluations": self.evaluations,
+                }
+            },
+        )
+        trial.datetime_start = datetime.fromtimestamp(self.began)  # noqa: DTZ006 - Optuna's way
+        trial.datetime_complete = datetime.fromtimestamp(self.over)  # noqa: DTZ006
+        return trial
+
+    @classmethod
+    def of_trial(cls, trial: FrozenTrial) -> Self | None:
+        """Return the climb that a trial is of; ``None`` for a trial that somebody else made."""
+        climb = trial.user_attrs.get(_CLIMB)
+        if climb is None:
+            return None
+        assert trial.datetime_start is not None
+        assert trial.datetime_complete is not None
+        return cls(
+            worker=climb["worker"],
+            number=climb["number"],
+            params=trial.params,
+            reports=tuple(value for _, value in sorted(trial.intermediate_values.items())),
+            ended="complete" if trial.state == TrialState.COMPLETE else "pruned",
+            text=climb["text"],
+            score=climb["score"],
+            evaluations=climb["evaluations"],
+            began=trial.datetime_start.timestamp(),
+            over=trial.datetime_complete.timestamp(),
+        )
+
+
+class Sampling:
+    """Draws settings and judges climbs by those that ended.
+
+    Args:
+        settings: what to vary.
+        base: settings of a climb that the study does not vary.
+        seed: of the run.
+        worker: whose climbs these are.
+    """
+
+    def __init__(
+        self, settings: StudySettings, base: ClimbSettings, *, seed: int, worker: int = 0
+    ) -> None:
+        self._settings = settings
+        self._base = base
+        self._seed = seed
+        self._worker = worker
+        # Optuna announces every study on standard error; the run has a display of its own.
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def rng(self, number: int) -> np.random.Generator:
+        """Return the source of randomness of a climb, by its number."""
+        return np.random.default_rng([self._seed, number, self._worker])
+
+    def first(self) -> dict[str, Any]:
+        """Return what the climbs of the first round take: the recipe's own settings."""
+        return {"start": self._settings.starts[0]}
+
+    def draw(self, number: int, ended: Sequence[ClimbRecord]) -> dict[str, Any]:
+        """Draw what a climb takes.
+
+        Args:
+            number: of the climb; the same one is drawn the same after the same climbs.
+            ended: climbs to learn from.
+        """
+        [seed] = np.random.SeedSequence([self._seed, number, self._worker, 1]).generate_state(1)
+        sampler = optuna.samplers.TPESampler(seed=int(seed), constant_liar=False)
+        trial = self._study(ended, sampler).ask()
+        kind = trial.suggest_categorical("start", list(self._settings.starts))
+        if kind == "elite":
+            trial.suggest_int("kick", *self._settings.kick)
+        trial.suggest_float("order", *_ORDER, log=True)
+        trial.suggest_float("phrase", *_PHRASE, log=True)
+        trial.suggest_int("width", *self._settings.width)
+        trial.suggest_float("hot", *self._settings.hot, log=True)
+        return trial.params
+
+    def is_hopeless(self, reports: Sequence[float], ended: Sequence[ClimbRecord]) -> bool:
+        """Tell whether a climb is behind half of those that ended, at the same point."""
+        if self._settings.prune == "none" or len(reports) < PRUNE_FROM:
+            return False
+        pruner = optuna.pruners.MedianPruner(
+            n_startup_trials=_PRUNE_AFTER, n_warmup_steps=PRUNE_FROM
+        )
+        running = optuna.trial.create_trial(
+            state=TrialState.RUNNING, intermediate_values=dict(enumerate(reports, 1))
+        )
+        return pruner.prune(self._study(ended), running)
+
+    def settings(self, params: dict[str, Any]) -> ClimbSettings:
+        """Return the settings that were drawn."""
+        if "width" not in params:
+            return self._base
+        varied = self._base.moves.model_dump() | {
+            "swap": params["order"] / 2,
+            "move": params["order"] / 2,
+            "phrase_in": params["phrase"] / 2,
+            "phrase_for_span": params["phrase"] / 2,
+        }
+        drawn = {"width": params["width"], "hot": params["hot"], "moves": MoveMix(**varied)}
+        return self._base.model_copy(update=drawn)
+
+    def _study(
+        self, ended: Sequence[ClimbRecord], sampler: optuna.samplers.BaseSampler | None = None
+    ) -> optuna.Study:
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        study.add_trials([record.trial(self._settings) for record in ended])
+        return study
+
+
+def _space(settings: StudySettings) -> dict[str, BaseDistribution]:
+    """Return what a trial's parameters are drawn from."""
+    return {
+        "start": CategoricalDistribution(settings.starts),
+        "kick": IntDistribution(*settings.kick),
+        "order": FloatDistribution(*_ORDER, log=True),
+        "phrase": FloatDistribution(*_PHRASE, log=True),
+        "width": IntDistribution(*settings.width),
+        "hot": FloatDistribution(*settings.hot, log=True),
+    }

@@ -1,0 +1,117 @@
+"""State as bytes: nested dicts and lists of plain values and arrays, without pickle.
+
+A packed state is a frame around a safetensors file whose metadata hold the plain values as JSON:
+
+    length  8 bytes, little endian: of the payload
+    crc32   4 bytes, little endian: of the payload
+    payload
+
+Frames can follow each other in one file; one that a crash tore is told from a whole one.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+
+#: Dicts with string keys, lists, JSON's plain values, numpy arrays and torch tensors, nested. Read
+#: back, arrays are torch tensors and tuples are lists.
+Tree = Any
+
+_FRAME: Final = struct.Struct("<QI")
+#: Where an array stood, in the plain values: a key that no state uses for itself.
+_ARRAY: Final = "\0array"
+
+
+def pack(tree: Tree) -> bytes:
+    """Return a state as one frame.
+
+    Raises:
+        TypeError: something in it is neither plain nor an array.
+    """
+    arrays: dict[str, torch.Tensor] = {}
+    plain = json.dumps(_without_arrays(tree, arrays), ensure_ascii=True)
+    payload = save(arrays, metadata={"plain": plain})
+    return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def frames(data: bytes) -> Iterator[tuple[Tree, int]]:
+    """Yield the states packed one after another and where each ends, up to the first torn one."""
+    start = 0
+    while start + _FRAME.size <= len(data):
+        length, checksum = _FRAME.unpack_from(data, start)
+        begin, end = start + _FRAME.size, start + _FRAME.size + length
+        payload = data[begin:end]
+        if len(payload) < length or zlib.crc32(payload) != checksum:
+            return
+        yield _unpack(payload), end
+        start = end
+
+
+def unpack(data: bytes) -> Tree:
+    """Return the one state that a file holds.
+
+    Raises:
+        ValueError: it is torn, or followed by something else.
+    """
+    whole = next(frames(data), None)
+    if whole is None or whole[1] != len(data):
+        raise ValueError("the frame is not whole")
+    return whole[0]
+
+
+def ragged(rows: Iterable[Sequence[int]]) -> Tree:
+    """Return sequences of whole numbers as two arrays, which JSON would take long to write."""
+    kept = list(rows)
+    flat = [number for row in kept for number in row]
+    return {
+        "lengths": np.array([len(row) for row in kept], np.int32),
+        "numbers": np.array(flat, np.int32),
+    }
+
+
+def ragged_rows(state: Tree) -> list[tuple[int, ...]]:
+    """Return the sequences that :func:`ragged` was given."""
+    numbers = state["numbers"].tolist()
+    ends = np.cumsum(state["lengths"].numpy()).tolist()
+    return [tuple(numbers[start:end]) for start, end in pairwise([0, *ends])]
+
+
+def _unpack(payload: bytes) -> Tree:
+    header = json.loads(payload[8 : 8 + int.from_bytes(payload[:8], "little")])
+    # Cloned: a view into the file's bytes lies wherever the header ended, and matrix products
+    # may round otherwise there than in memory that torch aligned.
+    arrays = {name: tensor.clone() for name, tensor in load(payload).items()}
+    return _with_arrays(json.loads(header["__metadata__"]["plain"]), arrays)
+
+
+def _without_arrays(tree: Tree, arrays: dict[str, torch.Tensor]) -> Tree:
+    if isinstance(tree, dict):
+        return {name: _without_arrays(part, arrays) for name, part in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [_without_arrays(part, arrays) for part in tree]
+    if isinstance(tree, (np.ndarray, torch.Tensor)):
+        tensor = torch.from_numpy(tree) if isinstance(tree, np.ndarray) else tree
+        name = str(len(arrays))
+        # Cloned: safetensors refuses tensors that share memory.
+        arrays[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        return {_ARRAY: name}
+    return tree
+
+
+def _with_arrays(tree: Tree, arrays: dict[str, torch.Tensor]) -> Tree:
+    if isinstance(tree, dict):
+        if _ARRAY in tree:
+            return arrays[tree[_ARRAY]]
+        return {name: _with_arrays(part, arrays) for name, part in tree.items()}
+    if isinstance(tree, list):
+        return [_with_arrays(part, arrays) for part in tree]
+    return tree
