@@ -142,6 +142,7 @@ def score(
     model: str | Encoder | None = None,
     column: str | None = None,
     progress: Progress | None = None,
+    trust: bool = False,
 ) -> list[ScoredString]:
     """Score strings against a corpus, in float32 over every prompt.
 
@@ -152,6 +153,8 @@ def score(
         model: as for :func:`search`.
         column: of the prompts in the corpus files.
         progress: called with prompts embedded and all prompts.
+        trust: whether a model that is named may run code: load pickled weights, and classes that
+            come with it.
 
     Returns:
         One entry a string, in order.
@@ -162,7 +165,7 @@ def score(
     _check_text(strings)
     sources = _specs(corpus) or (str(default_corpus_folder()),)
     prompts = corpus if isinstance(corpus, Corpus) else Corpus.from_files(*sources, column=column)
-    encoder = model if isinstance(model, Encoder) else load_encoder(model)
+    encoder = model if isinstance(model, Encoder) else load_encoder(model, trust=trust)
     vectors = VectorCache(encoder.identity.key).encode(
         prompts.prompts,
         encoder.encode,
@@ -259,4 +262,6 @@ def _read_context(recipe: Recipe) -> Context:
 
 def _load(recipe: Recipe) -> Encoder:
     chosen = recipe.model
-    return load_encoder(chosen.name, device=chosen.device, screening=chosen.screening)
+    return load_encoder(
+        chosen.name, device=chosen.device, screening=chosen.screening, trust=chosen.trust
+    )

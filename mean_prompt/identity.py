@@ -5,6 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
+
+from mean_prompt.trust import UNUSED_FOLDERS
+
+#: Files that a model is loaded from, and what is loaded too where it is trusted.
+_LOADED: Final = frozenset({".json", ".txt", ".model", ".safetensors"})
+_LOADED_TRUSTED: Final = _LOADED | {".bin", ".py"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +40,17 @@ class ModelIdentity:
         return asdict(self)
 
 
-def content_hash(folder: Path) -> str:
-    """Return the SHA-256 over the relative names and bytes of a model's files.
+def content_hash(folder: Path, *, trust: bool = False) -> str:
+    """Return the SHA-256 over the relative names and bytes of the files a model is loaded from.
 
-    Documentation and other frameworks' weights do not change a vector and are left out.
+    Documentation and other frameworks' weights do not change a vector and are left out; so are
+    pickled weights and code, which are loaded only where the model is trusted.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if path.suffix in {".json", ".txt", ".model", ".safetensors", ".bin"} and path.is_file():
-            if {"onnx", "openvino", ".cache"} & set(relative.parts):
+        if path.suffix in (_LOADED_TRUSTED if trust else _LOADED) and path.is_file():
+            if UNUSED_FOLDERS & set(relative.parts):
                 continue
             digest.update(f"{relative.as_posix()}\0{path.stat().st_size}\0".encode())
             with path.open("rb") as file:

@@ -14,12 +14,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from mean_prompt.errors import InputError
 from mean_prompt.identity import ModelIdentity, content_hash
 from mean_prompt.paths import path_exists, user_path
+from mean_prompt.trust import check_pickles, check_shards, check_untrusted, pickled_weights
 
 if TYPE_CHECKING:
     from mean_prompt.encoder import Encoder
@@ -50,7 +51,11 @@ class ModelFolder:
 
 
 def load_encoder(
-    name: str | None = None, *, device: str = "auto", screening: str = "auto"
+    name: str | None = None,
+    *,
+    device: str = "auto",
+    screening: str = "auto",
+    trust: bool = False,
 ) -> Encoder:
     """Find, load and prove a model.
 
@@ -60,19 +65,21 @@ def load_encoder(
             loaded or refused, never replaced.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
         screening: see :class:`~mean_prompt.encoder.Encoder`.
+        trust: whether the model may run code: load pickled weights, and classes that come with it.
 
     Raises:
-        InputError: the model cannot be had or does not load, or the device is not there.
+        InputError: the model cannot be had or does not load, or would run code without being
+            trusted, or the device is not there.
     """
-    found = find_default() if name is None else find_model(name)
+    found = find_default(trust=trust) if name is None else find_model(name, trust=trust)
     if found.warning:
         warnings.warn(found.warning, UserWarning, stacklevel=2)
-    return _load(found, device=choose_device(device), screening=screening)
+    return _load(found, device=choose_device(device), screening=screening, trust=trust)
 
 
-def find_default() -> ModelFolder:
+def find_default(*, trust: bool = False) -> ModelFolder:
     """Return sentence-t5-base from the cache or the hub, else the packaged all-MiniLM-L6-v2."""
-    folder = _from_hub(DEFAULT_MODEL)
+    folder = _from_hub(DEFAULT_MODEL, trust=trust)
     if folder:
         return ModelFolder(DEFAULT_MODEL, folder)
     packaged = _packaged_folder()
@@ -88,7 +95,7 @@ def find_default() -> ModelFolder:
     return ModelFolder(PACKAGED_MODEL, packaged, warning)
 
 
-def find_model(name: str) -> ModelFolder:
+def find_model(name: str, *, trust: bool = False) -> ModelFolder:
     """Return the folder of a named model, or raise :class:`InputError`; never another model."""
     path = user_path(name)
     if path_exists(path) and path.is_dir():
@@ -97,7 +104,7 @@ def find_model(name: str) -> ModelFolder:
         raise InputError(f"--model must be a folder or a name on the hub: found neither: {name!r}")
     full = name if "/" in name else f"sentence-transformers/{name}"
     packaged = _packaged_folder() if full == PACKAGED_MODEL else None
-    folder = packaged or _from_hub(full)
+    folder = packaged or _from_hub(full, trust=trust)
     if folder is None:
         remedy = "check the name, connect once to cache it, or leave --model out"
         if full == PACKAGED_MODEL:
@@ -109,9 +116,12 @@ def find_model(name: str) -> ModelFolder:
     return ModelFolder(full, folder)
 
 
-def _load(found: ModelFolder, *, device: str, screening: str) -> Encoder:
+def _load(found: ModelFolder, *, device: str, screening: str, trust: bool) -> Encoder:
     from mean_prompt.encoder import Encoder
 
+    check_shards(found.name, found.path)
+    if not trust:
+        check_untrusted(found.name, found.path)
     # transformers would make up a tokenizer of four tokens, and the model would read nothing.
     if not tokenizer_files(found.path):
         raise InputError(f"the model {found.name} does not load: no tokenizer in {found.path}")
@@ -127,44 +137,61 @@ def _load(found: ModelFolder, *, device: str, screening: str) -> Encoder:
                 str(found.path),
                 device=device,
                 local_files_only=True,
-                trust_remote_code=False,
-                model_kwargs={"dtype": torch.float32},
+                trust_remote_code=trust,
+                model_kwargs={"dtype": torch.float32, "use_safetensors": None if trust else True},
             )
         except (*LOADING_ERRORS, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise InputError(f"the model {found.name} does not load: {reason}") from error
     revision = found.path.name if found.path.parent.name == "snapshots" else None
-    identity = ModelIdentity(found.name, revision, content_hash(found.path))
+    identity = ModelIdentity(found.name, revision, content_hash(found.path, trust=trust))
     return Encoder(model, identity, screening=screening)
 
 
-def _from_hub(name: str) -> Path | None:
-    """Return a model's folder from the hub's cache, else from the hub in one short attempt."""
-    from huggingface_hub import HfApi, constants, errors, snapshot_download
+def _from_hub(name: str, *, trust: bool) -> Path | None:
+    """Return a model's folder from the hub's cache, else from the hub in one short attempt.
 
+    Raises:
+        InputError: the hub has the model with pickled weights, and it is not trusted.
+    """
+    from huggingface_hub import constants, errors, snapshot_download
+
+    cached = None
     try:
         cached = Path(snapshot_download(name, local_files_only=True))
-        if _is_complete(cached):
+        if _is_complete(cached, trust=trust):
             return cached
     except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError):
         pass
     if constants.HF_HUB_OFFLINE or not hub_answers(constants.ENDPOINT):
-        return None
+        # One with pickled weights is refused by name when it is to be loaded, and not passed over.
+        return cached if cached and _is_complete(cached, trust=True) else None
     try:
-        files = [
-            file.rfilename for file in HfApi().model_info(name, timeout=HUB_TIMEOUT).siblings or []
-        ]
-        duplicate = ["pytorch_model.bin"] if "model.safetensors" in files else []
-        return Path(snapshot_download(name, ignore_patterns=_FOREIGN_FORMATS + duplicate))
+        files = hub_files(name)
+        if not trust:
+            check_pickles(name, files)
+        _, copies = pickled_weights(files)
+        return Path(snapshot_download(name, ignore_patterns=[*_FOREIGN_FORMATS, *map(str, copies)]))
     # A failed connection is the HTTPError of whichever client the hub's package uses.
     except (errors.HTTPError, errors.XetDownloadError, OSError) as error:  # type: ignore[attr-defined]
         _log.info("the hub did not give %s: %s", name, error)
         return None
 
 
-def _is_complete(folder: Path) -> bool:
+def hub_files(name: str) -> list[PurePosixPath]:
+    """Return the files that the hub has of a model; whatever its client raises goes through."""
+    from huggingface_hub import HfApi
+
+    listed = HfApi().model_info(name, timeout=HUB_TIMEOUT).siblings or []
+    return [PurePosixPath(file.rfilename) for file in listed]
+
+
+def _is_complete(folder: Path, *, trust: bool) -> bool:
     """Tell whether a cached snapshot holds what a sentence-transformers model needs."""
-    weights = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
+    kinds = ["*.safetensors", *(["pytorch_model*.bin"] if trust else [])]
+    # The transformer is in the model's own folder, or the first of those in it.
+    homes = [folder, *folder.glob("0_*")]
+    weights = any(next(home.glob(kind), None) for home in homes for kind in kinds)
     return bool((folder / "modules.json").is_file() and weights and tokenizer_files(folder))
 
 

@@ -54,11 +54,13 @@ class ModelSection(_Section):
         name: folder or hub name; sentence-t5-base where it can be had when left out.
         device: where it runs.
         screening: ``auto`` screens in bfloat16 where that is faster and agrees.
+        trust: whether the model may run code: load pickled weights, and classes that come with it.
     """
 
     name: str | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     screening: Literal["auto", "float32"] = "auto"
+    trust: bool = False
 
 
 class SearchSection(_Section):

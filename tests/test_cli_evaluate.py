@@ -20,7 +20,7 @@ SAID = [texts[0] for texts in WORLD.said(KNOWN)]
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(comparison, "load_encoder", lambda _name: encoder())
+    monkeypatch.setattr(comparison, "load_encoder", lambda _name, **_options: encoder())
     monkeypatch.setenv("COLUMNS", "120")
     write_rows(tmp_path / "known.jsonl", KNOWN, prompts=True, said=SAID)
     return tmp_path

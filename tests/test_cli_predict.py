@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(blend, "load_encoder", lambda _name: encoder())
+    monkeypatch.setattr(blend, "load_encoder", lambda _name, **_options: encoder())
     # The tests began long ago; a user's program begins now.
     monkeypatch.setattr("mean_prompt.cli.predict.STARTED", time.monotonic())
     return Place(tmp_path)
@@ -282,7 +282,7 @@ def test_killed_and_ended_it_leaves_a_valid_file_and_goes_on_to_the_same_end(
 ):
     """Killed at the first file, while it fits and between two answers; then asked to end."""
     monkeypatch.chdir(shipped)
-    monkeypatch.setattr(blend, "load_encoder", lambda _name: minilm)
+    monkeypatch.setattr(blend, "load_encoder", lambda _name, **_options: minilm)
     monkeypatch.setattr(job, "_BATCH", 2)
     # All that follow share its cache.
     code, out, _ = run(*arguments("whole.csv"))

@@ -319,10 +319,49 @@ def test_a_model_on_the_hub_is_fetched_without_other_formats(tmp_path, monkeypat
 
 
 @pytest.mark.usefixtures("online")
-def test_pickled_weights_are_fetched_where_there_are_no_others(tmp_path, monkeypatch):
-    calls = stub_hub(monkeypatch, files=["pytorch_model.bin"], snapshot=tmp_path)
-    find_model("someone/old")
-    assert "pytorch_model.bin" not in calls[0][1]["ignore_patterns"]
+def test_pickled_weights_are_fetched_where_there_are_no_others_and_the_model_is_trusted(
+    tmp_path, monkeypatch
+):
+    files = ["model.safetensors", "pytorch_model.bin", "2_Dense/pytorch_model.bin"]
+    calls = stub_hub(monkeypatch, files=files, snapshot=tmp_path)
+    find_model("someone/old", trust=True)
+    assert "pytorch_model.bin" in calls[0][1]["ignore_patterns"]
+    assert "2_Dense/pytorch_model.bin" not in calls[0][1]["ignore_patterns"]
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        (["pytorch_model.bin"], "pytorch_model.bin"),
+        (["model.safetensors", "2_Dense/pytorch_model.bin"], "2_Dense/pytorch_model.bin"),
+    ],
+)
+@pytest.mark.usefixtures("online")
+def test_pickled_weights_are_not_even_fetched_otherwise(tmp_path, monkeypatch, files, named):
+    calls = stub_hub(monkeypatch, files=files, snapshot=tmp_path)
+    for find in (lambda: find_model("someone/old"), find_default):
+        with pytest.raises(InputError, match=f"unless it is trusted: {named} of .* is a pickle"):
+            find()
+    assert calls == []
+
+
+def test_a_cached_model_with_pickled_weights_is_refused_and_never_replaced(
+    hub_cache, folder, monkeypatch
+):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    pickle_weights(folder / "2_Dense")
+    pickle_weights(folder)
+    hub_cache(DEFAULT_MODEL, folder)
+    with pytest.raises(InputError, match=r"2_Dense/pytorch_model\.bin of .*sentence-t5-base is a"):
+        load_encoder()
+    assert load_encoder(trust=True, device="cpu").identity.name == DEFAULT_MODEL
+
+
+def pickle_weights(folder):
+    """Exchange a folder's safetensors for a pickle of the same."""
+    weights = load_file(folder / "model.safetensors")
+    torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
 
 
 @pytest.mark.parametrize(

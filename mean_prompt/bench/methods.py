@@ -195,7 +195,9 @@ def _sources(corpus: Sequence[str | Path] | None) -> tuple[str, ...] | None:
 
 def _load(recipe: Recipe) -> Encoder:
     chosen = recipe.model
-    return load_encoder(chosen.name, device=chosen.device, screening=chosen.screening)
+    return load_encoder(
+        chosen.name, device=chosen.device, screening=chosen.screening, trust=chosen.trust
+    )
 
 
 def _setup(plan: Plan, encoder: Encoder, arena: Arena, loading: float) -> MethodsSetup:

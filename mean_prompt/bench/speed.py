@@ -105,6 +105,7 @@ def bench_speed(
     batch: int = 192,
     repeats: int = 5,
     device: str = "auto",
+    trust: bool = False,
     out: str | Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> SpeedReport:
@@ -117,6 +118,7 @@ def bench_speed(
         batch: strings handed over at once.
         repeats: of every path.
         device: where the models run.
+        trust: whether they may run code of their own.
         out: folder for ``speed.json`` and ``speed.md``.
         progress: called with a model's name, repeats done and all repeats.
 
@@ -129,7 +131,7 @@ def bench_speed(
     folder = ReportFolder(out) if out is not None else None
     rows = []
     for model in models or DEFAULT_MODELS:
-        encoder = _load(model, device) if isinstance(model, str) else model
+        encoder = _load(model, device, trust=trust) if isinstance(model, str) else model
         rows.append(_time_model(encoder, tokens, batch, repeats, progress or (lambda *_: None)))
     report = SpeedReport(machine=Machine.here(encoder.device), repeats=repeats, models=tuple(rows))
     if folder:
@@ -173,10 +175,10 @@ def product_line(row: ModelSpeed) -> str:
     )
 
 
-def _load(model: str, device: str) -> Encoder:
+def _load(model: str, device: str, *, trust: bool) -> Encoder:
     if model == RANDOM_T5:
         return random_sentence_t5(device="cpu" if device == "auto" else device)
-    return load_encoder(model, device=device)
+    return load_encoder(model, device=device, trust=trust)
 
 
 def _time_model(

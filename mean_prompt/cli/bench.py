@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from mean_prompt.cli.model_options import Trust
 from mean_prompt.errors import InputError
 
 bench = typer.Typer(
@@ -43,6 +44,7 @@ def methods(
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="As for search.", show_default=False)] = None,
+    trust_model: Trust = False,
     device: _Device = "auto",
     chosen: Annotated[
         str | None,
@@ -79,7 +81,7 @@ def methods(
     plan = Recipe.load(recipe) if recipe else Recipe()
     plan = plan.override(
         corpus={"holdout": holdout},
-        model={"device": None if device == "auto" else device},
+        model={"device": None if device == "auto" else device, "trust": trust_model or None},
     )
     if max_tokens is None and not recipe:
         max_tokens = DEFAULT_TOKENS
@@ -111,6 +113,7 @@ def speed(
             show_default=False,
         ),
     ] = None,
+    trust_model: Trust = False,
     tokens: Annotated[int, typer.Option(help="Tokens of each string.")] = 32,
     batch: Annotated[int, typer.Option(help="Strings handed over at once.")] = 192,
     repeats: Annotated[int, typer.Option(help="Timings of every path; medians count.")] = 5,
@@ -130,6 +133,7 @@ def speed(
             batch=batch,
             repeats=repeats,
             device=device,
+            trust=trust_model,
             out=out,
             progress=progress,
         )

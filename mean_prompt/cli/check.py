@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mean_prompt.cli.model_options import Trust
+
 if TYPE_CHECKING:
     from mean_prompt.hybrid.check import Finding
 
@@ -35,6 +37,7 @@ def check(
             show_default=False,
         ),
     ] = None,
+    trust_model: Trust = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print faults and warnings as a JSON list.")
     ] = False,
@@ -47,7 +50,7 @@ def check(
 
     submission, test = user_path(submission), user_path(test)
     rows = len(read_ids(test))
-    findings = _find(submission, test, model, max_tokens)
+    findings = _find(submission, test, model, max_tokens, trust=trust_model)
     faults = sum(finding.severity == "fault" for finding in findings)
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -62,7 +65,9 @@ def check(
         raise typer.Exit(2)
 
 
-def _find(submission: Path, test: Path, model: str | None, max_tokens: int | None) -> list[Finding]:
+def _find(
+    submission: Path, test: Path, model: str | None, max_tokens: int | None, *, trust: bool
+) -> list[Finding]:
     from mean_prompt.hybrid.check import check_submission
 
     # Without the model first: files that are not there are found before seconds of loading.
@@ -74,5 +79,5 @@ def _find(submission: Path, test: Path, model: str | None, max_tokens: int | Non
     from mean_prompt.models import load_encoder
 
     with one_line_warnings():
-        encoder = load_encoder(model, screening="float32")
+        encoder = load_encoder(model, screening="float32", trust=trust)
     return check_submission(submission, test, encoder=encoder, max_tokens=max_tokens)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mean_prompt.cli import llm_options as llm_cli
+from mean_prompt.cli.model_options import Trust
 
 
 def evaluate(
@@ -43,6 +44,7 @@ def evaluate(
         ),
     ] = 0.0,
     model: Annotated[str | None, typer.Option(help="As for search.", show_default=False)] = None,
+    trust_model: Trust = False,
     corpus: Annotated[
         list[str] | None,
         typer.Option(help="As for predict.", show_default=False),
@@ -87,6 +89,7 @@ def evaluate(
         shots=llm_shots,
         swap=swap,
         model=model,
+        trust=trust_model,
         corpus=tuple(corpus or ()),
         prefix=prefix,
         suffix=suffix,

@@ -9,6 +9,7 @@ import typer
 
 from mean_prompt.cli import STARTED
 from mean_prompt.cli import llm_options as llm_cli
+from mean_prompt.cli.model_options import Trust
 
 
 def predict(
@@ -69,6 +70,7 @@ def predict(
         bool, typer.Option("--resume", help="Go on with a run that was ended.")
     ] = False,
     model: Annotated[str | None, typer.Option(help="As for search.", show_default=False)] = None,
+    trust_model: Trust = False,
     corpus: Annotated[
         list[str] | None,
         typer.Option(
@@ -125,6 +127,7 @@ def predict(
         shots=llm_shots,
         calibrate=calibrate,
         model=model,
+        trust=trust_model,
         corpus=tuple(corpus or ()),
         prefix=prefix,
         suffix=suffix,

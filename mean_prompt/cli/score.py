@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mean_prompt.cli.model_options import Trust
 from mean_prompt.errors import InputError
 
 
@@ -33,6 +34,7 @@ def score(
         str | None,
         typer.Option(help="As for search.", show_default=False),
     ] = None,
+    trust_model: Trust = False,
     column: Annotated[
         str | None,
         typer.Option(
@@ -54,7 +56,7 @@ def score(
     if not texts:
         raise InputError("score needs at least one string: found none that is not blank")
     with one_line_warnings():
-        rows = api.score(texts, corpus or None, model=model, column=column)
+        rows = api.score(texts, corpus or None, model=model, column=column, trust=trust_model)
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], ensure_ascii=False, indent=2))
     else:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from mean_prompt.cli import STARTED
+from mean_prompt.cli.model_options import Trust
 
 
 def search(
@@ -55,6 +56,7 @@ def search(
             show_default=False,
         ),
     ] = None,
+    trust_model: Trust = False,
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"] | None,
         typer.Option(help="Where the model runs. Default: the best there is.", show_default=False),
@@ -125,7 +127,7 @@ def search(
     plan = Recipe.load(recipe) if recipe else Recipe()
     plan = plan.override(
         corpus={"sources": corpus or None, "column": column, "holdout": holdout},
-        model={"device": device},
+        model={"device": device, "trust": trust_model or None},
         constraints={"alphabet": alphabet},
         context={"triples": context, "column": context_column, "position": position},
     )

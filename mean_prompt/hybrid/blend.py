@@ -99,6 +99,7 @@ class HybridPredictor:
             cross-validation chooses among several.
         index_folder: where the index is kept between runs; nowhere when left out.
         progress: called with what is encoded, strings done and all strings.
+        trust: whether a model that is named may run code of its own.
 
     Attributes:
         outcome_: what the fit decided.
@@ -126,9 +127,10 @@ class HybridPredictor:
         all_keys: Sequence[Key] = PREDICTION_KEYS,
         index_folder: Path | None = None,
         progress: Progress | None = None,
+        trust: bool = False,
     ) -> None:
         if model is None or isinstance(model, str):
-            model = load_encoder(model)
+            model = load_encoder(model, trust=trust)
         self.encoder = model
         self.workshop = Workshop(
             Space(self.encoder, progress=progress),

@@ -39,6 +39,7 @@ class Comparison:
     shots: int = 3
     swap: float = 0.0
     model: str | None = None
+    trust: bool = False
     corpus: tuple[str, ...] = ()
     prefix: str | None = None
     suffix: str | None = None
@@ -56,13 +57,13 @@ def compare(plan: Comparison, *, listener: Progress | None = None) -> Evaluation
     file = read_triples(plan.triples)
     triples = file.triples
     universal = universal_string(plan.prompt)
-    llm = make_predictor(plan.llm, test=plan.triples, options=plan.llm_options)
+    llm = make_predictor(plan.llm, test=plan.triples, options=plan.llm_options, trust=plan.trust)
     if llm is None and plan.swap:
         raise InputError("--swap must have predictions to swap: there are none with --llm none")
     corpus = Corpus.from_files(*plan.corpus) if plan.corpus else None
     prefixes = [universal_string(plan.prefix, "--prefix")] if plan.prefix else []
     suffixes = [universal_string(plan.suffix, "--suffix")] if plan.suffix else []
-    encoder = load_encoder(plan.model)
+    encoder = load_encoder(plan.model, trust=plan.trust)
 
     def make() -> HybridPredictor:
         return HybridPredictor(

@@ -260,7 +260,9 @@ class PredictionJob:
 
     def _llm(self, file: Path) -> Predictor | None:
         request = self._request
-        return make_predictor(request.llm, test=file, options=request.llm_options)
+        return make_predictor(
+            request.llm, test=file, options=request.llm_options, trust=request.trust
+        )
 
     def _examples(self, triples: Triples, llm: Predictor | None) -> Examples | None:
         if llm is None or isinstance(llm, RecordedPredictor) or not self._request.shots_used:
@@ -346,6 +348,7 @@ class PredictionJob:
         return HybridPredictor(
             universal,
             model=request.model,
+            trust=request.trust,
             corpus=corpus,
             prefixes=[universal_string(request.prefix, "--prefix")] if request.prefix else [],
             suffixes=[universal_string(request.suffix, "--suffix")] if request.suffix else [],

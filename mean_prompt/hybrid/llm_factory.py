@@ -41,6 +41,7 @@ def make_predictor(
     options: LLMOptions | None = None,
     device: str = "auto",
     cached: bool = True,
+    trust: bool = False,
 ) -> Predictor | None:
     """Return the predictor that a specification names.
 
@@ -51,6 +52,7 @@ def make_predictor(
         options: how an LLM is asked.
         device: of a local model.
         cached: whether an LLM's predictions are kept on disk, and taken from there.
+        trust: whether a local model may run code of its own.
 
     Returns:
         ``None`` for ``none``.
@@ -76,7 +78,10 @@ def make_predictor(
         return RecordedPredictor.from_file(test, rest)
     if kind == "file":
         return _recorded(rest)
-    predictor = _local(rest, asked, device) if kind == "transformers" else _server(rest, asked)
+    if kind == "transformers":
+        predictor = _local(rest, asked, device, trust=trust)
+    else:
+        predictor = _server(rest, asked)
     return CachedPredictor(predictor) if cached else predictor
 
 
@@ -103,10 +108,10 @@ def _recorded(rest: str) -> Predictor:
     return RecordedPredictor.from_file(whole)
 
 
-def _local(model: str, options: LLMOptions, device: str) -> Predictor:
+def _local(model: str, options: LLMOptions, device: str, *, trust: bool) -> Predictor:
     from mean_prompt.hybrid.llm_local import LocalPredictor
 
-    return LocalPredictor(model, options, device=device)
+    return LocalPredictor(model, options, device=device, trust=trust)
 
 
 def _server(rest: str, options: LLMOptions) -> Predictor:

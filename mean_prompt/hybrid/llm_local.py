@@ -36,28 +36,37 @@ class LocalPredictor:
         model: a folder with safetensors weights and a tokenizer, or a name on the hub.
         options: how it is asked.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
+        trust: whether the model may run code: load pickled weights, and classes that come with it.
 
     Raises:
-        InputError: the model or the device is not there, or 4-bit weights need a missing package.
+        InputError: the model or the device is not there, the model would run code without being
+            trusted, or 4-bit weights need a missing package.
     """
 
     def __init__(
-        self, model: str, options: LLMOptions | None = None, *, device: str = "auto"
+        self,
+        model: str,
+        options: LLMOptions | None = None,
+        *,
+        device: str = "auto",
+        trust: bool = False,
     ) -> None:
         self._options = options or LLMOptions()
         self._device = choose_device(device)
         self._dtype = _choose_dtype(self._options.dtype, self._device)
         if self._options.four_bit:
             _need_quantization()
-        self._found = find_chat_model(model)
+        self._trust = trust
+        self._found = find_chat_model(model, trust=trust)
         self._counts = Counts()
 
     @cached_property
     def identity(self) -> str:
         """Weights, dtype, sampling, instruction and cleaning; the batch is not part of it."""
         bits = " four_bit" if self._options.four_bit else ""
+        weights = weights_identity(self._found, trust=self._trust)
         return (
-            f"transformers {self._found.name} {weights_identity(self._found)} {self._dtype}{bits} "
+            f"transformers {self._found.name} {weights} {self._dtype}{bits} "
             f"{self._options.sampling} instruction={instruction_hash()} cleaning={RULES_VERSION}"
         )
 
@@ -99,7 +108,7 @@ class LocalPredictor:
 
     @cached_property
     def _model(self) -> ChatModel:
-        return _load(self._found, self._options, self._device, self._dtype)
+        return _load(self._found, self._options, self._device, self._dtype, trust=self._trust)
 
     def _answer(self, asked: list[Fitting], deadline: float | None) -> Iterator[Prediction]:
         """Yield the predictions of a batch; a batch too large for the memory is halved."""
@@ -131,7 +140,9 @@ class LocalPredictor:
                 yield self._counts.prediction(one.row, written, blank_fault="empty answer")
 
 
-def _load(found: ModelFolder, options: LLMOptions, device: str, dtype: str) -> ChatModel:
+def _load(
+    found: ModelFolder, options: LLMOptions, device: str, dtype: str, *, trust: bool
+) -> ChatModel:
     from safetensors import SafetensorError
 
     settings: dict[str, Any] = {"dtype": getattr(torch, dtype)}
@@ -141,13 +152,13 @@ def _load(found: ModelFolder, options: LLMOptions, device: str, dtype: str) -> C
     with quiet_loading():
         try:
             tokenizer = AutoTokenizer.from_pretrained(
-                found.path, local_files_only=True, trust_remote_code=False
+                found.path, local_files_only=True, trust_remote_code=trust
             )
             model: Any = AutoModelForCausalLM.from_pretrained(
                 found.path,
                 local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
+                trust_remote_code=trust,
+                use_safetensors=None if trust else True,
                 **settings,
             )
             model = model.eval() if options.four_bit else model.eval().to(device)

@@ -38,6 +38,7 @@ class Request:
         calibrate: known rows that an LLM is asked about, to learn how far it is to be trusted;
             ``None`` for 64, or for none in so short a time.
         model: as for a search.
+        trust: whether the models named may run code of their own.
         corpus: prompts that stand for the hidden ones; none when left out.
         prefix, suffix: universal affixes, or folders of the runs that found them.
         max_tokens: of an answer.
@@ -56,6 +57,7 @@ class Request:
     shots: int | None = None
     calibrate: int | None = None
     model: str | None = None
+    trust: bool = False
     corpus: tuple[str, ...] = ()
     prefix: str | None = None
     suffix: str | None = None

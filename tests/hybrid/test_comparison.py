@@ -22,7 +22,7 @@ def loaded(monkeypatch):
     """Give every comparison the fake encoder; return the names that it was asked for by."""
     names = []
 
-    def load(name):
+    def load(name, **_options):
         names.append(name)
         return encoder()
 

@@ -40,7 +40,7 @@ def loaded(monkeypatch):
     """Give every run the fake encoder; return the names that it was asked for by."""
     names = []
 
-    def load(name):
+    def load(name, **_options):
         names.append(name)
         return encoder()
 
@@ -102,7 +102,7 @@ class TestSubmission:
     def test_it_is_there_before_anything_heavy(self, place, ask, monkeypatch):
         ask(FakeLLM())
 
-        def load(_name):
+        def load(_name, **_options):
             place.assert_valid()
             assert place.answers() == universal_everywhere()
             raise InputError("seen")
@@ -333,7 +333,7 @@ class TestTimeLimit:
         assert all(answers[name] == (whole[name] if name in done else UNIVERSAL) for name in IDS)
         monkeypatch.undo()
         # Those that had no time have it now, under no limit.
-        monkeypatch.setattr(blend, "load_encoder", lambda _name: encoder())
+        monkeypatch.setattr(blend, "load_encoder", lambda _name, **_options: encoder())
         ask(None)
         run(place.request(resume=True))
         assert place.answers() == whole
@@ -602,7 +602,7 @@ class TestResume:
         with pytest.raises(InputError, match=r"has corpus hash '.*, now it is '"):
             run(place.request(resume=True, **few))
         corpus.write_text("prompt\nmake it style1\nmake it style2\n")
-        monkeypatch.setattr(blend, "load_encoder", lambda _name: encoder(seed=1))
+        monkeypatch.setattr(blend, "load_encoder", lambda _name, **_options: encoder(seed=1))
         with pytest.raises(InputError, match=r"has model found 'fake-0.*', now it is 'fake-1"):
             run(place.request(resume=True, **few))
         place.assert_valid()
