@@ -8,20 +8,32 @@ line. The formats themselves are in :mod:`mean_prompt.tables`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from mean_prompt.errors import InputError
-from mean_prompt.tables import MAX_CELL, SUFFIXES, Source, Table, read_table, text_lines
+from mean_prompt.tables import MAX_CELL, SUFFIXES, Rows, Source, open_rows, text_lines
 
-__all__ = ["MAX_CELL", "SUFFIXES", "choose_column", "read_columns", "read_prompts", "text_lines"]
+__all__ = [
+    "MAX_CELL",
+    "SUFFIXES",
+    "choose_column",
+    "iter_prompts",
+    "read_columns",
+    "read_prompts",
+    "text_lines",
+]
 
 #: Columns taken as the prompts when none is named, in this order.
 COLUMN_GUESSES: Final = ("rewrite_prompt", "prompt", "text")
 #: Suffixes of the files whose rows have named columns.
 TABLE_SUFFIXES: Final = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")
+
+#: Names of columns in a message, and characters of each.
+_SHOWN: Final = 20
+_SHOWN_LENGTH: Final = 60
 
 #: JSON can spell these (``\ud83d`` without its second half), UTF-8 and tokenizers cannot.
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -53,21 +65,30 @@ def read_prompts(path: Path, column: str | None = None) -> list[str]:
     Raises:
         InputError: the path is missing, unreadable, broken, or holds no such column.
     """
+    return list(iter_prompts(path, column))
+
+
+def iter_prompts(path: Path, column: str | None = None) -> Iterator[str]:
+    """Yield what :func:`read_prompts` returns, and never hold a file (but for JSON arrays).
+
+    What breaks a rule further on in a file is raised when it is come to.
+    """
     try:
         if path.is_dir():
-            return [prompt for file in _files_of(path) for prompt in read_prompts(file, column)]
+            for file in _files_of(path):
+                yield from iter_prompts(file, column)
+            return
         if not path.exists():
             raise InputError(f"a file of prompts must exist: found no file or folder {path}")
         if path.suffix.lower() not in SUFFIXES:
             known = ", ".join(SUFFIXES)
             raise InputError(f"a corpus must be one of {known}, or a folder of these: {path}")
-        table = read_table(
-            Source(path, "a corpus"), lambda names: [choose_column(names, column, path)]
-        )
+        source = Source(path, "a corpus")
+        with open_rows(source, lambda names: [choose_column(names, column, path)]) as rows:
+            for number, [cell] in rows.cells:
+                yield _text(cell, rows, 0, number, path, _PROMPT)
     except OSError as error:
         raise _unreadable("a corpus", path, error) from error
-    [name] = table.columns
-    return _texts(table, name, path, _PROMPT)
 
 
 def read_columns(
@@ -98,21 +119,30 @@ def read_columns(
         if path.suffix.lower() not in TABLE_SUFFIXES:
             known = ", ".join(TABLE_SUFFIXES)
             raise InputError(f"a table must be one of {known}: {path}; convert it, or rename it")
-        table = read_table(Source(path, "a table"), choose)
+        with open_rows(Source(path, "a table"), choose) as rows:
+            columns = _columns(rows, path)
     except OSError as error:
         raise _unreadable("a table", path, error) from error
-    if None in table.columns:
-        rows = "no rows" if not table.numbers else "bare strings"
+    if None in rows.names:
+        found = "bare strings" if columns[""] else "no rows"
         raise InputError(
             f"the rows of a table must have named columns ({', '.join(required)}): {path} holds "
-            f"{rows}"
+            f"{found}"
         )
-    return {str(name): _texts(table, name, path, _CELL) for name in table.columns}
+    return columns
+
+
+def _columns(rows: Rows, path: Path) -> dict[str, list[str]]:
+    columns: dict[str, list[str]] = {name or "": [] for name in rows.names}
+    for number, cells in rows.cells:
+        for place, (cell, column) in enumerate(zip(cells, columns.values(), strict=True)):
+            column.append(_text(cell, rows, place, number, path, _CELL))
+    return columns
 
 
 def choose_column(names: Sequence[str], column: str | None, path: Path) -> str:
     """Return the named column, or the likely one, or raise with the columns there are."""
-    found = ", ".join(names) or "none"
+    found = _listed(names)
     if column is not None:
         if column not in names:
             raise InputError(f"--column must be in the file: {path} has {found}, not {column!r}")
@@ -128,10 +158,22 @@ def choose_column(names: Sequence[str], column: str | None, path: Path) -> str:
     )
 
 
+def _listed(names: Sequence[str]) -> str:
+    """Return columns' names for a message: in one line, and no longer than somebody would read."""
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(shown, names[:_SHOWN])) + more or "none"
+
+
+def shown(text: str) -> str:
+    """Return a text out of a file for a message: in one line, cut where it is long."""
+    cut = text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
+    return cut if cut.isprintable() else repr(cut)
+
+
 def _choose_columns(
     names: Sequence[str], required: Sequence[str], optional: Sequence[str], path: Path
 ) -> list[str]:
-    found = ", ".join(names) or "none"
+    found = _listed(names)
     missing = [name for name in required if name not in names]
     if missing:
         raise InputError(
@@ -166,20 +208,17 @@ def _is_hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
-def _texts(table: Table, column: str | None, path: Path, rule: _Rule) -> list[str]:
-    """Return a column as text, or raise with the place of the first cell that is none."""
-    texts: list[str] = []
-    for cell, number in zip(table.columns[column], table.numbers, strict=True):
-        if cell is not None and type(cell) not in rule.types:
-            raise InputError(
-                f"{rule.says}: {path}, {table.unit} {number} has {type(cell).__name__} in "
-                f"{column!r}"
-            )
-        text = "" if cell is None else str(cell)
-        if len(text) > MAX_CELL or _SURROGATE.search(text):
-            raise _bad_text(text, f"{path}, {table.unit} {number}", rule.noun)
-        texts.append(text)
-    return texts
+def _text(cell: object, rows: Rows, place: int, number: int, path: Path, rule: _Rule) -> str:
+    """Return a cell as text, or raise with its place where it is none."""
+    if cell is not None and type(cell) not in rule.types:
+        raise InputError(
+            f"{rule.says}: {path}, {rows.unit} {number} has {type(cell).__name__} in "
+            f"{shown(repr(rows.names[place]))}"
+        )
+    text = "" if cell is None else str(cell)
+    if len(text) > MAX_CELL or _SURROGATE.search(text):
+        raise _bad_text(text, f"{path}, {rows.unit} {number}", rule.noun)
+    return text
 
 
 def _bad_text(text: str, place: str, noun: str) -> InputError:

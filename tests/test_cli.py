@@ -200,10 +200,10 @@ def test_bad_input_is_one_line_and_leaves_nothing(case, run, tmp_path):
 
 @pytest.mark.usefixtures("no_model")
 def test_unreadable_file_is_one_line(run, prompts_file, monkeypatch):
-    def forbidden(_path):
+    def forbidden(_path, *_args, **_options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    monkeypatch.setattr(Path, "open", forbidden)
     code, _, err = run("search", prompts_file, "--out", "run")
     assert code == 2
     assert one_line(err) == f"a corpus must be readable: {prompts_file}: Permission denied"

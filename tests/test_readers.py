@@ -6,18 +6,23 @@ import json
 import os
 import random
 import re
+import tracemalloc
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mean_prompt import tables
 from mean_prompt.errors import InputError
 from mean_prompt.readers import (
     MAX_CELL,
     SUFFIXES,
     choose_column,
+    iter_prompts,
     read_columns,
     read_prompts,
     text_lines,
@@ -377,15 +382,135 @@ def test_damaged_parquet_is_read_or_refused_never_more(tmp_path):
     assert refused > 50
 
 
-def test_a_reader_that_panics_is_a_refusal(tmp_path, monkeypatch):
-    """Polars raises this on some damaged files; it is no Exception."""
+def test_what_the_reader_of_parquet_raises_is_a_refusal(tmp_path, monkeypatch):
     path = written(tmp_path / "a.parquet", ["one"])
 
-    def panic(*_args, **_options):
-        raise pl.exceptions.PanicException("assertion failed\nleft: 1")
+    def fail(*_args, **_options):
+        raise pa.ArrowException("cannot be read\nin detail")
 
-    monkeypatch.setattr(pl, "read_parquet", panic)
-    assert "must be well formed: " in refusal(path)
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", fail)
+    assert f"must be well formed: {path}: cannot be read; mend" in refusal(path)
+
+
+@pytest.mark.parametrize("names", [("a.b", "prompt"), ("a", "a.b", "prompt"), ("^p.*$", "prompt")])
+def test_parquet_columns_are_known_by_their_whole_names(tmp_path, names):
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({name: [f"{name} 1", f"{name} 2"] for name in names}).write_parquet(path)
+    for name in names:
+        assert read_prompts(path, name) == [f"{name} 1", f"{name} 2"]
+    assert read_columns(path, names)[names[0]] == [f"{names[0]} 1", f"{names[0]} 2"]
+
+
+# Files that are never held whole
+
+
+def pieces(path, column=None):
+    """Return the prompts that come before a fault, and the fault."""
+    found = []
+    try:
+        found.extend(iter_prompts(path, column))
+    except InputError as error:
+        return found, str(error)
+    return found, None
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".txt", ".parquet"])
+def test_prompts_come_one_by_one(tmp_path, suffix, monkeypatch):
+    monkeypatch.setattr(tables, "_BLOCK", 64)
+    monkeypatch.setattr(tables, "_SLICE", 5)
+    prompts = [f"prompt number {number}" for number in range(200)]
+    path = written(tmp_path / f"a{suffix}", prompts)
+    stream = iter_prompts(path)
+    assert next(stream) == prompts[0]
+    assert list(stream) == prompts[1:]
+
+
+def test_a_fault_further_on_comes_after_what_stands_before_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_BLOCK", 64)
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one\n" * 50 + b"caf\xe9\n" + b"two\n")
+    found, fault = pieces(path)
+    assert found == ["one"] * len(found)
+    assert len(found) > 20
+    assert "line 51 holds byte 0xe9" in fault
+
+
+@settings(deadline=None)
+@given(
+    st.text(st.sampled_from('ab,"\r\n\u2028é🦜'), max_size=60),
+    st.sampled_from([".txt", ".csv", ".jsonl"]),
+    st.integers(1, 9),
+)
+def test_pieces_of_any_size_give_the_same_rows(tmp_path_factory, text, suffix, size):
+    path = tmp_path_factory.mktemp("blocks") / f"a{suffix}"
+    body = text if suffix != ".jsonl" else "\n".join(json.dumps(part) for part in text.split("a"))
+    path.write_bytes((f"prompt\n{body}" if suffix == ".csv" else body).encode())
+    whole = pieces(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "_BLOCK", size)
+        assert pieces(path) == whole
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".txt"])
+def test_a_line_without_an_end_is_refused_before_it_is_read(tmp_path, suffix, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_LINE", 2**14)
+    monkeypatch.setattr(tables, "_BLOCK", 2**10)
+    path = written(tmp_path / f"a{suffix}", ["one"])
+    with path.open("ab") as file:
+        # JSONL's rows are separated by newlines, the others' are ended by them.
+        file.write(b"\n" if suffix == ".jsonl" else b"")
+        file.truncate(2**30)  # a gigabyte of zeros that takes no room on the disk
+    tracemalloc.start()
+    message = refusal(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    number = 3 if suffix in {".csv", ".tsv"} else 2
+    assert f"a line may hold at most 16,384 bytes: {path}, line {number} holds more" in message
+    assert peak < 2**20
+
+
+def test_a_record_without_an_end_is_refused_whatever_the_field_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_LINE", 2**18)
+    path = tmp_path / "a.csv"
+    path.write_text('id,prompt\n1,"one\n' + "2,two\n" * 100_000)
+    before = csv.field_size_limit(10**9)
+    try:
+        assert "a CSV record may hold at most 262,144 characters: " in refusal(path)
+    finally:
+        csv.field_size_limit(before)
+    many = written(tmp_path / "b.csv", ["two"] * 100_000)
+    assert len(read_prompts(many)) == 100_000
+
+
+def test_a_json_array_too_large_to_hold_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_JSON", 1_000)
+    path = written(tmp_path / "a.json", ["one"] * 10)
+    assert read_prompts(path) == ["one"] * 10
+    message = refusal(written(tmp_path / "a.json", ["one"] * 1_000))
+    assert f"may hold at most 1,000 bytes, for it has to be held whole: {path} holds" in message
+    assert message.endswith("write a row a line, as JSONL")
+
+
+def test_fields_without_end_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_FIELDS", 10)
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({f"field {n}": "x"}) + "\n" for n in range(11)))
+    assert f"at most 10 fields between them: {path}, line 11 has one more" in refusal(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".txt", ".parquet"])
+def test_memory_does_not_grow_with_the_file(tmp_path, suffix):
+    def peak(count):
+        path = written(tmp_path / f"a{suffix}", [f"{n} {'word ' * 20}" for n in range(count)])
+        tracemalloc.start()
+        for _ in iter_prompts(path):
+            pass
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(10)  # imports
+    assert peak(40_000) < 1.3 * peak(10_000) + 2**17
 
 
 # A cell of ten megabytes
@@ -450,7 +575,7 @@ def test_file_that_the_system_does_not_give_is_refused(tmp_path, suffix, monkeyp
     def forbidden(_path, *_args, **_options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    monkeypatch.setattr(Path, "open", forbidden)
     assert refusal(path) == f"a corpus must be readable: {path}: Permission denied"
 
 
@@ -641,5 +766,5 @@ def test_a_table_must_be_a_file(tmp_path, monkeypatch):
     def forbidden(_path, *_args, **_options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    monkeypatch.setattr(Path, "open", forbidden)
     assert columns_refusal(path) == f"a table must be readable: {path}: Permission denied"
