@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mean_prompt.atomic import write_atomically
-from mean_prompt.errors import InputError
+from mean_prompt.cache_faults import cache_fault
 from mean_prompt.vectors import cache_folder
 
 Arrays = list[NDArray[np.float32]]
@@ -24,7 +24,7 @@ def cached_arrays(key: str, compute: Callable[[], Sequence[NDArray[np.float32]]]
         compute: makes them.
 
     Raises:
-        InputError: the cache cannot be written.
+        InputError: the cache cannot be read or written.
     """
     path = cache_folder() / "arrays" / f"{key}.safetensors"
     try:
@@ -32,14 +32,13 @@ def cached_arrays(key: str, compute: Callable[[], Sequence[NDArray[np.float32]]]
         return [kept[name] for name in sorted(kept)]
     except (FileNotFoundError, NotADirectoryError, SafetensorError):
         pass  # None yet, or a torn file of an older crash: both are made anew.
+    except OSError as error:
+        raise cache_fault("the cache of arrays", path, error) from error
     arrays = list(compute())
     named = {f"{number:04}": np.ascontiguousarray(array) for number, array in enumerate(arrays)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, save(named))
     except OSError as error:
-        raise InputError(
-            f"the cache must be writable: {path}: {error.strerror}; set MEAN_PROMPT_CACHE to a "
-            "folder that is"
-        ) from error
+        raise cache_fault("the cache of arrays", path, error) from error
     return arrays

@@ -19,7 +19,8 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from mean_prompt.errors import InputError
+from mean_prompt.cache_faults import cache_fault
+from mean_prompt.mounts import check_local
 from mean_prompt.objective import StoredVectors, Vectors
 
 #: Strings encoded between two writes.
@@ -53,11 +54,13 @@ class VectorCache:
         folder: of the cache; the user's when left out.
 
     Raises:
-        InputError: the cache cannot be written or is broken.
+        InputError: the cache cannot be written, is broken, or is on a network file system.
     """
 
     def __init__(self, key: str, folder: Path | None = None) -> None:
         self.path = (folder or cache_folder()) / "vectors" / f"{key}.sqlite"
+        remedy = "set MEAN_PROMPT_CACHE to a folder on a local disk"
+        check_local(self.path, "the cache of vectors", remedy)
         with self._guarded():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._connect() as connection:
@@ -147,10 +150,7 @@ class VectorCache:
         try:
             yield
         except (sqlite3.DatabaseError, OSError) as error:
-            raise InputError(
-                f"the cache of vectors must be a writable, whole file: {self.path}: {error}; "
-                "delete it, or set MEAN_PROMPT_CACHE to another folder"
-            ) from error
+            raise cache_fault("the cache of vectors", self.path, error) from error
 
 
 class _Table:

@@ -8,6 +8,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 
 from mean_prompt.models import load_encoder
+from tests.disks import closed_disk, full_disk  # noqa: F401 - fixtures for all
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -49,7 +49,15 @@ def test_a_torn_file_is_made_anew(cache, left):
 
 def test_a_cache_that_cannot_be_written_is_named(cache):
     (cache / "arrays").write_text("no folder")
-    with pytest.raises(InputError, match=r"cache must be writable: .*arrays/some.*CACHE to a fold"):
+    with pytest.raises(
+        InputError, match=r"must be readable and writable: .*/some.*CACHE to a fold"
+    ):
+        cached_arrays("some", lambda: MADE)
+
+
+def test_a_cache_that_cannot_be_read_is_named(cache):
+    (cache / "arrays" / "some.safetensors").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"readable and writable: .*/some.*: Is a directory; set"):
         cached_arrays("some", lambda: MADE)
 
 

@@ -177,9 +177,7 @@ def test_an_encoder_that_loses_rows_is_noticed(cache):
 def test_a_broken_file_is_refused_with_the_remedy(tmp_path):
     (tmp_path / "vectors").mkdir()
     (tmp_path / "vectors" / "key.sqlite").write_bytes(b"not a database, by any means" * 100)
-    with pytest.raises(
-        InputError, match=r"writable, whole file: .*key\.sqlite.*not a database.*de"
-    ):
+    with pytest.raises(InputError, match=r"a whole file: .*key\.sqlite.*not a database; delete it"):
         VectorCache("key", tmp_path)
 
 
@@ -202,7 +200,7 @@ def test_a_database_of_something_else_is_refused(tmp_path, encode):
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match="the cache of vectors must be a writable, whole file"):
+    with pytest.raises(InputError, match=r"must be readable and writable: .*Not a directory; set"):
         VectorCache("key", tmp_path / "file")
 
 
@@ -211,8 +209,17 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.mkdir", refuses)
-    with pytest.raises(InputError, match="Permission denied; delete it, or set MEAN_PROMPT_CACHE"):
+    with pytest.raises(InputError, match="Permission denied; set MEAN_PROMPT_CACHE to a folder"):
         VectorCache("key", tmp_path / "new")
+
+
+def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "mounts").write_text(f"1 1 0:1 / {tmp_path} rw - nfs4 server:/ rw\n")
+    monkeypatch.setattr("mean_prompt.mounts._MOUNTS", tmp_path / "mounts")
+    with pytest.raises(
+        InputError, match=r"vectors must be on a local .* on nfs4; set MEAN_PROMPT_C"
+    ):
+        VectorCache("key", tmp_path)
 
 
 def test_a_full_disk_is_refused_in_one_line(cache, encode):

@@ -17,9 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.errors import InputError
+from mean_prompt.cache_faults import cache_fault
 from mean_prompt.hybrid.llm import Example, Prediction, Predictor
 from mean_prompt.hybrid.rows import Rows
+from mean_prompt.mounts import check_local
 from mean_prompt.vectors import cache_folder
 
 #: To be raised when what is kept of a prediction changes: files from before it are left alone.
@@ -37,7 +38,7 @@ class CachedPredictor:
         folder: of the cache; the user's when left out.
 
     Raises:
-        InputError: the cache cannot be written or is broken.
+        InputError: the cache cannot be written, is broken, or is on a network file system.
     """
 
     def __init__(self, predictor: Predictor, folder: Path | None = None) -> None:
@@ -45,6 +46,8 @@ class CachedPredictor:
         self._cached = 0
         key = hashlib.sha256(f"schema {_SCHEMA} {predictor.identity}".encode()).hexdigest()[:24]
         self.path = (folder or cache_folder()) / "predictions" / f"{key}.sqlite"
+        remedy = "set MEAN_PROMPT_CACHE to a folder on a local disk"
+        check_local(self.path, "the cache of predictions", remedy)
         with self._guarded():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._connect() as connection:
@@ -136,10 +139,7 @@ class CachedPredictor:
         try:
             yield
         except (sqlite3.DatabaseError, OSError, json.JSONDecodeError) as error:
-            raise InputError(
-                f"the cache of predictions must be a writable, whole file: {self.path}: {error}; "
-                "delete it, or set MEAN_PROMPT_CACHE to another folder"
-            ) from error
+            raise cache_fault("the cache of predictions", self.path, error) from error
 
 
 def _keys(rows: Rows, examples: Sequence[Sequence[Example]] | None) -> list[bytes]:

@@ -144,6 +144,15 @@ def test_any_text_can_be_kept(tmp_path):
     assert texts(CachedPredictor(Spy(), tmp_path).predict(odd)) == {0: ("spy \x00 \ud800 \n",)}
 
 
+def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "mounts").write_text(f"1 1 0:1 / {tmp_path} rw - fuse.sshfs me@host:/ rw\n")
+    monkeypatch.setattr("mean_prompt.mounts._MOUNTS", tmp_path / "mounts")
+    with pytest.raises(
+        InputError, match=r"predictions must be on a local .* is on fuse\.sshfs; set"
+    ):
+        CachedPredictor(Spy(), tmp_path)
+
+
 def test_a_broken_cache_is_named(tmp_path):
     path = CachedPredictor(Spy(), tmp_path).path
     path.write_bytes(b"not a database" * 1000)
