@@ -1,8 +1,9 @@
-"""Arrays that are costly to compute and depend on a model alone, kept in the cache folder."""
+"""Arrays that are costly to compute and depend on a model or a corpus alone, kept in the cache."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +14,10 @@ from mean_prompt.atomic import write_atomically
 from mean_prompt.cache_faults import cache_fault
 from mean_prompt.vectors import cache_folder
 
-Arrays = list[NDArray[np.float32]]
+Arrays = list[NDArray[Any]]
 
 
-def cached_arrays(key: str, compute: Callable[[], Sequence[NDArray[np.float32]]]) -> Arrays:
+def cached_arrays(key: str, compute: Callable[[], Sequence[NDArray[Any]]]) -> Arrays:
     """Return the arrays kept under a key, computing and keeping them where there are none.
 
     Args:

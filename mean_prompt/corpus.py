@@ -4,56 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mean_prompt import duplicates
+from mean_prompt.duplicates import NEAR_DUPLICATE
 from mean_prompt.errors import InputError
-from mean_prompt.paths import path_exists, user_path
+from mean_prompt.paths import user_path
 from mean_prompt.readers import read_prompts
 from mean_prompt.shipped import shipped_folder
+from mean_prompt.sources import Source, parse_source
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+__all__ = ["NEAR_DUPLICATE", "Corpus", "Source", "Split", "default_corpus_folder"]
 
-#: Prompts whose TF-IDF vectors (words and pairs of words) have at least this cosine are
-#: near-duplicates, and stay on one side of a split.
-NEAR_DUPLICATE: Final = 0.8
 _STRATA: Final = 20
-#: Rows, and pairs of rows, compared at once: bounds memory to a few hundred megabytes.
-_BLOCK: Final = 5_000
-_PAIRS: Final = 200_000
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where prompts came from and what cleaning did to them.
-
-    Attributes:
-        name: for results; the file's stem unless given.
-        path: as given.
-        weight: share of the whole corpus, or ``None`` to let every row count once.
-        rows: rows read.
-        stripped: rows with blanks around the text, now without.
-        empty: blank rows, dropped.
-        duplicates: rows whose text stood before, in this source or an earlier one; their weight
-            went to the first.
-    """
-
-    name: str
-    path: str
-    weight: float | None
-    rows: int
-    stripped: int = 0
-    empty: int = 0
-    duplicates: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +99,7 @@ class Corpus:
         """
         if not specs:
             raise InputError("a corpus needs at least one file or folder: found none")
-        sources = [_parse_spec(str(spec)) for spec in specs]
+        sources = [parse_source(str(spec)) for spec in specs]
         if len({source.weight is None for source in sources}) > 1:
             bare = next(source.path for source in sources if source.weight is None)
             raise InputError(f"give every corpus a weight, or none: {bare} has none")
@@ -166,19 +135,19 @@ class Corpus:
         return digest.hexdigest()
 
     def cleaning(self) -> list[str]:
-        """Return a line a source: what was read and what became of it."""
-        return [_describe(source) for source in self.sources]
+        """Return a line a source, what was read and what became of it; one more if it is large."""
+        lines = [source.describe() for source in self.sources]
+        return [*lines, duplicates.SKETCH_NOTE] if self._is_large else lines
 
     def groups(self) -> NDArray[np.int64]:
         """Return (N,) group numbers: near-duplicates, chained, share one.
 
         Two prompts are near-duplicates when their TF-IDF vectors over words and pairs of words
-        have a cosine of at least ``NEAR_DUPLICATE``.
+        have a cosine of at least ``NEAR_DUPLICATE``. Above 100,000 prompts not all
+        pairs are compared, and about one pair in a thousand is missed; what was found is kept in
+        the cache folder, since it takes minutes at a million.
         """
-        from scipy.sparse.csgraph import connected_components
-
-        _, labels = connected_components(_near_duplicates(self.prompts), directed=False)
-        return np.asarray(labels, np.int64)
+        return self._sketch()[0] if self._is_large else duplicates.groups(self.prompts)
 
     def split(
         self, holdout: float, *, groups: NDArray[np.int64] | None = None, seed: int = 0
@@ -223,9 +192,19 @@ class Corpus:
 
     def _typicality(self, members: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return each group's mean cosine, by TF-IDF, with the mean of the corpus."""
-        vectors = _tfidf(self.prompts)
-        mean = np.asarray(vectors.mean(axis=0)).ravel()
-        return np.bincount(members, weights=vectors @ mean) / np.bincount(members)
+        along = self._sketch()[1] if self._is_large else duplicates.typicality(self.prompts)
+        return np.bincount(members, weights=along) / np.bincount(members)
+
+    @property
+    def _is_large(self) -> bool:
+        return len(self) > duplicates.COMPARED_UP_TO
+
+    def _sketch(self) -> list[NDArray[Any]]:
+        """Return the groups and each prompt's typicality, from the cache where they are known."""
+        from mean_prompt.arrays import cached_arrays
+
+        key = f"duplicates-{self.content_hash[:24]}"
+        return cached_arrays(key, lambda: duplicates.sketch(self.prompts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,35 +217,6 @@ def default_corpus_folder() -> Path:
     """Return ``corpora/`` of the working directory if there is one, else the packaged corpora."""
     local = Path("corpora")
     return local if local.is_dir() else shipped_folder("corpora")
-
-
-def _parse_spec(spec: str) -> Source:
-    """Split ``NAME=PATH:WEIGHT``, cutting off no more than it takes to find a path that exists."""
-    readings = list(_readings(spec))
-    name, path, weight = next(
-        (reading for reading in readings if path_exists(user_path(reading[1]))), readings[-1]
-    )
-    share = None if weight is None else _parse_weight(weight, spec)
-    return Source(name or Path(path).stem or path, path, share, 0)
-
-
-def _readings(spec: str) -> Iterator[tuple[str, str, str | None]]:
-    """Yield name, path and weight in each way that a spec can be read, the least cut first."""
-    named = re.fullmatch(r"([\w.-]+)=(.+)", spec)
-    for name, rest in [("", spec), *([(named[1], named[2])] if named else [])]:
-        yield name, rest, None
-        if weighted := re.fullmatch(r"(.+):([^:/\\]*)", rest):
-            yield name, weighted[1], weighted[2]
-
-
-def _parse_weight(text: str, spec: str) -> float:
-    try:
-        weight = float(text)
-    except ValueError:
-        weight = 0.0
-    if not 0 < weight < float("inf"):
-        raise InputError(f"a corpus weight must be a positive number: found {text!r} in {spec!r}")
-    return weight
 
 
 def _clean(
@@ -292,75 +242,7 @@ def _clean(
     return _Part(counted, {text: weight for text, weight in merged.items() if weight > 0})
 
 
-def _describe(source: Source) -> str:
-    kept = source.rows - source.empty - source.duplicates
-    share = "" if source.weight is None else f", weight {source.weight:g}"
-    return (
-        f"{source.name}: {kept:,} prompts of {source.rows:,} rows ({source.empty:,} empty and "
-        f"{source.duplicates:,} duplicates dropped, {source.stripped:,} stripped{share})"
-    )
-
-
 def _ranked(values: NDArray[np.float64], strata: int) -> NDArray[np.int64]:
     """Return the number, below ``strata``, of the equal part that each value's rank falls into."""
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
     return ranks * strata // len(values)
-
-
-def _near_duplicates(prompts: tuple[str, ...]) -> csr_matrix:
-    """Return the (N, N) sparse graph of near-duplicates, upper half, exact, in blocks of rows."""
-    from scipy.sparse import csr_matrix
-
-    vectors = _tfidf(prompts)
-    prefixes = _prefixes(vectors)
-    transposed = prefixes.T.tocsr()
-    found = []
-    for start in range(0, len(prompts), _BLOCK):
-        shared = (prefixes[start : start + _BLOCK] @ transposed).tocoo()
-        rows, columns = shared.row.astype(np.int64) + start, shared.col
-        ahead = np.flatnonzero(rows < columns)
-        for part in np.split(ahead, range(_PAIRS, len(ahead), _PAIRS)):
-            pairs = np.stack([rows[part], columns[part]])
-            products = vectors[pairs[0]].multiply(vectors[pairs[1]]).sum(axis=1)
-            found.append(pairs[:, np.asarray(products).ravel() >= NEAR_DUPLICATE])
-    edges = np.concatenate(found, axis=1)
-    return csr_matrix((np.ones(edges.shape[1], bool), tuple(edges)), shape=(len(prompts),) * 2)
-
-
-def _prefixes(vectors: csr_matrix) -> csr_matrix:
-    """Return each row's rarest terms, as many as leave less than ``NEAR_DUPLICATE`` in length.
-
-    Two unit rows that share none of these have a cosine below it, for what they share lies in
-    the rest (Bayardo, Ma and Srikant 2007, "Scaling up all pairs similarity search"). Rare terms
-    pair few rows, which makes this thirteen times faster than all products on 6,144 prompts.
-    """
-    from scipy.sparse import csr_matrix
-
-    lengths = np.diff(vectors.indptr)
-    rows = np.repeat(np.arange(len(lengths)), lengths)
-    frequency = np.bincount(vectors.indices, minlength=vectors.shape[1])
-    # Within each row the most frequent term first; ties in one order for all rows.
-    order = np.lexsort((vectors.indices, -frequency[vectors.indices], rows))
-    reached = np.cumsum(vectors.data[order].astype(np.float64) ** 2)
-    before = np.concatenate([[0.0], reached])[vectors.indptr[:-1]]
-    # A little less than the threshold: the rows are of unit length only to float32.
-    kept = reached - np.repeat(before, lengths) >= NEAR_DUPLICATE**2 - 1e-4
-    terms = (vectors.data[order][kept], (rows[kept], vectors.indices[order][kept]))
-    return csr_matrix(terms, shape=vectors.shape)
-
-
-@lru_cache(maxsize=1)
-def _tfidf(prompts: tuple[str, ...]) -> csr_matrix:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectorizer = TfidfVectorizer(analyzer=_terms, sublinear_tf=True, dtype=np.float32)
-    return vectorizer.fit_transform(prompts)
-
-
-def _terms(prompt: str) -> list[str]:
-    """Return words and pairs of words in lower case, or the signs of a prompt without words.
-
-    Signs beside words are left out: a full stop more or less makes no other prompt.
-    """
-    words = re.findall(r"\w+", prompt.lower()) or re.findall(r"\S", prompt)
-    return words + [f"{first} {second}" for first, second in pairwise(words)]

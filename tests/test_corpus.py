@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mean_prompt import corpus as corpus_module
+from mean_prompt import duplicates
 from mean_prompt.corpus import NEAR_DUPLICATE, Corpus, default_corpus_folder
 from mean_prompt.errors import InputError
 from mean_prompt.grammar import generate
@@ -339,11 +339,11 @@ def test_near_duplicates_are_those_of_all_products(monkeypatch):
     prompts = tuple(dict.fromkeys(" ".join(row) for row in words))
     prompts += tuple(" ".join(np.delete(row, rng.integers(len(row)))) for row in words[:150])
     prompts = tuple(dict.fromkeys(prompts))
-    vectors = corpus_module._tfidf(prompts).toarray().astype(float)
-    similar = np.triu(vectors @ vectors.T >= corpus_module.NEAR_DUPLICATE, 1)
-    monkeypatch.setattr(corpus_module, "_BLOCK", 70)
-    monkeypatch.setattr(corpus_module, "_PAIRS", 50)
-    found = corpus_module._near_duplicates(prompts).toarray()
+    vectors = duplicates.tfidf(prompts).toarray().astype(float)
+    similar = np.triu(vectors @ vectors.T >= duplicates.NEAR_DUPLICATE, 1)
+    monkeypatch.setattr(duplicates, "_BLOCK", 70)
+    monkeypatch.setattr(duplicates, "_PAIRS", 50)
+    found = duplicates.near_duplicates(prompts).toarray()
     assert found.tolist() == similar.tolist()
     assert 50 < similar.sum() < len(prompts) ** 2 / 4
 

@@ -13,7 +13,7 @@ from mean_prompt.attention import NotPropagable
 from mean_prompt.constraints import Rules
 from mean_prompt.encoder import Encoder
 from mean_prompt.objective import Vectors
-from mean_prompt.optimize.phrases import PhraseBank, mine_phrases
+from mean_prompt.optimize.phrases import PhraseBank, mine_phrases, sample_note
 from mean_prompt.propagation import TokenPropagation
 from mean_prompt.vectors import VectorCache
 
@@ -33,7 +33,7 @@ class Material:
         index: (V,) number of a token among the allowed ones, or ``NOTHING``.
         phrases: F phrases with their vectors.
         propagation: of the model, or ``None`` where its architecture has none.
-        notice: why it has none.
+        notice: why it has none, and what is approximate.
     """
 
     allowed: NDArray[np.int64]
@@ -60,11 +60,16 @@ class Material:
 
         phrases = mine_phrases(prompts, encoder, rules, encode)
         static = encode([rules.surfaces[token] for token in rules.allowed])
+        notes = [sample_note(len(prompts))]
+        propagation = None
         try:
-            return cls.of(rules, static, phrases, TokenPropagation(encoder))
+            propagation = TokenPropagation(encoder)
         except NotPropagable as reason:
-            notice = f"every replacement is screened whole, as propagation does not apply: {reason}"
-            return replace(cls.of(rules, static, phrases), notice=notice)
+            notes.append(
+                f"every replacement is screened whole, as propagation does not apply: {reason}"
+            )
+        notice = "; ".join(filter(None, notes)) or None
+        return replace(cls.of(rules, static, phrases, propagation), notice=notice)
 
     @classmethod
     def of(

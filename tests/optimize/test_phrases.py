@@ -1,4 +1,6 @@
 from mean_prompt.constraints import Constraints, Rules
+from mean_prompt.optimize import phrases
+from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.phrases import mine_phrases
 
 
@@ -23,3 +25,24 @@ def test_phrases_keep_to_the_rules(fake):
 
 def test_prompts_without_words_give_an_empty_bank(fake):
     assert mine(fake, ["12 34", "?!", "56"]) == {}
+
+
+def test_phrases_of_very_many_prompts_are_those_of_a_sample(fake, monkeypatch):
+    prompts = [f"rewrite the {'text' if number % 2 else 'poem'} {number}" for number in range(100)]
+    whole = mine(fake, prompts)
+    monkeypatch.setattr(phrases, "_MINED", 40)
+    sampled = mine(fake, prompts)
+    assert set(sampled) == set(whole) == {"rewrite the", "the text", "the poem", *sampled}
+    assert len(phrases._sample(prompts)) == 40
+    assert phrases._sample(prompts) == phrases._sample(prompts)
+    assert set(phrases._sample(prompts)) < set(prompts)
+    assert phrases._sample(prompts[:40]) == prompts[:40]
+
+
+def test_a_sample_is_told(fake, monkeypatch):
+    rules = Rules(Constraints(max_tokens=8), fake)
+    few = Material.gather(["the text"] * 40, fake, rules, lambda *_: None)
+    monkeypatch.setattr(phrases, "_MINED", 40)
+    many = Material.gather(["the text"] * 41, fake, rules, lambda *_: None)
+    assert "phrases are mined from a random 40 of 41 prompts; every replacement" in many.notice
+    assert "phrases" not in few.notice
