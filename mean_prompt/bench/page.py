@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
+from mean_prompt.bench.markup import code_span, escaped
 from mean_prompt.bench.registry import OWN
 
 if TYPE_CHECKING:
@@ -65,13 +67,13 @@ def methods_markdown(report: MethodsReport) -> str:
         [
             "# Search methods at equal time",
             "",
-            f"`{report.setup.machine.command}`",
+            code_span(report.setup.machine.command),
             "",
-            f"{setup_line(report)}.",
+            f"{escaped(setup_line(report))}.",
             note,
             _table(HEADINGS, summary_rows(report)),
             "",
-            f"Best string, by {best.method} with seed {best.seed}, {best.fraction:.4f}:",
+            f"Best string, by {escaped(best.method)} with seed {best.seed}, {best.fraction:.4f}:",
             "",
             *(f"    {line}" for line in best.string.splitlines()),
             "",
@@ -115,8 +117,8 @@ def methods_page(report: MethodsReport) -> str:
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<title>Search methods at equal time</title></head>"
         "<body style='font-family:sans-serif;max-width:70em;margin:auto'>"
-        f"<h1>Search methods at equal time</h1><p>{_escaped(setup_line(report))}</p>{plot}"
-        f"<pre>{_escaped(_table(HEADINGS, summary_rows(report)))}</pre></body></html>\n"
+        f"<h1>Search methods at equal time</h1><p>{escaped(setup_line(report))}</p>{plot}"
+        f"<pre>{escape(_table(HEADINGS, summary_rows(report)))}</pre></body></html>\n"
     )
 
 
@@ -129,6 +131,7 @@ def _draw(
     rows: Sequence[tuple[float, float, float]],
 ) -> None:
     """Add a method's band from its lowest to its highest run, and its median."""
+    label = escaped(name)  # Plotly reads some tags in labels
     low, middle, high = (list(column) for column in zip(*rows, strict=True))
     figure.add_trace(
         go.Scatter(
@@ -140,11 +143,11 @@ def _draw(
             line={"width": 0},
             hoverinfo="skip",
             showlegend=False,
-            legendgroup=name,
+            legendgroup=label,
         )
     )
     line = {"color": colour, "width": 3 if name == OWN else 2}
-    figure.add_trace(go.Scatter(x=list(times), y=middle, name=name, line=line, legendgroup=name))
+    figure.add_trace(go.Scatter(x=list(times), y=middle, name=label, line=line, legendgroup=label))
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -154,9 +157,3 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _or_dash(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-def _escaped(text: str) -> str:
-    from html import escape
-
-    return escape(text)

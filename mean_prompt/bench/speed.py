@@ -20,6 +20,7 @@ import torch
 
 from mean_prompt.bench.files import ReportFolder
 from mean_prompt.bench.flops import flops_per_string
+from mean_prompt.bench.markup import code_span, escaped
 from mean_prompt.bench.models import RANDOM_T5, random_sentence_t5
 from mean_prompt.bench.setup import Frozen, Machine
 from mean_prompt.encoder import Encoder, TokenIds, special_ids
@@ -143,14 +144,15 @@ def bench_speed(
 def speed_markdown(report: SpeedReport) -> str:
     """Return the report as Markdown."""
     machine = report.machine
-    where = f"{machine.cpu}, {machine.cores} cores, {machine.threads} threads, {machine.date}"
+    cpu = escaped(machine.cpu)
+    where = f"{cpu}, {machine.cores} cores, {machine.threads} threads, {machine.date}"
     repeats = f"medians of {report.repeats} interleaved repeats"
-    lines = ["# Strings a second", "", f"`{machine.command}`", "", f"{where}; {repeats}."]
+    lines = ["# Strings a second", "", code_span(machine.command), "", f"{where}; {repeats}."]
     for row in report.models:
         what = f"{row.strings} strings of {row.tokens} tokens"
         lines += [
             "",
-            f"## {row.model}, {what}, screening in {row.screening}",
+            f"## {escaped(row.model)}, {what}, screening in {row.screening}",
             "",
             "| path | strings/s | by SentenceTransformer.encode |",
             "| --- | ---: | ---: |",

@@ -1,0 +1,21 @@
+"""Texts in Markdown and HTML: whatever they hold, they are shown as they are and do nothing."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+
+def escaped(text: str) -> str:
+    """Return a text as it is to stand in HTML, or in Markdown, which may hold HTML."""
+    return escape(" ".join(text.splitlines()))
+
+
+def code_span(text: str) -> str:
+    """Return a text as code in a line of Markdown, where it is not read as HTML."""
+    line = " ".join(text.splitlines())
+    # Code ends at as many backticks as it began with.
+    longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if longest else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
