@@ -10,18 +10,23 @@ from urllib.parse import quote, quote_plus
 MASK: Final = "***"
 #: What may be credentials in a URL: all before the last @ that no blank or quote comes before.
 #: More than a well-formed URL has there, since a password that is not escaped may hold a slash.
-_CREDENTIALS: Final = re.compile(r"(?<=://)[^\s'\"<>]*@")
+#: Messages that say how a URL is spelt are let through.
+_CREDENTIALS: Final = re.compile(r"(?<=://)(?!USER:PASSWORD@HOST)[^\s'\"<>]*@")
 #: Names of options and parameters whose values are secrets: ``sslpassword``, ``api_key``.
-_SECRET_NAME: Final = re.compile(r"pass(word|wd|phrase)|pwd|secret|token|api.?key", re.IGNORECASE)
-#: The same with its value, in the query of a URL.
-_SECRET_VALUE: Final = re.compile(
-    rf"(?<=[?&])([^\s=&'\"]*(?:{_SECRET_NAME.pattern})[^\s=&'\"]*=)[^\s&'\"]*", re.IGNORECASE
+_SECRET_NAME: Final = re.compile(
+    r"pass(word|wd|phrase)|pwd|secret|token|api.?key|^key$|^sig(nature)?$", re.IGNORECASE
 )
+#: A parameter and its value in the query of a URL.
+_PARAMETER: Final = re.compile(r"(?<=[?&])([^\s=&#'\"]+)=([^\s&#'\"]*)")
 
 
 def masked_urls(text: str) -> str:
     """Return a text with the credentials of the URLs in it replaced by ``***``."""
-    return _SECRET_VALUE.sub(rf"\1{MASK}", _CREDENTIALS.sub(f"{MASK}@", text))
+
+    def shown(parameter: re.Match[str]) -> str:
+        return f"{parameter[1]}={MASK}" if is_secret_name(parameter[1]) else parameter[0]
+
+    return _PARAMETER.sub(shown, _CREDENTIALS.sub(f"{MASK}@", text))
 
 
 def is_secret_name(name: str) -> bool:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mean_prompt.errors import InputError
 from mean_prompt.identity import ModelIdentity, content_hash
+from mean_prompt.masking import masked_urls
 from mean_prompt.paths import path_exists, user_path
 from mean_prompt.trust import check_pickles, check_shards, check_untrusted, pickled_weights
 
@@ -101,7 +102,9 @@ def find_model(name: str, *, trust: bool = False) -> ModelFolder:
     if path_exists(path) and path.is_dir():
         return ModelFolder(path.resolve().name, path.resolve())
     if not is_hub_name(name):
-        raise InputError(f"--model must be a folder or a name on the hub: found neither: {name!r}")
+        raise InputError(
+            f"--model must be a folder or a name on the hub: found neither: {masked_urls(name)!r}"
+        )
     full = name if "/" in name else f"sentence-transformers/{name}"
     packaged = _packaged_folder() if full == PACKAGED_MODEL else None
     folder = packaged or _from_hub(full, trust=trust)

@@ -13,6 +13,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from mean_prompt.masking import masked_urls
+
 _PACKAGES: Final = ("mean-prompt", "torch", "sentence-transformers", "transformers", "numpy")
 
 
@@ -47,7 +49,7 @@ class Machine(Frozen):
         import torch
 
         return cls(
-            command=shlex.join(["mean-prompt", *sys.argv[1:]]),
+            command=shlex.join(["mean-prompt", *map(masked_urls, sys.argv[1:])]),
             date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
             cpu=_cpu_name(),
             cores=os.cpu_count() or 1,

@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mean_prompt.cli.lines import shown_line
+
 
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
@@ -18,4 +20,4 @@ def one_line_warnings() -> Iterator[None]:
 
 
 def _print_line(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"mean-prompt: warning: {message}", file=sys.stderr)  # noqa: T201
+    print(f"mean-prompt: warning: {shown_line(str(message))}", file=sys.stderr)  # noqa: T201

@@ -34,7 +34,7 @@ class Comparison:
 
     triples: Path
     prompt: str
-    llm: str = "none"
+    llm: str = field(default="none", repr=False)  # it may hold a password
     llm_options: LLMOptions = field(default_factory=LLMOptions)
     shots: int = 3
     swap: float = 0.0

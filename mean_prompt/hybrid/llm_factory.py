@@ -118,7 +118,8 @@ def _server(rest: str, options: LLMOptions) -> Predictor:
     from mean_prompt.hybrid.llm_server import ServerPredictor
 
     found = re.fullmatch(r"(?P<model>.+)@(?P<url>https?://.+)", rest)
-    if found is None:
+    # A second URL would make a model's name, which is shown, of the first one's password.
+    if found is None or "://" in found["model"]:
         raise InputError(
             f"--llm {SPECS[-1]} must name a model and an address: found no MODEL@http:// in it"
         )

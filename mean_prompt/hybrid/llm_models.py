@@ -9,6 +9,7 @@ from typing import Final
 
 from mean_prompt.errors import InputError
 from mean_prompt.identity import content_hash
+from mean_prompt.masking import masked_urls
 from mean_prompt.models import ModelFolder, hub_answers, hub_files, is_hub_name, tokenizer_files
 from mean_prompt.paths import path_exists, user_path
 from mean_prompt.trust import check_pickles, check_shards, check_untrusted, shard_names
@@ -40,7 +41,7 @@ def find_chat_model(name: str, *, trust: bool = False) -> ModelFolder:
     elif not is_hub_name(name):
         raise InputError(
             f"--llm transformers:MODEL must be a folder or a name on the hub: found neither: "
-            f"{name!r}"
+            f"{masked_urls(name)!r}"
         )
     else:
         folder = _from_hub(name, trust=trust)

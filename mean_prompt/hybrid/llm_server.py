@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -14,11 +13,11 @@ from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, cast
-from urllib.parse import urlsplit
 
 from mean_prompt.errors import InputError
 from mean_prompt.hybrid.cleaning import RULES_VERSION
 from mean_prompt.hybrid.llm import Counts, Example, Prediction, one_line
+from mean_prompt.hybrid.llm_address import KEY_VARIABLE, Address, masked_logs
 from mean_prompt.hybrid.llm_instruction import (
     TEXT_LIMIT,
     Question,
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
     from openai.types.chat import ChatCompletionMessageParam
 
-#: The key, where a server needs one. It is never part of a message, an identity or a cache.
-KEY_VARIABLE: Final = "OPENAI_API_KEY"
 #: Characters of an answer for each token it may have. Words of one token have up to 15; a server
 #: that ignores the limit is left there.
 _CHARS_PER_TOKEN: Final = 16
@@ -66,7 +63,7 @@ class ServerPredictor:
         options: how it is asked.
 
     Raises:
-        InputError: the openai package is missing, or the URL is none.
+        InputError: the openai package is missing, the URL is none, or the key cannot be sent.
     """
 
     def __init__(self, model: str, url: str, options: LLMOptions | None = None) -> None:
@@ -76,8 +73,7 @@ class ServerPredictor:
                 "pip install 'mean-prompt[openai]'"
             )
         self._model = model
-        self._url = url
-        self._address = _public_address(url)
+        self._address = Address(url)
         self._options = options or LLMOptions()
         self._counts = Counts()
         self._heard = False  # whether the server ever said anything
@@ -87,7 +83,7 @@ class ServerPredictor:
     def identity(self) -> str:
         """Model, address without credentials, sampling, instruction and cleaning."""
         return (
-            f"server {self._model} at {self._address} {self._options.sampling} "
+            f"server {self._model} at {self._address.shown} {self._options.sampling} "
             f"instruction={instruction_hash()} cleaning={RULES_VERSION}"
         )
 
@@ -115,24 +111,31 @@ class ServerPredictor:
 
     def notes(self) -> list[str]:
         """Return the model and the address, and the counts."""
-        return [f"server: {self._model} at {self._address}", *self._counts.notes()]
+        return [f"server: {self._model} at {self._address.shown}", *self._counts.notes()]
 
     async def _ask_all(self, questions: list[Question], put: Put, deadline: float | None) -> None:
         """Put a prediction for each question, until the deadline; what is then open is dropped."""
         from openai import AsyncOpenAI
 
         todo = iter(enumerate(questions))
-        key = os.environ.get(KEY_VARIABLE) or "none"  # local servers need none
+        address = self._address
         # Repetitions are our own: the package's cannot be told from a first request, and a
         # time-out of its own is between two bytes, which an endless answer never reaches.
-        async with AsyncOpenAI(api_key=key, base_url=self._url, max_retries=0) as client:
+        async with AsyncOpenAI(
+            api_key=address.key(),
+            base_url=address.shown,
+            default_headers=address.headers(),
+            default_query=address.query(),
+            max_retries=0,
+        ) as client:
 
             async def work() -> None:
                 for row, question in todo:
                     put(await self._ask(client, row, question))
 
             workers = min(self._options.concurrency, len(questions))
-            with suppress(TimeoutError):  # the deadline; a request's own is a fault of its row
+            # The deadline ends it; a request's own time-out is a fault of its row.
+            with masked_logs(), suppress(TimeoutError):
                 async with asyncio.timeout(_seconds_to(deadline)):
                     await asyncio.gather(*(work() for _ in range(workers)))
 
@@ -166,7 +169,7 @@ class ServerPredictor:
                 fault = self._judge(error)
                 asked_wait = _retry_after(error.response.headers.get("retry-after"))
             except APIConnectionError as error:
-                fault = f"no connection: {one_line(error.__cause__ or error)}"
+                fault = f"no connection: {self._scrubbed(str(error.__cause__ or error))}"
             except (APIError, ValueError) as error:  # in an answer that had begun well
                 fault = f"broken answer: {self._scrubbed(str(error))}"
             pause = _pause(attempt) if asked_wait is None else asked_wait
@@ -175,8 +178,8 @@ class ServerPredictor:
             await asyncio.sleep(pause)
         if not self._heard:
             raise InputError(
-                f"--llm server:MODEL@URL must be a server that can be reached: {self._address} "
-                f"gave {fault}; start it, or mend the address"
+                "--llm server:MODEL@URL must be a server that can be reached: "
+                f"{self._address.shown} gave {fault}; start it, or mend the address"
             )
         raise _FaultError(fault)
 
@@ -214,15 +217,15 @@ class ServerPredictor:
         status = error.status_code
         if status in {401, 403} and not self._served:
             raise InputError(
-                f"the server must accept the key: {self._address} answered {status}; set "
+                f"the server must accept the key: {self._address.shown} answered {status}; set "
                 f"{KEY_VARIABLE}"
-            ) from error
+            ) from None  # whose words may hold the key
         reason = self._scrubbed(error.message)
         if status == 404 and not self._served:
             raise InputError(
-                f"--llm server:MODEL@URL must name what the server has: {self._address} answered "
-                f"404 for the model {self._model!r} ({reason}); mend the name or the URL"
-            ) from error
+                f"--llm server:MODEL@URL must name what the server has: {self._address.shown} "
+                f"answered 404 for the model {self._model!r} ({reason}); mend the name or the URL"
+            ) from None
         if status == 429:
             return f"server busy: 429 {reason}"
         if status >= 500:
@@ -232,9 +235,8 @@ class ServerPredictor:
         raise _FaultError(f"refused: {status} {reason}") from error
 
     def _scrubbed(self, text: str) -> str:
-        """Return a server's words as one line, without the key, which some repeat."""
-        key = os.environ.get(KEY_VARIABLE)
-        return one_line(text.replace(key, "***") if key else text)
+        """Return a server's words as one line, without the secrets, which some repeat."""
+        return one_line(self._address.scrub(text))
 
 
 class _FaultError(Exception):
@@ -294,19 +296,3 @@ def _retry_after(header: str | None) -> float | None:
     with suppress(ValueError, OverflowError):
         return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
     return None
-
-
-def _public_address(url: str) -> str:
-    """Return a URL without user, password, query and fragment, which may be secrets."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if host is None or parts.scheme not in {"http", "https"}:
-        raise InputError(
-            "--llm server:MODEL@URL must have the URL of the server's API, such as "
-            "http://localhost:8000/v1: found none that can be read"
-        )
-    shown = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{shown}{f':{port}' if port else ''}{parts.path.rstrip('/')}"

@@ -52,7 +52,7 @@ class Request:
     triples: Path
     prompt: str
     out: Path
-    llm: str = "none"
+    llm: str = field(default="none", repr=False)  # it may hold a password
     llm_options: LLMOptions = field(default_factory=LLMOptions)
     shots: int | None = None
     calibrate: int | None = None
