@@ -58,6 +58,7 @@ def test_markdown_keeps_them_from_being_html(report, machine):
     texts = [methods_markdown(report)]
     speed = filled(
         ModelSpeed,
+        screening="float32",
         paths=(filled(PathSpeed, path="p"),),
         products=(filled(ProductSpeed),),
     )
