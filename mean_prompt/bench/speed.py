@@ -144,10 +144,15 @@ def bench_speed(
 def speed_markdown(report: SpeedReport) -> str:
     """Return the report as Markdown."""
     machine = report.machine
-    cpu = escaped(machine.cpu)
-    where = f"{cpu}, {machine.cores} cores, {machine.threads} threads, {machine.date}"
+    where = f"{machine.cpu}, {machine.cores} cores, {machine.threads} threads, {machine.date}"
     repeats = f"medians of {report.repeats} interleaved repeats"
-    lines = ["# Strings a second", "", code_span(machine.command), "", f"{where}; {repeats}."]
+    lines = [
+        "# Strings a second",
+        "",
+        code_span(machine.command),
+        "",
+        f"{escaped(where)}; {repeats}.",
+    ]
     for row in report.models:
         what = f"{row.strings} strings of {row.tokens} tokens"
         lines += [
