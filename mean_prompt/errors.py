@@ -11,6 +11,10 @@ class MeanPromptError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    def __init__(self, message: str = "") -> None:
+        # Even where a name in the message holds a newline.
+        super().__init__(" ".join(message.splitlines()))
+
 
 class InputError(MeanPromptError):
     """Something given to the program cannot be used: a file, an option, a recipe, a model."""

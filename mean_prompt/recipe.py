@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,8 @@ from mean_prompt.optimize.climb import ClimbSettings
 from mean_prompt.optimize.sampling import StudySettings
 from mean_prompt.paths import path_exists, user_path
 from mean_prompt.shipped import shipped_folder
+from mean_prompt.shown import shown
+from mean_prompt.toml_file import check_plain, read_toml
 from mean_prompt.units import format_duration, parse_duration
 
 
@@ -114,17 +115,12 @@ class Recipe(_Section):
             InputError: no such file, broken TOML, an unknown field or a value out of range.
         """
         path = _find(source)
-        try:
-            data = tomllib.loads(path.read_text("utf-8-sig"))
-        except OSError as error:
-            raise InputError(f"a recipe must be readable: {path}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"a recipe must be TOML: {path}: {error}; mend that line") from error
-        return cls.parse(data, where=str(path))
+        return cls.parse(read_toml(path, "a recipe"), where=str(path))
 
     @classmethod
     def parse(cls, data: dict[str, Any], *, where: str) -> Recipe:
         """Validate parsed TOML; faults become one :class:`InputError` that names the field."""
+        check_plain(data, where)
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -168,10 +164,10 @@ def _first_fault(error: ValidationError, where: str) -> str:
     field = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return (
-            f"a recipe may hold only known fields: {where} has {field!r}; "
+            f"a recipe may hold only known fields: {where} has {shown(field)}; "
             "search/README.md lists them all"
         )
     reason = fault["msg"].removeprefix("Value error, ")
-    found = "" if fault["type"] == "value_error" else f", found {fault['input']!r}"
+    found = "" if fault["type"] == "value_error" else f", found {shown(fault['input'])}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{field} in {where} is not valid: {reason}{found}{more}"

@@ -1,7 +1,7 @@
 """Durations: what people write is read, what is written reads back, nonsense is refused."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mean_prompt.errors import InputError
@@ -63,14 +63,42 @@ def test_parts_add_up(hours, minutes, seconds):
             parse_duration(text)
 
 
-@given(st.text() | st.text("0123456789hms ", max_size=8))
-def test_free_text_is_read_or_refused_never_more(text):
+#: Texts like durations: numbers of any length, units in any order, digits of other alphabets.
+NEARLY = st.lists(
+    st.integers(0, 10**9).map(str)
+    | st.sampled_from(
+        ["h", "m", "s", "H", "M", "S", " ", "", "-", "+", ".", "e", "_", "0", "٣", "\n"]
+    )
+).map("".join)
+DURATIONS = st.tuples(*(st.integers(0, 10**7) for _ in "hms")).map("{0[0]}h{0[1]}m{0[2]}s".format)
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(
+    NEARLY | DURATIONS | st.text(st.characters(exclude_categories=[])) | st.text("0123456789hms ")
+)
+@example("9" * 5_000 + "s")
+@example("999999h999999m9999999s")
+@example("999999h")
+@example("\ud800")
+def test_free_text_is_read_or_refused_in_one_line(text):
     try:
         seconds = parse_duration(text)
-    except InputError:
+    except InputError as error:
+        told = str(error)
+    else:
+        assert seconds >= 1
+        assert parse_duration(format_duration(seconds)) == seconds
         return
-    assert seconds >= 1
-    assert parse_duration(format_duration(seconds)) == seconds
+    assert len(told.splitlines()) == 1
+    assert len(told) < 200
+    assert told.isprintable()
+
+
+@pytest.mark.parametrize("text", ["999999h1s", "999999h999999m", "1h59999940m"])
+def test_what_could_not_be_written_again_is_refused(text):
+    with pytest.raises(InputError, match=r"at most 999999h: found '|reads like"):
+        parse_duration(text)
 
 
 @pytest.mark.parametrize(
