@@ -10,8 +10,11 @@ from urllib.parse import quote, quote_plus
 MASK: Final = "***"
 #: What may be credentials in a URL: all before the last @ that no blank or quote comes before.
 #: More than a well-formed URL has there, since a password that is not escaped may hold a slash.
-#: Messages that say how a URL is spelt are let through.
-_CREDENTIALS: Final = re.compile(r"(?<=://)(?!USER:PASSWORD@HOST)[^\s'\"<>]*@")
+#: One slash is enough: a URL that was taken for a path has lost the other. Messages that say how
+#: a URL is spelt are let through.
+_CREDENTIALS: Final = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]+:/{1,2}+)(?!USER:PASSWORD@HOST)[^\s'\"<>]*@"
+)
 #: Names of options and parameters whose values are secrets: ``sslpassword``, ``api_key``.
 _SECRET_NAME: Final = re.compile(
     r"pass(word|wd|phrase)|pwd|secret|token|api.?key|^key$|^sig(nature)?$", re.IGNORECASE
@@ -26,7 +29,7 @@ def masked_urls(text: str) -> str:
     def shown(parameter: re.Match[str]) -> str:
         return f"{parameter[1]}={MASK}" if is_secret_name(parameter[1]) else parameter[0]
 
-    return _PARAMETER.sub(shown, _CREDENTIALS.sub(f"{MASK}@", text))
+    return _PARAMETER.sub(shown, _CREDENTIALS.sub(rf"\1{MASK}@", text))
 
 
 def is_secret_name(name: str) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mean_prompt.cli.bench import bench
 from mean_prompt.cli.check import check
@@ -12,9 +13,23 @@ from mean_prompt.cli.evaluate import evaluate
 from mean_prompt.cli.predict import predict
 from mean_prompt.cli.score import score
 from mean_prompt.cli.search import search
+from mean_prompt.masking import masked_urls
+
+
+class _Commands(TyperGroup):
+    """The commands. What Typer says of bad usage shows no credentials of a URL gone astray."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - a class that Typer keeps to itself
+        try:
+            return super().invoke(ctx)
+        except typer.TyperException as error:
+            error.message = masked_urls(error.message)
+            raise
+
 
 app = typer.Typer(
     name="mean-prompt",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

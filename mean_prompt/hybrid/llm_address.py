@@ -100,7 +100,7 @@ class _Mask(logging.Filter):
 def _masked(value: object) -> object:
     """Return what a log shows of a value; only what holds a URL changes."""
     shown: Any = str(value)
-    return masked_urls(shown) if "://" in shown else value
+    return masked_urls(shown) if ":/" in shown else value
 
 
 def _read(url: str) -> tuple[str, SplitResult]:
