@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mean_prompt import duplicates
 from mean_prompt.duplicates import NEAR_DUPLICATE
+from mean_prompt.embedding.folder import VectorFolder
 from mean_prompt.errors import InputError
 from mean_prompt.paths import user_path
 from mean_prompt.readers import read_prompts
@@ -44,11 +45,13 @@ class Corpus:
         prompts: N distinct, stripped, not empty strings.
         weights: (N,) positive, sum 1.
         sources: what was read, with the counts of the cleaning.
+        folders: those of vectors among what was read.
     """
 
     prompts: tuple[str, ...]
     weights: NDArray[np.float64]
     sources: tuple[Source, ...] = field(default=())
+    folders: tuple[VectorFolder, ...] = field(default=())
 
     def __post_init__(self) -> None:
         if len(self.prompts) < 2:
@@ -92,7 +95,8 @@ class Corpus:
         """Read corpora: each ``PATH``, ``NAME=PATH``, ``PATH:WEIGHT`` or ``NAME=PATH:WEIGHT``.
 
         Weights are shares of the whole: ``a.csv:3 b.csv:1`` gives a's rows three quarters of it,
-        however many they are. Without weights every row counts once.
+        however many they are. Without weights every row counts once. A path may be of a folder
+        of vectors too, as :func:`~mean_prompt.embedding.job.embed` makes it.
 
         Raises:
             InputError: a file or weight cannot be used, or only some of the corpora have weights.
@@ -104,11 +108,18 @@ class Corpus:
             bare = next(source.path for source in sources if source.weight is None)
             raise InputError(f"give every corpus a weight, or none: {bare} has none")
         parts: list[_Part] = []
+        folders: list[VectorFolder] = []
         for source in sources:
-            prompts = read_prompts(user_path(source.path), column)
-            part = Source(source.name, source.path, source.weight, len(prompts))
-            parts.append(_clean(prompts, part, before=parts))
-        return cls._merge(parts)
+            folder = VectorFolder.open_complete(user_path(source.path))
+            if folder:
+                _check_column(folder, column)
+                folders.append(folder)
+                parts.append(_of_folder(folder, source, before=parts))
+            else:
+                prompts = read_prompts(user_path(source.path), column)
+                part = replace(source, rows=len(prompts))
+                parts.append(_clean(prompts, part, before=parts))
+        return replace(cls._merge(parts), folders=tuple(folders))
 
     @classmethod
     def _merge(cls, parts: Sequence[_Part]) -> Corpus:
@@ -227,19 +238,42 @@ def _clean(
     before: Sequence[_Part] = (),
 ) -> _Part:
     merged: dict[str, float] = {}
-    stripped = empty = duplicates = 0
+    # Those of a folder of vectors were counted in part when it was made.
+    stripped, empty, repeats = source.stripped, source.empty, source.duplicates
     for index, prompt in enumerate(prompts):
         text = prompt.strip()
         stripped += bool(text) and text != prompt
         if not text:
             empty += 1
             continue
-        duplicates += text in merged or any(text in part.weights for part in before)
+        repeats += text in merged or any(text in part.weights for part in before)
         merged[text] = merged.get(text, 0.0) + (1.0 if weights is None else weights[index])
-    counted = Source(
-        source.name, source.path, source.weight, source.rows, stripped, empty, duplicates
-    )
+    counted = replace(source, stripped=stripped, empty=empty, duplicates=repeats)
     return _Part(counted, {text: weight for text, weight in merged.items() if weight > 0})
+
+
+def _of_folder(folder: VectorFolder, source: Source, *, before: Sequence[_Part]) -> _Part:
+    """Return the prompts of a folder of vectors; repeats between its shards are merged here."""
+    prompts, counts = zip(*folder.all_prompts(), strict=True)
+    made_of = folder.manifest.sources
+    counted = replace(
+        source,
+        rows=sum(part.rows for part in made_of),
+        stripped=sum(part.stripped for part in made_of),
+        empty=sum(part.empty for part in made_of),
+        duplicates=sum(part.duplicates for part in made_of),
+    )
+    return _clean(prompts, counted, counts, before=before)
+
+
+def _check_column(folder: VectorFolder, column: str | None) -> None:
+    if column is not None and column != folder.manifest.column:
+        known = folder.manifest.column
+        found = "with the column that was guessed" if known is None else f"with --column {known}"
+        raise InputError(
+            f"--column is chosen when a corpus is embedded: {folder.path} was embedded {found}, "
+            f"not {column!r}; leave it out, or embed the corpus again"
+        )
 
 
 def _ranked(values: NDArray[np.float64], strata: int) -> NDArray[np.int64]:

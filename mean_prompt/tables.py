@@ -298,7 +298,8 @@ def _alike(
         yield number, row
 
 
-def _parquet(file: BinaryIO, source: Source, choose: Choose) -> Rows:
+def parquet_rows(file: BinaryIO, source: Source, choose: Choose) -> Rows:
+    """Read a Parquet file that is open already; as :func:`open_rows`."""
     from pyarrow.parquet import ParquetFile
 
     with _sound(source):
@@ -345,7 +346,7 @@ _PARSERS: Final[dict[str, Callable[[BinaryIO, Source, Choose], Rows]]] = {
     ".tsv": _tsv,
     ".jsonl": _jsonl,
     ".json": _json,
-    ".parquet": _parquet,
+    ".parquet": parquet_rows,
     ".txt": _txt,
 }
 

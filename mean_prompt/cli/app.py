@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from mean_prompt.cli.bench import bench
 from mean_prompt.cli.check import check
+from mean_prompt.cli.embed import EmbedCommand, embed
 from mean_prompt.cli.evaluate import evaluate
 from mean_prompt.cli.predict import predict
 from mean_prompt.cli.score import score
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.command()(search)
 app.command()(score)
+app.command(cls=EmbedCommand)(embed)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(check)

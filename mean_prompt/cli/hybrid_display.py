@@ -51,8 +51,8 @@ class StageProgress:
     ) -> None:
         self._bar.stop()
 
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """Show that so many of all are done."""
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        """Show that so many of all are done, or of however many there are."""
         if what != self._what and self._stage is not None:
             self._bar.remove_task(self._stage)
             self._stage = None

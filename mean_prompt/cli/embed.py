@@ -1,0 +1,104 @@
+"""``mean-prompt embed``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperCommand
+
+from mean_prompt.cli.model_options import Trust
+from mean_prompt.errors import InputError
+
+
+def embed(
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of the vectors: a new one, or one in which the same work was begun, "
+            "which then goes on."
+        ),
+    ],
+    corpus: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files or folders of prompts, as for search but without weights. Default: as "
+            "for search.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="As for search.", show_default=False)] = None,
+    trust_model: Trust = False,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        typer.Option(help="Where the model runs; auto is the best there is."),
+    ] = "auto",
+    column: Annotated[
+        str | None,
+        typer.Option(help="The prompts' column. Default: guessed.", show_default=False),
+    ] = None,
+    shard: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Prompts in a shard: what a kill costs at most, and what memory holds."
+        ),
+    ] = 8_192,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]",
+            help="Embed on a Ray cluster, an actor a GPU: alone on one of this machine, with "
+            "auto or HOST:PORT on one that this machine is part of.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Actors of --ray. Default: one a GPU; without any, one a machine.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Embed a corpus of any size into a folder that search and score take for a corpus.
+
+    Memory does not grow with the corpus. After a kill or Ctrl-C the same command goes on.
+    """
+    from mean_prompt.cli.embed_display import choose_listener, print_embedding
+    from mean_prompt.cli.warnings import one_line_warnings
+    from mean_prompt.embedding.cluster import Cluster
+    from mean_prompt.embedding.job import embed as embed_corpus
+
+    if workers and ray is None:
+        raise InputError("--workers are of a cluster: give --ray, or leave them out")
+    with one_line_warnings(), choose_listener() as listener:
+        found = embed_corpus(
+            corpus,
+            out,
+            model=model,
+            device=device,
+            trust=trust_model,
+            column=column,
+            shard=shard,
+            cluster=None if ray is None else Cluster(ray, workers),
+            listener=listener,
+        )
+    print_embedding(found)
+
+
+class EmbedCommand(TyperCommand):
+    """Lets ``--ray`` stand alone: Typer has no options whose value may be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - Typer's own
+        """Parse the arguments, with the address spelt out where it is left out."""
+        return super().parse_args(ctx, list(_spelt_out(args)))
+
+
+def _spelt_out(args: Sequence[str]) -> Iterator[str]:
+    for word, following in zip(args, [*args[1:], "-"], strict=True):
+        yield word
+        if word == "--ray" and following.startswith("-"):
+            yield "local"
