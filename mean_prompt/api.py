@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from mean_prompt.affix_pipeline import AffixRun
 from mean_prompt.compression import compress_if_large
 from mean_prompt.context import Context, Position
 from mean_prompt.corpus import Corpus, default_corpus_folder
+from mean_prompt.embedding.gather import corpus_vectors
 from mean_prompt.encoder import Encoder
 from mean_prompt.errors import InputError
 from mean_prompt.interrupts import stopping
@@ -24,7 +27,7 @@ from mean_prompt.result import ScoredString, SearchResult
 from mean_prompt.run import RunFolder
 from mean_prompt.tracker import Listener
 from mean_prompt.units import parse_duration
-from mean_prompt.vectors import Progress, VectorCache, need_half
+from mean_prompt.vectors import Progress
 
 #: Budget of a search that is given neither time nor evaluations.
 DEFAULT_BUDGET = "2m"
@@ -166,12 +169,7 @@ def score(
     sources = _specs(corpus) or (str(default_corpus_folder()),)
     prompts = corpus if isinstance(corpus, Corpus) else Corpus.from_files(*sources, column=column)
     encoder = model if isinstance(model, Encoder) else load_encoder(model, trust=trust)
-    vectors = VectorCache(encoder.identity.key).encode(
-        prompts.prompts,
-        encoder.encode,
-        progress=progress,
-        half=need_half(len(prompts), encoder.dimension),
-    )
+    vectors = corpus_vectors(prompts, np.arange(len(prompts)), encoder, progress)
     objective = ExpectedSCS(vectors, prompts.weights, device=encoder.device)
     compression = compress_if_large(objective)
     ceiling = objective.ceiling(guide=compression.objective if compression else None).value

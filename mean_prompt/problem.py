@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mean_prompt.compression import Compression, compress_if_large
 from mean_prompt.corpus import Corpus, Split
+from mean_prompt.embedding.gather import check_model, corpus_vectors
 from mean_prompt.encoder import Encoder
 from mean_prompt.objective import (
     Ceiling,
@@ -22,7 +23,6 @@ from mean_prompt.objective import (
     bootstrap_interval,
 )
 from mean_prompt.recipe import Recipe
-from mean_prompt.vectors import VectorCache, need_half
 
 #: Prompts of a compressed corpus, nearest to the ceiling's vector, among which the best is taken
 #: to be.
@@ -39,7 +39,8 @@ class Problem:
 
     Attributes:
         prompts: N, those of the training side before those of the hold-out.
-        vectors: (N, d) unit vectors of the prompts; in half precision where they are many.
+        vectors: (N, d) unit vectors of the prompts; in half precision where they are many, and
+            mapped from a file where they come from a folder of vectors.
         weights, groups: (N,) of the prompts.
         split: rows of the corpus on either side.
         everything: the objective over all prompts, for the reported score.
@@ -72,7 +73,7 @@ class Problem:
         recipe: Recipe,
         progress: Callable[[int, int], None],
     ) -> Self:
-        """Split a corpus and embed it, from the cache where it is known.
+        """Split a corpus and embed it, from its folders of vectors or the cache where it is known.
 
         Args:
             corpus: the prompts.
@@ -80,17 +81,13 @@ class Problem:
             recipe: says how much to hold out, and the seed.
             progress: called with prompts done and all prompts; may raise to end the work.
         """
+        check_model(corpus, encoder)
         holdout, seed = recipe.corpus.holdout, recipe.search.seed
         groups = corpus.groups() if holdout else np.arange(len(corpus))
         split = corpus.split(holdout, groups=groups, seed=seed)
         order = np.concatenate([split.train, split.holdout])
+        vectors = corpus_vectors(corpus, order, encoder, progress)
         prompts = [corpus.prompts[row] for row in order]
-        vectors = VectorCache(encoder.identity.key).encode(
-            prompts,
-            encoder.encode,
-            progress=progress,
-            half=need_half(len(prompts), encoder.dimension),
-        )
         return cls.of_vectors(
             prompts,
             vectors,
