@@ -12,6 +12,10 @@ from mean_prompt.objective import Interval
 from mean_prompt.optimize.baselines import Baseline
 from mean_prompt.run import RESULT
 
+#: What reading raises where something else stands in a result's place.
+_UNREADABLE: Final = (
+    OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
+)  # fmt: skip
 _PLAIN_FIELDS: Final = (
     "string",
     "tokens",
@@ -161,7 +165,7 @@ class SearchResult:
             affix = data.pop("context", None)
             context = None if affix is None else ContextScores.of_dict(affix)
             own = {name: data.pop(name) for name in _PLAIN_FIELDS}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except _UNREADABLE as error:
             raise InputError(
                 f"a run must hold a whole {RESULT}: {folder}: {error or type(error).__name__}"
             ) from error

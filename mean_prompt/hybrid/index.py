@@ -176,7 +176,7 @@ def _read(folder: Path, manifest: Manifest) -> tuple[Any, str]:
         content = (folder / _FILE).read_bytes()
     except FileNotFoundError:
         return None, "there was none"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return None, f"it could not be read: {error}"
     fields = found if isinstance(found, dict) else {}
     changed = [name for name, value in asdict(manifest).items() if fields.get(name) != value]

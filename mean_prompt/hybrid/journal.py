@@ -89,9 +89,10 @@ class Journal:
         for line in lines:
             try:
                 answer = Answer(**json.loads(line))
-            except (ValueError, TypeError):  # torn by a kill
+            except (ValueError, TypeError, RecursionError):  # torn by a kill, or no answer
                 continue
-            found[answer.id] = answer
+            if isinstance(answer.id, str) and isinstance(answer.text, str):
+                found[answer.id] = answer
         return found
 
     def record(self, answers: Sequence[Answer]) -> None:
@@ -187,7 +188,7 @@ class Journal:
     def _kept_job(self) -> dict[str, Any] | None:
         try:
             kept = json.loads((self.folder / _JOB).read_text("utf-8"))
-        except (FileNotFoundError, NotADirectoryError, ValueError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
             return None
         except OSError as error:
             raise _unreadable(self.folder / _JOB, error) from error

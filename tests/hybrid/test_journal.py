@@ -1,7 +1,7 @@
 """The work folder: what a kill leaves is read again, what is torn is passed over."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -51,6 +51,14 @@ class TestAnswers:
         later = replace(ANSWERS[0], text="later")
         journal.record([later])
         assert again(out).answers()["a"] == later
+
+    @pytest.mark.parametrize("line", ["1", "null", "[]", "{}", '{"id": 1}', "\xff", "[" * 9_999])
+    def test_a_line_that_is_no_answer_is_passed_over(self, journal, line):
+        journal.record(ANSWERS)
+        path = journal.folder / "answers.jsonl"
+        odd = json.dumps(asdict(ANSWERS[0]) | {"id": ["x"]})
+        path.write_bytes(path.read_bytes() + line.encode("latin-1") + b"\n" + odd.encode() + b"\n")
+        assert journal.answers() == as_dict(ANSWERS)
 
     def test_wherever_a_line_is_torn_it_is_passed_over_and_swallows_nothing(self, journal, out):
         journal.record(ANSWERS)
