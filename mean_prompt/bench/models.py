@@ -1,6 +1,7 @@
-"""A model of sentence-t5-base's true shape with random weights, for timing without a download.
+"""Models with random weights, for timing without a download: one of sentence-t5-base's true shape,
+and one so small that everything else takes the time.
 
-Its vectors mean nothing; what a pass costs depends on the shapes alone.
+Their vectors mean nothing; what a pass costs depends on the shapes alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 
 from mean_prompt.identity import ModelIdentity
-from mean_prompt.models import quiet_loading
+from mean_prompt.models import PACKAGED_MODEL, find_model, quiet_loading
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -52,6 +53,39 @@ def random_sentence_t5(
     with tempfile.TemporaryDirectory() as folder:
         model = _build(Path(folder), _SHAPE | shape, device)
     return Encoder(model, ModelIdentity(RANDOM_T5, None, "random"), screening=screening)
+
+
+def save_tiny_bert(folder: Path, *, width: int = 64) -> Path:
+    """Save a BERT of two narrow layers with the packaged model's vocabulary; return the folder.
+
+    Raises:
+        InputError: the packaged model is not installed.
+    """
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    with quiet_loading(), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as parts:
+        torch.manual_seed(0)
+        tokenizer = AutoTokenizer.from_pretrained(find_model(PACKAGED_MODEL).path)
+        config = BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=2 * width,
+            max_position_embeddings=_READS,
+            initializer_range=0.3,
+        )
+        BertModel(config).save_pretrained(parts)
+        tokenizer.save_pretrained(parts)
+        chain = [
+            modules.Transformer(parts, max_seq_length=_READS),
+            modules.Pooling(width, pooling_mode="mean"),
+            modules.Normalize(),
+        ]
+        SentenceTransformer(modules=chain, device="cpu").save(str(folder), create_model_card=False)
+    return folder
 
 
 def _build(folder: Path, shape: dict[str, Any], device: str) -> SentenceTransformer:
