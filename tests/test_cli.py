@@ -150,7 +150,7 @@ BAD = {
     "invalid UTF-8": (text_file("a.csv", b"prompt\na\nb\xff\n"), "a.csv, line 3 holds byte 0xff"),
     "ragged CSV": (text_file("a.csv", "id,prompt\n1,a,b\n"), "a.csv, line 2 has 3"),
     "unclosed CSV": (text_file("a.csv", 'prompt\n"a\n'), "a.csv: line 2: unexpected end"),
-    "newline in a column": (text_file("a.csv", '"a\nb",c\n1,2\n'), "a.csv has a b, c"),
+    "newline in a column": (text_file("a.csv", '"a\nb",c\n1,2\n'), r"a.csv has 'a\\nb', c"),
     "broken JSONL": (text_file("a.jsonl", '"a"\n"b\n'), "a.jsonl: line 2: Unterminated"),
     "broken JSON": (text_file("a.json", '["a", '), "a.json: Expecting value"),
     "broken Parquet": (text_file("a.parquet", "no Parquet"), "a.parquet: "),
