@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from mean_prompt.api import score, search, search_affix
     from mean_prompt.context import Context
     from mean_prompt.corpus import Corpus
+    from mean_prompt.embedding.cluster import Cluster
+    from mean_prompt.embedding.job import embed
     from mean_prompt.encoder import Encoder
     from mean_prompt.errors import InputError, MeanPromptError, RunError
     from mean_prompt.hybrid.blend import HybridPredictor
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mean_prompt.result import ScoredString, SearchResult
 
 __all__ = [
+    "Cluster",
     "Context",
     "Corpus",
     "Encoder",
@@ -33,6 +36,7 @@ __all__ = [
     "ScoredString",
     "SearchResult",
     "Triples",
+    "embed",
     "load_encoder",
     "read_rows",
     "read_triples",
@@ -42,6 +46,7 @@ __all__ = [
 ]
 
 _HOMES: Final = {
+    "Cluster": "embedding.cluster",
     "Context": "context",
     "Corpus": "corpus",
     "Encoder": "encoder",
@@ -55,6 +60,7 @@ _HOMES: Final = {
     "ScoredString": "result",
     "SearchResult": "result",
     "Triples": "hybrid.rows",
+    "embed": "embedding.job",
     "load_encoder": "models",
     "read_rows": "hybrid.files",
     "read_triples": "hybrid.files",

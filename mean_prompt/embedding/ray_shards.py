@@ -20,7 +20,14 @@ import numpy as np
 import pyarrow as pa
 import ray
 import ray.data
-from ray.data import ActorPoolStrategy, DataContext, Datasource, ReadTask
+from ray.data import (
+    ActorPoolStrategy,
+    DataContext,
+    Datasource,
+    ExecutionOptions,
+    ExecutionResources,
+    ReadTask,
+)
 from ray.data.block import BlockMetadata
 from ray.exceptions import RayError
 
@@ -31,8 +38,9 @@ from mean_prompt.embedding.stream import Shard, Work
 from mean_prompt.errors import InputError, MeanPromptError, RunError
 from mean_prompt.paths import user_path
 
-#: Memory of a local cluster for shards on their way: hundreds of them.
+#: Memory for shards on their way: about forty of them in 768 dimensions. So many actors share it.
 _STORE: Final = 2**29
+_SHARE: Final = 4
 
 
 @contextmanager
@@ -91,7 +99,7 @@ def embedded(
     team: Team, recruit: Recruit, model: ModelEntry, work: Work
 ) -> Generator[tuple[Shard, Encoded]]:
     """Yield shards with their vectors, as actors hand them back."""
-    with DataContext.current(_quiet_context()):
+    with DataContext.current(_context(team.actors)):
         shards = ray.data.read_datasource(_Corpus(work), override_num_blocks=1, num_cpus=0)
         results = shards.map_batches(
             _Actor,
@@ -113,12 +121,16 @@ def embedded(
             ) from error
 
 
-def _quiet_context() -> DataContext:
+def _context(actors: int) -> DataContext:
+    """Return Ray Data's settings: quiet, and with a bound on the shards that are on their way."""
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     # Every row a block of its own: Ray would gather rows until they fill 128 MB.
     context.target_max_block_size = 1
+    # The reader is quicker than all actors together, and waits where this is used up.
+    room = ExecutionResources.for_limits(object_store_memory=_STORE * max(1, actors // _SHARE))
+    context.execution_options = ExecutionOptions(resource_limits=room)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     return context
 
