@@ -11,15 +11,19 @@ from mean_prompt.affix_problem import AffixProblem
 from mean_prompt.constraints import Rules
 from mean_prompt.context import Context
 from mean_prompt.encoder import Encoder
+from mean_prompt.memory import RunMemory
 from mean_prompt.optimize.affix import Affix, AffixEvaluator, Caution, Scores, row_scores
 from mean_prompt.optimize.affix_search import AffixSearch
 from mean_prompt.optimize.affix_units import UnitBank
 from mean_prompt.optimize.baselines import Baseline
 from mean_prompt.optimize.budget import Budget
-from mean_prompt.pipeline import model_notes, phase_progress, run_details
+from mean_prompt.provenance import model_notes, run_details, run_identity
 from mean_prompt.recipe import Recipe
 from mean_prompt.result import SearchResult
 from mean_prompt.run import RunFolder
+from mean_prompt.state import Tree
+from mean_prompt.tape import Tape
+from mean_prompt.telling import Teller
 from mean_prompt.tracker import Listener, Progress
 
 #: Share of the search's time that scores of the hold-out may take while it runs.
@@ -68,31 +72,59 @@ class AffixRun:
             InputError: the recipe does not fit the model or the rows.
             RunError: the budget ended before there was anything to search with.
         """
-        self._tell_loaded()
+        tell = Teller(self._listen, self._budget, len(self._context))
+        tell.notes(*self._context.notes, *model_notes(self._encoder))
+        identity = run_identity(self._encoder, self._recipe, self._context.content_hash)
+        memory = RunMemory(self._out.snapshots if self._out else None, self._budget, identity)
+        if self._out:
+            self._out.write_recipe(self._recipe)
         problem = AffixProblem.build(
             self._context,
             self._encoder,
             self._recipe,
-            phase_progress("embedding", "texts", self._budget, self._listen),
+            tell.progress("embedding", "texts"),
         )
-        if self._out:
-            self._out.write_recipe(self._recipe)
         bank = UnitBank.gather(
             problem.train_prompts(),
             self._encoder,
             self._rules,
-            phase_progress("vocabulary", "tokens", self._budget, self._listen),
+            tell.progress("vocabulary", "tokens"),
         )
-        evaluator = self._evaluator(problem)
         tracker = _Tracker(problem, self._encoder, self._budget, self._listen, self._out)
-        empty = evaluator.empty(problem.predictions[problem.split.train])
-        tracker.begin(empty)
-        seed = self._recipe.search.seed
-        for moment in AffixSearch(evaluator, bank, empty, self._recipe.affix, seed=seed).run():
-            tracker.follow(moment.best, moment.number, moment.move)
+        if memory.state is not None:
+            tell.notes(*memory.notes())
+        self._search(problem, bank, tracker, memory)
         return self._close(problem, tracker)
 
-    def _evaluator(self, problem: AffixProblem) -> AffixEvaluator:
+    def _search(
+        self, problem: AffixProblem, bank: UnitBank, tracker: _Tracker, memory: RunMemory
+    ) -> None:
+        evaluator = self._evaluator(problem, memory.tape)
+        kept = memory.state
+        if kept is None:
+            empty = evaluator.empty(problem.predictions[problem.split.train])
+            tracker.begin(empty)
+        else:
+            empty = Affix.of_state(kept["empty"])
+            memory.log(self._out)
+        seed = self._recipe.search.seed
+        search = AffixSearch(evaluator, bank, empty, self._recipe.affix, seed=seed)
+
+        def state() -> Tree:
+            return {
+                "empty": empty.state(),
+                "search": search.state(),
+                "tracker": tracker.state(),
+            }
+
+        def restore(kept: Tree) -> None:
+            search.restore(kept["search"])
+            tracker.restore(kept["tracker"], search.best, since=memory.since)
+
+        for moment in memory.going_on(search.run, state, restore):
+            tracker.follow(moment.best, moment.number, moment.move)
+
+    def _evaluator(self, problem: AffixProblem, tape: Tape) -> AffixEvaluator:
         train, settings = problem.split.train, self._recipe.affix
         return AffixEvaluator(
             self._encoder,
@@ -102,12 +134,8 @@ class AffixRun:
             problem.truths[train],
             Caution(problem.groups[train], settings.caution, settings.likeness),
             self._budget,
+            tape=tape,
         )
-
-    def _tell_loaded(self) -> None:
-        notes = (*self._context.notes, *model_notes(self._encoder))
-        size, budget = len(self._context), self._budget
-        self._listen(Progress("loaded", 0, size, budget.elapsed, budget.remaining, notes=notes))
 
     def _close(self, problem: AffixProblem, tracker: _Tracker) -> SearchResult:
         best = tracker.best
@@ -177,6 +205,32 @@ class _Tracker:
     def search_seconds(self) -> float:
         """Seconds since the search began, loading and embedding left out."""
         return time.monotonic() - self._began
+
+    def state(self) -> Tree:
+        """Return all that its rest depends on, beside the best affix."""
+        return {
+            "reserve": self._budget.reserve,
+            "search_seconds": self.search_seconds,
+            "holdout_seconds": self._holdout_seconds,
+            "scored": self._scored,
+            "holdout_scores": self._holdout_scores,
+            "move": self._move,
+        }
+
+    def restore(self, state: Tree, best: Affix, *, since: float) -> None:
+        """Go over to where :meth:`state` was taken.
+
+        Args:
+            state: of a tracker of the same problem.
+            best: the search's best affix there.
+            since: seconds that the search had gone on after it was taken.
+        """
+        self.best = best
+        self._budget.reserve = state["reserve"]
+        self._began = time.monotonic() - state["search_seconds"] - since
+        self._holdout_seconds = state["holdout_seconds"]
+        self._scored, self._move = state["scored"], state["move"]
+        self._holdout_scores = state["holdout_scores"].numpy()
 
     def begin(self, empty: Affix) -> None:
         """Start from no affix, and keep the time that the last scores will take."""

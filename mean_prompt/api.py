@@ -17,6 +17,7 @@ from mean_prompt.embedding.gather import corpus_vectors
 from mean_prompt.encoder import Encoder
 from mean_prompt.errors import InputError
 from mean_prompt.interrupts import stopping
+from mean_prompt.memory import check_identity, check_recipe
 from mean_prompt.models import load_encoder
 from mean_prompt.objective import ExpectedSCS
 from mean_prompt.optimize.budget import Budget
@@ -25,9 +26,12 @@ from mean_prompt.pipeline import Search
 from mean_prompt.recipe import Recipe
 from mean_prompt.result import ScoredString, SearchResult
 from mean_prompt.run import RunFolder
+from mean_prompt.run_files import RESULT
 from mean_prompt.tracker import Listener
 from mean_prompt.units import parse_duration
 from mean_prompt.vectors import Progress
+from mean_prompt.workers.conductor import Conductor
+from mean_prompt.workers.crew import Crew
 
 #: Budget of a search that is given neither time nor evaluations.
 DEFAULT_BUDGET = "2m"
@@ -35,7 +39,7 @@ DEFAULT_BUDGET = "2m"
 CorpusLike = Corpus | str | Path | Sequence[str | Path]
 
 
-def search(
+def search(  # noqa: PLR0913 - an argument an option
     corpus: CorpusLike | None = None,
     *,
     budget: str | None = None,
@@ -45,12 +49,17 @@ def search(
     model: str | Encoder | None = None,
     recipe: Recipe | str | Path | None = None,
     out: str | Path | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+    storage: str | None = None,
+    study: str | None = None,
     listener: Listener | None = None,
     started: float | None = None,
 ) -> SearchResult:
     """Search for the string with the highest expected SCS against a corpus.
 
-    Ctrl-C (or SIGTERM) ends the search at its next step; the result is of what was found.
+    Ctrl-C (or SIGTERM) ends the search at its next step; the result is of what was found, and the
+    run can be gone on with.
 
     Args:
         corpus: a :class:`Corpus`, or files and folders as on the command line. Without one, the
@@ -63,6 +72,16 @@ def search(
         model: a name, a folder or a loaded :class:`Encoder`.
         recipe: everything else; the arguments above go before it.
         out: folder of the run's files; without one nothing is written but caches.
+        resume: whether to go on with the run in ``out``, however it ended. What it was begun with
+            is taken from there; ``budget`` and ``max_evaluations`` may be given anew and are of
+            the whole run, with what was spent before. A run whose budget is spent gives its
+            result again.
+        workers: processes that climb on this machine, which divide its cores; this process alone
+            when left out. They read the corpus from its files, and the model from its folder.
+        storage: URL of a database in which workers on other machines can join
+            (``mean-prompt worker``): ``postgresql://user:password@host/database``. Without one,
+            ``workers`` share a file in the run's folder.
+        study: name of the run there; that of its folder when left out.
         listener: called with a :class:`~mean_prompt.tracker.Progress` at every step.
         started: when the budget began, by ``time.monotonic``; now, when left out.
 
@@ -71,20 +90,31 @@ def search(
         RunError: the budget ended before the search could begin.
     """
     began = time.monotonic() if started is None else started
-    plan = _plan(recipe, model, budget, max_evaluations, max_tokens, seed)
-    plan = plan.override(corpus={"sources": _specs(corpus)})
-    if plan.context.triples is not None:
-        raise InputError(
-            f"a search goes by a corpus, an affix by a context: the recipe names the triples "
-            f"{plan.context.triples}; call search_affix, or leave them out"
-        )
-    if not isinstance(corpus, Corpus) and not plan.corpus.sources:
-        plan = plan.override(corpus={"sources": (str(default_corpus_folder()),)})
-    # What is cheap to check goes before the model, and a folder is made only for a good corpus.
-    prompts = corpus if isinstance(corpus, Corpus) else _read_corpus(plan)
-    with _running(plan, out, began) as (clock, folder):
-        encoder = model if isinstance(model, Encoder) else _load(plan)
-        return Search(prompts, encoder, plan, clock, out=folder, listener=listener).run()
+    with _opened(out, resume=resume) as folder:
+        plan = _plan(recipe, model, budget, max_evaluations, max_tokens, seed, folder)
+        plan = plan.override(corpus={"sources": _specs(corpus)})
+        if plan.context.triples is not None:
+            raise InputError(
+                f"a search goes by a corpus, an affix by a context: the recipe names the triples "
+                f"{plan.context.triples}; call search_affix, or leave them out"
+            )
+        if not isinstance(corpus, Corpus) and not plan.corpus.sources:
+            plan = plan.override(corpus={"sources": (str(default_corpus_folder()),)})
+        if folder and (found := _finished(folder, plan)):
+            return found
+        # What is cheap to check goes before the model.
+        prompts = corpus if isinstance(corpus, Corpus) else _read_corpus(plan)
+        crew = _crew(folder, workers, storage, study)
+        if crew and folder:
+            _check_shareable(corpus, model)
+            with _timed(plan, None, began) as clock:
+                return Conductor(
+                    prompts, _load(plan), plan, clock, out=folder, crew=crew, listener=listener
+                ).run()
+        _check_begun(folder, plan, prompts.content_hash)
+        with _timed(plan, folder, began) as clock:
+            encoder = model if isinstance(model, Encoder) else _load(plan)
+            return Search(prompts, encoder, plan, clock, out=folder, listener=listener).run()
 
 
 def search_affix(  # noqa: PLR0913 - an argument an option, as for search
@@ -99,6 +129,7 @@ def search_affix(  # noqa: PLR0913 - an argument an option, as for search
     model: str | Encoder | None = None,
     recipe: Recipe | str | Path | None = None,
     out: str | Path | None = None,
+    resume: bool = False,
     listener: Listener | None = None,
     started: float | None = None,
 ) -> SearchResult:
@@ -120,6 +151,7 @@ def search_affix(  # noqa: PLR0913 - an argument an option, as for search
         model: a name, a folder or a loaded :class:`Encoder`.
         recipe: everything else.
         out: folder of the run's files.
+        resume: as for :func:`search`.
         listener: called with a :class:`~mean_prompt.tracker.Progress` at every step.
         started: when the budget began.
 
@@ -128,14 +160,18 @@ def search_affix(  # noqa: PLR0913 - an argument an option, as for search
         RunError: the budget ended before the search could begin.
     """
     began = time.monotonic() if started is None else started
-    plan = _plan(recipe, model, budget, max_evaluations, max_tokens, seed)
-    source = None if context is None or isinstance(context, Context) else str(context)
-    plan = plan.override(context={"triples": source, "column": column, "position": position})
-    _check_affix_plan(plan, context)
-    known = context if isinstance(context, Context) else _read_context(plan)
-    with _running(plan, out, began) as (clock, folder):
-        encoder = model if isinstance(model, Encoder) else _load(plan)
-        return AffixRun(known, encoder, plan, clock, out=folder, listener=listener).run()
+    with _opened(out, resume=resume) as folder:
+        plan = _plan(recipe, model, budget, max_evaluations, max_tokens, seed, folder)
+        source = None if context is None or isinstance(context, Context) else str(context)
+        plan = plan.override(context={"triples": source, "column": column, "position": position})
+        _check_affix_plan(plan, context)
+        if folder and (found := _finished(folder, plan)):
+            return found
+        known = context if isinstance(context, Context) else _read_context(plan)
+        _check_begun(folder, plan, known.content_hash)
+        with _timed(plan, folder, began) as clock:
+            encoder = model if isinstance(model, Encoder) else _load(plan)
+            return AffixRun(known, encoder, plan, clock, out=folder, listener=listener).run()
 
 
 def score(
@@ -188,16 +224,25 @@ def _plan(
     max_evaluations: int | None,
     max_tokens: int | None,
     seed: int | None,
+    folder: RunFolder | None,
 ) -> Recipe:
-    """Return the recipe with the arguments that both kinds of search take."""
-    plan = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe) if recipe else Recipe()
-    plan = plan.override(
+    """Return the recipe with the arguments that both kinds of search take.
+
+    Raises:
+        InputError: the folder's run was asked something else.
+    """
+    begun = folder.recipe() if folder and folder.resume else None
+    plan = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe) if recipe else begun
+    plan = (plan or Recipe()).override(
         model={"name": model if isinstance(model, str) else None},
         constraints={"max_tokens": max_tokens},
         search={"budget": budget, "max_evaluations": max_evaluations, "seed": seed},
     )
     if plan.search.budget is None and plan.search.max_evaluations is None:
-        plan = plan.override(search={"budget": DEFAULT_BUDGET})
+        limits = begun.search.model_dump() if begun else {"budget": DEFAULT_BUDGET}
+        plan = plan.override(search=limits)
+    if folder and begun:
+        check_recipe(begun, plan, folder.path)
     return plan
 
 
@@ -213,19 +258,68 @@ def _check_affix_plan(plan: Recipe, context: Context | str | Path | None) -> Non
 
 
 @contextmanager
-def _running(
-    plan: Recipe, out: str | Path | None, began: float
-) -> Iterator[tuple[Budget, RunFolder | None]]:
-    """Give a run its clock, which signals stop, and its folder, which goes where it stays empty."""
-    folder = RunFolder(user_path(out)) if out is not None else None
-    seconds = parse_duration(plan.search.budget) if plan.search.budget else None
-    clock = Budget(seconds, plan.search.max_evaluations, started=began)
+def _opened(out: str | Path | None, *, resume: bool) -> Iterator[RunFolder | None]:
+    """Open a run's folder, which goes again where the run leaves nothing in it."""
+    if out is None:
+        if resume:
+            raise InputError("a run that is gone on with must be named: give its folder as out")
+        yield None
+        return
+    folder = RunFolder(user_path(out), resume=resume)
     try:
-        with stopping(clock):
-            yield clock, folder
+        yield folder
     finally:
-        if folder:
-            folder.discard_if_empty()
+        folder.close()
+
+
+@contextmanager
+def _timed(plan: Recipe, folder: RunFolder | None, began: float) -> Iterator[Budget]:
+    """Give a run its clock, which signals stop, and which counts what was spent before."""
+    seconds = parse_duration(plan.search.budget) if plan.search.budget else None
+    spent = folder.snapshots.spent if folder and folder.resume else 0.0
+    clock = Budget(seconds, plan.search.max_evaluations, started=began - spent)
+    with stopping(clock):
+        yield clock
+
+
+def _crew(
+    folder: RunFolder | None, workers: int | None, storage: str | None, study: str | None
+) -> Crew | None:
+    """Return who is to work on a run, where it is not this process alone."""
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers must be at least 1: found {workers}")
+    if folder is None:
+        if workers is not None or storage is not None:
+            raise InputError("a run by several workers must have a folder: give one as out")
+        return None
+    return Crew.of_run(folder.path, storage, study, workers)
+
+
+def _check_shareable(corpus: CorpusLike | None, model: str | Encoder | None) -> None:
+    """Refuse what other processes cannot read."""
+    if isinstance(corpus, Corpus) or isinstance(model, Encoder):
+        what, files = ("corpus", "files") if isinstance(corpus, Corpus) else ("model", "a name")
+        raise InputError(
+            f"several workers read the {what} themselves: found one in memory; give {files}, or "
+            "leave workers and storage out"
+        )
+
+
+def _finished(folder: RunFolder, plan: Recipe) -> SearchResult | None:
+    """Return the result of a run that has spent the budget that it is asked to spend."""
+    if not folder.resume or not folder.file(RESULT).exists():
+        return None
+    result = SearchResult.load(folder.path)
+    asked = result.details.get("recipe_hash") == plan.content_hash
+    return result if asked and not result.stopped else None
+
+
+def _check_begun(folder: RunFolder | None, plan: Recipe, corpus_hash: str) -> None:
+    """Refuse a corpus or recipe that the folder's run was not begun with, before a model loads."""
+    kept = folder.snapshots.state if folder and folder.resume else None
+    if kept is not None and folder:
+        found = {"corpus": corpus_hash, "recipe": plan.model_dump(mode="json")}
+        check_identity(kept["identity"], found, folder.path)
 
 
 def _check_text(strings: Sequence[str]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +21,11 @@ from mean_prompt.shipped import shipped_folder
 from mean_prompt.shown import shown
 from mean_prompt.toml_file import check_plain, read_toml
 from mean_prompt.units import format_duration, parse_duration
+
+#: Fields that a run may change when it is gone on with.
+_FREE: Final = frozenset(
+    {"search.budget", "search.max_evaluations", "corpus.sources", "context.triples"}
+)
 
 
 def _duration(text: str) -> str:
@@ -136,6 +142,19 @@ class Recipe(_Section):
         for section, fields in sections.items():
             data[section] |= {key: value for key, value in fields.items() if value is not None}
         return type(self).parse(data, where="the options")
+
+    def differences(self, other: Recipe) -> Iterator[tuple[str, Any, Any]]:
+        """Yield the fields in which another recipe would make another run: name, ours, theirs.
+
+        How long to search is no such field, nor are the names of the corpora: these are told
+        apart by what they hold.
+        """
+        ours, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
+        for section, fields in ours.items():
+            for name, value in fields.items():
+                field = f"{section}.{name}"
+                if field not in _FREE and value != theirs[section][name]:
+                    yield field, value, theirs[section][name]
 
     def to_toml(self) -> str:
         """Return the recipe as TOML that :meth:`load` reads back; unset fields are left out."""

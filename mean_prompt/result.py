@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, Self
 from mean_prompt.errors import InputError
 from mean_prompt.objective import Interval
 from mean_prompt.optimize.baselines import Baseline
-from mean_prompt.run import RESULT
+from mean_prompt.run_files import RESULT
 
 #: What reading raises where something else stands in a result's place.
 _UNREADABLE: Final = (

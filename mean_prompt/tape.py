@@ -13,11 +13,11 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mean_prompt.errors import unwritable
 from mean_prompt.objective import Vectors
-from mean_prompt.state import Tree, frames, pack
+from mean_prompt.state import Tree, pack
 
 
 class ReplayError(Exception):
@@ -41,53 +41,52 @@ class Tape:
 
 
 class FileTape(Tape):
-    """Keeps what it hears in a file, and first tells what the file holds.
+    """Keeps what it hears in a file, and first tells what was heard before.
 
     A crash of the program costs the last answer at most, and a power cut what the system had not
     written yet: the file is not synced, since a search waits for each answer.
 
     Args:
-        path: made if need be; what a crash tore off its end is cut away.
+        path: appended to, and made if need be.
+        heard: entries of the file, to be told first.
+        clock: seconds that the search has spent, kept with each answer.
 
     Raises:
-        RunError: the file cannot be read or written.
+        RunError: the file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._kept = self._read()
-            self._file = path.open("ab", buffering=0)
-        except OSError as error:
-            raise unwritable(path, error) from error
+    def __init__(self, path: Path, heard: Sequence[Tree], clock: Callable[[], float]) -> None:
+        self._heard = deque(heard)
+        self._clock = clock
+        self._open(path, "ab")
 
     @property
     def replaying(self) -> bool:  # type: ignore[override]
-        """Whether the next answer comes from the file."""
-        return bool(self._kept)
+        """Whether the next answer was heard before."""
+        return bool(self._heard)
 
     def value(self, make: Callable[[], Any]) -> Any:  # noqa: ANN401
-        """Return a value from the file, or make it and write it down.
+        """Return a value heard before, or make it and write it down.
 
         Raises:
-            ReplayError: the file goes on with vectors.
+            ReplayError: vectors were heard here.
             RunError: the file can no longer be written.
         """
-        if self._kept:
+        if self._heard:
             return self._next("value")["value"]
         made = make()
         self._write({"value": made})
         return made
 
     def vectors(self, texts: Sequence[str], make: Callable[[], Vectors]) -> Vectors:
-        """Return vectors from the file, or make them and write them down.
+        """Return vectors heard before, or make them and write them down.
 
         Raises:
-            ReplayError: the file holds those of other strings.
+            ReplayError: those of other strings were heard here.
             RunError: the file can no longer be written.
         """
         named = zlib.crc32("\0".join(texts).encode("utf-8", "surrogatepass"))
-        if self._kept:
+        if self._heard:
             entry = self._next("vectors")
             if entry["of"] != named:
                 raise ReplayError
@@ -97,29 +96,43 @@ class FileTape(Tape):
         self._write({"of": named, "vectors": made})
         return made
 
+    def forget(self) -> None:
+        """Tell nothing more of what was heard before, and keep none of it.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        self.restart(self._path)
+
+    def restart(self, path: Path) -> None:
+        """Go over to an empty file, and forget what was heard.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        self._file.close()
+        self._heard.clear()
+        self._open(path, "wb")
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _read(self) -> deque[Tree]:
-        if not self._path.exists():
-            return deque()
-        data = self._path.read_bytes()
-        whole = list(frames(data))
-        end = whole[-1][1] if whole else 0
-        if end < len(data):
-            with self._path.open("rb+") as file:
-                file.truncate(end)
-        return deque(entry for entry, _ in whole)
+    def _open(self, path: Path, mode: Literal["ab", "wb"]) -> None:
+        self._path = path
+        try:
+            self._file = path.open(mode, buffering=0)
+        except OSError as error:
+            raise unwritable(path, error) from error
 
     def _next(self, kind: str) -> Tree:
-        entry = self._kept.popleft()
+        entry = self._heard.popleft()
         if kind not in entry:
             raise ReplayError
         return entry
 
     def _write(self, entry: Tree) -> None:
-        data = memoryview(pack(entry))
+        data = memoryview(pack({**entry, "at": self._clock()}))
         try:
             while data:
                 data = data[self._file.write(data) :]

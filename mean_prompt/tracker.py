@@ -11,8 +11,10 @@ from typing import Final, Literal
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.rounds import Moment
+from mean_prompt.optimize.sampling import ClimbRecord
 from mean_prompt.problem import Problem
 from mean_prompt.run import RunFolder
+from mean_prompt.state import Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,12 @@ class Tracker:
         """Seconds since the search began, loading and embedding left out."""
         return time.monotonic() - self._began
 
+    @property
+    def rate(self) -> float:
+        """Evaluations a second since the search began."""
+        spent = self._budget.evaluations - self._began_evaluations
+        return spent / max(self.search_seconds, 1e-9)
+
     def follow(self, moment: Moment) -> None:
         """Take in one moment of the study."""
         best = moment.step.best
@@ -102,15 +110,73 @@ class Tracker:
             self._leading = best.score
             self._waiting = _Leader(best, moment.trial, moment.step.move or moment.start)
         if not (self._affordable() and self.settle()):
-            self._tell(moment.trial, gained=False)
+            self.tell(moment.trial)
         if moment.ended:
             best = self._scored_exactly(best)
             self._log("climb", moment.trial, best, start=moment.start, ended=moment.ended)
+
+    def state(self) -> Tree:
+        """Return all that its rest depends on."""
+        waiting = self._waiting
+        return {
+            "best": self.best.state(),
+            "move": self._move,
+            "leading": self._leading,
+            "waiting": waiting
+            and {
+                "candidate": waiting.candidate.state(),
+                "trial": waiting.trial,
+                "move": waiting.move,
+            },
+            "search_seconds": self.search_seconds,
+            "exact_seconds": self._exact_seconds,
+            "began_evaluations": self._began_evaluations,
+        }
+
+    def restore(self, state: Tree, *, since: float) -> None:
+        """Go over to where :meth:`state` was taken.
+
+        Args:
+            state: of a tracker of the same problem.
+            since: seconds that the search had gone on after it was taken.
+        """
+        self.best = Candidate.of_state(state["best"])
+        self._holdout = self._problem.holdout_score(self.best.vector)
+        self._move, self._leading = state["move"], state["leading"]
+        waiting = state["waiting"]
+        self._waiting = waiting and _Leader(
+            Candidate.of_state(waiting["candidate"]), waiting["trial"], waiting["move"]
+        )
+        self._began = time.monotonic() - state["search_seconds"] - since
+        self._exact_seconds = state["exact_seconds"]
+        self._began_evaluations = state["began_evaluations"]
 
     def improve(self, best: Candidate, *, trial: int, move: str) -> None:
         """Make a string the best one."""
         self._leading = best.score
         self._report(_Leader(self._scored_exactly(best), trial, move))
+
+    def tell(self, trial: int) -> None:
+        """Tell the listener where the search stands."""
+        self._tell(trial, gained=False)
+
+    def ended(self, record: ClimbRecord) -> None:
+        """Write down a climb that another process ended."""
+        if self._out:
+            self._out.log(
+                {
+                    "event": "climb",
+                    "time": round(self._budget.elapsed, 3),
+                    "evaluations": self._budget.evaluations,
+                    "worker": record.worker,
+                    "trial": record.number,
+                    "score": record.score,
+                    "fraction": record.score / self._problem.train_ceiling,
+                    "text": record.text,
+                    "start": record.params["start"],
+                    "ended": record.ended,
+                }
+            )
 
     def settle(self) -> bool:
         """Score a string that waits for it, and report it if it is the best; tell whether it is."""
@@ -160,7 +226,6 @@ class Tracker:
             )
 
     def _tell(self, trial: int, *, gained: bool) -> None:
-        spent = self._budget.evaluations - self._began_evaluations
         self._listen(
             Progress(
                 "searching",
@@ -168,7 +233,7 @@ class Tracker:
                 self._budget.max_evaluations,
                 self._budget.elapsed,
                 self._budget.remaining,
-                rate=spent / max(self.search_seconds, 1e-9),
+                rate=self.rate,
                 trial=trial,
                 score=self.best.score,
                 fraction=self.best.score / self._problem.train_ceiling,

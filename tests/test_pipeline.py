@@ -64,6 +64,7 @@ def test_the_folder_holds_what_the_contract_says(result):
         "events.jsonl",
         "study.db",
         "recipe.toml",
+        "snapshots",
     }
     assert (out / "best.txt").read_bytes() == found.string.encode()
     written = json.loads((out / "result.json").read_text("utf-8"))

@@ -352,6 +352,7 @@ def test_reference_names_every_option_that_sets_a_field():
     assert set(table.values()) <= set(model_fields())
     command = get_command(app).commands["search"]
     options = {option for parameter in command.params for option in parameter.opts}
-    settings = {"--recipe", "--out", "--quiet", "-q", "corpus"}
+    settings = {"--recipe", "--out", "--resume", "--quiet", "-q", "corpus"}
+    settings |= {"--workers", "--storage", "--study"}
     assert {name for name in table if name.startswith("--")} == options - settings
     assert table["CORPUS ..."] == "corpus.sources"

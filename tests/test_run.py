@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mean_prompt.errors import InputError, RunError
 from mean_prompt.recipe import Recipe
-from mean_prompt.run import BEST, EVENTS, RECIPE, RESULT, STUDY, RunFolder
+from mean_prompt.run import RunFolder
+from mean_prompt.run_files import BEST, EVENTS, RECIPE, RESULT, STUDY
 
 UNICODE = "Réécris ce texte 🦜 \u2014 改写"
 
@@ -177,7 +178,8 @@ def test_folder_with_other_files_is_taken(tmp_path):
 
 def test_second_run_in_the_same_folder_is_refused(run):
     run.write_recipe(Recipe())
-    RunFolder(run.path)  # no string was found yet: nothing is lost
+    run.close()
+    RunFolder(run.path).close()  # no string was found yet: nothing is lost
     run.write_best("text")
     with pytest.raises(InputError, match="holds one"):
         RunFolder(run.path)
@@ -223,13 +225,13 @@ def test_names_are_the_contracts():
 
 def test_a_folder_made_for_nothing_is_removed_and_others_stay(tmp_path):
     made = RunFolder(tmp_path / "new")
-    made.discard_if_empty()
+    made.close()
     assert not made.path.exists()
     kept = RunFolder(tmp_path / "kept")
     kept.write_best("string")
-    kept.discard_if_empty()
+    kept.close()
     assert kept.path.is_dir()
     there = tmp_path / "there"
     there.mkdir()
-    RunFolder(there).discard_if_empty()
+    RunFolder(there).close()
     assert there.is_dir()

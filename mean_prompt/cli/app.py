@@ -14,6 +14,8 @@ from mean_prompt.cli.evaluate import evaluate
 from mean_prompt.cli.predict import predict
 from mean_prompt.cli.score import score
 from mean_prompt.cli.search import search
+from mean_prompt.cli.status import status
+from mean_prompt.cli.worker import worker
 from mean_prompt.masking import masked_urls
 
 
@@ -37,6 +39,8 @@ app = typer.Typer(
     help="Find the one string whose sentence embedding is closest to a whole corpus of prompts.",
 )
 app.command()(search)
+app.command()(worker)
+app.command()(status)
 app.command()(score)
 app.command(cls=EmbedCommand)(embed)
 app.command()(predict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +10,7 @@ import typer
 
 from mean_prompt.cli import STARTED
 from mean_prompt.cli.model_options import Trust
+from mean_prompt.cli.storage_options import Storage
 
 
 def search(
@@ -16,14 +18,15 @@ def search(
         list[str] | None,
         typer.Argument(
             help="Files or folders of prompts: PATH, or NAME=PATH:WEIGHT. Default: corpora/ of "
-            "the working directory, else the packaged corpora.",
+            "the working directory, else the packaged corpora. With --resume: the run's folder.",
             show_default=False,
         ),
     ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
-            help="Time for the whole run: 90s, 10m, 2h, 1h30m. Default: the recipe's, else 2m.",
+            help="Time for the whole run: 90s, 10m, 2h, 1h30m, with what it spent before where it "
+            "is resumed. Default: the recipe's, else 2m.",
             show_default=False,
         ),
     ] = None,
@@ -110,6 +113,31 @@ def search(
             show_default=False,
         ),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with a run, however it ended: search --resume RUN, or the command it was "
+            "begun with.",
+        ),
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that climb on this machine and divide its cores. Default: this one "
+            "alone.",
+            show_default=False,
+        ),
+    ] = None,
+    storage: Storage = None,
+    study: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the run in the storage. Default: that of its folder.",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only the string found.")
     ] = False,
@@ -123,9 +151,12 @@ def search(
     from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.errors import InputError
     from mean_prompt.recipe import Recipe
+    from mean_prompt.run import begun_recipe
 
-    plan = Recipe.load(recipe) if recipe else Recipe()
-    plan = plan.override(
+    if resume:
+        out, corpus = _run_and_corpus(out, corpus)
+    begun = begun_recipe(out) if resume and out else Recipe()
+    plan = (Recipe.load(recipe) if recipe else begun).override(
         corpus={"sources": corpus or None, "column": column, "holdout": holdout},
         model={"device": device, "trust": trust_model or None},
         constraints={"alphabet": alphabet},
@@ -134,7 +165,15 @@ def search(
     asks_affix = plan.context.triples is not None
     if not asks_affix and (context_column or position):
         raise InputError("--context-column and --position are of an affix: give --context TRIPLES")
-    find = api.search_affix if asks_affix else api.search
+    if asks_affix and (workers or storage or study):
+        raise InputError(
+            "an affix is searched by one process: leave out --workers, --storage and --study"
+        )
+    find = (
+        api.search_affix
+        if asks_affix
+        else partial(api.search, workers=workers, storage=storage, study=study)
+    )
     with one_line_warnings(), choose_display(quiet=quiet) as display:
         result = find(
             budget=budget,
@@ -144,6 +183,7 @@ def search(
             model=model,
             recipe=plan,
             out=out or _new_folder(),
+            resume=resume,
             listener=display,
             started=STARTED,
         )
@@ -153,6 +193,21 @@ def search(
         print_affix(result)
     else:
         print_result(result)
+
+
+def _run_and_corpus(out: Path | None, corpus: list[str] | None) -> tuple[Path, list[str] | None]:
+    """Return the run to go on with, and its corpus where it is named again."""
+    from mean_prompt.errors import InputError
+    from mean_prompt.paths import user_path
+
+    if out is not None:
+        return user_path(out), corpus
+    if not corpus or len(corpus) > 1:
+        found = "none" if not corpus else ", ".join(corpus)
+        raise InputError(
+            f"--resume needs the folder of one run, here or as --out: found {found}; name one"
+        )
+    return user_path(corpus[0]), None
 
 
 def _new_folder() -> Path:

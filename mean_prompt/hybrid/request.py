@@ -10,7 +10,7 @@ from mean_prompt.errors import InputError
 from mean_prompt.hybrid.blend import MAX_TOKENS, TRIALS
 from mean_prompt.hybrid.llm_options import LLMOptions
 from mean_prompt.paths import user_path
-from mean_prompt.run import BEST
+from mean_prompt.run_files import BEST
 
 #: Ending of files that hold a string.
 _TEXT: Final = ".txt"

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Final, Self
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from mean_prompt.context import Joiner
 from mean_prompt.encoder import Encoder
 from mean_prompt.objective import Vectors, sharpened, to_numpy
 from mean_prompt.optimize.budget import Budget
+from mean_prompt.state import Tree
+from mean_prompt.tape import Tape
 
 Scores = NDArray[np.float32]
 
@@ -118,6 +121,22 @@ class Affix:
         """Mean SCS over the training rows."""
         return float(self.scores.mean(dtype=np.float64))
 
+    def state(self) -> Tree:
+        """Return the affix as a state, which :meth:`of_state` reads back."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def of_state(cls, state: Tree) -> Self:
+        """Return the affix that a state is of."""
+        return cls(
+            **state
+            | {
+                "units": tuple(state["units"]),
+                "screened": state["screened"].numpy(),
+                "scores": state["scores"].numpy(),
+            }
+        )
+
 
 class AffixEvaluator:
     """Scores affixes beside the training rows' predictions, within a budget.
@@ -130,6 +149,7 @@ class AffixEvaluator:
         truths: (n, d) unit vectors of their true prompts.
         caution: values gains.
         budget: is charged one evaluation for every row encoded, in either precision.
+        tape: hears what the encoder and the clock say, or says it itself.
     """
 
     def __init__(
@@ -141,12 +161,15 @@ class AffixEvaluator:
         truths: Vectors,
         caution: Caution,
         budget: Budget,
+        *,
+        tape: Tape | None = None,
     ) -> None:
         self.encoder = encoder
         self.rules = rules
         self.truths = truths
         self.caution = caution
         self.budget = budget
+        self.tape = tape or Tape()
         self.lengths = np.array([len(ids) for ids in encoder.tokenize(predictions)])
         self._seconds_each = _PIECE_SECONDS / _LEAST_PIECE
         self._joiner = joiner
@@ -201,18 +224,24 @@ class AffixEvaluator:
         pieces: list[Vectors] = []
         first = 0
         while first < len(texts):
-            if self.budget.expired():
+            step = self.tape.value(self._step)
+            if not step:
                 raise BudgetSpentError
-            piece = texts[first : first + self._step(self._seconds_each)]
+            piece = texts[first : first + step]
             began = time.monotonic()
-            pieces.append(encode(piece))
+            pieces.append(self.tape.vectors(piece, partial(encode, piece)))
             self._seconds_each = (time.monotonic() - began) / len(piece)
             self.budget.spend(len(piece))
             first += len(piece)
         return np.concatenate(pieces)
 
-    def _step(self, seconds_each: float) -> int:
-        """Return how many strings to encode at once; all runs without a time limit do the same."""
+    def _step(self) -> int:
+        """Return how many strings to encode at once, 0 where the budget has ended.
+
+        All runs without a time limit take the same.
+        """
+        if self.budget.expired():
+            return 0
         if self.budget.seconds is None:
             return _PIECE
-        return int(np.clip(_PIECE_SECONDS / seconds_each, _LEAST_PIECE, _PIECE))
+        return int(np.clip(_PIECE_SECONDS / self._seconds_each, _LEAST_PIECE, _PIECE))

@@ -9,7 +9,8 @@ fitted to one mini-batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -28,6 +29,7 @@ from mean_prompt.optimize.affix import (
 from mean_prompt.optimize.affix_moves import Edit, EditName, Moves
 from mean_prompt.optimize.affix_units import UnitBank
 from mean_prompt.optimize.displacement import Estimate, ShiftModel, Shifts
+from mean_prompt.state import Tree
 
 #: Share of a race's field that goes on to the next, larger mini-batch.
 _SURVIVORS: Final = 0.25
@@ -99,6 +101,9 @@ class AffixSearch:
         empty: the empty affix; the result is never worth less.
         settings: how to search.
         seed: of every random choice.
+
+    Attributes:
+        best: affix so far, by value.
     """
 
     def __init__(
@@ -119,25 +124,64 @@ class AffixSearch:
         self._model = ShiftModel(bank.vectors.shape[1])
         self._empty_screened = row_scores(empty.screened, evaluator.truths)
         self._elite = [empty]
-        self._best = empty
         self._tried: set[str] = set()
+        self._number = self._barren = 0
+        self.best = empty
 
     def run(self) -> Iterator[Round]:
         """Search until the budget is spent, yielding after every race.
 
         It ends early where a race of each affix of the elite finds no edit that was not tried.
         """
-        number = barren = 0
-        while not self._evaluator.budget.expired() and barren < 4 * len(self._elite):
+        while self._barren < 4 * len(self._elite) and not self._expired():
+            undo = self._undo()
             base = self._base()
             field = self._propose(base)
-            barren = 0 if field.texts else barren + 1
+            self._barren = 0 if field.texts else self._barren + 1
             try:
                 move = self._race(base, field) if field.texts else None
             except BudgetSpentError:
+                # As if the race had never begun: whoever goes on from here runs it whole.
+                undo()
                 return
-            yield Round(number, self._best, move)
-            number += 1
+            self._number += 1
+            yield Round(self._number - 1, self.best, move)
+
+    def state(self) -> Tree:
+        """Return all that the rest of the search depends on, beside what it was made with."""
+        return {
+            "elite": [affix.state() for affix in self._elite],
+            "best": self.best.state(),
+            "tried": sorted(self._tried),
+            "number": self._number,
+            "barren": self._barren,
+            "model": self._model.state(),
+            "rng": self._rng.bit_generator.state,
+        }
+
+    def restore(self, state: Tree) -> None:
+        """Go over to where :meth:`state` was taken of a search made with the same arguments."""
+        self._elite = [Affix.of_state(affix) for affix in state["elite"]]
+        self.best = Affix.of_state(state["best"])
+        self._tried = set(state["tried"])
+        self._number, self._barren = state["number"], state["barren"]
+        self._model.restore(state["model"])
+        self._rng.bit_generator.state = state["rng"]
+
+    def _undo(self) -> Callable[[], None]:
+        """Return a function that goes back to where the search is now."""
+        elite, tried, barren = list(self._elite), set(self._tried), self._barren
+        model, rng = copy.deepcopy(self._model.state()), self._rng.bit_generator.state
+
+        def undo() -> None:
+            self._elite, self._tried, self._barren = elite, tried, barren
+            self._model.restore(model)
+            self._rng.bit_generator.state = rng
+
+        return undo
+
+    def _expired(self) -> bool:
+        return bool(self._evaluator.tape.value(self._evaluator.budget.expired))
 
     def _base(self) -> Affix:
         if self._rng.random() < _BEST_BASE:
@@ -237,9 +281,9 @@ class AffixSearch:
         if first.text not in moves:
             return None
         exact = self._evaluator.exact(first, self._empty)
-        if exact.value <= self._best.value or exact.score <= self._empty.score:
+        if exact.value <= self.best.value or exact.score <= self._empty.score:
             return None
-        self._best = exact
+        self.best = exact
         return moves[first.text]
 
     def _learn(self, estimate: Estimate, field: _Field, rows: NDArray[np.int64]) -> None:

@@ -12,6 +12,32 @@ _CLOSING_SECONDS: Final = 2.5
 _CLOSING_SHARE: Final = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far a search may go.
+
+    Attributes:
+        seconds: wall-clock limit, or ``None``.
+        max_evaluations: limit on strings encoded, or ``None``.
+        reserve: seconds kept for the last scores, beside the few that are always kept.
+    """
+
+    seconds: float | None
+    max_evaluations: int | None
+    reserve: float = 0.0
+
+    def fraction(self, elapsed: float, evaluations: int) -> float:
+        """Return the share spent, within [0, 1]: the larger of time's and evaluations'."""
+        shares = []
+        if self.seconds is not None:
+            # A little is kept for the last scores and files, so that these end in time too.
+            closing = self.reserve + min(_CLOSING_SECONDS, _CLOSING_SHARE * self.seconds)
+            shares.append(elapsed / max(self.seconds - closing, 1e-9))
+        if self.max_evaluations is not None:
+            shares.append(evaluations / self.max_evaluations)
+        return min(1.0, max(shares))
+
+
 @dataclass(slots=True)
 class Budget:
     """One budget that every step of a search asks before it goes on.
@@ -22,6 +48,7 @@ class Budget:
         clock: in seconds, never going back.
         started: when the clock began, by ``clock``; now, when left out.
         evaluations: strings encoded so far.
+        others: strings that other workers on the same budget encoded, as far as is known.
         reserve: seconds kept for the last scores, beside the few that are always kept.
     """
 
@@ -30,6 +57,7 @@ class Budget:
     clock: Callable[[], float] = time.monotonic
     started: float | None = None
     evaluations: int = 0
+    others: int = 0
     reserve: float = 0.0
     _began: float = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event, init=False)
@@ -49,10 +77,14 @@ class Budget:
         """Seconds left of the whole run, not below zero; ``None`` where time is not limited."""
         return None if self.seconds is None else max(0.0, self.seconds - self.elapsed)
 
-    def _closing(self) -> float:
-        """Return the seconds kept for the last scores and files, so that these end in time too."""
-        assert self.seconds is not None
-        return self.reserve + min(_CLOSING_SECONDS, _CLOSING_SHARE * self.seconds)
+    @property
+    def limits(self) -> Limits:
+        """How far the search may go."""
+        return Limits(self.seconds, self.max_evaluations, self.reserve)
+
+    def align(self, elapsed: float) -> None:
+        """Let the clock say that so many seconds have passed, as a clock that all share does."""
+        self._began = self.clock() - elapsed
 
     def spend(self, evaluations: int) -> None:
         """Count strings that were encoded."""
@@ -77,9 +109,4 @@ class Budget:
         With a limit on evaluations alone it does not depend on the clock, which makes such a
         run repeatable.
         """
-        shares = []
-        if self.seconds is not None:
-            shares.append(self.elapsed / max(self.seconds - self._closing(), 1e-9))
-        if self.max_evaluations is not None:
-            shares.append(self.evaluations / self.max_evaluations)
-        return min(1.0, max(shares))
+        return self.limits.fraction(self.elapsed, self.evaluations + self.others)

@@ -231,8 +231,9 @@ class MeasuredEffects:
 
     def restore(self, state: Tree) -> None:
         """Go over to what :meth:`state` returned."""
-        self._cells, self._changes = state["cells"], state["changes"]
-        self._ages = state["ages"]
+        # Cloned, since these are changed in place and a state may be restored twice.
+        self._cells, self._changes = state["cells"].clone(), state["changes"].clone()
+        self._ages = state["ages"].clone()
         self._loss.restore(state["loss"])
 
     def _row(self, cell: tuple[int, int]) -> int | None:

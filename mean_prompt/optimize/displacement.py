@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from mean_prompt.objective import Vectors, sharpened, to_numpy
 from mean_prompt.optimize.affix import Affix, Caution, Scores
 from mean_prompt.optimize.ridge import RecursiveRidge
+from mean_prompt.state import Tree
 
 #: Length of the shift along a unit's static vector before anything was measured, and the pull to
 #: it, in units of one measured edit.
@@ -86,6 +87,14 @@ class ShiftModel:
     def observe(self, features: torch.Tensor, shifts: torch.Tensor) -> None:
         """Learn from measured shifts: (k, d + 1), (k, d)."""
         self._ridge.observe(features, shifts)
+
+    def state(self) -> Tree:
+        """Return what was learned."""
+        return self._ridge.state()
+
+    def restore(self, state: Tree) -> None:
+        """Go over to what :meth:`state` returned."""
+        self._ridge.restore(state)
 
 
 class Estimate:

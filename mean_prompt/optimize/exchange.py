@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypedDict
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
-from mean_prompt.optimize.sampling import ClimbRecord
+if TYPE_CHECKING:
+    from mean_prompt.optimize.sampling import ClimbRecord
 
 
 class Elite(TypedDict):

@@ -55,5 +55,6 @@ class RecursiveRidge:
 
     def restore(self, state: Tree) -> None:
         """Go over to what :meth:`state` returned of a ridge made with the same arguments."""
-        self.weights, self._gram = state["weights"], state["gram"]
-        self._moment, self._calls = state["moment"], state["calls"]
+        # Cloned, since these are changed in place and a state may be restored twice.
+        self._gram, self._moment = state["gram"].clone(), state["moment"].clone()
+        self.weights, self._calls = state["weights"], state["calls"]

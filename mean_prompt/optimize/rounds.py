@@ -148,6 +148,13 @@ class Round:
         """Return the share of its length up to which a climb runs among its rivals."""
         return _HALFWAY if self.rivals > 1 else 1.0
 
+    def rescale(self, factor: float) -> None:
+        """Measure all shares in a budget that is another multiple of what was spent."""
+        self.length *= factor
+        for runner in self.runners:
+            runner.spent *= factor
+            runner.since = runner.since and runner.since * factor
+
     def active(self) -> Runner | None:
         """Return the climb whose turn it is."""
         if self.ahead is not None:

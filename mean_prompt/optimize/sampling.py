@@ -113,6 +113,15 @@ class ClimbRecord:
         """Worker and number, which no other climb of the study has."""
         return self.worker, self.number
 
+    @classmethod
+    def of_dict(cls, data: dict[str, Any]) -> Self:
+        """Read what ``dataclasses.asdict`` made of one.
+
+        Raises:
+            KeyError, TypeError: a field is missing, or there is another one.
+        """
+        return cls(**data | {"reports": tuple(data["reports"])})
+
     def trial(self, settings: StudySettings) -> FrozenTrial:
         """Return the climb as a trial that a study can take in."""
         space = _space(settings)
@@ -216,7 +225,7 @@ class Sampling:
         running = optuna.trial.create_trial(
             state=TrialState.RUNNING, intermediate_values=dict(enumerate(reports, 1))
         )
-        return pruner.prune(self._study(ended), running)
+        return bool(pruner.prune(self._study(ended), running))
 
     def settings(self, params: dict[str, Any]) -> ClimbSettings:
         """Return the settings that were drawn."""

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import astuple
 from typing import Any, Final, Literal
 
 import numpy as np
 
-from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize.budget import Limits
 from mean_prompt.optimize.climb import Climb, ClimbSettings, Step
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
 from mean_prompt.optimize.exchange import Alone, Exchange
@@ -84,6 +85,7 @@ class ClimbStudy:
         self._sampling = Sampling(settings, base, seed=seed, worker=worker)
         self._number = 0
         self._round: Round | None = None
+        self._limits = evaluator.budget.limits
         self.elite = max(starts, key=lambda row: row.score)
 
     @property
@@ -109,45 +111,53 @@ class ClimbStudy:
         return {
             "number": self._number,
             "elite": self.elite.state(),
+            "limits": list(astuple(self._limits)),
             "round": self._round and self._round.state(),
         }
 
-    def restore(self, state: Tree, *, scale: float = 1.0) -> None:
-        """Go over to where :meth:`state` was taken.
-
-        Args:
-            state: of a study that was made with the same arguments.
-            scale: what a share of the budget then is of the budget now, where that was changed.
-        """
+    def restore(self, state: Tree) -> None:
+        """Go over to where :meth:`state` was taken of a study made with the same arguments."""
         self._number = state["number"]
         self.elite = Candidate.of_state(state["elite"])
+        self._limits = Limits(*state["limits"])
         going = state["round"]
         self._round = going and Round(
             going["rivals"],
-            going["length"] * scale,
-            [self._restored(runner, scale) for runner in going["runners"]],
+            going["length"],
+            [self._restored(runner) for runner in going["runners"]],
             going["ahead"],
         )
 
-    def _restored(self, state: Tree, scale: float) -> Runner:
+    def _restored(self, state: Tree) -> Runner:
         climb = None
         if state["climb"] is not None:
             rng = self._sampling.rng(state["number"])
             climb = self._climb(self.elite, state["params"], rng)
             climb.restore(state["climb"])
-        since = state["since"]
-        times = {
-            "since": None if since is None else since * scale,
-            "spent": state["spent"] * scale,
-        }
-        return Runner(**{**state, **times, "climb": climb})
+        return Runner(**{**state, "climb": climb})
 
     # -- rounds ---------------------------------------------------------------------------------
 
     def _read(self) -> Reading:
+        """Read the clock, and measure all shares anew where the budget has been changed."""
         budget = self._evaluator.budget
-        values = self._tape.value(lambda: [budget.fraction(), budget.expired(), budget.stopped])
-        return Reading(*values)
+        spent, evaluations, expired, stopped, limits = self._tape.value(
+            lambda: [
+                budget.elapsed,
+                budget.evaluations + budget.others,
+                budget.expired(),
+                budget.stopped,
+                astuple(budget.limits),
+            ]
+        )
+        now = Limits(*limits)
+        fraction = now.fraction(spent, evaluations)
+        if now != self._limits:
+            before = self._limits.fraction(spent, evaluations)
+            if self._round is not None and before > 0:
+                self._round.rescale(fraction / before)
+            self._limits = now
+        return Reading(fraction, expired, stopped)
 
     def _next(self, reading: Reading) -> Moment | None:
         """Do what comes next, and return what there is to tell of it; ``None`` at the end."""
@@ -318,11 +328,11 @@ class ClimbStudy:
 
     def _share(self, evaluations: int) -> float:
         """Return the share of the budget that so many evaluations take."""
-        budget: Budget = self._evaluator.budget
+        limits = self._limits
         shares = []
-        if budget.max_evaluations is not None:
-            shares.append(evaluations / budget.max_evaluations)
-        if budget.seconds is not None:
+        if limits.max_evaluations is not None:
+            shares.append(evaluations / limits.max_evaluations)
+        if limits.seconds is not None:
             seconds = evaluations / (_EVALUATING_SHARE * self._rate)
-            shares.append(seconds / budget.seconds)
+            shares.append(seconds / limits.seconds)
         return max(shares)

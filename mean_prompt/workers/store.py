@@ -2,20 +2,86 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from sqlalchemy import event
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from mean_prompt.errors import InputError
 from mean_prompt.optimize.exchange import Elite
 from mean_prompt.optimize.sampling import ClimbRecord, StudySettings
+from mean_prompt.storage_url import StorageURL
+from mean_prompt.workers.connection import engine_options, explained, reason, write_ahead
+from mean_prompt.workers.registry import METADATA
 
 STUDY_NAME: Final = "mean-prompt"
-#: Seconds that a connection waits for another process's write to an SQLite file.
-SQLITE_PATIENCE: Final = 60.0
+#: Tries to make the tables, which several processes may do at once.
+_TRIES: Final = 5
+
+#: What the libraries raise where a server, its disk or the way to it fails, and may be better
+#: later; anything else of SQLAlchemy's will be the same then.
+TRANSIENT: Final = (
+    StorageInternalError,
+    OperationalError,
+    InterfaceError,
+    InternalError,
+    PoolTimeout,
+)
+
+
+def open_storage(url: StorageURL, *, make: bool) -> RDBStorage:
+    """Return an Optuna storage, whose engine serves the registry too.
+
+    Args:
+        url: where it is.
+        make: whether to make the tables that it lacks.
+
+    Raises:
+        InputError: it cannot be reached, is refused, or holds the tables of another version.
+    """
+    # Optuna announces every study on standard error; the run has a display of its own.
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with explained(url, StorageInternalError):
+        for attempt in range(_TRIES):
+            try:
+                storage = RDBStorage(
+                    url.with_secrets(),
+                    engine_kwargs=engine_options(url),
+                    skip_table_creation=not make,
+                )
+                if make:
+                    METADATA.create_all(storage.engine)
+            except (SQLAlchemyError, StorageInternalError):
+                # Another process was quicker with a table: the next look finds it made.
+                if not make or attempt == _TRIES - 1:
+                    raise
+                time.sleep(0.2 * 2**attempt)
+            except RuntimeError as error:
+                # Optuna's own word for tables of another version.
+                raise InputError(
+                    f"the storage must hold tables of this Optuna ({optuna.__version__}): "
+                    f"{url.shown}: {reason(url, error)}"
+                ) from None
+            else:
+                if url.kind == "sqlite":
+                    event.listen(storage.engine, "connect", write_ahead)
+                    storage.engine.dispose()  # the connections from before have not heard of it
+                return storage
+    raise AssertionError("unreachable")
+
+
+def close_storage(storage: RDBStorage) -> None:
+    """Let go of a storage's connections that this thread, and nobody, holds."""
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 class StudyStore:
@@ -30,12 +96,15 @@ class StudyStore:
     """
 
     def __init__(self, storage: RDBStorage, name: str, settings: StudySettings) -> None:
-        # Optuna announces every study on standard error; the run has a display of its own.
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._settings = settings
+        self._storage = storage
         self._study = optuna.create_study(
             study_name=name, storage=storage, direction="maximize", load_if_exists=True
         )
+
+    def close(self) -> None:
+        """Let go of the connections that this thread, and nobody, holds."""
+        close_storage(self._storage)
 
     def add(self, record: ClimbRecord) -> None:
         """Put a climb in, unless it is there.
@@ -68,8 +137,13 @@ class StudyFile:
     """
 
     def __init__(self, path: Path, settings: StudySettings) -> None:
-        self._store = StudyStore(sqlite_storage(path), STUDY_NAME, settings)
+        storage = open_storage(StorageURL.of_file(path), make=True)
+        self._store = StudyStore(storage, STUDY_NAME, settings)
         self._ended = self._store.records()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._store.close()
 
     def hand_in(self, record: ClimbRecord) -> None:
         """Put a climb into the file, unless it is there."""
@@ -84,9 +158,3 @@ class StudyFile:
     def elite(self) -> Elite | None:
         """Return nothing: there is nobody else."""
         return None
-
-
-def sqlite_storage(path: Path) -> RDBStorage:
-    """Return the Optuna storage of an SQLite file."""
-    options: dict[str, Any] = {"connect_args": {"timeout": SQLITE_PATIENCE}}
-    return RDBStorage(f"sqlite:///{path.resolve()}", engine_kwargs=options)

@@ -1,0 +1,85 @@
+"""``mean-prompt worker``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mean_prompt.cli.storage_options import Storage
+
+
+def worker(
+    corpus: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="The study's corpus, where this machine has it elsewhere. Default: where the "
+            "search was given it.",
+            show_default=False,
+        ),
+    ] = None,
+    storage: Storage = None,
+    study: Annotated[
+        str | None, typer.Option(help="Name of the run in the storage.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the worker's own files; one of a worker that died takes up its climb. "
+            "Default: a free one under results/workers/STUDY/.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The study's model, where this machine has it elsewhere.", show_default=False
+        ),
+    ] = None,
+    trust_model: Annotated[
+        bool, typer.Option("--trust-model", help="Let the model run code, as for search.")
+    ] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cores to use. Default: all of them.", show_default=False),
+    ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only the worker's best string.")
+    ] = False,
+) -> None:
+    """Join a search that shares its storage: climb, and exchange what is found."""
+    import os
+
+    from mean_prompt.cli.display import choose_display
+    from mean_prompt.cli.warnings import one_line_warnings
+    from mean_prompt.errors import InputError
+    from mean_prompt.paths import user_path
+    from mean_prompt.storage_url import StorageURL
+
+    if storage is None or study is None:
+        raise InputError(
+            "a worker needs the storage and the study that the search names as it begins: give "
+            "--storage and --study"
+        )
+    url = StorageURL.parse(storage)
+
+    import torch
+
+    from mean_prompt.workers.pool import TETHER_VARIABLE
+    from mean_prompt.workers.worker import Assignment, Worker
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    assignment = Assignment(
+        url=url,
+        study=study,
+        folder=user_path(out) if out else None,
+        corpus=tuple(corpus or ()),
+        model=model,
+        trust=trust_model,
+        tethered=TETHER_VARIABLE in os.environ,
+    )
+    with one_line_warnings(), choose_display(quiet=quiet) as display:
+        result = Worker(assignment, listener=display).run()
+    typer.echo(result.text if quiet else result.line())

@@ -1,0 +1,271 @@
+"""A search by several workers, seen by the process that keeps the run's folder.
+
+It climbs itself not at all: it begins workers, hears what they find, scores it again, and writes
+the run's files. Workers on other machines may join and leave meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import suppress
+from typing import Final
+
+from mean_prompt.climbing import Climbing
+from mean_prompt.constraints import Rules
+from mean_prompt.corpus import Corpus
+from mean_prompt.encoder import Encoder
+from mean_prompt.memory import RunMemory
+from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize.exchange import Elite
+from mean_prompt.pipeline import close_search
+from mean_prompt.problem import Problem
+from mean_prompt.provenance import model_notes
+from mean_prompt.recipe import Recipe
+from mean_prompt.result import SearchResult
+from mean_prompt.run import RunFolder
+from mean_prompt.run_files import WORKERS
+from mean_prompt.telling import Teller
+from mean_prompt.tracker import Listener, Tracker
+from mean_prompt.units import format_duration
+from mean_prompt.workers.crew import Crew
+from mean_prompt.workers.plan import Plan
+from mean_prompt.workers.pool import Pool
+from mean_prompt.workers.registry import Registry, WorkerRow
+from mean_prompt.workers.store import TRANSIENT, StudyStore, open_storage
+
+#: Seconds between two looks at the workers, and at the climbs that they ended.
+_PAUSE: Final = 0.5
+_LOOK: Final = 5.0
+#: Seconds of a budget that are kept for what comes after the workers' end.
+_RESERVE: Final = 2.0
+#: Seconds that workers have to end where the end was asked for, and where the budget is spent: a
+#: worker that is killed loses nothing but what it has not said yet.
+_STOPPED_GRACE: Final = 15.0
+_EXPIRED_GRACE: Final = 3.0
+#: Seconds that the last words of workers elsewhere are waited for.
+_LAST_WORDS: Final = 5.0
+
+
+class Conductor:
+    """One search by a crew, ready to run, or to go on where another process left it.
+
+    Args:
+        corpus: the prompts, from files that the workers can read too.
+        encoder: the model.
+        recipe: what to do.
+        budget: the run's clock, started when the user started waiting.
+        out: the run's folder.
+        crew: who works.
+        listener: hears of progress.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        encoder: Encoder,
+        recipe: Recipe,
+        budget: Budget,
+        *,
+        out: RunFolder,
+        crew: Crew,
+        listener: Listener | None = None,
+    ) -> None:
+        self._corpus = corpus
+        self._encoder = encoder
+        self._recipe = recipe
+        self._budget = budget
+        self._out = out
+        self._crew = crew
+        self._tell = Teller(listener or (lambda _: None), budget, len(corpus))
+        self._best_heard = -math.inf
+        self._own = 0
+        self._looked = -_LOOK
+
+    def run(self) -> SearchResult:
+        """Search until the budget is spent or stopped, and return what was found.
+
+        Raises:
+            InputError: the storage cannot be used, holds another run of that name, or a worker
+                cannot work.
+            RunError: the workers died again and again.
+        """
+        self._tell.notes(*self._corpus.cleaning(), *model_notes(self._encoder))
+        self._open_storage()
+        self._out.write_recipe(self._recipe)
+        try:
+            return self._search()
+        finally:
+            self._store.close()
+
+    def _search(self) -> SearchResult:
+        problem = Problem.build(
+            self._corpus,
+            self._encoder,
+            self._recipe,
+            self._tell.progress("embedding", "prompts"),
+        )
+        if problem.compression:
+            self._tell.notes(problem.compression.note())
+        tracker = Tracker(self._budget, problem, self._tell.listen, self._out)
+        # What is embedded here the workers find in the cache.
+        climbing = Climbing(
+            problem,
+            self._recipe,
+            Rules(self._recipe.constraints, self._encoder),
+            self._encoder,
+            self._budget,
+            RunMemory(None, self._budget, {}),
+            tracker,
+            self._tell,
+            known=[elite["body"] for elite in self._elites()],
+        )
+        self._lead(tracker, climbing)
+        return close_search(
+            problem,
+            tracker,
+            self._corpus,
+            self._encoder,
+            self._recipe,
+            self._budget,
+            self._out,
+            workers=self._summary(),
+        )
+
+    def _open_storage(self) -> None:
+        crew, budget = self._crew, self._budget
+        crew.save(self._out.path)
+        storage = open_storage(crew.url, make=True)
+        self._registry = Registry(storage.engine, crew.study)
+        self._store = StudyStore(storage, crew.study, self._recipe.study)
+        plan = Plan.of(self._recipe, self._corpus, self._encoder)
+        spent = self._registry.begin(
+            plan.as_dict(),
+            crew=crew.workers,
+            seconds=None if budget.seconds is None else _shortened(budget.seconds),
+            max_evaluations=budget.max_evaluations,
+            elapsed=budget.elapsed,
+        )
+        budget.align(budget.elapsed + spent)
+        self._news = self._registry.conduct(budget.elapsed)
+        if spent:
+            self._out.log(
+                {
+                    "event": "resume",
+                    "number": self._out.resumes + 1,
+                    "time": round(budget.elapsed, 3),
+                    "evaluations": sum(row.report.evaluations for row in self._news.workers),
+                }
+            )
+        self._tell.notes(*self._greeting(spent))
+
+    def _elites(self) -> list[Elite]:
+        reports = (row.report for row in self._news.workers)
+        return [report.elite for report in reports if report.elite is not None]
+
+    def _greeting(self, spent: float) -> list[str]:
+        crew, done = self._crew, sum(row.report.evaluations for row in self._news.workers)
+        notes = [f"{_count(crew.workers, 'worker')} on this machine, study {crew.study!r}"]
+        if crew.url.kind == "postgresql":
+            notes.append(
+                "more join from other machines by: mean-prompt worker --storage "
+                f"{crew.url.shown} --study {crew.study}"
+            )
+        if spent:
+            notes.append(
+                f"going on at {done:,} evaluations and {format_duration(spent)} of the budget: "
+                "each worker takes up its climb where it was"
+            )
+        return notes
+
+    # -- while the workers work -----------------------------------------------------------------
+
+    def _lead(self, tracker: Tracker, climbing: Climbing) -> None:
+        crew = self._crew
+        self._own = self._budget.evaluations
+        folder = self._out.file(WORKERS)
+        pool = Pool(folder, crew.url, crew.study, crew.workers, trust=self._recipe.model.trust)
+        try:
+            while not (self._budget.expired() or pool.are_done()):
+                time.sleep(_PAUSE)
+                self._hear(tracker, climbing)
+                self._tell.notes(*pool.tend())
+        finally:
+            self._end(pool)
+        self._wait_for_others(tracker, climbing)
+
+    def _wait_for_others(self, tracker: Tracker, climbing: Climbing) -> None:
+        """Hear the last of workers elsewhere, which end by their own clocks."""
+        deadline = time.monotonic() + _LAST_WORDS
+        while True:
+            self._looked = -_LOOK
+            self._hear(tracker, climbing)
+            late = [row for row in self._news.workers if row.is_live()]
+            if not late or time.monotonic() >= deadline:
+                break
+            time.sleep(_PAUSE)
+        for row in late:
+            self._tell.notes(
+                f"worker {row.number} ({row.name}) still works: what it finds now comes into the "
+                "study, and not into this result"
+            )
+
+    def _end(self, pool: Pool) -> None:
+        """Let the workers save and end; those elsewhere hear of it at their next beat."""
+        grace = _EXPIRED_GRACE
+        if self._budget.stopped:
+            grace = _STOPPED_GRACE
+            with suppress(*TRANSIENT):  # they end by their own clocks where it does not arrive
+                self._registry.stop()
+        pool.ask_to_end()
+        self._tell.notes(*pool.end(grace))
+
+    def _hear(self, tracker: Tracker, climbing: Climbing) -> None:
+        """Take in what the workers found; a storage that fails is asked again next time."""
+        try:
+            self._news = self._registry.conduct(self._budget.elapsed)
+            if time.monotonic() - self._looked >= _LOOK:
+                for record in self._store.records():
+                    tracker.ended(record)
+                self._looked = time.monotonic()
+        except TRANSIENT:
+            return
+        reports = [row.report for row in self._news.workers]
+        self._budget.evaluations = self._own + sum(report.evaluations for report in reports)
+        for row in self._news.workers:
+            self._consider(row, tracker, climbing)
+        tracker.tell(sum(report.climbs for report in reports))
+
+    def _consider(self, row: WorkerRow, tracker: Tracker, climbing: Climbing) -> None:
+        """Score a worker's string here, and make it the run's where it is the best."""
+        elite = row.report.elite
+        if elite is None or elite["score"] <= self._best_heard:
+            return
+        self._best_heard = elite["score"]
+        found = climbing.revive(elite["body"])
+        self._own += 1
+        if found is not None and found.score > tracker.best.score:
+            tracker.improve(found, trial=row.report.climbs - 1, move=f"worker {row.number}")
+
+    def _summary(self) -> list[dict[str, object]]:
+        """Return what ``result.json`` says of the workers."""
+        return [
+            {
+                "number": row.number,
+                "name": row.name,
+                "phase": row.report.phase,
+                "evaluations": row.report.evaluations,
+                "climbs": row.report.climbs,
+                "score": row.report.elite and row.report.elite["score"],
+            }
+            for row in self._news.workers
+        ]
+
+
+def _shortened(seconds: float) -> float:
+    """Return the workers' part of a budget, after which their strings are scored again."""
+    return seconds - min(_RESERVE, 0.1 * seconds)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

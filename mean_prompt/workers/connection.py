@@ -1,0 +1,86 @@
+"""Connecting to the storage of a shared study, whose server may be slow, gone or hung."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from mean_prompt.errors import InputError
+from mean_prompt.storage_url import StorageURL
+
+#: Seconds that a connection is waited for, and a statement, and SQLite's lock.
+_CONNECT: Final = 5
+_STATEMENT: Final = 20
+SQLITE_PATIENCE: Final = 60.0
+
+
+def open_engine(url: StorageURL) -> Engine:
+    """Return an engine for the registry alone, which reaches the storage once to begin with.
+
+    Raises:
+        InputError: the storage cannot be reached.
+    """
+    with explained(url):
+        engine = create_engine(url.with_secrets(), **engine_options(url))
+        with engine.connect():
+            return engine
+
+
+def engine_options(url: StorageURL) -> dict[str, Any]:
+    """Return SQLAlchemy's options: no wait without an end, and dead connections are noticed."""
+    if url.kind == "sqlite":
+        return {"connect_args": {"timeout": SQLITE_PATIENCE}}
+    return {
+        "pool_pre_ping": True,
+        "pool_size": 2,
+        "pool_timeout": _STATEMENT,
+        "pool_recycle": 600,
+        "connect_args": {
+            "connect_timeout": _CONNECT,
+            "options": f"-c statement_timeout={_STATEMENT}s",
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        },
+    }
+
+
+def write_ahead(connection: sqlite3.Connection, _record: object) -> None:
+    """Let readers and one writer of an SQLite file work at the same time."""
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+@contextmanager
+def explained(url: StorageURL, *more: type[Exception]) -> Iterator[None]:
+    """Turn what SQLAlchemy, and whoever uses it, raise into one line without a password.
+
+    Args:
+        url: of the storage.
+        more: types that are raised beside SQLAlchemy's own.
+    """
+    faults: tuple[type[Exception], ...] = (SQLAlchemyError, *more)
+    try:
+        yield
+    except faults as error:
+        raise InputError(
+            f"the storage must be reachable: {url.shown}: {reason(url, error)}; see to it that the "
+            "server runs, and mend the URL"
+        ) from None
+
+
+def reason(url: StorageURL, error: Exception) -> str:
+    """Return the first line of what went wrong, from the driver where it said something.
+
+    It holds no password of the URL.
+    """
+    cause: BaseException = error
+    while cause.__cause__ is not None or getattr(cause, "orig", None) is not None:
+        cause = getattr(cause, "orig", None) or cause.__cause__ or cause
+    lines = url.scrub(str(cause)).strip().splitlines()
+    return lines[0] if lines else type(cause).__name__

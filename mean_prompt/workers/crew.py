@@ -1,0 +1,77 @@
+"""Who is to work on a run, and where they meet."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from mean_prompt.atomic import write_atomically
+from mean_prompt.errors import InputError, unwritable
+from mean_prompt.run_files import STUDY, WORKERS
+from mean_prompt.storage_url import StorageURL
+
+_CREW: Final = "crew.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Who is to work on a run.
+
+    Attributes:
+        url: of the storage.
+        study: its name there.
+        workers: on this machine.
+    """
+
+    url: StorageURL
+    study: str
+    workers: int
+
+    def save(self, run: Path) -> None:
+        """Write down how to go on with a run; the storage's password is not.
+
+        Raises:
+            RunError: the run's folder cannot be written.
+        """
+        path = run / WORKERS / _CREW
+        # A file in the run's folder moves with it.
+        is_own = self.url.path is not None and self.url.path.resolve() == (run / STUDY).resolve()
+        storage = None if is_own else self.url.shown
+        kept = {"study": self.study, "storage": storage, "workers": self.workers}
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, (json.dumps(kept, indent=2) + "\n").encode())
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    @classmethod
+    def of_run(
+        cls, run: Path, storage: str | None, study: str | None, workers: int | None
+    ) -> Self | None:
+        """Return the crew of a run, begun or to be gone on with; ``None`` for a search alone.
+
+        Args:
+            run: its folder.
+            storage: URL; the run's own, or a file in the run's folder, when left out.
+            study: name of the study; the run's own, or the folder's, when left out.
+            workers: on this machine; as many as the run had, or one, when left out.
+
+        Raises:
+            InputError: the run's storage is another one, or has to be given again.
+        """
+        path = run / WORKERS / _CREW
+        kept = json.loads(path.read_text("utf-8")) if path.exists() else None
+        if kept is None and storage is None and workers is None:
+            return None
+        own = StorageURL.of_file((run / STUDY).resolve())
+        url = own if storage is None else StorageURL.parse(storage)
+        before = kept and (kept["storage"] or own.shown)
+        if before and before != url.shown:
+            raise InputError(
+                f"a run goes on in its own storage: that of {run} is {before}, found {url.shown}; "
+                "give that one as --storage"
+            )
+        kept = kept or {"study": run.resolve().name, "workers": 1}
+        return cls(url, study or kept["study"], workers or kept["workers"])

@@ -1,0 +1,208 @@
+"""One worker of a shared study: it takes the study's plan, climbs, and exchanges what it finds."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mean_prompt.climbing import Climbing
+from mean_prompt.constraints import Rules
+from mean_prompt.corpus import Corpus
+from mean_prompt.encoder import Encoder
+from mean_prompt.interrupts import stopping
+from mean_prompt.memory import RunMemory
+from mean_prompt.models import load_encoder
+from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize.exchange import Elite
+from mean_prompt.problem import Problem
+from mean_prompt.provenance import model_notes, run_identity
+from mean_prompt.recipe import Recipe
+from mean_prompt.snapshots import Snapshots
+from mean_prompt.storage_url import StorageURL
+from mean_prompt.telling import Teller
+from mean_prompt.tracker import Listener, Tracker
+from mean_prompt.workers.courier import Courier
+from mean_prompt.workers.place import Place, taken_place
+from mean_prompt.workers.plan import Plan
+from mean_prompt.workers.registry import Registry, Report
+from mean_prompt.workers.spool import Spool
+from mean_prompt.workers.store import StudyStore, close_storage, open_storage
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+#: Seconds that a worker waits at its end for a storage that fails, and one that failed itself.
+_PATIENCE: Final = 60.0
+_LAST_PATIENCE: Final = 5.0
+_STANDARD_INPUT: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What one worker is asked.
+
+    Attributes:
+        url: of the storage.
+        study: its name there.
+        folder: of the worker's own files, made if need be; one under ``results/workers/`` when
+            left out.
+        corpus: files of prompts, where they are not at the recipe's places.
+        model: folder or name of the model, where it is not the recipe's.
+        trust: whether the model may run code; what the study says of it does not count here.
+        tethered: whether to end when standard input does, as a dead parent's does.
+    """
+
+    url: StorageURL
+    study: str
+    folder: Path | None = None
+    corpus: tuple[str, ...] = ()
+    model: str | None = None
+    trust: bool = False
+    tethered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerResult:
+    """What a worker did.
+
+    Attributes:
+        number: of the worker.
+        evaluations: strings that it encoded, in all its processes.
+        climbs: that it began.
+        text: its best string, and ``score`` over every training prompt.
+        waiting: climbs that the storage did not take, which the next process hands in.
+    """
+
+    number: int
+    evaluations: int
+    climbs: int
+    text: str
+    score: float
+    waiting: int
+
+    def line(self) -> str:
+        """Return a line for the user."""
+        line = (
+            f"worker {self.number}: {self.evaluations:,} evaluations, {self.climbs} climbs, best "
+            f"{self.score:.5f} over the training prompts: {self.text}"
+        )
+        if self.waiting:
+            line += (
+                f" ({self.waiting} of its climbs did not reach the storage: run it again with the "
+                "same --out to hand them in)"
+            )
+        return line
+
+
+class Worker:
+    """One worker, ready to run.
+
+    Args:
+        assignment: what it is asked.
+        listener: hears of progress.
+    """
+
+    def __init__(self, assignment: Assignment, *, listener: Listener | None = None) -> None:
+        self._asked = assignment
+        self._listen = listener or (lambda _: None)
+
+    def run(self) -> WorkerResult:
+        """Climb until the run's budget is spent or its end is asked for.
+
+        Raises:
+            InputError: there is no such study, or corpus or model are not its own.
+            RunError: the disk or the storage failed for good.
+        """
+        storage = open_storage(self._asked.url, make=False)
+        try:
+            return self._work(storage)
+        finally:
+            close_storage(storage)
+
+    def _work(self, storage: RDBStorage) -> WorkerResult:
+        asked = self._asked
+        registry = Registry(storage.engine, asked.study)
+        run = registry.look().run
+        plan = Plan.of_dict(run.plan)
+        self._recipe = plan.recipe.override(corpus={"sources": asked.corpus or None})
+        self._corpus = _read(self._recipe)
+        plan.check_corpus(self._corpus)
+        started = time.monotonic() - run.elapsed
+        self._budget = Budget(run.seconds, run.max_evaluations, started=started)
+        if asked.tethered:
+            _end_with_parent(self._budget)
+        store = StudyStore(storage, asked.study, self._recipe.study)
+        with taken_place(registry, asked.folder, run.id) as place, stopping(self._budget):
+            spool = Spool(place.folder / "spool")
+            courier = Courier(store, registry, spool, place.number, self._budget, asked.url)
+            self._budget.evaluations = place.report.evaluations
+            courier.say(place.report)
+            courier.start()
+            try:
+                encoder = self._load()
+                plan.check_model(encoder)
+                with closing(Snapshots(place.folder / "snapshots")) as snapshots:
+                    result = self._climb(encoder, courier, place, snapshots, run.crew)
+            except BaseException:
+                courier.finish("failed", patience=_LAST_PATIENCE)
+                raise
+            courier.finish("ended", patience=_PATIENCE)
+            return replace(result, waiting=len(spool))
+
+    def _load(self) -> Encoder:
+        chosen = self._recipe.model
+        return load_encoder(
+            self._asked.model or chosen.name,
+            device=chosen.device,
+            screening=chosen.screening,
+            trust=self._asked.trust,
+        )
+
+    def _climb(
+        self, encoder: Encoder, courier: Courier, place: Place, snapshots: Snapshots, crew: int
+    ) -> WorkerResult:
+        """Climb in a place among so many workers, and tell the courier of every step."""
+        corpus, recipe, budget = self._corpus, self._recipe, self._budget
+        tell = Teller(self._listen, budget, len(corpus))
+        tell.notes(*corpus.cleaning(), *model_notes(encoder))
+        identity = run_identity(encoder, recipe, corpus.content_hash)
+        memory = RunMemory(snapshots, budget, identity)
+        tell.notes(*memory.notes())
+        problem = Problem.build(corpus, encoder, recipe, tell.progress("embedding", "prompts"))
+        tracker = Tracker(budget, problem, self._listen, None)
+        rules = Rules(recipe.constraints, encoder)
+        climbing = Climbing(problem, recipe, rules, encoder, budget, memory, tracker, tell)
+        study = climbing.study(courier, worker=place.number, crew=crew)
+        for _ in climbing.run(study):
+            elite = study.elite
+            shared = Elite(body=list(elite.body), score=elite.score)
+            # What is read back from the tape was reported by the process before.
+            evaluations = max(place.report.evaluations, budget.evaluations)
+            rate, climbs = tracker.rate, study.climbs
+            courier.say(Report("climbing", evaluations, rate, climbs, elite.text, shared))
+        tracker.settle()
+        best = tracker.best
+        return WorkerResult(
+            place.number, budget.evaluations, study.climbs, best.text, best.score, waiting=0
+        )
+
+
+def _read(recipe: Recipe) -> Corpus:
+    return Corpus.from_files(*recipe.corpus.sources, column=recipe.corpus.column)
+
+
+def _end_with_parent(budget: Budget) -> None:
+    """End the search once standard input ends, which the parent's end does, however it comes."""
+
+    def watch() -> None:
+        # Not through sys.stdin, whose lock this thread would hold as the program ends.
+        while os.read(_STANDARD_INPUT, 1024):
+            pass
+        budget.stop()
+
+    threading.Thread(target=watch, name="tether", daemon=True).start()
