@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -113,11 +112,12 @@ class Climbing:
         Args:
             exchange: where climbs that ended go.
             worker: number of this one among those that share the exchange.
-            crew: workers that share the rivals of a round.
+            crew: workers on the study, which are each other's rivals where there are several.
         """
         chosen = self._recipe.study
+        rivals = chosen.rivals if crew == 1 else 1
         return ClimbStudy(
-            chosen.model_copy(update={"rivals": math.ceil(chosen.rivals / crew)}),
+            chosen.model_copy(update={"rivals": rivals}),
             self._recipe.climb,
             self._opening.starts,
             self._material,

@@ -130,6 +130,11 @@ class Climb:
         self.number += 1
         return Step(self.number, self.best, gained=gained, move=chosen[0].move if chosen else None)
 
+    def go_over(self, other: Candidate) -> None:
+        """Go on from another climb's string, scored in float32 and better than this one's best."""
+        self._here = self._evaluator.screen([other.body])[0] or other
+        self.best, self._bar = other, self._here.score
+
     def _judge(self, tried: Sequence[Candidate]) -> bool:
         """Score what may be the best in float32; tell whether some string is."""
         gained = False

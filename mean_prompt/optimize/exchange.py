@@ -21,6 +21,20 @@ class Elite(TypedDict):
     score: float
 
 
+class Mark(TypedDict):
+    """Where another worker's climb stands, as plain values.
+
+    Attributes:
+        body: ids of the editable part of its best string.
+        score: of the whole string.
+        share: of the climb that is over, within [0, 1].
+    """
+
+    body: list[int]
+    score: float
+    share: float
+
+
 class Exchange(Protocol):
     """Where climbs that ended go. No call waits for another machine."""
 
@@ -32,6 +46,9 @@ class Exchange(Protocol):
 
     def elite(self) -> Elite | None:
         """Return the best string of the other workers, if there is one."""
+
+    def marks(self) -> Sequence[Mark]:
+        """Return where the climbs of the other workers stand."""
 
 
 class Alone:
@@ -51,3 +68,7 @@ class Alone:
     def elite(self) -> Elite | None:
         """Return nothing: there is nobody else."""
         return None
+
+    def marks(self) -> Sequence[Mark]:
+        """Return nothing: there is nobody else."""
+        return ()

@@ -9,6 +9,7 @@ restored in another process. It reads the clock once a step.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import astuple
@@ -19,7 +20,7 @@ import numpy as np
 from mean_prompt.optimize.budget import Limits
 from mean_prompt.optimize.climb import Climb, ClimbSettings, Step
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
-from mean_prompt.optimize.exchange import Alone, Exchange
+from mean_prompt.optimize.exchange import Alone, Exchange, Mark
 from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.rounds import Moment, Reading, Round, Runner, climbs_in
 from mean_prompt.optimize.sampling import (
@@ -36,6 +37,10 @@ from mean_prompt.state import Tree
 _FIRST_STARTS: Final = 5
 #: Share of a climb's time that goes into evaluations; the rest into choosing what to evaluate.
 _EVALUATING_SHARE: Final = 0.4
+#: Tenths of a climb at which it is compared with those of other workers, and how far apart, as a
+#: share of a climb, two may be to be compared.
+_COMPARED: Final = (3, 5, 7)
+_NEAR: Final = 0.1
 #: Shortest climb that has rivals, in evaluations: shorter ones do better alone.
 _LEAST_RIVAL: Final = 10_000
 
@@ -85,6 +90,7 @@ class ClimbStudy:
         self._sampling = Sampling(settings, base, seed=seed, worker=worker)
         self._number = 0
         self._round: Round | None = None
+        self._mark: Mark | None = None
         self._limits = evaluator.budget.limits
         self.elite = max(starts, key=lambda row: row.score)
 
@@ -92,6 +98,11 @@ class ClimbStudy:
     def climbs(self) -> int:
         """Number of climbs that have begun."""
         return self._number
+
+    @property
+    def mark(self) -> Mark | None:
+        """Where the present climb stood at its last step, for other workers."""
+        return self._mark
 
     def run(self) -> Iterator[Moment]:
         """Yield every step of every climb until the budget is spent, or its end is asked for."""
@@ -241,8 +252,10 @@ class ClimbStudy:
 
     def _advance(self, runner: Runner, going: Round, reading: Reading) -> Moment:
         before = self._evaluator.budget.evaluations
-        step = runner.running.step(runner.progress(going.length, reading))
+        share = runner.progress(going.length, reading)
+        step = runner.running.step(share)
         runner.evaluations += self._evaluator.budget.evaluations - before
+        self._mark = Mark(body=list(step.best.body), score=step.best.score, share=share)
         return self._told(runner, step)
 
     def _told(self, runner: Runner, step: Step) -> Moment:
@@ -255,11 +268,34 @@ class ClimbStudy:
         reached = min(REPORTS, int(runner.progress(going.length, reading) * REPORTS))
         if reached <= len(runner.reports):
             return
-        runner.reports += [best.score] * (reached - len(runner.reports))
+        stages = range(len(runner.reports) + 1, reached + 1)
+        runner.reports += [best.score] * len(stages)
+        if any(stage in stages for stage in _COMPARED):
+            self._compare(runner, runner.progress(going.length, reading))
+            best = runner.running.best
         if len(runner.reports) >= PRUNE_FROM and best.score < self.elite.score:
             runner.hopeless = self._tape.value(
                 lambda: self._sampling.is_hopeless(runner.reports, self._exchange.ended())
             )
+
+    def _compare(self, runner: Runner, share: float) -> None:
+        """Let a climb that is behind go over to the string of one that is ahead.
+
+        Workers on one study are each other's rivals: where a climb is behind half of those that
+        are as far as it is, it goes on from the string of one of the best quarter, with what it
+        has learned, at its own temperature ("go with the winners", Aldous and Vazirani 1994).
+        """
+        best = runner.running.best
+        near = [mark for mark in self._tape.value(self._exchange.marks) if _is_near(mark, share)]
+        ahead = sorted((mark for mark in near if mark["score"] > best.score), key=_by_score)
+        if not near or 2 * len(ahead) < len(near):
+            return
+        leaders = ahead[: math.ceil(len(near) / 4)]
+        drawn = np.random.default_rng([self._worker, runner.number, len(runner.reports)])
+        chosen = leaders[int(drawn.integers(len(leaders)))]
+        taken = self._evaluator.revive(chosen["body"])
+        if taken is not None and taken.score > best.score:
+            runner.running.go_over(taken)
 
     def _end(self, runner: Runner, ended: Literal["complete", "pruned"]) -> Moment:
         moment = runner.last_moment(ended)
@@ -336,3 +372,11 @@ class ClimbStudy:
             seconds = evaluations / (_EVALUATING_SHARE * self._rate)
             shares.append(seconds / limits.seconds)
         return max(shares)
+
+
+def _is_near(mark: Mark, share: float) -> bool:
+    return abs(mark["share"] - share) <= _NEAR
+
+
+def _by_score(mark: Mark) -> float:
+    return -mark["score"]

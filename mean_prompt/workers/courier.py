@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mean_prompt.errors import MeanPromptError, RunError
 from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.exchange import Elite
+from mean_prompt.optimize.exchange import Elite, Mark
 from mean_prompt.optimize.sampling import ClimbRecord
 from mean_prompt.storage_url import StorageURL
 from mean_prompt.workers.connection import reason
@@ -69,6 +69,7 @@ class Courier:
         self._report = Report()
         self._ended: Sequence[ClimbRecord] = ()
         self._elite: Elite | None = None
+        self._marks: Sequence[Mark] = ()
         self._looked = -_LOOK
         self._failures = 0
         self._last = threading.Event()
@@ -100,6 +101,10 @@ class Courier:
         """Return the best string of the other workers, as far as is known."""
         return self._elite
 
+    def marks(self) -> Sequence[Mark]:
+        """Return where the climbs of the other workers stand, as far as is known."""
+        return self._marks
+
     def say(self, report: Report) -> None:
         """Report this at the next beat."""
         self._report = report
@@ -114,7 +119,7 @@ class Courier:
         Raises:
             MeanPromptError: the courier had to give up.
         """
-        self._report = replace(self._report, phase=phase, rate=0.0)
+        self._report = replace(self._report, phase=phase, rate=0.0, mark=None)
         self._last.set()
         self._wake.set()
         self._thread.join(patience)
@@ -181,6 +186,8 @@ class Courier:
         others = [row.report for row in news.workers if row.number != self._number]
         elites = [report.elite for report in others if report.elite is not None]
         self._elite = max(elites, key=lambda elite: elite["score"], default=None)
+        live = [row.report for row in news.workers if row.number != self._number and row.is_live()]
+        self._marks = [report.mark for report in live if report.mark is not None]
         budget, run = self._budget, news.run
         budget.others = sum(report.evaluations for report in others)
         budget.seconds, budget.max_evaluations = run.seconds, run.max_evaluations

@@ -18,7 +18,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from mean_prompt.errors import InputError, RunError
-from mean_prompt.optimize.exchange import Elite
+from mean_prompt.optimize.exchange import Elite, Mark
 
 #: Version of the two tables below.
 SCHEMA: Final = 1
@@ -59,6 +59,7 @@ _WORKERS: Final = sa.Table(
     sa.Column("score", sa.Float(53)),
     sa.Column("text", sa.Text),
     sa.Column("body", sa.Text),
+    sa.Column("mark", sa.Text),
 )
 
 
@@ -90,6 +91,7 @@ class Report:
         climbs: that it began.
         text: its best string, or ``None`` before there is one.
         elite: the same for other workers.
+        mark: where its present climb stands.
     """
 
     phase: Phase = "starting"
@@ -98,6 +100,7 @@ class Report:
     climbs: int = 0
     text: str | None = None
     elite: Elite | None = None
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +352,7 @@ def _values(report: Report) -> dict[str, Any]:
         "score": None if elite is None else elite["score"],
         "text": report.text,
         "body": None if elite is None else json.dumps(elite["body"]),
+        "mark": None if report.mark is None else json.dumps(report.mark),
     }
 
 
@@ -358,4 +362,5 @@ def _worker(row: sa.Row[Any], now: float) -> WorkerRow:
 
 def _report(row: sa.Row[Any]) -> Report:
     elite = Elite(body=json.loads(row.body), score=row.score) if row.body else None
-    return Report(row.phase, row.evaluations, row.rate, row.climbs, row.text, elite)
+    mark: Mark | None = json.loads(row.mark) if row.mark else None
+    return Report(row.phase, row.evaluations, row.rate, row.climbs, row.text, elite, mark)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLA
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from mean_prompt.errors import InputError
-from mean_prompt.optimize.exchange import Elite
+from mean_prompt.optimize.exchange import Elite, Mark
 from mean_prompt.optimize.sampling import ClimbRecord, StudySettings
 from mean_prompt.storage_url import StorageURL
 from mean_prompt.workers.connection import engine_options, explained, reason, write_ahead
@@ -158,3 +158,7 @@ class StudyFile:
     def elite(self) -> Elite | None:
         """Return nothing: there is nobody else."""
         return None
+
+    def marks(self) -> Sequence[Mark]:
+        """Return nothing: there is nobody else."""
+        return ()

@@ -183,8 +183,17 @@ class Worker:
             shared = Elite(body=list(elite.body), score=elite.score)
             # What is read back from the tape was reported by the process before.
             evaluations = max(place.report.evaluations, budget.evaluations)
-            rate, climbs = tracker.rate, study.climbs
-            courier.say(Report("climbing", evaluations, rate, climbs, elite.text, shared))
+            courier.say(
+                Report(
+                    phase="climbing",
+                    evaluations=evaluations,
+                    rate=tracker.rate,
+                    climbs=study.climbs,
+                    text=elite.text,
+                    elite=shared,
+                    mark=study.mark,
+                )
+            )
         tracker.settle()
         best = tracker.best
         return WorkerResult(
