@@ -4,7 +4,8 @@
     python -m mean_prompt.bench.crew crowd CORPUS --workers 32 --out crowd.json
     python -m mean_prompt.bench.crew scaling CORPUS --evaluations 3000 --out scaling.json
 
-``quality`` runs one worker that has all cores, and workers of a core each, in turn. ``crowd``
+``quality`` runs one worker that has all cores, and workers of a core each, in turn; ``pooled``
+takes what it said of some seeds together, which may have run side by side on other cores. ``crowd``
 starts many on a fresh study. ``scaling`` simulates up to 64 workers of a core each: their climbs
 are the real ones, taken in turn in one process, so that each has spent as much as the others
 whenever they look at one another.
@@ -60,10 +61,27 @@ def quality(
         for count, share in ((None, 1.0), (workers, slack)):
             options = ["--budget", format_duration(share * seconds), "--seed", str(seed)]
             runs.append(_run(corpus, model, max_tokens, options, count))
-    figures = {"slack": slack, "runs": runs, **_compared(runs, seconds)}
+    figures = {"slack": slack, "budget": seconds, "runs": runs, **_compared(runs, seconds)}
     _write(out, figures)
+    _show_quality(figures)
+
+
+@app.command()
+def pooled(
+    files: Annotated[list[Path], typer.Argument(help="Files that quality wrote.")], out: _Out
+) -> None:
+    """Compare the runs of several files of quality's, of one budget."""
+    parts = [json.loads(path.read_text("utf-8")) for path in files]
+    [(slack, seconds)] = {(part["slack"], part["budget"]) for part in parts}
+    runs = [run for part in parts for run in part["runs"]]
+    figures = {"slack": slack, "budget": seconds, "runs": runs, **_compared(runs, seconds)}
+    _write(out, {"machines": [part["machine"] for part in parts], **figures})
+    _show_quality(figures)
+
+
+def _show_quality(figures: dict[str, Any]) -> None:
     table = Table("seed", "workers", "fraction", "evaluations", "seconds")
-    for run in runs:
+    for run in figures["runs"]:
         kind = str(run["workers"] or "one process")
         cells = (f"{run['fraction']:.4f}", f"{run['evaluations']:,}", f"{run['seconds']:.0f}")
         table.add_row(str(run["seed"]), kind, *cells)

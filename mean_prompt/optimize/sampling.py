@@ -32,6 +32,9 @@ REPORTS: Final = 10
 #: Reports before which no climb is pruned, and climbs that must have ended before one is.
 PRUNE_FROM: Final = 4
 _PRUNE_AFTER: Final = 3
+#: Climbs that are learnt from, the last ones: Optuna takes longer with every trial, and in a space
+#: that is soon exhausted thousands of climbs end after a few steps.
+_RECENT: Final = 250
 #: Ranges of how often swaps and moves, and phrases, are tried.
 _ORDER: Final = (0.02, 0.2)
 _PHRASE: Final = (0.01, 0.2)
@@ -244,7 +247,7 @@ class Sampling:
         self, ended: Sequence[ClimbRecord], sampler: optuna.samplers.BaseSampler | None = None
     ) -> optuna.Study:
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        study.add_trials([record.trial(self._settings) for record in ended])
+        study.add_trials([record.trial(self._settings) for record in ended[-_RECENT:]])
         return study
 
 

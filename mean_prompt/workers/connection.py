@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from mean_prompt.errors import InputError
 from mean_prompt.storage_url import StorageURL
+from mean_prompt.workers.registry import METADATA
 
 #: Seconds that a connection is waited for, and a statement, and SQLite's lock.
 _CONNECT: Final = 5
@@ -23,12 +24,32 @@ def open_engine(url: StorageURL) -> Engine:
     """Return an engine for the registry alone, which reaches the storage once to begin with.
 
     Raises:
-        InputError: the storage cannot be reached.
+        InputError: the storage cannot be reached, or nobody has begun a search in it.
     """
     with explained(url):
+        check_begun(url)
+        return create_engine(url.with_secrets(), **engine_options(url))
+
+
+def check_begun(url: StorageURL) -> None:
+    """Look whether a storage has the tables of a search, without making them, or a file.
+
+    Raises:
+        InputError: it has not.
+        SQLAlchemyError: it cannot be reached.
+    """
+    if url.path is None or url.path.exists():
         engine = create_engine(url.with_secrets(), **engine_options(url))
-        with engine.connect():
-            return engine
+        try:
+            there = inspect(engine)
+            if all(there.has_table(name) for name in METADATA.tables):
+                return
+        finally:
+            engine.dispose()
+    raise InputError(
+        f"--storage must be one in which a search was begun: {url.shown} holds none; begin it "
+        "first with mean-prompt search --storage, or mend the URL"
+    )
 
 
 def engine_options(url: StorageURL) -> dict[str, Any]:

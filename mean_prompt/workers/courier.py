@@ -67,11 +67,13 @@ class Courier:
         self._url = url
         self._beat = beat
         self._report = Report()
+        self._last_word: Report | None = None
         self._ended: Sequence[ClimbRecord] = ()
         self._elite: Elite | None = None
         self._marks: Sequence[Mark] = ()
         self._looked = -_LOOK
         self._failures = 0
+        self._more = False
         self._last = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
@@ -119,7 +121,7 @@ class Courier:
         Raises:
             MeanPromptError: the courier had to give up.
         """
-        self._report = replace(self._report, phase=phase, rate=0.0, mark=None)
+        self._last_word = replace(self._report, phase=phase, rate=0.0, mark=None)
         self._last.set()
         self._wake.set()
         self._thread.join(patience)
@@ -140,6 +142,8 @@ class Courier:
             self._wake.clear()
             is_last = self._last.is_set()
             self._try_to_carry()
+            if self._more:
+                continue
             if is_last and not self._failures:
                 return
             pause = self._pause()
@@ -151,8 +155,9 @@ class Courier:
         self._budget.stop()
 
     def _try_to_carry(self) -> None:
+        self._more = False
         try:
-            self._carry()
+            self._more = self._carry()
         except TRANSIENT:
             self._failures += 1
         except SQLAlchemyError as error:
@@ -171,16 +176,30 @@ class Courier:
         doubled = 0.25 * 2.0 ** min(self._failures, 10)
         return min(_LONGEST_PAUSE, doubled) * random.uniform(0.5, 1.0)
 
-    def _carry(self) -> None:
-        """Hand in what waits, report, and hear the news."""
-        for record in self._spool.waiting():
-            self._store.add(record)
-            self._spool.drop(record)
-            self._looked = -_LOOK
+    def _carry(self) -> bool:
+        """Hand in what waits, report, and hear the news; tell whether climbs still wait.
+
+        However many they are, a worker that works is heard of at every beat, and one says that it
+        has ended when all are handed in.
+        """
+        waits = self._hand_in_for(self._beat)
         if time.monotonic() - self._looked >= _LOOK:
             self._ended = self._store.records()
             self._looked = time.monotonic()
-        self._hear(self._registry.beat(self._number, self._report))
+        report = self._report if waits or self._last_word is None else self._last_word
+        self._hear(self._registry.beat(self._number, report))
+        return waits
+
+    def _hand_in_for(self, seconds: float) -> bool:
+        """Hand in climbs for so long, one at least; tell whether others wait."""
+        deadline = time.monotonic() + seconds
+        for record in self._spool.waiting():
+            if time.monotonic() >= deadline:
+                return True
+            self._store.add(record)
+            self._spool.drop(record)
+            self._looked = -_LOOK
+        return False
 
     def _hear(self, news: News) -> None:
         others = [row.report for row in news.workers if row.number != self._number]

@@ -19,7 +19,13 @@ from mean_prompt.errors import InputError
 from mean_prompt.optimize.exchange import Elite, Mark
 from mean_prompt.optimize.sampling import ClimbRecord, StudySettings
 from mean_prompt.storage_url import StorageURL
-from mean_prompt.workers.connection import engine_options, explained, reason, write_ahead
+from mean_prompt.workers.connection import (
+    check_begun,
+    engine_options,
+    explained,
+    reason,
+    write_ahead,
+)
 from mean_prompt.workers.registry import METADATA
 
 STUDY_NAME: Final = "mean-prompt"
@@ -45,11 +51,14 @@ def open_storage(url: StorageURL, *, make: bool) -> RDBStorage:
         make: whether to make the tables that it lacks.
 
     Raises:
-        InputError: it cannot be reached, is refused, or holds the tables of another version.
+        InputError: it cannot be reached, is refused, holds the tables of another version, or none
+            where they are not to be made.
     """
     # Optuna announces every study on standard error; the run has a display of its own.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with explained(url, StorageInternalError):
+        if not make:
+            check_begun(url)
         for attempt in range(_TRIES):
             try:
                 storage = RDBStorage(
@@ -101,6 +110,9 @@ class StudyStore:
         self._study = optuna.create_study(
             study_name=name, storage=storage, direction="maximize", load_if_exists=True
         )
+        #: Keys of the climbs that are there, as far as this process put them in or saw them;
+        #: ``None`` where it cannot know.
+        self._known: set[tuple[int, int]] | None = None
 
     def close(self) -> None:
         """Let go of the connections that this thread, and nobody, holds."""
@@ -110,10 +122,17 @@ class StudyStore:
         """Put a climb in, unless it is there.
 
         One process alone hands in a worker's climbs, so that nobody else puts it in between the
-        look and the insertion, which is one transaction.
+        look and the insertion, which is one transaction. Where that failed, it may be there or
+        not: the next look tells.
         """
-        if all(known.key != record.key for known in self.records()):
+        known = self._known
+        if known is None:
+            known = {there.key for there in self.records()}
+        if record.key not in known:
+            self._known = None
             self._study.add_trial(record.trial(self._settings))
+        known.add(record.key)
+        self._known = known
 
     def records(self) -> list[ClimbRecord]:
         """Return the climbs, each once, in the order of their arrival."""

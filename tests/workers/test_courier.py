@@ -53,6 +53,27 @@ def eventually(true, *, seconds=20.0):
         time.sleep(0.02)
 
 
+def test_a_worker_is_heard_of_while_its_climbs_wait(registry, url, tmp_path, monkeypatch):
+    """A storage that takes its time with climbs hears of their worker all the same."""
+    add = StudyStore.add
+
+    def slow(store, record):
+        time.sleep(0.2)
+        add(store, record)
+
+    monkeypatch.setattr(StudyStore, "add", slow)
+    with courier_of(url, tmp_path / "a") as courier:
+        for number in range(12):
+            courier.hand_in(climb(number))
+        courier.say(SAID)
+        eventually(lambda: registry.look().workers[0].report == SAID)
+        assert len(Spool(tmp_path / "a")) > 2
+        assert registry.look().workers[0].report.phase == "climbing"
+    [row] = registry.look().workers
+    assert row.report.phase == "ended"
+    assert len(Spool(tmp_path / "a")) == 0
+
+
 @pytest.mark.usefixtures("registry")
 def test_climbs_and_strings_reach_the_other_workers(url, tmp_path):
     with courier_of(url, tmp_path / "a") as one, courier_of(url, tmp_path / "b") as other:

@@ -22,7 +22,7 @@ from tests.postgres import running_server
 PROMPTS = [row["prompt"] for row in generate(60, seed=5)]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 #: Short climbs, so that many end.
-RECIPE = "[study]\nclimb_evaluations = 400\nrivals = 1\n[constraints]\nmax_tokens = 8\n"
+RECIPE = "[study]\nclimb_evaluations = 400\nrivals = 1\n[constraints]\nmax_tokens = 24\n"
 
 
 @pytest.fixture
@@ -169,12 +169,12 @@ def test_workers_on_postgresql_are_killed_paused_and_cut_off_and_nothing_is_lost
         storage = server.url(server.new_database())
         conductor = started(
             "search", "prompts.txt", "--model", tiny_t5_folder, "--recipe", "short.toml",
-            "--out", "run", "--study", "quiet sea", "--workers", 1, "--budget", "1h",
+            "--out", "run", "--study", "quiet sea", "--workers", 2, "--budget", "1h",
             storage=storage,
         )  # fmt: skip
         eventually(lambda: "quiet sea" in conductor.log.read_text(), of=[conductor])
         join = ["worker", "--study", "quiet sea", "--threads", 1, "--out"]
-        workers = [started(*join, f"w{n}", storage=storage) for n in range(3)]
+        workers = [started(*join, f"w{n}", storage=storage) for n in range(2)]
 
         def status():
             return find_status(None, storage, "quiet sea")
@@ -183,7 +183,7 @@ def test_workers_on_postgresql_are_killed_paused_and_cut_off_and_nothing_is_lost
             return {worker.number for worker in status().workers if worker.state == "climbing"}
 
         eventually(lambda: len(climbing()) == 4, of=[conductor, *workers])
-        killed, paused, other = workers
+        killed, paused = workers
 
         def number_of(folder):
             return json.loads((place / folder / "worker.json").read_text())["number"]
@@ -193,7 +193,7 @@ def test_workers_on_postgresql_are_killed_paused_and_cut_off_and_nothing_is_lost
 
         killed.kill()
         paused.send_signal(signal.SIGSTOP)
-        eventually(lambda: row("w0").state == row("w1").state == "lost", of=[conductor, other])
+        eventually(lambda: row("w0").state == row("w1").state == "lost", of=[conductor])
         assert climbing() == {0, 1, 2, 3} - {number_of("w0"), number_of("w1")}
         seen = {worker.number: worker.evaluations for worker in status().workers}
 
@@ -211,7 +211,7 @@ def test_workers_on_postgresql_are_killed_paused_and_cut_off_and_nothing_is_lost
 
         again = started(*join, "w0", storage=storage)
         paused.send_signal(signal.SIGCONT)
-        alive = [conductor, paused, other, again]
+        alive = [conductor, paused, again]
         eventually(lambda: len(climbing()) == 4, of=alive)
         eventually(
             lambda: all(w.evaluations > seen[w.number] + 300 for w in status().workers), of=alive
@@ -220,7 +220,7 @@ def test_workers_on_postgresql_are_killed_paused_and_cut_off_and_nothing_is_lost
 
         conductor.send_signal(signal.SIGINT)
         ended(conductor)
-        for worker in (paused, other, again):
+        for worker in (paused, again):
             ended(worker)
         final = status()
         assert [worker.state for worker in final.workers] == ["ended"] * 4
@@ -279,5 +279,6 @@ def test_status_names_what_it_needs(tmp_path, sqlite_url):
         find_status(None, None, "study")
     with pytest.raises(InputError, match=r"holds a recipe\.toml: found none in"):
         find_status(tmp_path, None, None)
-    with pytest.raises(InputError, match=r"there is no 'study' in it|no such table"):
+    with pytest.raises(InputError, match="one in which a search was begun: sqlite:"):
         find_status(None, sqlite_url.shown, "study")
+    assert not sqlite_url.path.exists()

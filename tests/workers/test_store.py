@@ -51,6 +51,22 @@ def test_a_climb_that_is_handed_in_twice_counts_once(store):
     assert store.records()[0].score == 0.5
 
 
+def test_a_climb_whose_arrival_is_not_known_is_looked_for(store, monkeypatch):
+    """As where the server took it, and went away before it said so."""
+    add = store._study.add_trial
+
+    def torn(trial):
+        add(trial)
+        raise OSError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._study, "add_trial", torn)
+        with pytest.raises(OSError, match="gone"):
+            store.add(climb())
+    store.add(climb())
+    assert len(store._study.trials) == 1
+
+
 def test_a_climb_that_stands_there_twice_is_read_once(store, storage):
     """As where a server had taken it, and a worker was not told."""
     study = optuna.load_study(study_name="study", storage=storage)
@@ -136,6 +152,12 @@ def test_a_wrong_password_is_one_line_without_it(server):
     with pytest.raises(InputError, match="password authentication failed") as caught:
         open_storage(url, make=True)
     assert "falsch" not in str(caught.value)
+
+
+def test_a_storage_without_a_search_is_not_made_into_one(url):
+    with pytest.raises(InputError, match=r"in which a search was begun: .* holds none; begin it"):
+        open_storage(url, make=False)
+    assert url.path is None or not url.path.exists()
 
 
 @pytest.mark.usefixtures("refusals")
