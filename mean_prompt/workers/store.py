@@ -57,34 +57,46 @@ def open_storage(url: StorageURL, *, make: bool) -> RDBStorage:
     # Optuna announces every study on standard error; the run has a display of its own.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with explained(url, StorageInternalError):
-        if not make:
-            check_begun(url)
-        for attempt in range(_TRIES):
-            try:
-                storage = RDBStorage(
-                    url.with_secrets(),
-                    engine_kwargs=engine_options(url),
-                    skip_table_creation=not make,
-                )
-                if make:
-                    METADATA.create_all(storage.engine)
-            except (SQLAlchemyError, StorageInternalError):
-                # Another process was quicker with a table: the next look finds it made.
-                if not make or attempt == _TRIES - 1:
-                    raise
-                time.sleep(0.2 * 2**attempt)
-            except RuntimeError as error:
-                # Optuna's own word for tables of another version.
-                raise InputError(
-                    f"the storage must hold tables of this Optuna ({optuna.__version__}): "
-                    f"{url.shown}: {reason(url, error)}"
-                ) from None
-            else:
-                if url.kind == "sqlite":
-                    event.listen(storage.engine, "connect", write_ahead)
-                    storage.engine.dispose()  # the connections from before have not heard of it
-                return storage
+        storage = _made(url) if make else _there(url)
+    if url.kind == "sqlite":
+        event.listen(storage.engine, "connect", write_ahead)
+        storage.engine.dispose()  # the connections from before have not heard of it
+    return storage
+
+
+def _there(url: StorageURL) -> RDBStorage:
+    check_begun(url)
+    return _opened(url, make=False)
+
+
+def _made(url: StorageURL) -> RDBStorage:
+    for attempt in range(_TRIES):
+        try:
+            storage = _opened(url, make=True)
+            METADATA.create_all(storage.engine)
+        except (SQLAlchemyError, StorageInternalError):
+            # Another process was quicker with a table: the next look finds it made.
+            if attempt == _TRIES - 1:
+                raise
+            time.sleep(0.2 * 2**attempt)
+        else:
+            return storage
     raise AssertionError("unreachable")
+
+
+def _opened(url: StorageURL, *, make: bool) -> RDBStorage:
+    try:
+        return RDBStorage(
+            url.with_secrets(),
+            engine_kwargs=engine_options(url),
+            skip_table_creation=not make,
+        )
+    except RuntimeError as error:
+        # Optuna's own word for tables of another version.
+        raise InputError(
+            f"the storage must hold tables of this Optuna ({optuna.__version__}): "
+            f"{url.shown}: {reason(url, error)}"
+        ) from None
 
 
 def close_storage(storage: RDBStorage) -> None:
