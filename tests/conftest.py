@@ -4,6 +4,9 @@ import os
 
 # Before anything imports huggingface_hub, which reads it once.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Before torch does: test processes run side by side, and threads of small models wait for each
+# other far longer than they compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

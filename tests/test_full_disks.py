@@ -4,6 +4,7 @@ import io
 import json
 import re
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,8 +26,11 @@ from mean_prompt.hybrid.submission import Submission
 from mean_prompt.hybrid.tuning import BlendSettings
 from mean_prompt.recipe import Recipe
 from mean_prompt.run import BEST, EVENTS, RECIPE, RESULT, RunFolder
+from mean_prompt.snapshots import Snapshots
 from mean_prompt.vectors import VectorCache
+from mean_prompt.workers.spool import Spool
 from tests.disks import FULL
+from tests.workers.records import climb
 
 #: More than SQLite and Python hold back before they write.
 LARGE = "x" * 20_000
@@ -105,6 +109,55 @@ class Events(InRun):
     def assert_holds(self, text):
         # A line that was torn may follow it; one that goes on with the run passes it over.
         assert f'"text": "{text}"' in self.whole(EVENTS)
+
+
+class State(Writer):
+    """A snapshot of a search, which replaces the one before."""
+
+    says = "snapshots/"
+
+    def open(self):
+        snapshots = Snapshots(self.folder / "snapshots")
+        return snapshots, snapshots.tape(lambda: 1.0)
+
+    def write(self, text):
+        snapshots, tape = self.open()
+        with closing(snapshots):
+            snapshots.keep({"spent": 1.0, "text": text}, tape)
+
+    def assert_holds(self, text):
+        assert Snapshots(self.folder / "snapshots").state["text"] == text
+
+
+class Heard(State):
+    """What a search heard since its last snapshot."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        super().write("")
+
+    def write(self, text):
+        snapshots, tape = self.open()
+        with closing(snapshots):
+            while tape.replaying:
+                tape.value(lambda: pytest.fail("is lost"))
+            tape.value(lambda: text)
+
+    def assert_holds(self, text):
+        entries = Snapshots(self.folder / "snapshots").entries
+        assert entries[-1]["value"] == text
+
+
+class Waiting(Writer):
+    """A climb that waits for its storage."""
+
+    says = "climb-"
+
+    def write(self, text):
+        Spool(self.folder / "spool").put(replace(climb(len(text) % 7), text=text))
+
+    def assert_holds(self, text):
+        assert text in [record.text for record in Spool(self.folder / "spool").waiting()]
 
 
 class Vectors(Writer):
@@ -254,7 +307,8 @@ class AsSubmission(Writer):
         assert pl.read_csv(self.folder / "out.csv").rows() == [("a", text), ("b", "universal")]
 
 
-WRITERS = [Best, Result, AsRecipe, Events, Vectors, Arrays, Predictions, Index]
+WRITERS = [Best, Result, AsRecipe, Events, State, Heard, Waiting]
+WRITERS += [Vectors, Arrays, Predictions, Index]
 WRITERS += [Answers, Fit, Job, Table, AsSubmission]
 
 

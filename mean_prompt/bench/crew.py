@@ -153,8 +153,8 @@ def scaling(
             rows.append(row | {"curve": [round(best, 5) for best in curve]})
             shown = "never" if share is None else f"{share:.2f}"
             table.add_row(str(size), str(seed), f"{curve[-1]:.4f}", shown)
-            setup = {"evaluations": evaluations, "device": device, "together": not apart}
-            _write(out, setup | {"rows": rows})
+            setup = {"evaluations": evaluations, "together": not apart}
+            _write(out, setup | {"rows": rows}, device)
     Console().print(table)
 
 
@@ -240,8 +240,8 @@ def _finished(process: subprocess.Popen[bytes]) -> str:
     return text
 
 
-def _write(out: Path, figures: dict[str, Any]) -> None:
-    setup = Machine.here("cpu").model_dump() | {"command": f"{_COMMAND} {shlex.join(sys.argv[1:])}"}
+def _write(out: Path, figures: dict[str, Any], device: str = "cpu") -> None:
+    setup = Machine.here(device).model_dump() | {"command": f"{_COMMAND} {shlex.join(sys.argv[1:])}"}
     write_atomically(out, (json.dumps({"machine": setup, **figures}, indent=2) + "\n").encode())
 
 
