@@ -241,7 +241,9 @@ def _finished(process: subprocess.Popen[bytes]) -> str:
 
 
 def _write(out: Path, figures: dict[str, Any], device: str = "cpu") -> None:
-    setup = Machine.here(device).model_dump() | {"command": f"{_COMMAND} {shlex.join(sys.argv[1:])}"}
+    setup = Machine.here(device).model_dump() | {
+        "command": f"{_COMMAND} {shlex.join(sys.argv[1:])}"
+    }
     write_atomically(out, (json.dumps({"machine": setup, **figures}, indent=2) + "\n").encode())
 
 
