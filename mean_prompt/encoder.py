@@ -107,7 +107,8 @@ class Encoder:
         #: Longest string, in tokens without the special ones, that the model reads whole.
         self.max_tokens = int(model.max_seq_length or 512) - len(self._head) - len(self._tail)
         self._most_tokens = _BATCH_TOKENS[self.device]
-        self._prove()
+        #: Largest difference of our float32 vectors from SentenceTransformer.encode's.
+        self.difference = self._prove()
         self._screening_model, self.screening = self._open_gate(screening)
 
     @property
@@ -290,7 +291,7 @@ class Encoder:
 
     # -- proofs at start-up ---------------------------------------------------------------------
 
-    def _prove(self) -> None:
+    def _prove(self) -> float:
         theirs = self._model.encode(
             list(PROBES), normalize_embeddings=True, show_progress_bar=False
         )
@@ -300,6 +301,7 @@ class Encoder:
                 f"the model's vectors must be reproducible to {PROOF_TOLERANCE:g}: "
                 f"{self.identity.name} differs by {difference:.2g}; choose another --model"
             )
+        return difference
 
     def _open_gate(self, screening: str) -> tuple[SentenceTransformer, Screening]:
         reference = Screening("float32", 1.0, 1.0)

@@ -52,7 +52,7 @@ class ModelFolder:
 
 
 def load_encoder(
-    name: str | None = None,
+    name: str | ModelFolder | None = None,
     *,
     device: str = "auto",
     screening: str = "auto",
@@ -61,9 +61,9 @@ def load_encoder(
     """Find, load and prove a model.
 
     Args:
-        name: a folder, or a name on the hub. Without one: sentence-t5-base where it can be
-            had, else the packaged all-MiniLM-L6-v2 with a ``UserWarning``. A name given is
-            loaded or refused, never replaced.
+        name: a folder, or a name on the hub, or a model that was found before. Without one:
+            sentence-t5-base where it can be had, else the packaged all-MiniLM-L6-v2 with a
+            ``UserWarning``. A name given is loaded or refused, never replaced.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
         screening: see :class:`~mean_prompt.encoder.Encoder`.
         trust: whether the model may run code: load pickled weights, and classes that come with it.
@@ -72,15 +72,22 @@ def load_encoder(
         InputError: the model cannot be had or does not load, or would run code without being
             trusted, or the device is not there.
     """
-    found = find_default(trust=trust) if name is None else find_model(name, trust=trust)
+    found = name if isinstance(name, ModelFolder) else _find(name, trust=trust)
     if found.warning:
         warnings.warn(found.warning, UserWarning, stacklevel=2)
     return _load(found, device=choose_device(device), screening=screening, trust=trust)
 
 
-def find_default(*, trust: bool = False) -> ModelFolder:
-    """Return sentence-t5-base from the cache or the hub, else the packaged all-MiniLM-L6-v2."""
-    folder = _from_hub(DEFAULT_MODEL, trust=trust)
+def _find(name: str | None, *, trust: bool) -> ModelFolder:
+    return find_default(trust=trust) if name is None else find_model(name, trust=trust)
+
+
+def find_default(*, trust: bool = False, fetch: bool = True) -> ModelFolder:
+    """Return sentence-t5-base from the cache or the hub, else the packaged all-MiniLM-L6-v2.
+
+    See :func:`find_model`.
+    """
+    folder = _from_hub(DEFAULT_MODEL, trust=trust, fetch=fetch)
     if folder:
         return ModelFolder(DEFAULT_MODEL, folder)
     packaged = _packaged_folder()
@@ -96,8 +103,17 @@ def find_default(*, trust: bool = False) -> ModelFolder:
     return ModelFolder(PACKAGED_MODEL, packaged, warning)
 
 
-def find_model(name: str, *, trust: bool = False) -> ModelFolder:
-    """Return the folder of a named model, or raise :class:`InputError`; never another model."""
+def find_model(name: str, *, trust: bool = False, fetch: bool = True) -> ModelFolder:
+    """Return the folder of a named model, never of another one.
+
+    Args:
+        name: a folder, or a name on the hub.
+        trust: whether it may have pickled weights.
+        fetch: whether the hub is asked for what this machine does not have.
+
+    Raises:
+        InputError: it cannot be had.
+    """
     path = user_path(name)
     if path_exists(path) and path.is_dir():
         return ModelFolder(path.resolve().name, path.resolve())
@@ -107,7 +123,7 @@ def find_model(name: str, *, trust: bool = False) -> ModelFolder:
         )
     full = name if "/" in name else f"sentence-transformers/{name}"
     packaged = _packaged_folder() if full == PACKAGED_MODEL else None
-    folder = packaged or _from_hub(full, trust=trust)
+    folder = packaged or _from_hub(full, trust=trust, fetch=fetch)
     if folder is None:
         remedy = "check the name, connect once to cache it, or leave --model out"
         if full == PACKAGED_MODEL:
@@ -151,7 +167,17 @@ def _load(found: ModelFolder, *, device: str, screening: str, trust: bool) -> En
     return Encoder(model, identity, screening=screening)
 
 
-def _from_hub(name: str, *, trust: bool) -> Path | None:
+def cached_folder(name: str) -> Path | None:
+    """Return a model's folder in the hub's cache, whole or in part; no network is asked."""
+    from huggingface_hub import errors, snapshot_download
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError):
+        return None
+
+
+def _from_hub(name: str, *, trust: bool, fetch: bool) -> Path | None:
     """Return a model's folder from the hub's cache, else from the hub in one short attempt.
 
     Raises:
@@ -159,14 +185,10 @@ def _from_hub(name: str, *, trust: bool) -> Path | None:
     """
     from huggingface_hub import constants, errors, snapshot_download
 
-    cached = None
-    try:
-        cached = Path(snapshot_download(name, local_files_only=True))
-        if _is_complete(cached, trust=trust):
-            return cached
-    except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError):
-        pass
-    if constants.HF_HUB_OFFLINE or not hub_answers(constants.ENDPOINT):
+    cached = cached_folder(name)
+    if cached and _is_complete(cached, trust=trust):
+        return cached
+    if not fetch or constants.HF_HUB_OFFLINE or not hub_answers(constants.ENDPOINT):
         # One with pickled weights is refused by name when it is to be loaded, and not passed over.
         return cached if cached and _is_complete(cached, trust=True) else None
     try:

@@ -476,3 +476,27 @@ def test_loading_leaves_the_libraries_verbosity_as_it_was(folder):
     with pytest.raises(InputError, match="does not load"):
         load_encoder(str(folder))
     assert logging.get_verbosity() == before
+
+
+# -- looking without fetching -------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("online")
+def test_a_model_that_is_only_looked_for_asks_no_hub(monkeypatch):
+    monkeypatch.setattr(models, "hub_answers", must_not_be_called)
+    with pytest.raises(InputError, match="'someone/unknown' is none of these"):
+        find_model("someone/unknown", fetch=False)
+    assert find_default(fetch=False).name == PACKAGED_MODEL
+
+
+def test_a_model_that_was_found_is_loaded_without_another_look(tiny_t5_folder, monkeypatch):
+    found = find_model(str(tiny_t5_folder))
+    monkeypatch.setattr(models, "find_model", must_not_be_called)
+    assert load_encoder(found, device="cpu", screening="float32").identity.name == found.name
+
+
+def test_of_a_model_that_is_cached_in_part_the_folder_is_known(hub_cache, folder):
+    (folder / "model.safetensors").unlink()
+    snapshot = hub_cache("someone/tiny", folder)
+    assert models.cached_folder("someone/tiny") == snapshot
+    assert models.cached_folder("someone/other") is None
