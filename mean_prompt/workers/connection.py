@@ -89,9 +89,11 @@ def explained(url: StorageURL, *more: type[Exception]) -> Iterator[None]:
     try:
         yield
     except faults as error:
+        remedy = "see to it that the server runs, and mend the URL"
+        if url.kind == "sqlite":
+            remedy = "wait where it is locked, mend its rights or its disk, or name another file"
         raise InputError(
-            f"the storage must be reachable: {url.shown}: {reason(url, error)}; see to it that the "
-            "server runs, and mend the URL"
+            f"the storage must be reachable: {url.shown}: {reason(url, error)}; {remedy}"
         ) from None
 
 
