@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from mean_prompt.cli.bench import bench
 from mean_prompt.cli.check import check
+from mean_prompt.cli.doctor import doctor
 from mean_prompt.cli.embed import EmbedCommand, embed
 from mean_prompt.cli.evaluate import evaluate
 from mean_prompt.cli.predict import predict
@@ -46,6 +47,7 @@ app.command(cls=EmbedCommand)(embed)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(check)
+app.command()(doctor)
 app.add_typer(bench, name="bench")
 
 

@@ -1,0 +1,86 @@
+"""``mean-prompt doctor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mean_prompt.cli.model_options import Trust
+from mean_prompt.cli.storage_options import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mean_prompt.doctor.finding import Finding
+    from mean_prompt.doctor.patient import Patient
+
+
+def doctor(
+    model: Annotated[str | None, typer.Option(help="As for search.", show_default=False)] = None,
+    trust_model: Trust = False,
+    storage: Storage = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="Name of a run in the storage, to look at too.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where runs are to be written. Default: results/runs.", show_default=False
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what is found as a JSON list.")
+    ] = False,
+) -> None:
+    """Check what a run needs, and say what to do; exit code 1 where one would not work.
+
+    Nothing is fetched and nothing is left behind.
+    """
+    import json
+    from dataclasses import asdict
+
+    from mean_prompt.doctor.patient import RUNS, Patient
+    from mean_prompt.errors import InputError
+
+    if study is not None and storage is None:
+        raise InputError("--study is looked for in a storage: found none; give --storage too")
+    patient = Patient(model, trust_model, storage, study, RUNS if out is None else out)
+    if as_json:
+        findings = list(_looked_at(patient))
+        typer.echo(json.dumps([asdict(one) for one in findings], indent=2, ensure_ascii=False))
+    else:
+        findings = _printed(_looked_at(patient))
+    if any(finding.state == "fault" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _looked_at(patient: Patient) -> Iterator[Finding]:
+    """Yield what is found, in lines that can be shown."""
+    from dataclasses import replace
+
+    from mean_prompt.cli.lines import shown_line
+    from mean_prompt.cli.warnings import one_line_warnings
+    from mean_prompt.doctor.examine import examine
+
+    with one_line_warnings():
+        for one in examine(patient):
+            remedy = None if one.remedy is None else shown_line(one.remedy)
+            yield replace(one, found=shown_line(one.found), remedy=remedy)
+
+
+def _printed(findings: Iterator[Finding]) -> list[Finding]:
+    """Print findings as they come, and what they come to."""
+    from rich.console import Console
+
+    from mean_prompt.cli.doctor_display import print_finding, print_verdict
+
+    console = Console(highlight=False)
+    printed = []
+    for finding in findings:
+        print_finding(finding, console)
+        printed.append(finding)
+    print_verdict(printed, console)
+    return printed

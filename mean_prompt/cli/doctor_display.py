@@ -1,0 +1,47 @@
+"""What the doctor finds, as lines: they appear one by one, and a long one can be copied whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mean_prompt.doctor.finding import Finding, State
+
+_STYLES: Final[dict[State, str]] = {
+    "good": "green",
+    "note": "cyan",
+    "warning": "yellow",
+    "fault": "bold red",
+    "skipped": "dim",
+}
+_WIDTH: Final = max(map(len, _STYLES)) + 2
+
+
+def print_finding(finding: Finding, console: Console) -> None:
+    """Print what was found, and on a line below what to do."""
+    state = (finding.state.ljust(_WIDTH), _STYLES[finding.state])
+    line = Text.assemble(state, (finding.check, "bold"), f": {finding.found}")
+    console.print(line, soft_wrap=True)
+    if finding.remedy:
+        console.print(Text(f"{' ' * _WIDTH}-> {finding.remedy}"), soft_wrap=True)
+
+
+def print_verdict(findings: Sequence[Finding], console: Console) -> None:
+    """Print what the findings come to."""
+    states = Counter(finding.state for finding in findings)
+    warnings = _counted(states["warning"], "warning")
+    if states["fault"]:
+        verdict = f"{_counted(states['fault'], 'fault')}, {warnings}: a run would not work"
+    else:
+        verdict = f"no fault, {warnings}: a run works"
+    console.print(Text(verdict), soft_wrap=True)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count or 'no'} {what}{'s' * (count != 1)}"

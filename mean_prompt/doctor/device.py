@@ -1,0 +1,88 @@
+"""The device that a model would run on: a GPU where torch can use one, else the processor."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from mean_prompt.doctor.finding import Finding, first_line
+from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.sizes import bytes_shown
+
+#: NVIDIA's driver lists its GPUs here, whether or not torch can use them.
+_DRIVER: Final = Path("/proc/driver/nvidia/gpus")
+_VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
+#: Memory that a model and a batch of strings take on a GPU.
+_MEMORY: Final = 2 * 10**9
+
+
+def check_device(_patient: Patient) -> Iterator[Finding]:
+    """Compute something on the best device there is."""
+    import torch
+
+    from mean_prompt.models import choose_device
+
+    # torch says in a warning why a GPU that is there cannot be used.
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        device = choose_device("auto")
+    if device == "cpu":
+        yield _without_gpu([str(warning.message) for warning in said])
+        return
+    name = torch.cuda.get_device_name() if device == "cuda" else "Apple's GPU"
+    try:
+        free = _free_memory(device)
+        _compute(device)
+    except RuntimeError as error:
+        reason = first_line(error)
+        remedy = (
+            "install a torch that is built for it, end what holds it, or search with --device cpu"
+        )
+        yield Finding("device", "fault", f"{device}: {name} cannot be used: {reason}", remedy)
+        return
+    found = f"{device}: {name}"
+    if free is not None:
+        found += f", {bytes_shown(free)} of its memory free"
+    if free is not None and free < _MEMORY:
+        remedy = "end other programs on it, or search with --device cpu"
+        yield Finding("device", "warning", found, remedy)
+    else:
+        yield Finding("device", "good", found)
+
+
+def _free_memory(device: str) -> int | None:
+    import torch
+
+    return int(torch.cuda.mem_get_info()[0]) if device == "cuda" else None
+
+
+def _compute(device: str) -> None:
+    """Multiply on a device.
+
+    Raises:
+        RuntimeError: it cannot, or not rightly.
+    """
+    import torch
+
+    ones = torch.ones((64, 64), device=device)
+    if float((ones @ ones).sum().cpu()) != 64**3:
+        raise RuntimeError("it multiplies wrongly")
+
+
+def _without_gpu(said: list[str]) -> Finding:
+    import torch
+
+    if not (_DRIVER.is_dir() and any(_DRIVER.iterdir())):
+        return Finding("device", "good", "cpu: torch sees no GPU")
+    found = "cpu: there is an NVIDIA GPU that torch does not use"
+    if torch.version.cuda is None:
+        remedy = "install a torch with CUDA: https://pytorch.org/get-started/locally"
+        return Finding("device", "warning", f"{found}, which is built without CUDA", remedy)
+    if _VISIBLE in os.environ:
+        found += f", since {_VISIBLE} is {os.environ[_VISIBLE]!r}"
+        return Finding("device", "warning", found, f"unset {_VISIBLE}, to use the GPU")
+    reason = said[0].splitlines()[0] if said else "it does not say why"
+    return Finding("device", "warning", f"{found}: {reason}", "update NVIDIA's driver, or torch")
