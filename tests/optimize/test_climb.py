@@ -7,6 +7,7 @@ import pytest
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.climb import Climb, ClimbSettings
 from mean_prompt.optimize.phrases import PhraseBank
+from mean_prompt.state import pack, unpack
 
 
 def run(evaluator, material, *, seed=0, settings=None, start="poem"):
@@ -90,3 +91,88 @@ def test_a_climb_whose_every_edit_breaks_a_rule_still_ends(make_evaluator, make_
     steps = run(evaluator, only, start=word)
     assert steps[-1].best.text == word
     assert evaluator.budget.expired()
+
+
+# Taking a climb down, and going over
+
+
+def begun(evaluator, material, *, seed=0, start="poem"):
+    """Return a climb that has begun."""
+    climb = Climb(
+        evaluator.read([start])[0],
+        material,
+        evaluator,
+        ClimbSettings(width=16, hot=0.05),
+        ceiling=evaluator.objective.ceiling().value,
+        rng=np.random.default_rng(seed),
+    )
+    climb.begin()
+    return climb
+
+
+def told(steps):
+    return [(step.number, step.best.text, step.gained, step.move) for step in steps]
+
+
+@pytest.mark.parametrize("after", [0, 7])
+def test_a_climb_restored_elsewhere_goes_on_as_it_would_have(after, make_evaluator, make_material):
+    evaluator = make_evaluator()
+    material = make_material(evaluator.rules)
+    climb = begun(evaluator, material)
+    for _ in range(after):
+        climb.step(0.1)
+    kept = pack(climb.state())
+    rest = told([climb.step(0.1 + number / 20) for number in range(12)])
+    # Another start and another seed: whatever is not of the state would show.
+    other = begun(make_evaluator(), material, seed=9, start="make text")
+    other.restore(unpack(kept))
+    assert told([other.step(0.1 + number / 20) for number in range(12)]) == rest
+
+
+@pytest.fixture
+def best_pair(fake):
+    """The best string of two words, found by trying all."""
+
+    def find(evaluator):
+        pairs = itertools.product(range(1, len(fake.words)), repeat=2)
+        found = evaluator.read(fake.decode(list(pairs)))
+        return max(found, key=lambda row: row.score)
+
+    return find
+
+
+def test_a_climb_goes_over_to_a_better_string_and_on_from_there(
+    make_evaluator, make_material, best_pair
+):
+    evaluator = make_evaluator(max_tokens=2)
+    climb = begun(evaluator, make_material(evaluator.rules))
+    climb.step(0.0)
+    better = best_pair(evaluator)
+    assert better.score > climb.best.score
+    spent = evaluator.budget.evaluations
+    climb.go_over(better)
+    assert evaluator.budget.evaluations == spent + 1
+    assert (climb.best, climb.number) == (better, 1)
+    # There is nothing better, and it is too cold to leave it.
+    step = climb.step(1.0 - 1e-9)
+    assert (step.best, step.gained, step.move) == (better, False, None)
+
+
+def test_contenders_are_measured_by_what_the_string_gone_over_to_screened_at(
+    make_evaluator, make_material, best_pair, monkeypatch
+):
+    """Where screening flatters, by its float32 score every string would seem to be better."""
+    evaluator = make_evaluator(max_tokens=2)
+    climb = begun(evaluator, make_material(evaluator.rules))
+    better = best_pair(evaluator)
+    screen, asked = evaluator.screen, []
+
+    def flattering(bodies):
+        found = screen(bodies)
+        return [row and dataclasses.replace(row, score=row.score + 0.5) for row in found]
+
+    monkeypatch.setattr(evaluator, "screen", flattering)
+    monkeypatch.setattr(evaluator, "exact", lambda rows: asked.extend(rows) or list(rows))
+    climb.go_over(better)
+    climb.step(0.5)
+    assert all(row.text == better.text for row in asked)

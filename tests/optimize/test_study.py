@@ -1,28 +1,47 @@
+import itertools
+from types import SimpleNamespace
+
 import optuna
 import pytest
 
 from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.climb import ClimbSettings
+from mean_prompt.optimize.climb import Climb, ClimbSettings
+from mean_prompt.optimize.exchange import Alone
+from mean_prompt.optimize.rounds import Runner
 from mean_prompt.optimize.sampling import StudySettings
 from mean_prompt.optimize.study import ClimbStudy
+from mean_prompt.state import pack, unpack
+from mean_prompt.tape import Tape
 from mean_prompt.workers.store import STUDY_NAME, StudyFile
 
 
 @pytest.fixture
 def make_study(make_evaluator, make_material):
-    def make(budget, *, storage=None, **settings):
-        evaluator = make_evaluator(budget)
+    def make(
+        budget,
+        *,
+        storage=None,
+        exchange=None,
+        tape=None,
+        worker=0,
+        width=8,
+        max_tokens=4,
+        **settings,
+    ):
+        evaluator = make_evaluator(budget, max_tokens=max_tokens)
+        evaluator.tape = tape or evaluator.tape
         chosen = StudySettings(**({"climb_evaluations": 200} | settings))
         return ClimbStudy(
             chosen,
-            ClimbSettings(width=8, hot=0.05),
+            ClimbSettings(width=width, hot=0.05),
             evaluator.read(["poem", "make text"]),
             make_material(evaluator.rules),
             evaluator,
             ceiling=evaluator.objective.ceiling().value,
             rate=1_000.0,
             seed=0,
-            exchange=StudyFile(storage, chosen) if storage else None,
+            exchange=StudyFile(storage, chosen) if storage else exchange,
+            worker=worker,
         )
 
     return make
@@ -126,3 +145,168 @@ def test_going_on_from_an_elite_starts_with_it_and_keeps_the_rest(starts):
     assert tuple(again.starts) == ("elite", *rest)
     assert again.kick == (1, 2)
     assert settings.starts == starts
+
+
+# Among other workers
+
+
+class Others(Alone):
+    """An exchange in which other workers' climbs stand where a test puts them."""
+
+    def __init__(self, *marks):
+        super().__init__()
+        self.told = [
+            {"body": list(row.body), "score": score, "share": at} for row, score, at in marks
+        ]
+
+    def marks(self):
+        return self.told
+
+
+#: So few evaluations that a climb has not found much yet at three tenths of it.
+SHORT = {"climb_evaluations": 80, "width": 2, "rivals": 1, "prune": "none", "max_tokens": 3}
+
+
+@pytest.fixture
+def ranked(fake, make_evaluator):
+    """All strings of three words, the best first."""
+    bodies = itertools.product(range(1, len(fake.words)), repeat=3)
+    rows = make_evaluator().read(fake.decode(list(bodies)))
+    return sorted(rows, key=lambda row: -row.score)
+
+
+class Standing:
+    """A climb that stands somewhere."""
+
+    def __init__(self, best):
+        self.best = best
+
+    def go_over(self, other):
+        self.best = other
+
+
+def compared(study, best, *, share=0.5, number=0):
+    """Return what a climb goes on from after it was compared."""
+    runner = Runner(number, {"start": "corpus"}, Standing(best), began=0.0, since=0.0)
+    study._compare(runner, share)
+    return runner.climb.best
+
+
+@pytest.mark.parametrize(
+    ("at", "marks", "goes_over"),
+    [
+        pytest.param(50, [], None, id="nobody is heard of"),
+        pytest.param(50, [(0, 0.5)], 0, id="behind the only other"),
+        pytest.param(50, [(60, 0.5)], None, id="ahead of the only other"),
+        pytest.param(50, [(0, 0.5), (60, 0.5)], 0, id="behind just half"),
+        pytest.param(50, [(0, 0.5), (60, 0.5), (70, 0.5)], None, id="behind fewer than half"),
+        pytest.param(50, [(0, 0.39), (0, 0.61)], None, id="others are at another point"),
+        pytest.param(50, [(0, 0.7), (60, 0.45)], None, id="who is at another point is not counted"),
+        pytest.param(50, [(9, 0.42), (60, 0.2)], 9, id="near is near enough"),
+    ],
+)
+def test_a_climb_behind_half_of_those_as_far_goes_over(at, marks, goes_over, make_study, ranked):
+    others = Others(*((ranked[rank], ranked[rank].score, share) for rank, share in marks))
+    found = compared(make_study(Budget(None, 100), exchange=others), ranked[at])
+    assert found.text == ranked[at if goes_over is None else goes_over].text
+
+
+def test_it_goes_over_to_one_of_the_best_quarter(make_study, ranked):
+    """By a draw of the worker's and the climb's own: not all workers to the same string."""
+    others = Others(*((ranked[rank], ranked[rank].score, 0.5) for rank in reversed(range(8))))
+    studies = [make_study(Budget(None, 100), exchange=others, worker=n) for n in range(8)]
+    taken = [compared(study, ranked[50]).text for study in studies]
+    assert set(taken) == {row.text for row in ranked[:2]}
+    assert taken == [compared(study, ranked[50]).text for study in studies]
+
+
+def test_what_another_worker_says_of_its_string_is_not_taken_on_trust(make_study, ranked):
+    lie = Others((ranked[60], 1.0, 0.5))
+    assert compared(make_study(Budget(None, 100), exchange=lie), ranked[50]) is ranked[50]
+    too_long = SimpleNamespace(body=(1,) * 9)
+    broken = Others((too_long, 1.0, 0.5))
+    assert compared(make_study(Budget(None, 100), exchange=broken), ranked[50]) is ranked[50]
+
+
+def test_climbs_are_compared_on_their_way(make_study, ranked, monkeypatch):
+    study = make_study(
+        Budget(None, 160), exchange=Others((ranked[0], ranked[0].score, 0.3)), **SHORT
+    )
+    went, go_over = [], Climb.go_over
+
+    def record(climb, other):
+        went.append((climb.best.score, other.text, study.mark["share"]))
+        go_over(climb, other)
+
+    monkeypatch.setattr(Climb, "go_over", record)
+    moments = list(study.run())
+    [(before, text, share), *_] = went
+    assert text == ranked[0].text
+    assert before < ranked[0].score
+    assert 0.15 < share < 0.4
+    assert moments[-1].step.best.score >= ranked[0].score
+    assert study.elite.score >= ranked[0].score
+
+
+def test_what_others_were_at_is_asked_through_the_tape(make_study, ranked):
+    """A run that is told again must not hear of what others have found since."""
+    heard = []
+
+    class Recorded(Tape):
+        def value(self, make):
+            heard.append(make())
+            return heard[-1]
+
+    class Told(Tape):
+        def value(self, _make):
+            return heard.pop(0)
+
+    def texts(study):
+        return [moment.step.best.text for moment in study.run()]
+
+    others = Others((ranked[0], ranked[0].score, 0.3))
+    first = texts(make_study(Budget(None, 160), exchange=others, tape=Recorded(), **SHORT))
+    assert others.told in heard
+    changed = Others((ranked[1], ranked[1].score, 0.3), (ranked[2], 1.0, 0.5))
+    again = make_study(Budget(None, 160), exchange=changed, tape=Told(), **SHORT)
+    assert texts(again) == first
+
+
+def test_the_mark_is_where_the_present_climb_stands(make_study):
+    study = make_study(Budget(None, 160), **SHORT)
+    assert study.mark is None
+    shares = []
+    for moment in study.run():
+        if moment.step.number and not moment.ended:
+            best = moment.step.best
+            assert study.mark["body"] == list(best.body)
+            assert study.mark["score"] == best.score
+            shares.append((moment.trial, study.mark["share"]))
+    assert shares == sorted(shares)
+    assert {trial for trial, _ in shares} == {0, 1}
+    assert all(0.0 <= share < 1.0 for _, share in shares)
+    pack(study.mark)  # it goes into JSON
+
+
+def test_a_study_restored_elsewhere_goes_on_as_it_would_have(make_study):
+    def rest(study):
+        return [(m.trial, m.step.number, m.step.best.text, m.ended) for m in study.run()]
+
+    def begun(budget):
+        """Return a study in the middle of its first round."""
+        study = make_study(budget)
+        moments = study.run()
+        for _ in range(12):
+            next(moments)
+        return study
+
+    budget = Budget(None, 500)
+    study = begun(budget)
+    kept, spent = unpack(pack(study.state())), budget.evaluations
+    assert kept["round"]["runners"]
+    later = Budget(None, 500)
+    other = make_study(later)
+    other.restore(kept)
+    later.evaluations = spent
+    assert other.climbs == study.climbs
+    assert rest(other) == rest(study)

@@ -1,6 +1,7 @@
 """Who works on a study, told the same by a file and by a server."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -29,6 +30,16 @@ def test_workers_are_numbered_and_say_what_they_do(registry):
     assert news.workers[1].report == SAID
     assert all(row.is_live() for row in news.workers)
     assert all(0.0 <= row.silent < 5.0 for row in news.workers)
+
+
+def test_where_a_climb_stands_is_told_and_forgotten_with_its_end(registry):
+    registry.join("a:1")
+    mark = {"body": [4, 1, 4], "score": 0.1 + 0.2, "share": 1 / 3}
+    [row] = registry.beat(0, replace(SAID, mark=mark)).workers
+    assert row.report.mark == mark
+    assert registry.look().workers[0].report == replace(SAID, mark=mark)
+    # A climb that has ended is nobody's rival; neither is that of a process that died.
+    assert registry.beat(0, SAID).workers[0].report.mark is None
 
 
 def test_a_worker_that_is_silent_past_its_lease_is_lost_until_it_is_heard_again(registry):
