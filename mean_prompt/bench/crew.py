@@ -14,6 +14,7 @@ whenever they look at one another.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shlex
 import subprocess
@@ -32,6 +33,7 @@ from rich.table import Table
 from mean_prompt.atomic import write_atomically
 from mean_prompt.bench.setup import Machine
 from mean_prompt.errors import RunError
+from mean_prompt.masking import masked_urls
 from mean_prompt.run_files import EVENTS, RESULT, read_events
 from mean_prompt.units import format_duration, parse_duration
 
@@ -86,9 +88,9 @@ def _show_quality(figures: dict[str, Any]) -> None:
         cells = (f"{run['fraction']:.4f}", f"{run['evaluations']:,}", f"{run['seconds']:.0f}")
         table.add_row(str(run["seed"]), kind, *cells)
     Console().print(table)
-    Console().print(
-        f"time to the one worker's final median: {figures['time ratio']:.3f} of its own"
-    )
+    ratio = figures["time ratio"]
+    shown = "never reached" if ratio is None else f"after {ratio:.3f} of its time"
+    Console().print(f"the one worker's final median: {shown}")
 
 
 @app.command()
@@ -159,18 +161,25 @@ def scaling(
 
 
 def _compared(runs: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
-    """Return medians of both kinds of run, and when the workers had what one had at its end."""
+    """Return medians of both kinds of run, and when the workers had what one had at its end.
+
+    Args:
+        runs: of one process, whose ``workers`` are ``None``, and of workers.
+        seconds: budget of the first kind.
+    """
     alone = [run for run in runs if run["workers"] is None]
     crew = [run for run in runs if run["workers"] is not None]
     goal = float(np.median([run["train_fraction"] for run in alone]))
     times = [_time_to(run["bests"], goal) for run in crew]
+    median = float(np.median([_or_never(when) for when in times]))
     own = [_time_to(run["bests"], goal) for run in alone]
     return {
         "median of one": float(np.median([run["fraction"] for run in alone])),
         "median of workers": float(np.median([run["fraction"] for run in crew])),
         "goal": goal,
         "seconds to the goal": {"one": own, "workers": times},
-        "time ratio": float(np.median([_or_never(when) for when in times])) / seconds,
+        # JSON knows no infinity.
+        "time ratio": None if math.isinf(median) else median / seconds,
     }
 
 
@@ -241,9 +250,9 @@ def _finished(process: subprocess.Popen[bytes]) -> str:
 
 
 def _write(out: Path, figures: dict[str, Any], device: str = "cpu") -> None:
-    setup = Machine.here(device).model_dump() | {
-        "command": f"{_COMMAND} {shlex.join(sys.argv[1:])}"
-    }
+    # The URL of a storage may hold a password.
+    command = f"{_COMMAND} {shlex.join(map(masked_urls, sys.argv[1:]))}"
+    setup = Machine.here(device).model_dump() | {"command": command}
     write_atomically(out, (json.dumps({"machine": setup, **figures}, indent=2) + "\n").encode())
 
 

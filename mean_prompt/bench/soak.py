@@ -68,6 +68,11 @@ def main(
     max_tokens: Annotated[int, typer.Option(help="Tokens of the strings.")] = 32,
 ) -> None:
     """Search for so many steps, and write down the memory on the way."""
+    if steps - steps % _EVERY < warm_up:
+        raise typer.BadParameter(
+            f"--steps must go past --warm-up, looked at every {_EVERY}: found {steps} and "
+            f"{warm_up}; give more steps, or a shorter warm-up"
+        )
     watcher = Watcher(steps, {})
     with tempfile.TemporaryDirectory() as work:
         model = load_encoder(str(save_tiny_bert(Path(work) / "model", width=_WIDTH)))
