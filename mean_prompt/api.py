@@ -26,7 +26,7 @@ from mean_prompt.pipeline import Search
 from mean_prompt.recipe import Recipe
 from mean_prompt.result import ScoredString, SearchResult
 from mean_prompt.run import RunFolder
-from mean_prompt.run_files import RESULT
+from mean_prompt.run_files import RESULT, WORKERS
 from mean_prompt.tracker import Listener
 from mean_prompt.units import parse_duration
 from mean_prompt.vectors import Progress
@@ -285,14 +285,38 @@ def _timed(plan: Recipe, folder: RunFolder | None, began: float) -> Iterator[Bud
 def _crew(
     folder: RunFolder | None, workers: int | None, storage: str | None, study: str | None
 ) -> Crew | None:
-    """Return who is to work on a run, where it is not this process alone."""
+    """Return who is to work on a run, where it is not this process alone.
+
+    Raises:
+        InputError: what is asked makes no sense, or is not how the run was begun.
+    """
     if workers is not None and workers < 1:
         raise InputError(f"--workers must be at least 1: found {workers}")
+    is_asked = workers is not None or storage is not None
     if folder is None:
-        if workers is not None or storage is not None:
+        if is_asked or study is not None:
             raise InputError("a run by several workers must have a folder: give one as out")
         return None
-    return Crew.of_run(folder.path, storage, study, workers)
+    is_shared = folder.resume and folder.file(WORKERS).is_dir()
+    if folder.resume and is_asked and not is_shared:
+        # It would begin anew in that folder, without what one process found and spent.
+        raise InputError(
+            f"a run goes on as it was begun: {folder.path} is of one process; leave out --workers "
+            "and --storage (and MEAN_PROMPT_STORAGE), or begin a new run"
+        )
+    if study is not None and not (is_asked or is_shared):
+        raise InputError(
+            f"--study is a run's name among workers: found {study!r} without any; give --workers "
+            "or --storage too, or leave it out"
+        )
+    crew = Crew.of_run(folder.path, storage, study, workers)
+    own = Crew.of_run(folder.path, storage, None, workers)
+    if is_shared and crew and own and crew.study != own.study:
+        raise InputError(
+            f"a run goes on in its own study: that of {folder.path} is {own.study!r}, found "
+            f"{crew.study!r}; leave out --study, or begin a new run"
+        )
+    return crew
 
 
 def _check_shareable(corpus: CorpusLike | None, model: str | Encoder | None) -> None:
