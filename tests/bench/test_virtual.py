@@ -6,9 +6,10 @@ from mean_prompt.bench import virtual as module
 from mean_prompt.bench.virtual import POINTS, VirtualCrew
 from mean_prompt.constraints import Constraints
 from mean_prompt.optimize import study as study_module
+from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.climb import ClimbSettings
-from mean_prompt.optimize.exchange import Alone
 from mean_prompt.optimize.sampling import StudySettings
+from mean_prompt.optimize.study import ClimbStudy
 from mean_prompt.recipe import Recipe
 from tests.fakes import WORDS, FakeEncoder
 
@@ -33,15 +34,27 @@ def crew(tmp_path, monkeypatch):
 
 
 def test_one_worker_is_a_search_on_its_own(crew):
-    seat = module._Seat(module._Board(), 0)
-    study, budget = crew._study(seat, EVALUATIONS, 5, 1)
-    study._exchange = Alone()
-    for _ in study.run():
-        pass
-    assert budget.evaluations >= EVALUATIONS
+    """With rivals of its own in every round, of which it has none among other workers."""
+    budget = Budget(None, EVALUATIONS)
+    study = ClimbStudy(
+        RECIPE.study,
+        RECIPE.climb,
+        crew._opening.starts,
+        crew._material,
+        crew._evaluator(budget),
+        ceiling=crew._problem.train_ceiling,
+        rate=crew._opening.rate,
+        seed=5,
+    )
+    trials = {moment.trial for moment in study.run()}
+    assert len(trials) > 2
     curve = crew.run(1, EVALUATIONS, 5)
     assert curve[-1] == study.elite.score / crew._problem.train_ceiling
     assert curve == crew.run(1, EVALUATIONS, 5, together=False)
+    alone, _ = crew._study(module._Seat(module._Board(), 0), EVALUATIONS, 5, 1)
+    assert alone._settings == RECIPE.study
+    among, _ = crew._study(module._Seat(module._Board(), 0), EVALUATIONS, 5, 2)
+    assert among._settings == RECIPE.study.model_copy(update={"rivals": 1})
 
 
 def test_curves_are_of_the_best_so_far_and_repeat(crew):
