@@ -104,3 +104,28 @@ def test_a_run_that_fails_ends_the_benchmark():
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     with pytest.raises(RunError, match="a search must not fail: mean-prompt: no corpus"):
         module._finished(process)
+
+
+def quality_file(path, runs, *, budget=100.0):
+    shown = [run | {"evaluations": 9_000, "seconds": 100.0} for run in runs]
+    path.write_text(
+        json.dumps({"machine": {"cpu": path.stem}, "slack": 1.1, "budget": budget, "runs": shown})
+    )
+    return path
+
+
+def test_files_of_one_budget_are_compared_as_one(tmp_path):
+    one = quality_file(tmp_path / "one.json", [RUNS[0], RUNS[2]])
+    other = quality_file(tmp_path / "other.json", [RUNS[1], RUNS[3], RUNS[4]])
+    module.pooled([one, other], tmp_path / "all.json")
+    found = json.loads((tmp_path / "all.json").read_text())
+    assert [machine["cpu"] for machine in found["machines"]] == ["one", "other"]
+    assert (found["goal"], found["time ratio"]) == (pytest.approx(0.80), pytest.approx(0.9))
+
+
+def test_files_of_two_budgets_are_not_compared(tmp_path):
+    one = quality_file(tmp_path / "one.json", RUNS)
+    other = quality_file(tmp_path / "other.json", RUNS, budget=60.0)
+    with pytest.raises(ValueError, match="too many values"):
+        module.pooled([one, other], tmp_path / "all.json")
+    assert not (tmp_path / "all.json").exists()
