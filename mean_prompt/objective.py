@@ -16,7 +16,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -184,7 +184,7 @@ class Objective(ABC):
     def _to_tensor(self, array: Vectors | torch.Tensor) -> torch.Tensor:
         if isinstance(array, torch.Tensor):
             return array.to(self.device, torch.float32)
-        return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device)
+        return to_tensor(np.asarray(array, np.float32)).to(self.device)
 
 
 class ExpectedSCS(Objective):
@@ -220,7 +220,7 @@ class ExpectedSCS(Objective):
         kept = np.float16 if vectors.dtype == np.float16 else np.float32
         self._hold(
             torch.from_numpy(np.ascontiguousarray(vectors, kept)).to(device),
-            torch.from_numpy((weights / weights.sum()).astype(np.float32)).to(device),
+            to_tensor((weights / weights.sum()).astype(np.float32)).to(device),
         )
         if not all(_are_unit(rows) for rows, _ in self.blocks()):
             raise ValueError("vectors must have unit rows; normalise them first")
@@ -348,6 +348,15 @@ def bootstrap_interval(
         means[i] = (drawn @ weighted) / (drawn @ mass)
     low, high = np.quantile(means, [0.025, 0.975])
     return Interval(float(low), float(high))
+
+
+def to_tensor(array: NDArray[Any]) -> torch.Tensor:
+    """Return a copy of an array in memory that torch aligned.
+
+    A product of two vectors is rounded in an order that depends on where they lie in memory, and
+    numpy's lie anywhere: a search that is gone on with in another process would go another way.
+    """
+    return torch.tensor(array)
 
 
 def to_numpy(tensor: torch.Tensor) -> Vectors:

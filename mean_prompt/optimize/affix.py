@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from mean_prompt.constraints import Rules
 from mean_prompt.context import Joiner
 from mean_prompt.encoder import Encoder
-from mean_prompt.objective import Vectors, sharpened, to_numpy
+from mean_prompt.objective import Vectors, sharpened, to_numpy, to_tensor
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.state import Tree
 from mean_prompt.tape import Tape
@@ -75,7 +75,7 @@ class Caution:
         names, members, sizes = np.unique(groups, return_inverse=True, return_counts=True)
         weights = 1 / (1 + (sizes[members] - 1) * likeness)
         #: (n,) w of the rows, sum 1.
-        self.weights = torch.from_numpy((weights / weights.sum()).astype(np.float32))
+        self.weights = to_tensor((weights / weights.sum()).astype(np.float32))
         self._groups = len(names)
         self._members = torch.from_numpy(members)
         self._caution = caution
@@ -93,7 +93,7 @@ class Caution:
 
     def value(self, gains: Scores) -> float:
         """Return what one affix's gains are worth: (n,) -> number."""
-        return float(self.values(torch.from_numpy(gains)[None])[0])
+        return float(self.values(to_tensor(gains)[None])[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

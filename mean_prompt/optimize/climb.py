@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from mean_prompt.objective import Vectors, to_numpy
+from mean_prompt.objective import Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.evaluator import CONTENDERS, SCREENING_NOISE, Candidate, Evaluator
 from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.moves import Choices, MoveMix, MoveName, Proposal, propose
@@ -219,7 +219,7 @@ class _Edits:
         """Turn an outlook into what the moves draw from."""
         phrases = self._material.phrases
         tangent = self._evaluator.objective.tangent_gradient(state.vector)
-        worth = torch.from_numpy(phrases.vectors) @ torch.from_numpy(tangent)
+        worth = torch.from_numpy(phrases.vectors) @ to_tensor(tangent)
         unit = np.float32(temperature)
         return Choices(
             positions=outlook.positions,

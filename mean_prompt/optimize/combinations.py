@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from mean_prompt.encoder import TokenIds
-from mean_prompt.objective import Expansion, Vectors, to_numpy
+from mean_prompt.objective import Expansion, Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.ridge import RecursiveRidge
 from mean_prompt.state import Tree
@@ -116,12 +116,12 @@ class MeasuredEffects:
         scores = torch.tensor([candidate.score for candidate in found])
         missed = combinations.sums[list(rows)] - scores
         self._loss.observe(combinations.faults[list(rows)], missed[:, None])
-        here = torch.from_numpy(state.vector)
+        here = to_tensor(state.vector)
         for candidate in found:
             made = _replacements(state.body, candidate.body) or []
             row = self._row(made[0]) if len(made) == 1 else None
             if row is not None:
-                vector = torch.from_numpy(candidate.vector)
+                vector = to_tensor(candidate.vector)
                 change = vector * (vector @ (here + self._changes[row])) - here
                 self.observe(self._cells[row][None], change[None])
 
@@ -136,7 +136,7 @@ class MeasuredEffects:
             self._cells, self._changes = self._cells[:0], self._changes[:0]
             self._ages = self._ages[:0]
             return
-        here = torch.from_numpy(old.vector)
+        here = to_tensor(old.vector)
         done = self._changes[[row for row in rows if row is not None]]
         for (position, token), change in zip(made, done, strict=True):
             there = self._cells[:, 0] == position
@@ -145,7 +145,7 @@ class MeasuredEffects:
             back = there & (self._cells[:, 1] == token)
             self._cells[back, 1] = old.body[position]
             self._changes[back] = -change
-        length = float((here + done.sum(dim=0)) @ torch.from_numpy(new.vector))
+        length = float((here + done.sum(dim=0)) @ to_tensor(new.vector))
         self._changes /= max(length, LEAST_SQUARED_LENGTH)
         self._ages += len(made)
 
@@ -163,7 +163,7 @@ class MeasuredEffects:
         """
         bodies: list[TokenIds] = []
         scores, sums, faults = [], [], []
-        parts = list(self._search(torch.from_numpy(state.vector), expansion)) if len(self) else []
+        parts = list(self._search(to_tensor(state.vector), expansion)) if len(self) else []
         for rows, expected, total, fault in parts:
             for number, members in enumerate(rows.tolist()):
                 body = list(state.body)

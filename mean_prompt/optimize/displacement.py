@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mean_prompt.objective import Vectors, sharpened, to_numpy
+from mean_prompt.objective import Vectors, sharpened, to_numpy, to_tensor
 from mean_prompt.optimize.affix import Affix, Caution, Scores
 from mean_prompt.optimize.ridge import RecursiveRidge
 from mean_prompt.state import Tree
@@ -47,7 +47,7 @@ class Shifts:
     def __init__(self, base: Affix, truths: Vectors, reach: NDArray[np.float32]) -> None:
         self._base = torch.from_numpy(base.screened)
         self._truths = torch.from_numpy(truths)
-        self._reach = torch.from_numpy(reach)
+        self._reach = to_tensor(reach)
         self._cosines = (self._base * self._truths).sum(dim=1)
 
     def scores(self, shifts: torch.Tensor) -> torch.Tensor:
@@ -64,7 +64,7 @@ class Shifts:
         """Return the shift that fits measured rows best: (k, m, d) of m rows -> (k, d)."""
         picked = torch.from_numpy(rows)
         reach = self._reach[picked]
-        moved = torch.from_numpy(vectors) - self._base[picked]
+        moved = to_tensor(vectors) - self._base[picked]
         return torch.einsum("kmd,m->kd", moved, reach) / (reach @ reach)
 
 
@@ -110,7 +110,7 @@ class Estimate:
 
     def __init__(self, shifts: Shifts, empty: Scores, caution: Caution) -> None:
         self._shifts = shifts
-        self._empty = torch.from_numpy(empty)
+        self._empty = to_tensor(empty)
         self._caution = caution
 
     def foretold(self, shifts: torch.Tensor) -> NDArray[np.float32]:
@@ -135,7 +135,7 @@ class Estimate:
             rows: (m,) which.
         """
         foretold = self._shifts.scores(self._shifts.measured(vectors, rows))
-        wrong = torch.from_numpy(scores) - foretold[:, torch.from_numpy(rows)]
+        wrong = to_tensor(scores) - foretold[:, torch.from_numpy(rows)]
         weights = self._caution.weights[torch.from_numpy(rows)]
         values = self._caution.values(foretold - self._empty) + wrong @ (weights / weights.sum())
         rest = max(0.0, 1 - len(rows) / len(self._empty))

@@ -10,7 +10,7 @@ import torch
 
 from mean_prompt.encoder import TokenIds
 from mean_prompt.errors import RunError
-from mean_prompt.objective import Objective, Vectors, to_numpy
+from mean_prompt.objective import Objective, Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
 from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.moves import kick
@@ -92,7 +92,7 @@ def kicked(
     if edits == 0:
         return elite
     tangent = evaluator.objective.tangent_gradient(elite.vector)
-    scores = to_numpy(torch.from_numpy(material.static) @ torch.from_numpy(tangent))
+    scores = to_numpy(torch.from_numpy(material.static) @ to_tensor(tangent))
     body = kick(elite.body, material.allowed, scores, edits, rng)
     candidate = evaluator.screen([body])[0]
     return elite if candidate is None else evaluator.exact([candidate])[0]
@@ -101,7 +101,7 @@ def kicked(
 def _next_phrase(chosen: Sequence[int], vectors: Vectors, objective: Objective) -> int:
     total = vectors[list(chosen)].sum(axis=0)
     here = total / np.linalg.norm(total)
-    tangent = torch.from_numpy(objective.tangent_gradient(here))
+    tangent = to_tensor(objective.tangent_gradient(here))
     likely = np.argsort(-to_numpy(torch.from_numpy(vectors) @ tangent))[:_PURSUIT_WIDTH]
     sums = total + vectors[likely]
     scores = objective.score(sums / np.linalg.norm(sums, axis=1, keepdims=True))

@@ -34,7 +34,7 @@ import torch
 from numpy.typing import NDArray
 
 from mean_prompt.encoder import Encoder, TokenIds
-from mean_prompt.objective import Expansion, Objective, Vectors, to_numpy
+from mean_prompt.objective import Expansion, Objective, Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.combinations import Combinations, MeasuredEffects
 from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.material import Material
@@ -155,7 +155,7 @@ class Surrogate:
         """
         visit = self._arrive(state)
         expansion = visit.expansion
-        here = torch.from_numpy(state.vector)
+        here = to_tensor(state.vector)
         size = len(self._material.allowed)
         sample = torch.from_numpy(self._rng.permutation(size)[:vocabulary])
         held = torch.from_numpy(self._material.index[list(state.body)])
@@ -215,9 +215,9 @@ class Surrogate:
         """
         if not rows:
             return
-        here = torch.from_numpy(state.vector)
+        here = to_tensor(state.vector)
         picked = list(rows)
-        vectors = torch.from_numpy(np.stack([candidate.vector for candidate in found]))
+        vectors = to_tensor(np.stack([candidate.vector for candidate in found]))
         # Vectors are known as directions; each is given the length that was expected of it.
         expected = here + outlook.changes[picked]
         changes = vectors * (vectors * expected).sum(dim=1, keepdim=True) - here

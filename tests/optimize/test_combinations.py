@@ -179,3 +179,34 @@ def test_sums_that_missed_are_trusted_less(world):
     ]
     assert len(fallen) > 10
     assert min(fallen) > 0.03
+
+
+def laid(vector, offset):
+    """Return a copy of a vector that lies so many floats behind a multiple of 64 bytes."""
+    room = np.empty(len(vector) + 32, np.float32)
+    first = -room.ctypes.data // 4 % 16 + offset
+    copy = room[first : first + len(vector)]
+    copy[:] = vector
+    return copy
+
+
+def test_where_vectors_lie_in_memory_changes_nothing():
+    """Products of two vectors are rounded in an order that depends on it, if torch is let to."""
+    rng = np.random.default_rng(3)
+    old, new, prompt = (rng.standard_normal(384).astype(np.float32) / 20 for _ in range(3))
+    changes = torch.from_numpy(rng.standard_normal((6, 384)).astype(np.float32) / 20)
+    cells = torch.tensor([(place, 9) for place in range(6)])
+    found = set()
+    for offset in range(16):
+        effects = MeasuredEffects(384)
+        effects.observe(cells, changes.clone())
+        here, there = (
+            Candidate("", body, body, laid(vector, offset), 0.5)
+            for vector, body in ((old, (0, 1, 2)), (new, (0, 9, 2)))
+        )
+        effects.follow(here, there)
+        gradient = ExpectedSCS(
+            (prompt / np.linalg.norm(prompt))[None].repeat(3, axis=0)
+        ).tangent_gradient(laid(old, offset))
+        found.add(effects._changes.numpy().tobytes() + gradient.tobytes())
+    assert len(found) == 1
