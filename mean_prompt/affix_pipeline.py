@@ -93,11 +93,16 @@ class AffixRun:
         tracker = _Tracker(problem, self._encoder, self._budget, self._listen, self._out)
         if memory.state is not None:
             tell.notes(*memory.notes())
-        self._search(problem, bank, tracker, memory)
+        self._search(problem, bank, tracker, memory, tell)
         return self._close(problem, tracker)
 
     def _search(
-        self, problem: AffixProblem, bank: UnitBank, tracker: _Tracker, memory: RunMemory
+        self,
+        problem: AffixProblem,
+        bank: UnitBank,
+        tracker: _Tracker,
+        memory: RunMemory,
+        tell: Teller,
     ) -> None:
         evaluator = self._evaluator(problem, memory.tape)
         kept = memory.state
@@ -121,7 +126,7 @@ class AffixRun:
             search.restore(kept["search"])
             tracker.restore(kept["tracker"], search.best, since=memory.since)
 
-        for moment in memory.going_on(search.run, state, restore):
+        for moment in memory.going_on(search.run, state, restore, tell):
             tracker.follow(moment.best, moment.number, moment.move)
 
     def _evaluator(self, problem: AffixProblem, tape: Tape) -> AffixEvaluator:
@@ -265,7 +270,7 @@ class _Tracker:
 
     def _report(self, number: int, move: str | None) -> None:
         if self._out:
-            self._out.write_best(self.best.text)
+            self._out.write_best(self.best.text, self.best.value)
             self._out.log(
                 {
                     "event": "best",

@@ -87,6 +87,8 @@ class Climbing:
         self._recipe = recipe
         self._memory = memory
         self._tracker = tracker
+        self._rules = rules
+        self._tell = tell
         self._evaluator = Evaluator(encoder, problem.screening, rules, budget, tape=memory.tape)
         kept = memory.state
         if kept is None:
@@ -144,6 +146,13 @@ class Climbing:
             study.restore(kept["study"])
             tracker.restore(kept["tracker"], since=memory.since)
 
-        for moment in memory.going_on(study.run, state, restore):
+        def recall() -> None:
+            best = tracker.best_before
+            if best is not None:
+                for found in self._evaluator.read([self._rules.body_of(best)]):
+                    study.elite = max(study.elite, found, key=lambda row: row.score)
+                    tracker.take_back(found)
+
+        for moment in memory.going_on(study.run, state, restore, self._tell, recall):
             tracker.follow(moment)
             yield moment

@@ -79,6 +79,10 @@ class Rules:
         """Return the whole string around a body: required prefix, body, required suffix."""
         return f"{self._prefix}{body}{self._suffix}"
 
+    def body_of(self, text: str) -> str:
+        """Return the body of a string that :meth:`compose` made."""
+        return text.removeprefix(self._prefix).removesuffix(self._suffix)
+
     def violation(self, text: str, ids: TokenIds) -> str | None:
         """Return the first rule that a string breaks, or ``None`` where it may be an answer."""
         if not text.strip():

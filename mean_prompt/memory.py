@@ -13,6 +13,7 @@ from mean_prompt.run import RunFolder
 from mean_prompt.snapshots import Snapshots
 from mean_prompt.state import Tree
 from mean_prompt.tape import FileTape, ReplayError, Tape
+from mean_prompt.telling import Teller
 from mean_prompt.units import format_duration
 
 T = TypeVar("T")
@@ -108,6 +109,8 @@ class RunMemory:
         run: Callable[[], Iterator[T]],
         state: Callable[[], Tree],
         restore: Callable[[Tree], None],
+        tell: Teller,
+        recall: Callable[[], None] = lambda: None,
     ) -> Iterator[T]:
         """Restore a search and yield its steps, taking snapshots between them.
 
@@ -118,36 +121,44 @@ class RunMemory:
             run: yields the search's steps from its present state.
             state: takes the state down.
             restore: goes over to one.
+            tell: hears where the tape does not fit.
+            recall: is called then, before the search goes on from the snapshot.
         """
         if self.state is None:
             self._keep(state)
         else:
             restore(self.state)
         try:
-            yield from self._steps(run, state, restore)
+            try:
+                yield from self._steps(run, state)
+            except ReplayError:
+                tell.notes(self._forget())
+                restore(self.state)
+                recall()
+                self._keep(state)  # what was recalled is on no tape
+                yield from self._steps(run, state)
             self._keep(state)
         finally:
             if self._snapshots is not None:
                 self._snapshots.close()
 
-    def _steps(
-        self,
-        run: Callable[[], Iterator[T]],
-        state: Callable[[], Tree],
-        restore: Callable[[Tree], None],
-    ) -> Iterator[T]:
-        try:
-            for step in run():
-                yield step
-                if self._is_due():
-                    self._keep(state)
-        except ReplayError:
-            assert self._kept is not None
-            assert isinstance(self.tape, FileTape)
-            self.tape.forget()
-            self._budget.evaluations = self._kept["evaluations"]
-            restore(self._kept["search"])
-            yield from self._steps(run, state, restore)
+    def _steps(self, run: Callable[[], Iterator[T]], state: Callable[[], Tree]) -> Iterator[T]:
+        for step in run():
+            yield step
+            if self._is_due():
+                self._keep(state)
+
+    def _forget(self) -> str:
+        """Go back to the snapshot without its tape, and return what that costs."""
+        assert self._kept is not None
+        assert isinstance(self.tape, FileTape)
+        lost = self.read_back
+        self.tape.forget()
+        self._budget.evaluations = self._kept["evaluations"]
+        return (
+            f"what was read back does not fit what is computed here: {lost:,} evaluations are "
+            "made again from the last snapshot on"
+        )
 
     def _is_due(self) -> bool:
         return self._snapshots is not None and self._snapshots.is_due() and not self.tape.replaying

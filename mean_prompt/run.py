@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -68,6 +69,11 @@ class RunFolder:
         self._told = set(map(_sameness, events))
         #: Times that the run was gone on with before.
         self.resumes = sum(event["event"] == "resume" for event in events)
+        bests = [event for event in events if event["event"] == "best"]
+        #: The best string that an earlier process told of, and what it was worth.
+        self.best_before: tuple[str, float] | None = None
+        if bests:
+            self.best_before = bests[-1]["text"], bests[-1].get("value", bests[-1]["score"])
 
     def close(self) -> None:
         """Let go of the folder, and remove what was made for a run that then left nothing."""
@@ -98,9 +104,17 @@ class RunFolder:
         """Write the recipe as resolved."""
         self._replace(RECIPE, recipe.to_toml())
 
-    def write_best(self, text: str) -> None:
-        """Write the best string so far: exactly, in UTF-8, without a newline at the end."""
-        self._replace(BEST, text)
+    def write_best(self, text: str, worth: float = math.inf) -> None:
+        """Write the best string so far: exactly, in UTF-8, without a newline at the end.
+
+        A better one of an earlier process stays, while the search comes to it again.
+
+        Args:
+            text: the string.
+            worth: what the search goes by; the last string of a run counts in any case.
+        """
+        if self.best_before is None or worth >= self.best_before[1]:
+            self._replace(BEST, text)
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write the result as JSON."""

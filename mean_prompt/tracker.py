@@ -156,6 +156,19 @@ class Tracker:
         self._leading = best.score
         self._report(_Leader(self._scored_exactly(best), trial, move))
 
+    @property
+    def best_before(self) -> str | None:
+        """The best string that an earlier process told of, if any."""
+        before = self._out and self._out.best_before
+        return before[0] if before else None
+
+    def take_back(self, found: Candidate) -> None:
+        """Make a string that an earlier process told of the best one again, where it is better."""
+        exact = self._scored_exactly(found)
+        if exact.score > self.best.score:
+            self.best, self._leading = exact, max(self._leading, found.score)
+            self._holdout = self._problem.holdout_score(exact.vector)
+
     def tell(self, trial: int) -> None:
         """Tell the listener where the search stands."""
         self._tell(trial, gained=False)
@@ -194,7 +207,7 @@ class Tracker:
         self._move = leader.move
         self._holdout = self._problem.holdout_score(self.best.vector)
         if self._out:
-            self._out.write_best(self.best.text)
+            self._out.write_best(self.best.text, self.best.score)
         self._log("best", leader.trial, self.best, holdout=self._holdout, move=leader.move)
         self._tell(leader.trial, gained=True)
 

@@ -1,5 +1,6 @@
 """A run that was killed goes on as if it had not been, pays for nothing twice, and says so."""
 
+import itertools
 import json
 import os
 import random
@@ -245,11 +246,31 @@ def test_where_the_tape_does_not_fit_the_search_goes_on_from_the_snapshot(
         search(corpus, model=tiny_t5, out=out, listener=Killer(after=15), **ASKED)
     kept = Snapshots(out / "snapshots")
     spell = Evaluator._spell
-    monkeypatch.setattr(Evaluator, "_spell", lambda self, bodies: spell(self, bodies[::-1])[::-1])
+
+    def other(self, bodies):
+        """Propose one string fewer, where there are many."""
+        return [*spell(self, bodies)[:-1], None] if len(bodies) > 5 else spell(self, bodies)
+
+    monkeypatch.setattr(Evaluator, "_spell", other)
     assert kept.evaluations > 0
-    found = search(corpus, model=tiny_t5, out=out, resume=True, **ASKED)
+    best = [event for event in events(out) if event["event"] == "best"][-1]
+    heard, written = [], []
+
+    def listen(progress):
+        heard.extend(progress.notes)
+        written.append((out / "best.txt").read_text("utf-8"))
+
+    found = search(corpus, model=tiny_t5, out=out, resume=True, listener=listen, **ASKED)
+    assert f"fit what is computed here: {kept.evaluations:,} evaluations are made again" in (
+        "\n".join(heard)
+    )
     assert found.evaluations >= ASKED["max_evaluations"]
     assert found.score > found.baselines[0].score
+    # The best string is known all the while, though the way to it was another one.
+    assert found.train_score >= best["score"] - 1e-6
+    assert written[0] == best["text"]
+    after = iter(written)
+    assert all(text != best["text"] for text in itertools.dropwhile(best["text"].__eq__, after))
 
 
 def test_a_torn_last_event_is_dropped_and_told_again(
@@ -448,6 +469,6 @@ def test_a_memory_without_a_folder_keeps_nothing():
     assert memory.state is None
     assert memory.notes() == []
     steps = memory.going_on(
-        lambda: iter([1, 2]), lambda: pytest.fail("a state was asked for"), None
+        lambda: iter([1, 2]), lambda: pytest.fail("a state was asked for"), None, None
     )
     assert list(steps) == [1, 2]
