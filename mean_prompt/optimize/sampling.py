@@ -191,9 +191,10 @@ class Sampling:
         # Optuna announces every study on standard error; the run has a display of its own.
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-    def rng(self, number: int) -> np.random.Generator:
-        """Return the source of randomness of a climb, by its number."""
-        return np.random.default_rng([self._seed, number, self._worker])
+    def rng(self, number: int, *, stage: int = 0) -> np.random.Generator:
+        """Return the source of randomness of a climb by its number, or of one stage of it."""
+        key = [self._seed, number, self._worker]
+        return np.random.default_rng([*key, 2, stage] if stage else key)
 
     def first(self) -> dict[str, Any]:
         """Return what the climbs of the first round take: the recipe's own settings."""

@@ -291,8 +291,8 @@ class ClimbStudy:
         if not near or 2 * len(ahead) < len(near):
             return
         leaders = ahead[: math.ceil(len(near) / 4)]
-        drawn = np.random.default_rng([self._worker, runner.number, len(runner.reports)])
-        chosen = leaders[int(drawn.integers(len(leaders)))]
+        rng = self._sampling.rng(runner.number, stage=len(runner.reports))
+        chosen = leaders[int(rng.integers(len(leaders)))]
         taken = self._evaluator.revive(chosen["body"])
         if taken is not None and taken.score > best.score:
             runner.running.go_over(taken)

@@ -37,8 +37,6 @@ from mean_prompt.workers.store import TRANSIENT, StudyStore, open_storage
 #: Seconds between two looks at the workers, and at the climbs that they ended.
 _PAUSE: Final = 0.5
 _LOOK: Final = 5.0
-#: Seconds of a budget that are kept for what comes after the workers' end.
-_RESERVE: Final = 2.0
 #: Seconds that workers have to end where the end was asked for, and where the budget is spent: a
 #: worker that is killed loses nothing but what it has not said yet.
 _STOPPED_GRACE: Final = 15.0
@@ -142,7 +140,7 @@ class Conductor:
         spent = self._registry.begin(
             plan.as_dict(),
             crew=crew.workers,
-            seconds=None if budget.seconds is None else _shortened(budget.seconds),
+            seconds=budget.seconds,
             max_evaluations=budget.max_evaluations,
             elapsed=budget.elapsed,
         )
@@ -260,11 +258,6 @@ class Conductor:
             }
             for row in self._news.workers
         ]
-
-
-def _shortened(seconds: float) -> float:
-    """Return the workers' part of a budget, after which their strings are scored again."""
-    return seconds - min(_RESERVE, 0.1 * seconds)
 
 
 def _count(number: int, noun: str) -> str:

@@ -209,7 +209,7 @@ class Courier:
         self._marks = [report.mark for report in live if report.mark is not None]
         budget, run = self._budget, news.run
         budget.others = sum(report.evaluations for report in others)
-        budget.seconds, budget.max_evaluations = run.seconds, run.max_evaluations
+        budget.seconds, budget.max_evaluations = run.climbing_seconds, run.max_evaluations
         if abs(budget.elapsed - run.elapsed) > _CLOCK_TOLERANCE:
             budget.align(run.elapsed)
         if run.stopped:

@@ -9,8 +9,10 @@ from typing import Final, Self
 
 from mean_prompt.atomic import write_atomically
 from mean_prompt.errors import InputError, unwritable
+from mean_prompt.masking import MASK
 from mean_prompt.run_files import STUDY, WORKERS
 from mean_prompt.storage_url import StorageURL
+from mean_prompt.workers.pool import STORAGE_VARIABLE
 
 _CREW: Final = "crew.json"
 
@@ -54,7 +56,8 @@ class Crew:
 
         Args:
             run: its folder.
-            storage: URL; the run's own, or a file in the run's folder, when left out.
+            storage: URL; the run's own, which has to be given again where it has a password, or
+                a file in the run's folder, when left out.
             study: name of the study; the run's own, or the folder's, when left out.
             workers: on this machine; as many as the run had, or one, when left out.
 
@@ -66,8 +69,15 @@ class Crew:
         if kept is None and storage is None and workers is None:
             return None
         own = StorageURL.of_file((run / STUDY).resolve())
-        url = own if storage is None else StorageURL.parse(storage)
         before = kept and (kept["storage"] or own.shown)
+        if storage is None and before and before != own.shown:
+            if MASK in before:
+                raise InputError(
+                    f"a run's password is not kept: that of {run} is {before}; give it as "
+                    f"--storage, or in {STORAGE_VARIABLE}"
+                )
+            storage = before
+        url = own if storage is None else StorageURL.parse(storage)
         if before and before != url.shown:
             raise InputError(
                 f"a run goes on in its own storage: that of {run} is {before}, found {url.shown}; "

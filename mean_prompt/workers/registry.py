@@ -24,6 +24,8 @@ from mean_prompt.optimize.exchange import Elite, Mark
 SCHEMA: Final = 1
 #: Seconds after which a worker that was not heard of is taken for lost.
 LEASE: Final = 20.0
+#: Seconds of a budget that are kept for what comes after the workers' end.
+_RESERVE: Final = 2.0
 #: Tries to get a number that no other worker took at the same moment.
 _TRIES: Final = 100
 
@@ -154,6 +156,13 @@ class RunRow:
     max_evaluations: int | None
     stopped: bool = False
     id: str = ""
+
+    @property
+    def climbing_seconds(self) -> float | None:
+        """The workers' part of the budget, after which their strings are scored again."""
+        if self.seconds is None:
+            return None
+        return self.seconds - min(_RESERVE, 0.1 * self.seconds)
 
 
 @dataclass(frozen=True, slots=True)

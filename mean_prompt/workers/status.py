@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mean_prompt.errors import InputError
 from mean_prompt.locks import is_held
@@ -16,6 +16,9 @@ from mean_prompt.units import format_duration, parse_duration
 from mean_prompt.workers.connection import open_engine
 from mean_prompt.workers.crew import Crew
 from mean_prompt.workers.registry import Registry, Report, WorkerRow
+
+#: Seconds that an event's time may differ by.
+_ROUNDING: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +175,8 @@ def _alone(run: Path) -> Status:
     events = list(read_events(run / EVENTS)) if (run / EVENTS).exists() else []
     bests = [event for event in events if event["event"] == "best"]
     last = events[-1] if events else {"time": 0.0, "evaluations": 0}
-    state = _state_of(run)
     elapsed, evaluations = float(last["time"]), int(last["evaluations"])
+    state = _state_of(run, elapsed)
     score = bests[-1]["score"] if bests else None
     worker = WorkerStatus(
         number=0,
@@ -199,9 +202,15 @@ def _alone(run: Path) -> Status:
     )
 
 
-def _state_of(run: Path) -> str:
-    """Return what the process of a run does: a run that nobody works in and that has no result of
-    its whole budget was ended, and can be gone on with.
+def _state_of(run: Path, elapsed: float) -> str:
+    """Return what the process of a run does.
+
+    A run that nobody works in was ended by somebody, and can be gone on with, where it has no
+    result, or has gone on since and has no new one.
+
+    Args:
+        run: its folder.
+        elapsed: seconds of its budget at its last event.
     """
     if is_held(run):
         return "climbing"
@@ -209,4 +218,7 @@ def _state_of(run: Path) -> str:
         return "lost"
     from mean_prompt.result import SearchResult
 
-    return "stopped" if SearchResult.load(run).stopped else "ended"
+    result = SearchResult.load(run)
+    if elapsed > result.seconds + _ROUNDING:
+        return "lost"
+    return "stopped" if result.stopped else "ended"

@@ -133,7 +133,7 @@ class Worker:
         self._corpus = _read(self._recipe)
         plan.check_corpus(self._corpus)
         started = time.monotonic() - run.elapsed
-        self._budget = Budget(run.seconds, run.max_evaluations, started=started)
+        self._budget = Budget(run.climbing_seconds, run.max_evaluations, started=started)
         if asked.tethered:
             _end_with_parent(self._budget)
         store = StudyStore(storage, asked.study, self._recipe.study)

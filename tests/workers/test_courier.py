@@ -100,7 +100,7 @@ def test_a_changed_budget_and_the_end_are_heard_of(registry, url, tmp_path):
     with courier_of(url, tmp_path / "a", budget=budget):
         registry.begin(PLAN, crew=2, seconds=900.0, max_evaluations=77)
         eventually(lambda: budget.limits.max_evaluations == 77)
-        assert budget.seconds == 900.0
+        assert budget.seconds == 898.0  # the rest is for scoring what they find
         registry.stop()
         eventually(lambda: budget.stopped)
 

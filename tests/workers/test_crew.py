@@ -266,10 +266,13 @@ def test_a_run_goes_on_in_its_own_storage(place, sqlite_url):
     (place / "run" / "recipe.toml").write_text("")
     kept = {"study": "run", "storage": "postgresql://me:***@there/db", "workers": 2}
     (place / "run" / "workers" / "crew.json").write_text(json.dumps(kept))
-    with pytest.raises(
-        InputError, match=r"goes on in its own storage: that of .* is postgresql://"
-    ):
+    with pytest.raises(InputError, match=r"password is not kept: .* is postgresql://me:\*\*\*@"):
         search("prompts.txt", resume=True, out="run")
+    (place / "run" / "workers" / "crew.json").write_text(
+        json.dumps(kept | {"storage": "postgresql://me@127.0.0.1:1/db"})
+    )
+    with pytest.raises(InputError, match=r"must be reachable: postgresql://me@127.0.0.1:1/db"):
+        find_status(place / "run", None, None)
     with pytest.raises(InputError, match=r"goes on in its own storage: .* found sqlite:///"):
         search("prompts.txt", resume=True, out="run", storage=sqlite_url.shown)
 

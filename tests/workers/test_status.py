@@ -55,6 +55,15 @@ def test_a_run_that_was_killed_is_lost_and_says_what_it_had(run):
     )
 
 
+def test_a_result_from_before_the_run_went_on_is_not_its_end(run):
+    ended(run, stopped=False)
+    assert find_status(run, None, None).workers[0].state == "ended"
+    folder = RunFolder(run, resume=True)
+    folder.log({"event": "resume", "number": 1, "time": 12.5, "evaluations": 320})
+    folder.close()
+    assert find_status(run, None, None).workers[0].state == "lost"
+
+
 def test_a_run_that_is_worked_on_is_live(run):
     ended(run, stopped=True)  # what an earlier process left
     lock = FolderLock(run)
