@@ -17,6 +17,9 @@ from mean_prompt.workers.registry import METADATA
 #: Seconds that a connection is waited for, and a statement, and SQLite's lock.
 _CONNECT: Final = 5
 _STATEMENT: Final = 20
+#: Seconds after which the server takes its locks from a worker that does nothing with them: one
+#: that was paused or cut off in the middle of a transaction would hold up all others.
+_IDLE: Final = 5
 SQLITE_PATIENCE: Final = 60.0
 
 
@@ -63,7 +66,8 @@ def engine_options(url: StorageURL) -> dict[str, Any]:
         "pool_recycle": 600,
         "connect_args": {
             "connect_timeout": _CONNECT,
-            "options": f"-c statement_timeout={_STATEMENT}s",
+            "options": f"-c statement_timeout={_STATEMENT}s "
+            f"-c idle_in_transaction_session_timeout={_IDLE}s",
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,

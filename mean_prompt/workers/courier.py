@@ -177,18 +177,21 @@ class Courier:
         return min(_LONGEST_PAUSE, doubled) * random.uniform(0.5, 1.0)
 
     def _carry(self) -> bool:
-        """Hand in what waits, report, and hear the news; tell whether climbs still wait.
+        """Report, hear the news, and hand in what waits; tell whether there is more to do at once.
 
-        However many they are, a worker that works is heard of at every beat, and one says that it
-        has ended when all are handed in.
+        A worker is heard of at every beat, however many of its climbs wait and whatever holds them
+        up; it says that it has ended when all are handed in.
         """
+        last = self._last_word is not None and not len(self._spool)
+        report = self._last_word if last and self._last_word else self._report
+        self._hear(self._registry.beat(self._number, report))
+        if last:
+            return False
         waits = self._hand_in_for(self._beat)
         if time.monotonic() - self._looked >= _LOOK:
             self._ended = self._store.records()
             self._looked = time.monotonic()
-        report = self._report if waits or self._last_word is None else self._last_word
-        self._hear(self._registry.beat(self._number, report))
-        return waits
+        return waits or self._last_word is not None
 
     def _hand_in_for(self, seconds: float) -> bool:
         """Hand in climbs for so long, one at least; tell whether others wait."""

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from mean_prompt.errors import InputError
 from mean_prompt.optimize.budget import Budget
@@ -191,6 +192,20 @@ def test_connections_that_are_broken_off_are_opened_again(own_server, own_url, t
         assert own_server.drop_connections(database) > 0
         courier.hand_in(climb(1))
         eventually(lambda: len(courier.ended()) == 2)
+
+
+def test_a_worker_that_was_paused_with_a_lock_holds_nobody_up_for_long(own_url, tmp_path):
+    """As one that is stopped in the middle of handing in a climb."""
+    storage = open_storage(own_url, make=False)
+    with courier_of(own_url, tmp_path / "a") as courier, storage.engine.connect() as paused:
+        paused.exec_driver_sql("SELECT * FROM studies FOR UPDATE")
+        courier.hand_in(climb())
+        time.sleep(1.0)
+        assert len(Spool(tmp_path / "a")) == 1
+        eventually(lambda: len(courier.ended()) == 1)
+        with pytest.raises(SQLAlchemyError, match="idle-in-transaction timeout"):
+            paused.exec_driver_sql("SELECT 1")
+    close_storage(storage)
 
 
 def test_a_server_that_takes_no_writes_is_tried_again(own_server, own_url, tmp_path):

@@ -14,7 +14,14 @@ from mean_prompt.run import RunFolder
 from mean_prompt.workers.status import find_status
 
 START = {"event": "best", "time": 2.0, "evaluations": 40, "trial": 0, "score": 0.1}
-BEST = {"event": "best", "time": 9.5, "evaluations": 300, "trial": 2, "score": 0.25}
+BEST = {
+    "event": "best",
+    "text": "the best",
+    "time": 9.5,
+    "evaluations": 300,
+    "trial": 2,
+    "score": 0.25,
+}
 CLIMB = {"event": "climb", "time": 10.0, "evaluations": 320, "trial": 2, "score": 0.25}
 RECIPE = Recipe().override(search={"budget": "2m", "max_evaluations": 1_000})
 
@@ -58,6 +65,7 @@ def test_a_run_that_was_killed_is_lost_and_says_what_it_had(run):
 def test_a_result_from_before_the_run_went_on_is_not_its_end(run):
     ended(run, stopped=False)
     assert find_status(run, None, None).workers[0].state == "ended"
+    (run / "snapshots").mkdir()
     folder = RunFolder(run, resume=True)
     folder.log({"event": "resume", "number": 1, "time": 12.5, "evaluations": 320})
     folder.close()
