@@ -8,6 +8,7 @@ random from the time that the undisturbed search took.
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import shlex
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -34,6 +36,9 @@ from mean_prompt.workers.store import STUDY_NAME
 
 _COMMAND: Final = "python -m mean_prompt.bench.kills"
 _PAUSE: Final = 0.02
+#: Share of the search from which the moments are drawn: a machine that is less busy the second time
+#: would end it before the last.
+_MOST: Final = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,9 @@ def main(
         began = time.monotonic()
         _finish(_started([*command, "--out", str(whole)]))
         undisturbed = time.monotonic() - began
-        lives = _disturbed([*command, "--out", str(broken)], broken, kills, undisturbed, seed)
+        searching = json.loads((whole / RESULT).read_text("utf-8"))["search_seconds"]
+        pauses = _pauses(kills, searching, seed)
+        lives = _disturbed([*command, "--out", str(broken)], broken, pauses)
         figures = {
             "machine": Machine.here("cpu").model_dump()
             | {"command": f"{_COMMAND} {shlex.join(sys.argv[1:])}"},
@@ -83,19 +90,25 @@ def main(
     _print(figures)
 
 
-def _disturbed(first: list[str], run: Path, kills: int, seconds: float, seed: int) -> list[Life]:
-    """Run a search that is killed so often, each time at a random moment of its work."""
-    rng, lives = random.Random(seed), []
+def _pauses(kills: int, seconds: float, seed: int) -> list[float]:
+    """Return the time between kills, whose moments are drawn evenly from most of a search."""
+    rng = random.Random(seed)
+    moments = sorted(rng.uniform(0.0, _MOST * seconds) for _ in range(kills))
+    return [after - before for before, after in itertools.pairwise([0.0, *moments])]
+
+
+def _disturbed(first: list[str], run: Path, pauses: Sequence[float]) -> list[Life]:
+    """Run a search that is killed each time that it has worked for so long."""
+    lives: list[Life] = []
     command = first
     resumed = ["search", "--resume", str(run), "--quiet"]
-    for number in range(kills + 1):
+    for pause in [*pauses, None]:
         began = time.monotonic()
         process = _started(command)
-        if number < kills:
+        if pause is not None:
             # From the moment that it works, or else most kills would hit the loading of the model.
             _wait_for_work(process, run)
-            # The moments are spread over the whole search, so that each life gets its share.
-            _wait(process, rng.uniform(0.0, 2.0 * seconds / (kills + 1)))
+            _wait(process, pause)
             process.kill()
         ended = _finish(process)
         lives.append(_life(run, time.monotonic() - began, ended))

@@ -97,7 +97,7 @@ def test_it_is_killed_so_often_and_then_left_to_end(tmp_path, monkeypatch):
     monkeypatch.setattr(
         module, "_finish", lambda process: "SIGKILL" if process in killed else "done"
     )
-    lives = module._disturbed(["first"], run, 4, 100.0, seed=0)
+    lives = module._disturbed(["first"], run, [0.0] * 4)
     assert [life.ended for life in lives] == ["SIGKILL"] * 4 + ["done"]
     assert commands[:2] == [["first"], ["first"]]
     assert commands[2:] == [["search", "--resume", str(run), "--quiet"]] * 3
@@ -119,3 +119,11 @@ def test_a_search_that_fails_ends_the_benchmark():
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     with pytest.raises(RunError, match="a search must not fail: mean-prompt: no corpus"):
         module._finish(process)
+
+
+def test_all_kills_fall_into_the_search():
+    pauses = module._pauses(20, 100.0, 3)
+    assert len(pauses) == 20
+    assert min(pauses) >= 0.0
+    assert 50.0 < sum(pauses) <= 85.0
+    assert pauses == module._pauses(20, 100.0, 3) != module._pauses(20, 100.0, 4)
