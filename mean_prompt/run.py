@@ -13,6 +13,7 @@ from mean_prompt.atomic import write_atomically
 from mean_prompt.errors import InputError, unwritable
 from mean_prompt.locks import FolderLock
 from mean_prompt.mounts import check_local
+from mean_prompt.paths import path_exists
 from mean_prompt.recipe import Recipe
 from mean_prompt.run_files import (
     BEST,
@@ -194,7 +195,7 @@ def _check_empty(path: Path) -> None:
 
 
 def _check_begun(path: Path) -> None:
-    if not (path / RECIPE).is_file():
+    if not path_exists(path / RECIPE):
         raise InputError(
             f"--resume must name the folder of a run: {path} holds no {RECIPE}; name another, or "
             "leave --resume out"

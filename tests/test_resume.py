@@ -332,6 +332,11 @@ def test_a_recipe_that_was_changed_on_disk_is_refused(begun, corpus, tiny_t5):
         search(corpus, model=tiny_t5, out=begun, resume=True)
 
 
+def test_a_name_that_no_folder_can_have_is_refused(corpus):
+    with pytest.raises(InputError, match=r"must name the folder of a run: xxx.* holds no recipe"):
+        search(corpus, out="x" * 300, resume=True)
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path, corpus):
     with pytest.raises(InputError, match=r"--resume must name the folder of a run: .* holds no"):
         search(corpus, out=tmp_path, resume=True)

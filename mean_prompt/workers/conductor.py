@@ -39,7 +39,7 @@ _PAUSE: Final = 0.5
 _LOOK: Final = 5.0
 #: Seconds that workers have to end where the end was asked for, and where the budget is spent: a
 #: worker that is killed loses nothing but what it has not said yet.
-_STOPPED_GRACE: Final = 15.0
+_STOPPED_GRACE: Final = 30.0
 _EXPIRED_GRACE: Final = 3.0
 #: Seconds that the last words of workers elsewhere are waited for.
 _LAST_WORDS: Final = 5.0

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mean_prompt.errors import InputError
 from mean_prompt.locks import is_held
+from mean_prompt.paths import path_exists
 from mean_prompt.run_files import BEST, EVENTS, RECIPE, RESULT, read_events
 from mean_prompt.storage_url import StorageURL
 from mean_prompt.units import format_duration, parse_duration
@@ -132,7 +133,7 @@ def find_status(run: Path | None, storage: str | None, study: str | None) -> Sta
         if storage is None or study is None:
             raise InputError("status needs a run's folder, or --storage and --study: give one")
         return _shared(Crew(StorageURL.parse(storage), study, 1))
-    if not (run / RECIPE).is_file():
+    if not path_exists(run / RECIPE):
         raise InputError(f"a run's folder holds a {RECIPE}: found none in {run}; name another")
     crew = Crew.of_run(run, storage, study, None)
     return _alone(run) if crew is None else _shared(crew)
