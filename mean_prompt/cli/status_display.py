@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -22,12 +23,15 @@ def print_status(status: Status, console: Console | None = None) -> None:
         console: where to; standard output when left out.
     """
     console = console or Console(highlight=False)
-    table = Table(title=status.title(), title_justify="left")
+    # Narrow enough for a terminal of 80 columns: what a worker does must not be cut short.
+    table = Table(
+        title=status.title(), title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False
+    )
     table.add_column("worker")
     table.add_column("process", overflow="fold")
-    table.add_column("state")
+    table.add_column("state", no_wrap=True)
     for name in ("heard of", "climbs", "evaluations", "per second", "best"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in status.workers:
         best = "" if row.score is None else f"{row.score:.5f}"
         table.add_row(

@@ -5,13 +5,15 @@ import os
 import time
 
 import pytest
+from rich.console import Console
 
 from mean_prompt import Recipe
+from mean_prompt.cli.status_display import print_status
 from mean_prompt.errors import InputError
 from mean_prompt.locks import FolderLock
 from mean_prompt.result import Baseline, SearchResult
 from mean_prompt.run import RunFolder
-from mean_prompt.workers.status import find_status
+from mean_prompt.workers.status import Status, WorkerStatus, find_status
 
 START = {"event": "best", "time": 2.0, "evaluations": 40, "trial": 0, "score": 0.1}
 BEST = {
@@ -120,3 +122,14 @@ def test_a_line_that_is_no_event_is_named(run):
     (run / "events.jsonl").write_text("{}\nno event\n{}\n")
     with pytest.raises(InputError, match=r"must be JSON: .*events\.jsonl, line 2 is not; remove"):
         find_status(run, None, None)
+
+
+def test_a_narrow_terminal_cuts_nothing_short(capsys):
+    name = f"{'a-host-with-a-long-name.' * 3}example:4194304"
+    row = WorkerStatus(63, name, "climbing", True, 3_599.0, 12_345, 12_345_678, 1_234.0, 0.12345)
+    status = Status("study", [row], "the best", 0.12345, 60.0, None, None, is_over=False)
+    print_status(status, Console(width=80))
+    said = capsys.readouterr().out
+    for cell in ("climbing", "59m59s ago", "12,345", "12,345,678", "1,234", "0.12345"):
+        assert f" {cell} " in said, said
+    assert "\N{HORIZONTAL ELLIPSIS}" not in said
