@@ -1,6 +1,7 @@
 """What all tests share: no hub, caches of their own, and models that are loaded once."""
 
 import os
+import sys
 
 # Before anything imports huggingface_hub, which reads it once.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -10,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+from mean_prompt import cli
 from mean_prompt.models import load_encoder
 from tests.disks import closed_disk, full_disk  # noqa: F401 - fixtures for all
 
@@ -26,6 +28,20 @@ def environment(tmp_path_factory):
         patch.setenv("HF_HUB_CACHE", models)
         patch.setattr(constants, "HF_HUB_CACHE", models)
         yield
+
+
+@pytest.fixture
+def program(monkeypatch, capsys):
+    """Return a function that runs the program in this process: exit code, stdout, stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mean-prompt", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        said = capsys.readouterr()
+        return exit_.value.code or 0, said.out, said.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,15 @@
 
 import io
 import json
-import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
 
-from mean_prompt import api, cli
+from mean_prompt import api
 from mean_prompt.cli.display import print_affix
 
 ROWS = [
@@ -53,17 +53,9 @@ def model(monkeypatch, tiny_bert):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(program):
     """Return a function that runs the program in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mean-prompt", "search", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        said = capsys.readouterr()
-        return exit_.value.code or 0, said.out, said.err
-
-    return run
+    return partial(program, "search")
 
 
 @pytest.mark.usefixtures("model")

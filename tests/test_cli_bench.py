@@ -1,11 +1,10 @@
 """``mean-prompt bench``: tables and JSON as said; bad input is one line and exit code 2."""
 
 import json
-import sys
+from functools import partial
 
 import pytest
 
-from mean_prompt import cli
 from mean_prompt.bench import methods as bench
 from mean_prompt.bench import registry, scale, speed
 from mean_prompt.bench.scale import ScaleRow
@@ -45,17 +44,9 @@ def workplace(tmp_path, monkeypatch, tiny_bert):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(program):
     """Return a function that runs the program in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mean-prompt", "bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        said = capsys.readouterr()
-        return exit_.value.code or 0, said.out, said.err
-
-    return run
+    return partial(program, "bench")
 
 
 def test_methods_prints_a_table(run):

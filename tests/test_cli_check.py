@@ -1,11 +1,11 @@
 """``mean-prompt check``: exit code 0 and "valid", or 2 and the list of faults."""
 
 import json
-import sys
+from functools import partial
 
 import pytest
 
-from mean_prompt import cli, models
+from mean_prompt import models
 from tests.fakes import FakeEncoder
 
 GOOD = "id,rewrite_prompt\na,poem\nb,formal tone\n"
@@ -33,17 +33,9 @@ def loaded(monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(program):
     """Return a function that runs the command in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mean-prompt", "check", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        said = capsys.readouterr()
-        return exit_.value.code or 0, said.out, said.err
-
-    return run
+    return partial(program, "check")
 
 
 def test_a_valid_submission_ends_with_0(run, loaded):

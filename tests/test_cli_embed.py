@@ -8,7 +8,6 @@ import sys
 import pytest
 import typer
 
-from mean_prompt import cli
 from mean_prompt.cli import embed_display
 from mean_prompt.cli.app import app
 from mean_prompt.embedding import job
@@ -19,19 +18,11 @@ from tests.fakes import FakeEncoder
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
+def run(tmp_path, monkeypatch, program):
     """Return a function that runs the program with the fake encoder: exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(job, "load_encoder", lambda *_args, **_options: FakeEncoder())
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mean-prompt", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        said = capsys.readouterr()
-        return exit_.value.code or 0, said.out, said.err
-
-    return run
+    return program
 
 
 @pytest.fixture

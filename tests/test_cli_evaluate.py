@@ -1,12 +1,11 @@
 """``mean-prompt evaluate``: a table or JSON, and one line for what cannot be evaluated."""
 
 import json
-import sys
+from functools import partial
 
 import pytest
 from click import unstyle
 
-from mean_prompt import cli
 from mean_prompt.hybrid import comparison
 from tests.hybrid.conftest import one_thread  # noqa: F401 a fixture
 from tests.hybrid.prediction_run import KNOWN, WORLD, write_rows
@@ -27,17 +26,9 @@ def workplace(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(program):
     """Return a function that runs the command in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mean-prompt", "evaluate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        said = capsys.readouterr()
-        return exit_.value.code or 0, said.out, said.err
-
-    return run
+    return partial(program, "evaluate")
 
 
 GIVEN = ("known.jsonl", "--prompt", UNIVERSAL, "--trials", "1", "--max-tokens", "12")

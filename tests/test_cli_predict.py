@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 from click import unstyle
 
-from mean_prompt import cli
 from mean_prompt.errors import RunError
 from mean_prompt.hybrid import blend, job
 from mean_prompt.hybrid.check import check_submission
@@ -32,17 +32,9 @@ def place(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(program):
     """Return a function that runs the command in this process: exit code, stdout, stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mean-prompt", "predict", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        said = capsys.readouterr()
-        return exit_.value.code or 0, said.out, said.err
-
-    return run
+    return partial(program, "predict")
 
 
 GIVEN = ("test.jsonl", "--triples", "known.jsonl", "--prompt", UNIVERSAL, "--trials", "1",

@@ -1,11 +1,10 @@
 """The commands of shared runs: what they need, and what contradicts a run that is gone on with."""
 
 import json
-import sys
 
 import pytest
 
-from mean_prompt import Recipe, api, cli
+from mean_prompt import Recipe, api
 from mean_prompt.run import RunFolder
 from mean_prompt.storage_url import StorageURL
 from mean_prompt.workers.crew import Crew
@@ -15,21 +14,13 @@ PROMPTS = ["rewrite the text", "make the poem formal", "the story tone", "make e
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
+def run(tmp_path, monkeypatch, program):
     """Return a function that runs the program, which must load no model: code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MEAN_PROMPT_STORAGE", raising=False)
     monkeypatch.setattr(api, "load_encoder", lambda *_a, **_o: pytest.fail("a model was loaded"))
     (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mean-prompt", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        said = capsys.readouterr()
-        return exit_.value.code or 0, said.out, said.err
-
-    return run
+    return program
 
 
 @pytest.fixture

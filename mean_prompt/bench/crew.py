@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -30,10 +29,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mean_prompt.atomic import write_atomically
-from mean_prompt.bench.setup import Machine
+from mean_prompt.bench.setup import write_figures
 from mean_prompt.errors import RunError
-from mean_prompt.masking import masked_urls
 from mean_prompt.run_files import EVENTS, RESULT, read_events
 from mean_prompt.units import format_duration, parse_duration
 
@@ -64,7 +61,7 @@ def quality(
             options = ["--budget", format_duration(share * seconds), "--seed", str(seed)]
             runs.append(_run(corpus, model, max_tokens, options, count))
     figures = {"slack": slack, "budget": seconds, "runs": runs, **_compared(runs, seconds)}
-    _write(out, figures)
+    write_figures(out, _COMMAND, figures)
     _show_quality(figures)
 
 
@@ -77,7 +74,8 @@ def pooled(
     [(slack, seconds)] = {(part["slack"], part["budget"]) for part in parts}
     runs = [run for part in parts for run in part["runs"]]
     figures = {"slack": slack, "budget": seconds, "runs": runs, **_compared(runs, seconds)}
-    _write(out, {"machines": [part["machine"] for part in parts], **figures})
+    machines = [part["machine"] for part in parts]
+    write_figures(out, _COMMAND, {"machines": machines, **figures})
     _show_quality(figures)
 
 
@@ -117,7 +115,7 @@ def crowd(
         "died": run["died"],
         **run,
     }
-    _write(out, figures)
+    write_figures(out, _COMMAND, figures)
     for name in ("workers", "worked", "ended", "died", "evaluations", "seconds"):
         Console().print(f"{name}: {figures[name]}")
 
@@ -156,7 +154,7 @@ def scaling(
             shown = "never" if share is None else f"{share:.2f}"
             table.add_row(str(size), str(seed), f"{curve[-1]:.4f}", shown)
             setup = {"evaluations": evaluations, "together": not apart}
-            _write(out, setup | {"rows": rows}, device)
+            write_figures(out, _COMMAND, setup | {"rows": rows}, device=device)
     Console().print(table)
 
 
@@ -247,13 +245,6 @@ def _finished(process: subprocess.Popen[bytes]) -> str:
     if process.returncode:
         raise RunError(f"a search must not fail: {text.strip().splitlines()[-1]}")
     return text
-
-
-def _write(out: Path, figures: dict[str, Any], device: str = "cpu") -> None:
-    # The URL of a storage may hold a password.
-    command = f"{_COMMAND} {shlex.join(map(masked_urls, sys.argv[1:]))}"
-    setup = Machine.here(device).model_dump() | {"command": command}
-    write_atomically(out, (json.dumps({"machine": setup, **figures}, indent=2) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -7,10 +7,8 @@ Every step is a process of its own, started as a user would, so that its peak me
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -27,7 +25,7 @@ from rich.table import Table
 
 from mean_prompt.atomic import write_atomically
 from mean_prompt.bench.models import save_tiny_bert
-from mean_prompt.bench.setup import Machine
+from mean_prompt.bench.setup import write_figures
 from mean_prompt.embedding.folder import VectorFolder
 from mean_prompt.embedding.job import SHARD
 from mean_prompt.errors import RunError
@@ -74,9 +72,7 @@ def main(
     bench = EmbedBench(work, prompts, workers)
     steps = [*bench.embed(), bench.embed_on_cluster(), bench.search(evaluations)]
     comparison = bench.compare()
-    command = f"{_COMMAND} {shlex.join(sys.argv[1:])}"
     figures = {
-        "machine": Machine.here("cpu").model_dump() | {"command": command},
         "prompts": prompts,
         "shard": SHARD,
         "threads": 1,
@@ -84,7 +80,7 @@ def main(
         "steps": [asdict(step) for step in steps],
         "cluster against one process": comparison,
     }
-    write_atomically(out, (json.dumps(figures, indent=2) + "\n").encode())
+    write_figures(out, _COMMAND, figures)
     _print(steps, comparison)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import shlex
 import signal
 import subprocess
 import sys
@@ -27,8 +26,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mean_prompt.atomic import write_atomically
-from mean_prompt.bench.setup import Machine
+from mean_prompt.bench.setup import write_figures
 from mean_prompt.errors import RunError
 from mean_prompt.run_files import BEST, EVENTS, RESULT, SNAPSHOTS, STUDY, read_events
 from mean_prompt.snapshots import Snapshots
@@ -79,14 +77,12 @@ def main(
         pauses = _pauses(kills, searching, seed)
         lives = _disturbed([*command, "--out", str(broken)], broken, pauses)
         figures = {
-            "machine": Machine.here("cpu").model_dump()
-            | {"command": f"{_COMMAND} {shlex.join(sys.argv[1:])}"},
             "undisturbed seconds": undisturbed,
             "lives": [asdict(life) for life in lives],
             "kills": sum(life.ended != "done" for life in lives),
             "same": _compare(whole, broken),
         }
-    write_atomically(out, (json.dumps(figures, indent=2) + "\n").encode())
+    write_figures(out, _COMMAND, figures)
     _print(figures)
 
 

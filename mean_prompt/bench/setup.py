@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shlex
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from mean_prompt.atomic import write_atomically
 from mean_prompt.masking import masked_urls
 
 _PACKAGES: Final = ("mean-prompt", "torch", "sentence-transformers", "transformers", "numpy")
@@ -44,12 +47,12 @@ class Machine(Frozen):
     versions: dict[str, str]
 
     @classmethod
-    def here(cls, device: str) -> Machine:
-        """Describe this process."""
+    def here(cls, device: str, program: str = "mean-prompt") -> Machine:
+        """Describe this process, of a program by the name that starts it."""
         import torch
 
         return cls(
-            command=shlex.join(["mean-prompt", *map(masked_urls, sys.argv[1:])]),
+            command=" ".join([program, *map(shlex.quote, map(masked_urls, sys.argv[1:]))]),
             date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
             cpu=_cpu_name(),
             cores=os.cpu_count() or 1,
@@ -58,6 +61,24 @@ class Machine(Frozen):
             versions={"python": platform.python_version()}
             | {package: version(package) for package in _PACKAGES},
         )
+
+
+def write_figures(
+    out: Path, program: str, figures: Mapping[str, Any], *, device: str = "cpu"
+) -> None:
+    """Write what a benchmark measured as JSON, after where it was measured.
+
+    Args:
+        out: the file.
+        program: what starts the benchmark: ``python -m ...``.
+        figures: plain values by name.
+        device: that the model ran on.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    machine = Machine.here(device, program).model_dump()
+    write_atomically(out, (json.dumps({"machine": machine, **figures}, indent=2) + "\n").encode())
 
 
 def _cpu_name() -> str:

@@ -8,9 +8,6 @@ of the same width. Snapshots are taken as in every run.
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,9 +18,8 @@ import typer
 from rich.console import Console
 
 from mean_prompt.api import search
-from mean_prompt.atomic import write_atomically
 from mean_prompt.bench.models import save_tiny_bert
-from mean_prompt.bench.setup import Machine
+from mean_prompt.bench.setup import write_figures
 from mean_prompt.models import load_encoder
 from mean_prompt.recipe import Recipe
 from mean_prompt.shipped import shipped_folder
@@ -88,9 +84,7 @@ def main(
                 listener=watcher,
             )
     figures = summary(watcher.memory, warm_up)
-    setup = Machine.here("cpu").model_dump() | {"command": f"{_COMMAND} {shlex.join(sys.argv[1:])}"}
-    report = {"machine": setup, "steps": watcher.taken, **figures}
-    write_atomically(out, (json.dumps(report, indent=2) + "\n").encode())
+    write_figures(out, _COMMAND, {"steps": watcher.taken, **figures})
     console = Console()
     for name, value in figures.items():
         if not isinstance(value, dict):

@@ -24,30 +24,17 @@ SQLITE_PATIENCE: Final = 60.0
 
 
 def open_engine(url: StorageURL) -> Engine:
-    """Return an engine for the registry alone, which reaches the storage once to begin with.
+    """Return an engine for a storage in which a search was begun, without making anything there.
 
     Raises:
         InputError: the storage cannot be reached, or nobody has begun a search in it.
     """
     with explained(url):
-        check_begun(url)
-        return create_engine(url.with_secrets(), **engine_options(url))
-
-
-def check_begun(url: StorageURL) -> None:
-    """Look whether a storage has the tables of a search, without making them, or a file.
-
-    Raises:
-        InputError: it has not.
-        SQLAlchemyError: it cannot be reached.
-    """
-    if url.path is None or url.path.exists():
-        engine = create_engine(url.with_secrets(), **engine_options(url))
-        try:
+        if url.path is None or url.path.exists():
+            engine = create_engine(url.with_secrets(), **engine_options(url))
             there = inspect(engine)
             if all(there.has_table(name) for name in METADATA.tables):
-                return
-        finally:
+                return engine
             engine.dispose()
     raise InputError(
         f"--storage must be one in which a search was begun: {url.shown} holds none; begin it "

@@ -182,10 +182,9 @@ class Courier:
         A worker is heard of at every beat, however many of its climbs wait and whatever holds them
         up; it says that it has ended when all are handed in.
         """
-        last = self._last_word is not None and not len(self._spool)
-        report = self._last_word if last and self._last_word else self._report
-        self._hear(self._registry.beat(self._number, report))
-        if last:
+        last_word = None if len(self._spool) else self._last_word
+        self._hear(self._registry.beat(self._number, last_word or self._report))
+        if last_word is not None:
             return False
         waits = self._hand_in_for(self._beat)
         if time.monotonic() - self._looked >= _LOOK:

@@ -20,9 +20,9 @@ from mean_prompt.optimize.exchange import Elite, Mark
 from mean_prompt.optimize.sampling import ClimbRecord, StudySettings
 from mean_prompt.storage_url import StorageURL
 from mean_prompt.workers.connection import (
-    check_begun,
     engine_options,
     explained,
+    open_engine,
     reason,
     write_ahead,
 )
@@ -56,17 +56,14 @@ def open_storage(url: StorageURL, *, make: bool) -> RDBStorage:
     """
     # Optuna announces every study on standard error; the run has a display of its own.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if not make:
+        open_engine(url).dispose()  # Optuna would make a file that is not there
     with explained(url, StorageInternalError):
-        storage = _made(url) if make else _there(url)
+        storage = _made(url) if make else _opened(url, make=False)
     if url.kind == "sqlite":
         event.listen(storage.engine, "connect", write_ahead)
         storage.engine.dispose()  # the connections from before have not heard of it
     return storage
-
-
-def _there(url: StorageURL) -> RDBStorage:
-    check_begun(url)
-    return _opened(url, make=False)
 
 
 def _made(url: StorageURL) -> RDBStorage:
@@ -137,13 +134,12 @@ class StudyStore:
         look and the insertion, which is one transaction. Where that failed, it may be there or
         not: the next look tells.
         """
-        known = self._known
-        if known is None:
-            known = {there.key for there in self.records()}
+        if self._known is None:
+            self.records()
+        known, self._known = self._known or set(), None
         if record.key not in known:
-            self._known = None
             self._study.add_trial(record.trial(self._settings))
-        known.add(record.key)
+            known.add(record.key)
         self._known = known
 
     def records(self) -> list[ClimbRecord]:
@@ -156,6 +152,7 @@ class StudyStore:
             record = ClimbRecord.of_trial(trial)
             if record is not None:
                 found.setdefault(record.key, record)
+        self._known = set(found)
         return list(found.values())
 
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from mean_prompt.bench import crew as module
+from mean_prompt.bench.setup import write_figures
 from mean_prompt.errors import RunError
 
 
@@ -56,7 +57,7 @@ def test_reaching_a_goal_allows_for_rounding():
 def test_figures_are_written_with_the_command_and_without_its_password(tmp_path, monkeypatch):
     url = "postgresql://me:Tr0ub4dor@host/db"
     monkeypatch.setattr(sys, "argv", ["crew", "crowd", "a.csv", "--storage", url])
-    module._write(tmp_path / "crowd.json", {"workers": 32})
+    write_figures(tmp_path / "crowd.json", module._COMMAND, {"workers": 32})
     text = (tmp_path / "crowd.json").read_text()
     assert "Tr0ub4dor" not in text
     written = json.loads(text)
