@@ -24,6 +24,10 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 #: Short climbs, so that many end.
 RECIPE = "[study]\nclimb_evaluations = 400\nrivals = 1\n[constraints]\nmax_tokens = 24\n"
 
+#: For many workers on few cores: handing in a climb takes some sixty statements, and where a space
+#: is exhausted more climbs end than a server takes in.
+STEADY = "[study]\nclimb_evaluations = 1200\nrivals = 1\nprune = 'none'\n"
+
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
@@ -31,6 +35,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
     (tmp_path / "short.toml").write_text(RECIPE)
+    (tmp_path / "steady.toml").write_text(STEADY)
     return tmp_path
 
 
@@ -168,7 +173,7 @@ def test_workers_on_postgresql_are_killed_paused_and_cut_off_and_nothing_is_lost
     with running_server() as server:
         storage = server.url(server.new_database())
         conductor = started(
-            "search", "prompts.txt", "--model", tiny_t5_folder, "--recipe", "short.toml",
+            "search", "prompts.txt", "--model", tiny_t5_folder, "--recipe", "steady.toml",
             "--out", "run", "--study", "quiet sea", "--workers", 2, "--budget", "1h",
             storage=storage,
         )  # fmt: skip
