@@ -1,0 +1,130 @@
+"""What an analysis says, as data that is written to a run's folder and read back."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TokenWorth(_Data):
+    """What one token of a string is worth, by leaving it out.
+
+    Attributes:
+        piece: the token as it stands in the string, blanks before it included.
+        worth: expected SCS of the string less that of the string without the token.
+    """
+
+    piece: str
+    worth: float
+
+
+class Served(_Data):
+    """A prompt and how well a string serves it.
+
+    Attributes:
+        prompt: the prompt.
+        cosine: of the string with it, within [-1, 1]; its cube is what the string earns there.
+        share: of the prompt in the corpus, within (0, 1].
+    """
+
+    prompt: str
+    cosine: float
+    share: float
+
+
+class Spread(_Data):
+    """How a string's cosines with the prompts are distributed.
+
+    Attributes:
+        edges: B + 1 rising cosines.
+        shares: B shares of the corpus between them, sum 1.
+        mean: of the cosines.
+    """
+
+    edges: tuple[float, ...]
+    shares: tuple[float, ...]
+    mean: float
+
+
+class Look(_Data):
+    """One string, seen in a corpus's space.
+
+    Attributes:
+        text: the string.
+        tokens: how many it has, without special ones.
+        is_cut: whether the model reads only its beginning.
+        score: expected SCS over every prompt; ``fraction`` of the ceiling.
+        worths: of its tokens, in their order, as far as the model reads.
+        spread: of its cosines.
+        nearest: the prompts that it serves best, the best first.
+        farthest: those that it serves worst, the worst first.
+        place: where it lies on the corpus's map.
+    """
+
+    text: str
+    tokens: int
+    is_cut: bool
+    score: float
+    fraction: float
+    worths: tuple[TokenWorth, ...]
+    spread: Spread
+    nearest: tuple[Served, ...]
+    farthest: tuple[Served, ...]
+    place: tuple[float, float]
+
+
+class Map(_Data):
+    """A corpus in two dimensions.
+
+    Attributes:
+        x, y: K places of a sample of the prompts.
+        prompts: K, shortened.
+        clusters: K numbers of their clusters.
+        explained: share of the vectors' variance that the two dimensions hold.
+        mean: place of the normalised mean vector.
+        ceiling: place of the vector that reaches the ceiling.
+    """
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    prompts: tuple[str, ...]
+    clusters: tuple[int, ...]
+    explained: float
+    mean: tuple[float, float]
+    ceiling: tuple[float, float]
+
+
+class Cluster(_Data):
+    """Prompts that are alike.
+
+    Attributes:
+        words: that tell it from the rest of the corpus.
+        example: the prompt nearest to its centre, shortened.
+        prompts: how many; ``share`` of the corpus by weight.
+        score: expected SCS of the string over these prompts alone.
+    """
+
+    words: tuple[str, ...]
+    example: str
+    prompts: int
+    share: float
+    score: float
+
+
+class Analysis(_Data):
+    """A run's string in its corpus's space.
+
+    Attributes:
+        look: the string.
+        ceiling: highest expected SCS of any unit vector.
+        map: of the corpus.
+        clusters: of its prompts, the largest share first.
+    """
+
+    look: Look
+    ceiling: float
+    map: Map
+    clusters: tuple[Cluster, ...]
