@@ -13,6 +13,7 @@ import pytest
 
 from mean_prompt import cli
 from mean_prompt.models import load_encoder
+from tests.browser import browser  # noqa: F401 - a fixture for all
 from tests.disks import closed_disk, full_disk  # noqa: F401 - fixtures for all
 
 
