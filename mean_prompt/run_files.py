@@ -16,6 +16,8 @@ STUDY: Final = "study.db"
 WORKERS: Final = "workers"
 RECIPE: Final = "recipe.toml"
 SNAPSHOTS: Final = "snapshots"
+ANALYSIS: Final = "analysis.json"
+REPORT: Final = "report.html"
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:

@@ -111,9 +111,19 @@ class Tracker:
             self._waiting = _Leader(best, moment.trial, moment.step.move or moment.start)
         if not (self._affordable() and self.settle()):
             self.tell(moment.trial)
+        for stage in moment.stages:
+            if self._affordable():
+                best_there = self._scored_exactly(stage.best)
+                self._log("stage", stage.trial, best_there, number=stage.number)
         if moment.ended:
-            best = self._scored_exactly(best)
-            self._log("climb", moment.trial, best, start=moment.start, ended=moment.ended)
+            self._log(
+                "climb",
+                moment.trial,
+                self._scored_exactly(best),
+                ended=moment.ended,
+                spent=moment.evaluations,
+                **moment.params,
+            )
 
     def state(self) -> Tree:
         """Return all that its rest depends on."""
@@ -186,8 +196,11 @@ class Tracker:
                     "score": record.score,
                     "fraction": record.score / self._problem.train_ceiling,
                     "text": record.text,
-                    "start": record.params["start"],
                     "ended": record.ended,
+                    "spent": record.evaluations,
+                    "seconds": round(record.over - record.began, 3),
+                    "reports": record.reports,
+                    **record.params,
                 }
             )
 

@@ -214,7 +214,7 @@ def test_a_compressed_search_reports_scores_over_every_prompt(
     assert found.baselines[0].score == pytest.approx(best, rel=1e-5)
     events = [json.loads(line) for line in (out / "events.jsonl").read_text("utf-8").splitlines()]
     assert all(event["score"] == exact(train, event["text"]) for event in events)
-    assert {event["event"] for event in events} == {"best", "climb"}
+    assert {event["event"] for event in events} == {"best", "stage", "climb"}
     record = json.loads((out / "result.json").read_text("utf-8"))["compression"]
     assert (record["prompts"], record["points"]) == (len(split.train), 20)
     assert 0 < record["step_error"] < 0.1

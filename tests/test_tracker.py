@@ -8,6 +8,7 @@ import pytest
 from mean_prompt import tracker as module
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.evaluator import Candidate
+from mean_prompt.optimize.rounds import Moment
 from mean_prompt.tracker import Tracker
 
 
@@ -43,9 +44,9 @@ def candidate(score):
     return Candidate(f"text {score}", (1,), (1,), np.array([score]), score)
 
 
-def moment(score, *, ended=None):
+def moment(score, *, stages=(), ended=None):
     step = SimpleNamespace(best=candidate(score), move="replace", gained=True)
-    return SimpleNamespace(step=step, trial=0, start="corpus", ended=ended)
+    return Moment(0, {"start": "corpus"}, 3, step, stages, ended)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from mean_prompt.optimize.climb import Climb, Step
+from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.starts import StartKind
 from mean_prompt.state import Tree
 
@@ -21,21 +22,46 @@ _HALFWAY: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """A climb at a tenth of its length.
+
+    Attributes:
+        trial: number of the climb.
+        number: of tenths that are over.
+        best: its best string there.
+    """
+
+    trial: int
+    number: int
+    best: Candidate
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Moment:
     """One step of one climb, as the study saw it.
 
     Attributes:
         trial: number of the climb.
-        start: kind of its start.
+        params: what was drawn for it, by Optuna's names.
+        evaluations: strings encoded for it so far.
         step: of the climb.
+        stages: that climbs reached since the last moment, be it this climb or a rival that waits.
         ended: how, at the climb's last moment, else ``None``. ``stopped`` is the end of the
             process and not of the climb, which can go on in another.
     """
 
     trial: int
-    start: StartKind
+    params: dict[str, Any]
+    evaluations: int
     step: Step
+    stages: tuple[Stage, ...] = ()
     ended: Ending | None = None
+
+    @property
+    def start(self) -> StartKind:
+        """How the climb began."""
+        kind: StartKind = self.params["start"]
+        return kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +105,6 @@ class Runner:
     hopeless: bool = False
 
     @property
-    def kind(self) -> StartKind:
-        """How it began."""
-        kind: StartKind = self.params["start"]
-        return kind
-
-    @property
     def running(self) -> Climb:
         """The climb, which must not have ended."""
         assert self.climb is not None
@@ -108,10 +128,16 @@ class Runner:
             self.spent += reading.fraction - self.since
             self.since = None
 
-    def last_moment(self, ended: Ending) -> Moment:
+    def moment(
+        self, step: Step, stages: tuple[Stage, ...] = (), ended: Ending | None = None
+    ) -> Moment:
+        """Return the moment that tells of one of its steps."""
+        return Moment(self.number, self.params, self.evaluations, step, stages, ended)
+
+    def last_moment(self, ended: Ending, stages: tuple[Stage, ...] = ()) -> Moment:
         """Return the moment that tells of its end."""
         last = Step(self.running.number, self.running.best, gained=False, move=None)
-        return Moment(self.number, self.kind, last, ended)
+        return self.moment(last, stages, ended)
 
     def state(self) -> Tree:
         """Return all that its rest depends on."""

@@ -22,7 +22,7 @@ from mean_prompt.optimize.climb import Climb, ClimbSettings, Step
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
 from mean_prompt.optimize.exchange import Alone, Exchange, Mark
 from mean_prompt.optimize.material import Material
-from mean_prompt.optimize.rounds import Moment, Reading, Round, Runner, climbs_in
+from mean_prompt.optimize.rounds import Moment, Reading, Round, Runner, Stage, climbs_in
 from mean_prompt.optimize.sampling import (
     PRUNE_FROM,
     REPORTS,
@@ -91,6 +91,7 @@ class ClimbStudy:
         self._number = 0
         self._round: Round | None = None
         self._mark: Mark | None = None
+        self._stages: list[Stage] = []
         self._limits = evaluator.budget.limits
         self.elite = max(starts, key=lambda row: row.score)
 
@@ -247,6 +248,7 @@ class ClimbStudy:
         runner = Runner(number, params, climb, time.time(), reading.fraction)
         going.runners.append(runner)
         step = climb.begin()
+        self._stages.append(Stage(number, 0, step.best))
         runner.evaluations = self._evaluator.budget.evaluations - before
         return self._told(runner, step)
 
@@ -260,7 +262,12 @@ class ClimbStudy:
 
     def _told(self, runner: Runner, step: Step) -> Moment:
         self.elite = max(self.elite, step.best, key=lambda row: row.score)
-        return Moment(runner.number, runner.kind, step)
+        return runner.moment(step, self._reached())
+
+    def _reached(self) -> tuple[Stage, ...]:
+        """Return the stages that were reached since this was last asked."""
+        stages, self._stages = tuple(self._stages), []
+        return stages
 
     def _report(self, runner: Runner, going: Round, reading: Reading) -> None:
         """Note the score at each tenth of a climb, and judge it there."""
@@ -270,6 +277,7 @@ class ClimbStudy:
             return
         stages = range(len(runner.reports) + 1, reached + 1)
         runner.reports += [best.score] * len(stages)
+        self._stages.append(Stage(runner.number, reached, best))
         if any(stage in stages for stage in _COMPARED):
             self._compare(runner, runner.progress(going.length, reading))
             best = runner.running.best
@@ -298,7 +306,7 @@ class ClimbStudy:
             runner.running.go_over(taken)
 
     def _end(self, runner: Runner, ended: Literal["complete", "pruned"]) -> Moment:
-        moment = runner.last_moment(ended)
+        moment = runner.last_moment(ended, self._reached())
         best = runner.running.best
         runner.climb = None
         self._exchange.hand_in(

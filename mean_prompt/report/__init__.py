@@ -1,0 +1,1 @@
+"""A run or a submission that explains itself: the data of its page, and the drawing of it."""
