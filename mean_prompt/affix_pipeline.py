@@ -19,6 +19,7 @@ from mean_prompt.optimize.baselines import Baseline
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.provenance import model_notes, run_details, run_identity
 from mean_prompt.recipe import Recipe
+from mean_prompt.report.write import write_report
 from mean_prompt.result import SearchResult
 from mean_prompt.run import RunFolder
 from mean_prompt.state import Tree
@@ -170,6 +171,7 @@ class AffixRun:
         if self._out:
             self._out.write_best(result.string)
             self._out.write_result(result.as_dict())
+            write_report(self._out.path)
         return result
 
     def _details(self, problem: AffixProblem) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""One search from end to end: corpus -> encoder -> objective -> study -> run folder -> result."""
+"""One search from end to end: corpus -> encoder -> objective -> study -> run -> report."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict
 from typing import Any
 
+from mean_prompt.analysis.space import Space
 from mean_prompt.climbing import Climbing
 from mean_prompt.constraints import Rules
 from mean_prompt.corpus import Corpus
@@ -17,6 +18,7 @@ from mean_prompt.optimize.exchange import Exchange
 from mean_prompt.problem import Problem
 from mean_prompt.provenance import model_notes, run_details, run_identity
 from mean_prompt.recipe import Recipe
+from mean_prompt.report.write import write_analysis, write_report
 from mean_prompt.result import SearchResult
 from mean_prompt.run import RunFolder
 from mean_prompt.run_files import STUDY
@@ -145,6 +147,8 @@ def close_search(
     if out:
         out.write_best(result.string)
         out.write_result(result.as_dict())
+        write_analysis(out.path, Space.of_problem(problem, encoder), result.string)
+        write_report(out.path)
     return result
 
 

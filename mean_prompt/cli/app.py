@@ -13,6 +13,7 @@ from mean_prompt.cli.doctor import doctor
 from mean_prompt.cli.embed import EmbedCommand, embed
 from mean_prompt.cli.evaluate import evaluate
 from mean_prompt.cli.predict import predict
+from mean_prompt.cli.report import report
 from mean_prompt.cli.score import score
 from mean_prompt.cli.search import search
 from mean_prompt.cli.status import status
@@ -44,6 +45,7 @@ app.command()(worker)
 app.command()(status)
 app.command()(score)
 app.command(cls=EmbedCommand)(embed)
+app.command()(report)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(check)

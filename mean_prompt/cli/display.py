@@ -14,9 +14,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from mean_prompt.run_files import REPORT
 from mean_prompt.units import format_duration
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import RenderableType
 
     from mean_prompt.result import ContextScores, ScoredString, SearchResult, Side
@@ -163,7 +166,7 @@ def print_result(result: SearchResult, console: Console | None = None) -> None:
     console.print(table)
     console.print(Text(_closing_line(result)), soft_wrap=True)
     if result.out:
-        console.print(Text(f"Saved in {result.out}"), soft_wrap=True)
+        console.print(Text(_saved_line(result.out)), soft_wrap=True)
 
 
 def print_affix(result: SearchResult, console: Console | None = None) -> None:
@@ -191,7 +194,11 @@ def print_affix(result: SearchResult, console: Console | None = None) -> None:
         console.print(Text(line), soft_wrap=True)
     console.print(Text(_effort(result)), soft_wrap=True)
     if result.out:
-        console.print(Text(f"Saved in {result.out}"), soft_wrap=True)
+        console.print(Text(_saved_line(result.out)), soft_wrap=True)
+
+
+def _saved_line(out: Path) -> str:
+    return f"Saved in {out}; {REPORT} there shows it all"
 
 
 def _sides(scores: ContextScores) -> list[tuple[str, Side]]:

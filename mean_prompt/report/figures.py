@@ -28,14 +28,15 @@ _LINE: Final = 60
 Figure = dict[str, Any]
 
 
-def finished(figure: go.Figure, *, x: str, y: str, **layout: object) -> Figure:
+def finished(figure: go.Figure, *, x: str, y: str, height: int = 400, **layout: object) -> Figure:
     """Return a figure as plain data, with titles of its axes and room for nothing else."""
     figure.update_layout(
         template=None,
         xaxis_title=x,
         yaxis_title=y,
+        height=height,
         margin={"l": 56, "r": 16, "t": 16, "b": 48},
-        legend={"orientation": "h", "y": -0.2, "yanchor": "top"},
+        legend={"orientation": "h", "y": -0.28, "yanchor": "top"},
         hoverlabel={"align": "left"},
         # What a reader zoomed into stays when new data come.
         uirevision="kept",
