@@ -65,6 +65,8 @@ def test_the_folder_holds_what_the_contract_says(result):
         "study.db",
         "recipe.toml",
         "snapshots",
+        "analysis.json",
+        "report.html",
     }
     assert (out / "best.txt").read_bytes() == found.string.encode()
     written = json.loads((out / "result.json").read_text("utf-8"))
