@@ -36,7 +36,8 @@ class NotebookDisplay(Display):
         self._handle: Any = None
         self._notes: list[str] = []
         self._before = self._text = ""
-        self._waiting: Progress | None = None
+        self._state: Progress | None = None
+        self._is_drawn = True
         self._last = 0.0
 
     def _begin(self) -> None:
@@ -45,9 +46,12 @@ class NotebookDisplay(Display):
 
     def _show(self, progress: Progress) -> None:
         self._notes += progress.notes
-        if progress.text != self._text:
+        if progress.text and progress.text != self._text:
             self._before, self._text = self._text, progress.text
-        self._waiting = progress
+        # Notes come in the midst of a search too, as of a worker that was lost.
+        if self._state is None or progress.phase != "loaded":
+            self._state = progress
+        self._is_drawn = False
         if time.monotonic() - self._last >= _EVERY:
             self._draw()
 
@@ -56,12 +60,12 @@ class NotebookDisplay(Display):
 
     def _draw(self) -> None:
         """Show the last that was told, unless it is shown."""
-        if self._waiting is None:
+        if self._state is None or self._is_drawn:
             return
-        html = progress_html(self._waiting, self._before, self._notes)
-        said = {"text/plain": log_line(self._waiting), "text/html": html}
+        html = progress_html(self._state, self._before, self._notes)
+        said = {"text/plain": log_line(self._state), "text/html": html}
         self._handle.update(said, raw=True)
-        self._waiting, self._last = None, time.monotonic()
+        self._is_drawn, self._last = True, time.monotonic()
 
 
 def progress_html(progress: Progress, before: str, notes: list[str]) -> str:

@@ -141,6 +141,8 @@ class LiveDisplay(Display):
         """Update the panel; the screen is redrawn a few times a second, not at every step."""
         for note in progress.notes:
             self._live.console.print(Text(note, style="dim"))
+        if progress.phase == "loaded" and self._shown:
+            return  # notes in the midst of a search, as of a worker that was lost
         if progress.text != self._shown:
             self._string = highlight_edit(self._shown, progress.text)
             self._shown = progress.text

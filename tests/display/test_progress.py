@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from mean_prompt import progress_display
+from mean_prompt.display import notebook
 from mean_prompt.display import progress as module
 from mean_prompt.display.notebook import NotebookDisplay
 from mean_prompt.display.progress import Display, LiveDisplay, LogDisplay
@@ -93,11 +94,29 @@ def test_a_terminal_is_redrawn_and_left_as_it_was():
         listener(Progress("loaded", 0, 50, 0.5, 9.0, notes=("50 prompts [read]",)))
         listener(searching("keep a tone"))
         listener(searching("keep the [tone]"))
+        listener(Progress("loaded", 0, 50, 0.5, 9.0, notes=("a worker was lost",)))
     said = console.file.getvalue()
     assert "50 prompts [read]" in said
+    assert "a worker was lost" in said
     assert "keep\x1b[1;32m the\x1b[0m\x1b[1;32m [tone]\x1b[0m" in said
     # The lines of the panel are erased at the end, one by one.
     assert said.rpartition("mean-prompt search")[2].count("\x1b[1A\x1b[2K") >= 5
+
+
+def test_notes_in_the_midst_of_a_search_leave_it_shown_in_a_notebook(console, monkeypatch):
+    class Handle:
+        def update(self, said, *, raw):
+            assert raw
+            drawn.append(said)
+
+    drawn = []
+    monkeypatch.setattr(notebook, "display", lambda *_, **_options: Handle())
+    with NotebookDisplay(console) as listener:
+        listener(searching("keep a tone"))
+        listener(Progress("loaded", 0, 50, 0.5, 9.0, notes=("a worker was lost",)))
+    assert "keep a tone" in drawn[-1]["text/plain"]
+    assert "a worker was lost" in drawn[-1]["text/html"]
+    assert "100</strong>" in drawn[-1]["text/html"]
 
 
 @pytest.mark.parametrize("kind", [Display, LogDisplay, LiveDisplay, NotebookDisplay])
