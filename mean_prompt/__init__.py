@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mean_prompt.api import score, search, search_affix
     from mean_prompt.context import Context
     from mean_prompt.corpus import Corpus
+    from mean_prompt.display.progress import progress_display
     from mean_prompt.embedding.cluster import Cluster
     from mean_prompt.embedding.job import embed
     from mean_prompt.encoder import Encoder
@@ -38,6 +39,7 @@ __all__ = [
     "Triples",
     "embed",
     "load_encoder",
+    "progress_display",
     "read_rows",
     "read_triples",
     "score",
@@ -62,6 +64,7 @@ _HOMES: Final = {
     "Triples": "hybrid.rows",
     "embed": "embedding.job",
     "load_encoder": "models",
+    "progress_display": "display.progress",
     "read_rows": "hybrid.files",
     "read_triples": "hybrid.files",
     "score": "api",

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt import duplicates
+from mean_prompt.display.html import view_html
+from mean_prompt.display.views import corpus_view
 from mean_prompt.duplicates import NEAR_DUPLICATE
 from mean_prompt.embedding.folder import VectorFolder
 from mean_prompt.errors import InputError
@@ -63,6 +65,14 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.prompts)
+
+    def __repr__(self) -> str:
+        # Short: a notebook keeps it beside the view, and there may be a million prompts.
+        names = ", ".join(source.name for source in self.sources)
+        return f"<Corpus of {len(self):,} prompts{names and f' from {names}'}>"
+
+    def _repr_html_(self) -> str:
+        return view_html(corpus_view(self))
 
     @classmethod
     def from_prompts(

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+from mean_prompt.display.html import view_html
+from mean_prompt.display.views import result_view, scored_view
 from mean_prompt.errors import InputError
 from mean_prompt.objective import Interval
 from mean_prompt.optimize.baselines import Baseline
@@ -150,6 +152,9 @@ class SearchResult:
             **self.details,
         }
 
+    def _repr_html_(self) -> str:
+        return view_html(result_view(self))
+
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read the result of a run's folder.
@@ -199,3 +204,6 @@ class ScoredString:
     fraction: float
     ceiling: float
     truncated: bool
+
+    def _repr_html_(self) -> str:
+        return view_html(scored_view(self))

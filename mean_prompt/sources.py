@@ -34,12 +34,16 @@ class Source:
     empty: int = 0
     duplicates: int = 0
 
+    @property
+    def kept(self) -> int:
+        """Prompts that came from here and nowhere before."""
+        return self.rows - self.empty - self.duplicates
+
     def describe(self) -> str:
         """Return a line of what was read and what became of it."""
-        kept = self.rows - self.empty - self.duplicates
         share = "" if self.weight is None else f", weight {self.weight:g}"
         return (
-            f"{self.name}: {kept:,} prompts of {self.rows:,} rows ({self.empty:,} empty and "
+            f"{self.name}: {self.kept:,} prompts of {self.rows:,} rows ({self.empty:,} empty and "
             f"{self.duplicates:,} duplicates dropped, {self.stripped:,} stripped{share})"
         )
 

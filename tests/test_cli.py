@@ -533,6 +533,7 @@ def python(code, *arguments, folder):
 
 def test_importing_the_commands_imports_nothing_heavy(tmp_path):
     heavy = {"torch", "numpy", "transformers", "optuna", "sklearn", "polars", "pydantic"}
+    heavy |= {"jinja2", "IPython"}
     code = "import sys, mean_prompt.cli.app; print(*sys.modules)"
     _, out, _ = python(code, folder=tmp_path)
     assert "mean_prompt.cli.search" in out.split()

@@ -10,12 +10,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from mean_prompt.display.figures import METHOD_HEADINGS, method_figures
 from mean_prompt.units import format_duration
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from mean_prompt.hybrid.evaluation import Evaluation, GroupScore, MethodScore
+    from mean_prompt.hybrid.evaluation import Evaluation, GroupScore
     from mean_prompt.hybrid.request import Summary
 
 
@@ -98,28 +99,17 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
         title_justify="left",
     )
     table.add_column("method")
-    for name in ("mean", "95 %", "ratio", "difference, 95 %"):
+    for name in METHOD_HEADINGS:
         table.add_column(name, justify="right", no_wrap=True)
     for method in evaluation.methods:
         style = "bold" if method.name == "hybrid" else None
-        table.add_row(*_cells(method), style=style)
+        table.add_row(method.name, *method_figures(method), style=style)
     console.print(table)
     kinds = ", ".join(f"{kind} {count}" for kind, count in evaluation.kinds.items())
     expected = "" if evaluation.expected is None else f"expected {evaluation.expected:.4f}; "
     console.print(Text(f"The hybrid: {expected}{kinds}."), soft_wrap=True)
     for title, groups in (("gain", evaluation.winners), ("lose", evaluation.losers)):
         console.print(_groups(f"prompts that {title} most", groups))
-
-
-def _cells(method: MethodScore) -> tuple[str, str, str, str, str]:
-    interval, difference = method.interval, method.difference_interval
-    return (
-        method.name,
-        f"{method.mean:.4f}",
-        f"{interval.low:.3f} to {interval.high:.3f}",
-        f"{method.ratio:.3f}",
-        f"{difference.low:+.4f} to {difference.high:+.4f}",
-    )
 
 
 def _groups(title: str, groups: tuple[GroupScore, ...]) -> Table:

@@ -12,7 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from mean_prompt.cli.display import highlight_edit, print_result, search_panel
+from mean_prompt.cli.display import print_result
+from mean_prompt.display.progress import highlight_edit, search_panel
 from mean_prompt.result import SearchResult
 from mean_prompt.tracker import Progress
 

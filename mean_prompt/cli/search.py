@@ -147,8 +147,9 @@ def search(
     With --context, search for the one that serves predictions best as their affix.
     """
     from mean_prompt import api
-    from mean_prompt.cli.display import choose_display, print_affix, print_result
+    from mean_prompt.cli.display import print_affix, print_result
     from mean_prompt.cli.warnings import one_line_warnings
+    from mean_prompt.display.progress import progress_display
     from mean_prompt.errors import InputError
     from mean_prompt.recipe import Recipe
     from mean_prompt.run import begun_recipe
@@ -174,7 +175,7 @@ def search(
         if asks_affix
         else partial(api.search, workers=workers, storage=storage, study=study)
     )
-    with one_line_warnings(), choose_display(quiet=quiet) as display:
+    with one_line_warnings(), progress_display(quiet=quiet) as display:
         result = find(
             budget=budget,
             max_evaluations=max_evaluations,

@@ -51,8 +51,8 @@ def worker(
     """Join a search that shares its storage: climb, and exchange what is found."""
     import os
 
-    from mean_prompt.cli.display import choose_display
     from mean_prompt.cli.warnings import one_line_warnings
+    from mean_prompt.display.progress import progress_display
     from mean_prompt.errors import InputError
     from mean_prompt.paths import user_path
     from mean_prompt.storage_url import StorageURL
@@ -80,6 +80,6 @@ def worker(
         trust=trust_model,
         tethered=TETHER_VARIABLE in os.environ,
     )
-    with one_line_warnings(), choose_display(quiet=quiet) as display:
+    with one_line_warnings(), progress_display(quiet=quiet) as display:
         result = Worker(assignment, listener=display).run()
     typer.echo(result.text if quiet else result.line())

@@ -11,6 +11,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from mean_prompt.corpus import Corpus
+from mean_prompt.display.html import view_html
+from mean_prompt.display.views import answer_view
 from mean_prompt.encoder import Encoder
 from mean_prompt.errors import InputError
 from mean_prompt.hybrid.index import Manifest, VectorIndex
@@ -65,6 +67,9 @@ class Answer:
     rule: Rule
     candidates: int
     with_llm: bool
+
+    def _repr_html_(self) -> str:
+        return view_html(answer_view(self))
 
 
 class FitOutcome(BaseModel):

@@ -13,6 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mean_prompt.display.html import view_html
+from mean_prompt.display.views import evaluation_view
 from mean_prompt.hybrid.blend import HybridPredictor
 from mean_prompt.hybrid.candidates import joined
 from mean_prompt.hybrid.retrieval import grouped_folds
@@ -101,6 +103,9 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """Return the evaluation for JSON."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        return view_html(evaluation_view(self))
 
 
 class _Table:

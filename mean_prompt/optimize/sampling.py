@@ -38,8 +38,11 @@ _RECENT: Final = 250
 #: Ranges of how often swaps and moves, and phrases, are tried.
 _ORDER: Final = (0.02, 0.2)
 _PHRASE: Final = (0.01, 0.2)
-#: Under this name a trial says which climb it was.
-_CLIMB: Final = "climb"
+#: What a trial says of its climb, each under a name of its own: a dashboard shows, sorts and
+#: exports user attributes one by one, and cuts what is nested.
+_ATTRIBUTES: Final = ("worker", "number", "text", "evaluations")
+#: Under this name they stood together in studies made before.
+_TOGETHER: Final = "climb"
 
 _Bound = TypeVar("_Bound", int, float)
 
@@ -135,15 +138,7 @@ class ClimbRecord:
             params=self.params,
             distributions={name: space[name] for name in self.params},
             intermediate_values=dict(enumerate(self.reports, 1)),
-            user_attrs={
-                _CLIMB: {
-                    "worker": self.worker,
-                    "number": self.number,
-                    "text": self.text,
-                    "score": self.score,
-                    "evaluations": self.evaluations,
-                }
-            },
+            user_attrs={name: getattr(self, name) for name in _ATTRIBUTES},
         )
         trial.datetime_start = datetime.fromtimestamp(self.began)  # noqa: DTZ006 - Optuna's way
         trial.datetime_complete = datetime.fromtimestamp(self.over)  # noqa: DTZ006
@@ -152,20 +147,18 @@ class ClimbRecord:
     @classmethod
     def of_trial(cls, trial: FrozenTrial) -> Self | None:
         """Return the climb that a trial is of; ``None`` for a trial that somebody else made."""
-        climb = trial.user_attrs.get(_CLIMB)
-        if climb is None:
+        climb = trial.user_attrs.get(_TOGETHER, trial.user_attrs)
+        if not climb.keys() >= set(_ATTRIBUTES):
             return None
+        assert trial.value is not None
         assert trial.datetime_start is not None
         assert trial.datetime_complete is not None
         return cls(
-            worker=climb["worker"],
-            number=climb["number"],
+            **{name: climb[name] for name in _ATTRIBUTES},
             params=trial.params,
             reports=tuple(value for _, value in sorted(trial.intermediate_values.items())),
             ended="complete" if trial.state == TrialState.COMPLETE else "pruned",
-            text=climb["text"],
-            score=climb["score"],
-            evaluations=climb["evaluations"],
+            score=trial.value,
             began=trial.datetime_start.timestamp(),
             over=trial.datetime_complete.timestamp(),
         )

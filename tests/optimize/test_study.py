@@ -104,7 +104,7 @@ def test_the_study_is_kept_with_its_climbs(make_study, tmp_path):
     kept = optuna.load_study(study_name=STUDY_NAME, storage=f"sqlite:///{path}")
     assert kept.best_value == pytest.approx(study.elite.score)
     assert {trial.state.name for trial in kept.trials} <= {"COMPLETE", "PRUNED"}
-    assert kept.best_trial.user_attrs["climb"]["text"] == study.elite.text
+    assert kept.best_trial.user_attrs["text"] == study.elite.text
     assert kept.trials[0].params["start"] == "corpus"
     assert kept.trials[0].intermediate_values
 

@@ -86,7 +86,7 @@ def live(run):
 def climbs_of(url, study):
     storage = optuna.storages.RDBStorage(url)
     found = optuna.load_study(study_name=study, storage=storage)
-    trials = [(trial.state.name, trial.user_attrs["climb"]) for trial in found.trials]
+    trials = [(trial.state.name, trial.user_attrs) for trial in found.trials]
     storage.remove_session()
     storage.engine.dispose()
     return trials

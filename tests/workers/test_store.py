@@ -81,7 +81,7 @@ def test_no_trial_is_left_running_and_optuna_sees_the_best(store, storage):
     study = optuna.load_study(study_name="study", storage=storage)
     assert {trial.state.name for trial in study.trials} == {"COMPLETE"}
     assert study.best_value == 0.7
-    assert study.best_trial.user_attrs["climb"]["text"] == climb(1).text
+    assert study.best_trial.user_attrs["text"] == climb(1).text
     assert study.trials[0].intermediate_values == {1: 0.1, 2: 0.2, 3: 0.3}
 
 
@@ -91,6 +91,25 @@ def test_trials_of_others_are_passed_over(store, storage):
     study.ask()
     store.add(climb())
     assert store.records() == [climb()]
+
+
+def test_a_climb_of_an_earlier_version_is_known_again(store, storage):
+    """It kept all that it said of a climb together."""
+    new = climb(4, worker=2).trial(StudySettings())
+    study = optuna.load_study(study_name="study", storage=storage)
+    study.add_trial(
+        optuna.trial.create_trial(
+            value=new.value,
+            params=new.params,
+            distributions=new.distributions,
+            intermediate_values=new.intermediate_values,
+            user_attrs={"climb": {**new.user_attrs, "score": new.value}},
+        )
+    )
+    [record] = store.records()
+    assert (record.key, record.text, record.score) == ((2, 4), climb(4, worker=2).text, 0.5)
+    store.add(climb(4, worker=2))
+    assert len(study.trials) == 1
 
 
 def test_many_at_once_lose_nothing(at_once, store):

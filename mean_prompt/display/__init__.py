@@ -1,0 +1,1 @@
+"""How searches and what they find look: in a terminal, in a log file, in a notebook."""
