@@ -3,9 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+RUN := results/runs/pictures
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search test lint types picture clean
+.PHONY: help setup search test lint types pictures clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,8 +32,10 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-picture: $(READY) ## Draw the README's picture from the run in RUN
-	$(BIN)/python -m mean_prompt.cli.picture $(RUN) results/reference/search.svg
+pictures: $(READY) ## Draw the README's pictures from a run of two minutes (needs Chromium)
+	test -e $(RUN)/result.json || \
+		$(BIN)/mean-prompt search --recipe quick --model all-MiniLM-L6-v2 --out $(RUN)
+	$(BIN)/python -m mean_prompt.bench.pictures $(RUN) results/reference
 
 clean: ## Remove what was built, not what was found
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
