@@ -43,7 +43,8 @@ PARITY_SPEEDUP: Final = 1.1
 #: 32 tokens at 2,176, 442 at 4,352); a GPU wants more.
 _BATCH_TOKENS: Final = {"cpu": 2_048, "cuda": 131_072, "mps": 16_384}
 #: Timings that the parity gate takes the best of, since a busy machine must not decide the dtype,
-#: and the speedup at which one is enough.
+#: and the speedup, or slowdown, at which one is enough. Where a CPU has no instructions for
+#: bfloat16 it is ten times slower, and all the timings would be most of a model's loading.
 _GATE_TIMINGS: Final = 3
 _GATE_CLEAR: Final = 1.5
 #: Tokens differentiated in one pass, which keeps every layer's activations: by count, 0.7 MB a
@@ -332,7 +333,7 @@ class Encoder:
                 self._embed(model, batch)
                 if turn:  # the first pass of each is a warm-up
                     taken.append(time.perf_counter() - start)
-            if turn and min(times[0]) > _GATE_CLEAR * min(times[1]):
+            if turn and not 1 / _GATE_CLEAR <= min(times[0]) / min(times[1]) <= _GATE_CLEAR:
                 break
         return min(times[0]) / min(times[1])
 

@@ -16,6 +16,36 @@ from mean_prompt.models import load_encoder
 from tests.browser import browser  # noqa: F401 - a fixture for all
 from tests.disks import closed_disk, full_disk  # noqa: F401 - fixtures for all
 
+#: What takes longest, and so begins first: a module is on one process, and one that begins last
+#: would leave the others idle to its end.
+LONGEST = (
+    "tests/workers/test_crew.py",
+    "tests/test_resume.py",
+    "tests/optimize/test_climb.py",
+    "tests/embedding/test_cluster.py",
+    "tests/workers/test_courier.py",
+    "tests/hybrid/test_llm_server.py",
+    "tests/test_cli_properties.py",
+    "tests/workers/test_worker.py",
+    "tests/test_readers_fuzz.py",
+    "tests/test_recipe_properties.py",
+    "tests/bench/test_embed.py",
+    "tests/embedding/test_job.py",
+    "tests/hybrid/test_llm_local.py",
+)
+
+
+def pytest_configure(config):
+    """Let processes take modules in the order below; pytest-xdist's begins with most tests."""
+    if config.pluginmanager.hasplugin("xdist"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest modules first, and leave the others as they are."""
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def environment(tmp_path_factory):

@@ -236,6 +236,20 @@ def test_no_gain_in_speed_keeps_screening_in_float32(tiny_t5_folder, monkeypatch
     assert "times the speed (at least 1000000000.0)" in encoder.screening.notice
 
 
+@pytest.mark.parametrize(("seconds", "turns"), [(0.1, 2), (0.8, 4), (1.2, 4), (10.0, 2)])
+def test_speeds_that_clearly_differ_are_timed_once(tiny_bert, monkeypatch, seconds, turns):
+    passes, now = [], [0.0]
+
+    def embed(self, model, _ids):
+        passes.append(model)
+        now[0] += 1.0 if model is self._model else seconds
+
+    monkeypatch.setattr(Encoder, "_embed", embed)
+    monkeypatch.setattr(encoder_module.time, "perf_counter", lambda: now[0])
+    assert tiny_bert._speedup(object(), []) == pytest.approx(1.0 / seconds)
+    assert len(passes) == 2 * turns  # the first turn is a warm-up
+
+
 def test_vectors_that_are_not_numbers_fail_the_gate(tiny_t5_folder, monkeypatch):
     monkeypatch.setattr(encoder_module, "PARITY_SPEEDUP", 0.0)
     embed = Encoder._embed

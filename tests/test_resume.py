@@ -5,8 +5,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import optuna
@@ -22,11 +20,11 @@ from mean_prompt.optimize import study as study_module
 from mean_prompt.optimize.evaluator import Evaluator
 from mean_prompt.snapshots import Snapshots
 from mean_prompt.workers.store import STUDY_NAME
+from tests.processes import Command
 
 PROMPTS = [row["prompt"] for row in generate(120, seed=5)]
 #: Rounds short enough for several in a test, with draws by Optuna's model among them.
 RECIPE = Recipe.parse({"study": {"climb_evaluations": 200, "rivals": 2}}, where="test")
-ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
 ASKED = {"max_evaluations": 2_400, "max_tokens": 10, "recipe": RECIPE}
 
 
@@ -422,37 +420,26 @@ def test_a_process_that_is_killed_outright_loses_nothing(tiny_t5_folder, tmp_pat
     """The command line, killed by the system at moments of its own choosing."""
     corpus = tmp_path / "prompts.txt"
     corpus.write_text("\n".join(PROMPTS))
-    options = [
-        "--model",
-        str(tiny_t5_folder),
-        "--max-tokens",
-        "8",
-        "--max-evaluations",
-        "3000",
-        "-q",
-    ]
-    first = [sys.executable, "-m", "mean_prompt", "search", str(corpus), *options]
-    whole = printed([*first, "--out", str(tmp_path / "whole")])
+    asked = ["--model", tiny_t5_folder, "--max-tokens", 8, "--max-evaluations", 3_000, "-q"]
+    first = ["search", corpus, *asked, "--out"]
+    whole = printed([*first, tmp_path / "whole"], tmp_path)
     out, rng = tmp_path / "run", random.Random(0)
-    command = [*first, "--out", str(out)]
+    command = [*first, out]
     for _ in range(3):
-        process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ONE_THREAD
-        )
+        process = Command(command, log=tmp_path / "log.txt", folder=tmp_path)
         wait_for_steps(process, out, rng.randint(2, 40))
         process.kill()
-        process.communicate()
-        assert process.returncode in {-signal.SIGKILL, 0}
-        command = [sys.executable, "-m", "mean_prompt", "search", "--resume", str(out), "-q"]
-    assert printed(command) == whole
+        assert process.wait() in {-signal.SIGKILL, 0}
+        command = ["search", "--resume", out, "-q"]
+    assert printed(command, tmp_path) == whole
     assert events(out) == events(tmp_path / "whole")
     assert {state for state, *_ in trials(out)} == {"COMPLETE"}
 
 
-def printed(command):
-    return subprocess.run(
-        command, check=True, capture_output=True, text=True, env=ONE_THREAD
-    ).stdout
+def printed(arguments, folder):
+    command = Command(arguments, log=folder / "printed.txt", folder=folder)
+    assert command.wait(300) == 0, command.log.read_text()
+    return command.log.read_text()
 
 
 def wait_for_steps(process, out, steps):

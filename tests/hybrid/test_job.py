@@ -179,6 +179,17 @@ class TestSubmission:
         assert llm.asked == []  # nothing is left that an LLM could decide
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The submission of a run that nothing happened to."""
+    place = Place(tmp_path_factory.mktemp("undisturbed"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blend, "load_encoder", lambda _name, **_options: encoder())
+        patch.setattr(job, "make_predictor", lambda *_args, **_options: FakeLLM())
+        run(place.request("whole.csv", calibrate=64))
+    return (place.folder / "whole.csv").read_bytes()
+
+
 class TestCrash:
     """An exception from anywhere leaves a valid file, from which --resume goes on."""
 
@@ -189,12 +200,6 @@ class TestCrash:
         run(place.request(calibrate=64, resume=True))
         assert (place.folder / "out.csv").read_bytes() == undisturbed
         assert len(place.table()) == len(IDS)
-
-    @pytest.fixture
-    def undisturbed(self, place, ask):
-        ask(FakeLLM())
-        run(place.request("whole.csv", calibrate=64))
-        return (place.folder / "whole.csv").read_bytes()
 
     @pytest.mark.usefixtures("small_batches")
     @pytest.mark.parametrize("after", [0, 2, 9, 14])

@@ -1,11 +1,8 @@
 """Whole searches by several processes: begun, killed, paused, cut off, gone on with, counted."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 
@@ -18,9 +15,9 @@ from mean_prompt.storage_url import StorageURL
 from mean_prompt.workers import registry as registry_module
 from mean_prompt.workers.status import find_status
 from tests.postgres import running_server
+from tests.processes import Command
 
 PROMPTS = [row["prompt"] for row in generate(60, seed=5)]
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 #: Short climbs, so that many end.
 RECIPE = "[study]\nclimb_evaluations = 400\nrivals = 1\n[constraints]\nmax_tokens = 24\n"
 
@@ -45,15 +42,10 @@ def started(place):
     processes = []
 
     def start(*arguments, storage=None):
-        environment = ENVIRONMENT | ({"MEAN_PROMPT_STORAGE": storage} if storage else {})
-        with (place / f"log-{len(processes)}.txt").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "mean_prompt", *map(str, arguments)],
-                stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=place,
-            )  # fmt: skip
-        process.log = place / f"log-{len(processes)}.txt"
-        processes.append(process)
-        return process
+        environment = {"MEAN_PROMPT_STORAGE": storage} if storage else {}
+        log = place / f"log-{len(processes)}.txt"
+        processes.append(Command(arguments, log=log, folder=place, environment=environment))
+        return processes[-1]
 
     yield start
     for process in processes:
