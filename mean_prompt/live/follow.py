@@ -19,7 +19,7 @@ from mean_prompt.run_files import ANALYSIS, EVENTS, RECIPE, RESULT
 #: Element of the page that says how the search is; what is said beside what its files tell.
 _STATUS: Final = "status"
 _SAID: Final[dict[State, str]] = {
-    "running": "Running: this page follows the search.",
+    "running": "Running: a search works on this run, and this page follows it.",
     "interrupted": "Interrupted: mean-prompt search --resume goes on with it.",
 }
 #: What a page is made of, but for the state.

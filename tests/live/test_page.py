@@ -68,7 +68,7 @@ def test_it_follows_a_search_to_its_end_through_a_kill(browser, begin_search, tm
         wait_for(page, f"() => {SHOWN}")
         first = page.evaluate(SHOWN)
         wait_for(page, f"([first]) => {SHOWN} !== first && ({DRAWN}).length > 3", first)
-        assert "Running: this page follows the search." in status(page)
+        assert "Running: a search works on this run" in status(page)
 
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -97,6 +97,8 @@ def test_it_follows_a_search_to_its_end_through_a_kill(browser, begin_search, tm
         assert f"{result['evaluations']:,} strings encoded" in status(page)
         drawn = page.evaluate(DRAWN)
         assert max(drawn) == pytest.approx(result["train_score"] / result["ceiling"], rel=0.05)
+        # What the search found out at its end is there too.
+        wait_for(page, "() => document.getElementById('plot-map')?.data?.length > 0")
         assert page.locator("#away").is_hidden()
 
 
