@@ -1,16 +1,15 @@
 """How a search is, as its folder tells it; and until when its server is needed."""
 
 import os
-import time
 
 import pytest
 
 from mean_prompt import locks
+from mean_prompt.live import state
 from mean_prompt.live.address import Address
 from mean_prompt.live.place import held_place
 from mean_prompt.live.state import Need, run_state
 from mean_prompt.run import RunFolder
-from tests.live.conftest import best
 
 
 def result_at(folder, seconds):
@@ -49,40 +48,56 @@ def test_looking_keeps_no_search_out(folder, monkeypatch):
     RunFolder(folder, resume=True).close()
 
 
+class Clock:
+    """A clock that stands until it is moved."""
+
+    now = 1_000.0
+
+    def monotonic(self):
+        return self.now
+
+
 @pytest.fixture
-def need(folder):
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(state, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def need(folder, clock):  # noqa: ARG001 - stands from the beginning
     with held_place(folder, Address()):
-        yield Need(folder, grace=0.3)
+        yield Need(folder, grace=300.0)
 
 
-def test_it_is_needed_while_the_search_works_and_for_a_grace(need, search_of):
-    long_ago = time.monotonic() - 1_000
+def test_it_is_needed_while_the_search_works_and_for_a_grace(need, clock, search_of):
+    long_ago = 0.0
     with search_of():
-        time.sleep(0.4)
+        clock.now += 400.0
         assert need(long_ago)
+    clock.now += 299.0
     assert need(long_ago)
-    time.sleep(0.4)
+    clock.now += 1.0
     assert not need(long_ago)
 
 
-def test_it_is_needed_while_it_is_asked_for(need):
-    time.sleep(0.4)
-    assert need(time.monotonic())
-    assert not need(time.monotonic() - 0.4)
+def test_it_is_needed_while_it_is_asked_for(need, clock):
+    clock.now += 400.0
+    assert need(clock.now - 299.0)
+    assert not need(clock.now - 300.0)
 
 
-def test_it_is_needed_by_a_search_that_goes_on(need, search_of):
-    time.sleep(0.4)
-    with search_of() as run:
-        run.log(best("another"))
+def test_it_is_needed_by_a_search_that_goes_on(need, clock, search_of):
+    clock.now += 400.0
+    with search_of():
         assert need(0.0)
 
 
-def test_it_is_not_needed_without_the_run_s_folder(need, folder, search_of):
+def test_it_is_not_needed_without_the_run_s_folder(need, clock, folder, search_of):
     with search_of():
         folder.rename(folder.with_name("elsewhere"))
-        assert not need(time.monotonic())
+        assert not need(clock.now)
         folder.mkdir()
-        assert not need(time.monotonic())
+        assert not need(clock.now)
         (folder / "live").mkdir()
-        assert not need(time.monotonic())
+        assert not need(clock.now)
