@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
+from typing import Final
+
+#: Times that a lock is tried for, and seconds between two: who only looks whether a folder is held
+#: holds it for an instant, and must not keep anybody out.
+_TRIES: Final = 5
+_PAUSE: Final = 0.01
 
 
 class FolderLock:
@@ -23,17 +30,14 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self._handle: int | None = None
-        if sys.platform == "win32":
-            return
-        import fcntl
-
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise
-        self._handle = handle
+        for _ in range(_TRIES - 1):
+            try:
+                self._handle = _held(folder)
+            except BlockingIOError:
+                time.sleep(_PAUSE)
+            else:
+                return
+        self._handle = _held(folder)
 
     def release(self) -> None:
         """Let go of the folder."""
@@ -49,7 +53,24 @@ def is_held(folder: Path) -> bool:
         OSError: the folder cannot be opened.
     """
     try:
-        FolderLock(folder).release()
+        handle = _held(folder)
     except BlockingIOError:
         return True
+    if handle is not None:
+        os.close(handle)
     return False
+
+
+def _held(folder: Path) -> int | None:
+    """Hold a folder, for as long as what is returned is open; ``None`` where there are no locks."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle

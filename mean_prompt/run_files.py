@@ -18,6 +18,7 @@ RECIPE: Final = "recipe.toml"
 SNAPSHOTS: Final = "snapshots"
 ANALYSIS: Final = "analysis.json"
 REPORT: Final = "report.html"
+LIVE: Final = "live"
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from mean_prompt.cli import STARTED
+from mean_prompt.cli.live_page import Live, LiveAt, end, followed_by, live_page
 from mean_prompt.cli.model_options import Trust
 from mean_prompt.cli.storage_options import Storage
 
@@ -138,6 +139,8 @@ def search(
             show_default=False,
         ),
     ] = None,
+    live: Live = False,
+    live_at: LiveAt = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only the string found.")
     ] = False,
@@ -151,6 +154,7 @@ def search(
     from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.display.progress import progress_display
     from mean_prompt.errors import InputError
+    from mean_prompt.paths import user_path
     from mean_prompt.recipe import Recipe
     from mean_prompt.run import begun_recipe
 
@@ -175,7 +179,12 @@ def search(
         if asks_affix
         else partial(api.search, workers=workers, storage=storage, study=study)
     )
-    with one_line_warnings(), progress_display(quiet=quiet) as display:
+    run = user_path(out or _new_folder())
+    with (
+        one_line_warnings(),
+        live_page(run, live=live, at=live_at) as page,
+        progress_display(quiet=quiet) as display,
+    ):
         result = find(
             budget=budget,
             max_evaluations=max_evaluations,
@@ -183,11 +192,13 @@ def search(
             seed=seed,
             model=model,
             recipe=plan,
-            out=out or _new_folder(),
+            out=run,
             resume=resume,
-            listener=display,
+            listener=followed_by(page, display),
             started=STARTED,
         )
+        if page:
+            end(page, display)
     if quiet:
         typer.echo(result.string)
     elif asks_affix:
