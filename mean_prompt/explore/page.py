@@ -71,8 +71,10 @@ class _Column:
             self.remove = gr.Button(
                 f"Remove string {letter}", size="sm", visible=letter != LETTERS[0]
             )
-        self.text.input(self._note, self.text, None, queue=False, trigger_mode="multiple", **_QUIET)
-        self.text.input(
+        self.text.change(
+            self._note, self.text, None, queue=False, trigger_mode="multiple", **_QUIET
+        )
+        self.text.change(
             self._see,
             self.text,
             [self.look, self.advice],

@@ -6,6 +6,7 @@ import ipaddress
 import json
 import re
 import socket
+from contextlib import suppress
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -188,4 +189,6 @@ def serve(app: ASGIApp, listening: socket.socket, **options: Any) -> None:  # no
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, **options
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    # Having shut down, uvicorn lets Ctrl-C go on to whoever called it.
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
