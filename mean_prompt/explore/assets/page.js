@@ -5,7 +5,6 @@
   const DARK_MARKS = { A: "#ff6ab8", B: "#b79bff", C: "#ff8a80", D: "#4fd8cf" };
   const open = new Map();
   let drawn = null;
-  let base = 0;
   let marked = "";
 
   const isDark = () => document.body.classList.contains("dark")
@@ -36,6 +35,8 @@
     const shown = {
       ...row, name: plain(row.name), text: row.text.map(plain), hoverinfo: "text",
     };
+    // On a dark ground the same colours need to be stronger.
+    if (isDark()) shown.marker = { ...row.marker, opacity: 0.9 };
     if (row.landmark) {
       const ink = isDark() ? "#fafafa" : "#18181b";
       shown.marker = { ...row.marker, color: ink, line: { width: 1, color: ink } };
@@ -71,8 +72,8 @@
     title.textContent = "Where the strings lie among the prompts";
     const note = document.createElement("p");
     note.textContent = `${figure.prompts.toLocaleString("en")} prompts in two dimensions, which hold `
-      + `${(100 * figure.explained).toFixed(0)} % of the variance of their vectors. The mean of `
-      + "strings that lie apart may still score alike: most of the space is not seen here.";
+      + `${(100 * figure.explained).toFixed(0)} % of the variance of their vectors. Strings that `
+      + "lie apart here may score alike: most of the space is not seen.";
     const plot = document.createElement("div");
     plot.id = "mp-plot";
     plot.setAttribute("role", "img");
@@ -80,7 +81,6 @@
     const show = () => {
       const traces = figure.traces.map(trace);
       const found = marks();
-      base = traces.length;
       marked = JSON.stringify(found);
       describe(plot, found);
       return Plotly.react(plot, [...traces, ...found], layout(figure.explained),
