@@ -128,3 +128,36 @@ class Analysis(_Data):
     ceiling: float
     map: Map
     clusters: tuple[Cluster, ...]
+
+
+class Suggestion(_Data):
+    """An edit to make next.
+
+    Attributes:
+        edit: it, in words.
+        text: the string after it.
+        score: expected SCS of that string over every prompt, float32.
+        gain: ``score`` less that of the string before; ``None`` where there was none.
+    """
+
+    edit: str
+    text: str
+    score: float
+    gain: float | None
+
+
+class Advice(_Data):
+    """What to do next with a string.
+
+    Attributes:
+        text: the string.
+        fault: which of the run's rules it breaks, such as ``is blank``; ``None`` where it keeps
+            to all of them.
+        tried: strings that were scored.
+        suggestions: the best first; they keep to the rules.
+    """
+
+    text: str
+    fault: str | None
+    tried: int
+    suggestions: tuple[Suggestion, ...]

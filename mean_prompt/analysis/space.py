@@ -60,12 +60,14 @@ class Space:
         """Return the space of a search, hold-out and all."""
         return cls(problem.prompts, problem.everything, problem.ceiling, encoder, seed=problem.seed)
 
-    def look(self, text: str, *, listed: int = _LISTED) -> Look:
+    def look(self, text: str, *, listed: int = _LISTED, with_worths: bool = True) -> Look:
         """Look at one string: what it scores, whom it serves, what its tokens are worth.
 
         Args:
             text: any string.
             listed: prompts to list as nearest and as farthest.
+            with_worths: whether to find what its tokens are worth, which costs as many strings
+                encoded as it has tokens.
         """
         vector = self.encoder.encode([text])[0]
         cosines = to_numpy(self.objective.cosines(vector))
@@ -78,7 +80,7 @@ class Space:
             is_cut=tokens > self.encoder.max_tokens,
             score=score,
             fraction=score / self.ceiling.value,
-            worths=token_worths(text, self.encoder, self.objective),
+            worths=token_worths(text, self.encoder, self.objective) if with_worths else (),
             spread=spread(cosines, self._weights),
             nearest=nearest,
             farthest=farthest,

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
 from mean_prompt.analysis.data import TokenWorth
 from mean_prompt.encoder import Encoder
 from mean_prompt.objective import Objective
 
+#: Strings encoded between two looks at whether the answer is still wanted.
+_CHUNK: Final = 32
 
-def token_worths(text: str, encoder: Encoder, objective: Objective) -> tuple[TokenWorth, ...]:
+
+def token_worths(
+    text: str, encoder: Encoder, objective: Objective, *, check: Callable[[], None] = lambda: None
+) -> tuple[TokenWorth, ...]:
     """Return leave-one-out worths: f of the string, less f of the string without the token.
 
     The string without a token is what the remaining ids spell, tokenized anew: strings are what
@@ -17,6 +27,7 @@ def token_worths(text: str, encoder: Encoder, objective: Objective) -> tuple[Tok
         text: the string; of a long one only the tokens that the model reads are judged.
         encoder: the model.
         objective: f.
+        check: called now and then; may raise to end the work.
 
     Returns:
         One entry a token, in order; none for a string without tokens.
@@ -27,20 +38,30 @@ def token_worths(text: str, encoder: Encoder, objective: Objective) -> tuple[Tok
         return ()
     without = encoder.decode([ids[:i] + ids[i + 1 :] for i in range(len(ids))])
     whole = encoder.decode([ids]) if len(read.ids) > len(ids) else [text]
-    scores = objective.score(encoder.encode([*whole, *without])).tolist()
-    pieces = _pieces(text, [start for start, _ in read.offsets[: len(ids)]], read.offsets)
+    strings = [*whole, *without]
+    parts = []
+    for first in range(0, len(strings), _CHUNK):
+        check()
+        parts.append(objective.score(encoder.encode(strings[first : first + _CHUNK])))
+    scores = np.concatenate(parts).tolist()
+    pieces = pieces_of(text, read.offsets, len(ids))
     return tuple(
         TokenWorth(piece=piece, worth=scores[0] - score)
         for piece, score in zip(pieces, scores[1:], strict=True)
     )
 
 
-def _pieces(text: str, starts: list[int], offsets: list[tuple[int, int]]) -> list[str]:
+def pieces_of(text: str, offsets: list[tuple[int, int]], count: int) -> list[str]:
     """Return what each token stands for, so that the pieces together are the string that is read.
 
     What lies between two tokens, such as a blank that the tokenizer drops, goes to the second.
+
+    Args:
+        text: the string.
+        offsets: where each of its tokens begins and ends.
+        count: tokens that are read, the first ones.
     """
-    ends = [end for _, end in offsets[: len(starts)]]
-    last = len(text) if len(offsets) == len(starts) else ends[-1]
+    ends = [end for _, end in offsets[:count]]
+    last = len(text) if len(offsets) == count else ends[-1]
     bounds = [0, *ends[:-1], last]
-    return [text[bounds[i] : bounds[i + 1]] for i in range(len(starts))]
+    return [text[bounds[i] : bounds[i + 1]] for i in range(count)]

@@ -98,7 +98,7 @@ class Climb:
         self._settings = settings
         self._ceiling = ceiling
         self._rng = rng
-        self._edits = _Edits(material, evaluator, settings, ceiling, rng)
+        self._edits = Edits(material, evaluator, settings, ceiling, rng)
         self.best = start
         self.number = 0
         self._here = start
@@ -170,8 +170,16 @@ def _contenders(tried: Sequence[Candidate], bar: float) -> list[Candidate]:
     return sorted(above, key=lambda row: -row.score)[:CONTENDERS]
 
 
-class _Edits:
-    """Finds edits at the strings of one climb, and learns from what they turn out to do."""
+class Edits:
+    """Finds edits at the strings of one climb, and learns from what they turn out to do.
+
+    Args:
+        material: what edits may put in.
+        evaluator: scores them.
+        settings: how many, and of which kinds.
+        ceiling: of the objective, the unit of temperatures.
+        rng: draws.
+    """
 
     def __init__(
         self,
@@ -195,7 +203,15 @@ class _Edits:
         )
 
     def try_at(self, state: Candidate, temperature: float) -> list[tuple[Proposal, Candidate]]:
-        """Predict, propose and screen edits at a string."""
+        """Predict, propose and screen edits at a string; those of earlier calls come up no more.
+
+        Args:
+            state: the string.
+            temperature: of the draw by what edits promise, in units of the score.
+
+        Returns:
+            The edits that keep to the rules and change the string, with what they made of it.
+        """
         settings = self._settings
         outlook = self.surrogate.look(
             state,

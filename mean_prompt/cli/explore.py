@@ -1,0 +1,101 @@
+"""``mean-prompt explore``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import socket
+
+    from mean_prompt.explore.explorer import Explorer
+
+
+def explore(
+    run: Annotated[Path, typer.Argument(help="A run's folder; it need not have finished.")],
+    host: Annotated[
+        str, typer.Option(help="Address to serve at. Any other than this one is seen by others.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, help="Default: one that is free.", show_default=False),
+    ] = None,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Where the run's corpus is now; repeat for several. Default: where it was.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Serve a page on which strings are typed and seen in the run's space, until Ctrl-C."""
+    import os
+
+    from mean_prompt.paths import user_path
+
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
+    _need_web()
+    listening = _bound(host, port)
+    with listening:
+        folder = user_path(run)
+        explorer, best = _opened(folder, corpus or [])
+
+        from mean_prompt.cli.warnings import one_line_warnings
+        from mean_prompt.explore.server import explorer_app, serve
+
+        with one_line_warnings():
+            served = explorer_app(explorer, best, host)
+        shown = f"[{host}]" if ":" in host else host
+        typer.echo(
+            f"explore {folder} at http://{shown}:{listening.getsockname()[1]}/ (Ctrl-C ends)"
+        )
+        serve(served, listening)
+
+
+def _need_web() -> None:
+    """Refuse to begin without the page's own library, before anything is loaded."""
+    from importlib.util import find_spec
+
+    from mean_prompt.errors import InputError
+
+    # Looked for and not imported: an import that fails for another reason tells that itself.
+    if find_spec("gradio") is None:
+        raise InputError(
+            "the explorer needs Gradio, which is not installed; run: pip install 'mean-prompt[web]'"
+        )
+
+
+def _bound(host: str, port: int | None) -> socket.socket:
+    """Return a socket that listens, taken before seconds of loading."""
+    from mean_prompt.errors import InputError
+    from mean_prompt.explore.listening import bind
+
+    try:
+        return bind(host, port)
+    except OSError as error:
+        where = host if port is None else f"{host}, port {port}"
+        raise InputError(
+            f"the explorer needs an address and a port that are free: {where}: "
+            f"{error.strerror or error}; choose another --host or --port"
+        ) from error
+
+
+def _opened(folder: Path, corpus: list[str]) -> tuple[Explorer, str]:
+    from rich.console import Console
+
+    from mean_prompt.analysis.opening import open_run
+    from mean_prompt.cli.warnings import one_line_warnings
+    from mean_prompt.explore.explorer import Explorer
+
+    console = Console(stderr=True, highlight=False)
+    with one_line_warnings(), console.status("reading the run") as status:
+
+        def tell(what: str, done: int, total: int) -> None:
+            status.update(f"embedding the {what}: {done:,} of {total:,}")
+
+        found = open_run(folder, corpus=corpus, progress=lambda *n: tell("corpus", *n))
+        status.update("finding the corpus's clusters")
+        explorer = Explorer.of_run(found, lambda *n: tell("vocabulary", *n))
+    return explorer, found.best
