@@ -84,13 +84,15 @@ class RunFiles:
         recipe: ``recipe.toml`` as text.
         history: of its events.
         result: of a run that ended, or ``None``; not of one that was gone on with since.
-        analysis: of the result's string, or ``None``.
+        string: the best one so far, or ``None`` where there is none yet.
+        analysis: of that string, or ``None``.
     """
 
     path: Path
     recipe: str
     history: History
     result: ResultFile | None
+    string: str | None
     analysis: Analysis | None
 
     @classmethod
@@ -112,20 +114,20 @@ class RunFiles:
         result = _read(path / RESULT, ResultFile)
         if result is not None and _is_older(result, history):
             result = None
-        analysis = _read(path / ANALYSIS, Analysis) if result else None
-        if result and analysis and analysis.look.text != result.string:
+        string = _string(path, history, result)
+        analysis = _read(path / ANALYSIS, Analysis)
+        if analysis is not None and analysis.look.text != string:
             analysis = None
-        return cls(path, recipe, history, result, analysis)
+        return cls(path, recipe, history, result, string, analysis)
 
-    @property
-    def string(self) -> str | None:
-        """The best string so far; ``None`` where there is none yet."""
-        if self.result is not None:
-            return self.result.string
-        if self.history.improvements:
-            return self.history.improvements[-1].text
-        best = self.path / BEST
-        return best.read_text("utf-8") if best.is_file() else None
+
+def _string(path: Path, history: History, result: ResultFile | None) -> str | None:
+    if result is not None:
+        return result.string
+    if history.improvements:
+        return history.improvements[-1].text
+    best = path / BEST
+    return best.read_text("utf-8") if best.is_file() else None
 
 
 def _events(path: Path) -> list[dict[str, Any]]:
