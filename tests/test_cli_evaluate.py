@@ -40,7 +40,7 @@ def test_json_has_a_shape_to_rely_on(run):
     told = json.loads(out)
     assert set(told) == {
         *("rows", "groups", "reference", "methods", "expected", "kinds", "winners", "losers"),
-        "notes",
+        *("notes", "outcomes"),
     }
     assert (told["rows"], told["groups"], told["reference"]) == (54, 18, "LLM alone")
     assert told["methods"][-1]["name"] == "oracle"
@@ -49,6 +49,10 @@ def test_json_has_a_shape_to_rely_on(run):
             *("name", "mean", "interval", "difference", "difference_interval", "ratio"),
         }
         assert method["interval"]["low"] <= method["mean"] <= method["interval"]["high"]
+    assert len(told["outcomes"]) == 54
+    assert set(told["outcomes"][0]) == {
+        *("answer", "prompt", "group", "actual", "universal", "llm"),
+    }
     assert set(told["winners"][0]) == {"prompt", "rows", "hybrid", "reference"}
 
 

@@ -56,10 +56,11 @@ class TestOutput:
         told = json.loads(out)
         assert set(told) == {
             *("rows", "with_llm", "by_index", "universal", "kinds", "rules", "faults"),
-            *("expected", "seconds", "out", "table", "notes"),
+            *("expected", "seconds", "out", "table", "page", "notes"),
         }
         assert (told["rows"], told["with_llm"]) == (54, 54)
         assert (told["out"], told["table"]) == ("out.csv", "out.parquet")
+        assert told["page"] == "out.html"
         place.assert_valid()
 
     def test_table_says_what_was_done(self, run, place, monkeypatch):
@@ -76,7 +77,7 @@ class TestOutput:
             ("2", "predictor failed: time-out"),
         ):
             assert [count, what] in [[cells[0], cells[-1].strip()] for cells in lines if cells]
-        assert "saved out.csv and out.parquet" in out
+        assert "saved out.csv, out.parquet and out.html" in out
         place.assert_valid()
 
     def test_no_time_at_all_is_no_failure(self, run, place):

@@ -15,7 +15,8 @@ import pytest
 from mean_prompt import api, cli
 from mean_prompt.arrays import cached_arrays
 from mean_prompt.errors import InputError, MeanPromptError, RunError
-from mean_prompt.hybrid.blend import Answer, FitOutcome
+from mean_prompt.hybrid.answer import Answer
+from mean_prompt.hybrid.blend import FitOutcome
 from mean_prompt.hybrid.index import Manifest, VectorIndex
 from mean_prompt.hybrid.journal import Journal
 from mean_prompt.hybrid.keys import TEXT_KEYS, normalized

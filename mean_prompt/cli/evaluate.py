@@ -60,6 +60,14 @@ def evaluate(
     max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")] = 64,
     trials: Annotated[int, typer.Option(min=1, help="Settings that each fit tries.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            help="Write a page of it, row by row; one that is there is replaced.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare ways of answering known rows: cross-validated, grouped by prompt."""
@@ -70,6 +78,7 @@ def evaluate(
     from mean_prompt.hybrid.comparison import Comparison, compare
     from mean_prompt.paths import user_path
 
+    page = None if report is None else _checked(user_path(report))
     plan = Comparison(
         triples=user_path(triples),
         prompt=prompt,
@@ -99,7 +108,21 @@ def evaluate(
     )
     with one_line_warnings(), choose_progress() as progress:
         evaluation = compare(plan, listener=progress)
+    if page is not None:
+        from mean_prompt.report.hybrid_write import write_evaluation_report
+
+        write_evaluation_report(page, evaluation, plan)
     if as_json:
         typer.echo(json.dumps(evaluation.as_dict(), ensure_ascii=False, indent=2))
     else:
         print_evaluation(evaluation)
+        if page is not None:
+            typer.echo(f"saved {page}")
+
+
+def _checked(page: Path) -> Path:
+    """Refuse a page that cannot be written, before minutes are spent on it."""
+    from mean_prompt.report.hybrid_write import check_page
+
+    check_page(page, "--report")
+    return page

@@ -84,7 +84,9 @@ def print_summary(summary: Summary, console: Console | None = None) -> None:
         table.add_row(f"{count:,}", name)
     console.print(table)
     expected = "" if summary.expected is None else f", expected SCS {summary.expected:.4f}"
-    line = f"{format_duration(summary.seconds)}{expected}; saved {summary.out} and {summary.table}"
+    files = [summary.out, summary.table, *([summary.page] if summary.page else [])]
+    saved = " and ".join([", ".join(map(str, files[:-1])), str(files[-1])])
+    line = f"{format_duration(summary.seconds)}{expected}; saved {saved}"
     console.print(Text(line), soft_wrap=True)
 
 

@@ -7,34 +7,100 @@ from typing import Annotated
 
 import typer
 
+from mean_prompt.cli.model_options import Trust
+from mean_prompt.errors import InputError
+
 
 def report(
-    run: Annotated[Path, typer.Argument(help="The folder of a run, finished or not.")],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|SUBMISSION",
+            help="The folder of a run, finished or not; or a submission that predict wrote.",
+        ),
+    ],
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TRIPLES",
+            help="The true prompts of a submission's rows, joined on id: what it really earns.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="What the truth is scored with. Default: the model that predict was given.",
+            show_default=False,
+        ),
+    ] = None,
+    trust_model: Trust = False,
 ) -> None:
-    """Write a run's report anew: one page that shows it all, and opens offline.
+    """Write the report of a run or of a submission anew: one page that opens offline.
 
-    Every search writes one at its end. Of a run that has not finished, or whose string was not
-    looked at in its corpus's space, that is done first, which loads its corpus and its model.
+    Every search and every prediction writes one at its end. Of a run that has not finished, or
+    whose string was not looked at in its corpus's space, that is done first, which loads its
+    corpus and its model.
     """
+    from mean_prompt.paths import user_path
+
+    target = user_path(target)
+    if target.suffix.lower() in {".csv", ".parquet"} and not target.is_dir():
+        found = _of_submission(target, truth and user_path(truth), model, trust=trust_model)
+    else:
+        _refuse(target, {"--truth": truth, "--model": model, "--trust-model": trust_model})
+        found = _of_run(target)
+    typer.echo(found)
+
+
+def _refuse(target: Path, options: dict[str, object]) -> None:
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise InputError(
+            f"{given[0]} is of a submission, a .csv or .parquet file: found {target}; leave it "
+            "out, or name a submission"
+        )
+
+
+def _of_submission(target: Path, truth: Path | None, model: str | None, *, trust: bool) -> Path:
+    from mean_prompt.report.hybrid_write import write_submission_report
+    from mean_prompt.report.submission_files import SubmissionFiles
+
+    if truth is None and (model or trust):
+        option = "--model" if model else "--trust-model"
+        raise InputError(f"{option} is for scoring with the truth: give --truth, or leave it out")
+    files = SubmissionFiles.read(target)
+    if truth is None:
+        return write_submission_report(files)
+
+    from mean_prompt.cli.warnings import one_line_warnings
+    from mean_prompt.models import load_encoder
+    from mean_prompt.report.truth import find_truth, joined_triples
+
+    answers, triples = joined_triples(files, truth)
+    asked = files.job.get("model")
+    with one_line_warnings():
+        encoder = load_encoder(model or asked, trust=trust)
+    return write_submission_report(files, find_truth(files, answers, triples, encoder))
+
+
+def _of_run(folder: Path) -> Path:
     from rich.console import Console
 
-    from mean_prompt.paths import user_path
     from mean_prompt.report.write import write_report
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    folder = user_path(run)
     with console.status("reading the run"):
         note = _look_again(folder)
         page = write_report(folder)
     if note:
         console.print(note, markup=False)
-    typer.echo(page)
+    return page
 
 
 def _look_again(run: Path) -> str | None:
     """Look at the run's string in its corpus's space where that is lacking, or say why not."""
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.errors import InputError
     from mean_prompt.report.files import RunFiles
 
     files = RunFiles.read(run)

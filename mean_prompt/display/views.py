@@ -22,7 +22,7 @@ from mean_prompt.display.html import Cell, Table, View, shortened
 
 if TYPE_CHECKING:
     from mean_prompt.corpus import Corpus
-    from mean_prompt.hybrid.blend import Answer
+    from mean_prompt.hybrid.answer import Answer
     from mean_prompt.hybrid.evaluation import Evaluation, GroupScore
     from mean_prompt.result import ContextScores, ScoredString, SearchResult
     from mean_prompt.sources import Source

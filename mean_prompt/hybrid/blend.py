@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from mean_prompt.corpus import Corpus
-from mean_prompt.display.html import view_html
-from mean_prompt.display.views import answer_view
 from mean_prompt.encoder import Encoder
 from mean_prompt.errors import InputError
+from mean_prompt.hybrid.answer import Answer, Rule
 from mean_prompt.hybrid.index import Manifest, VectorIndex
 from mean_prompt.hybrid.keys import PREDICTION_KEYS, TEXT_KEYS, Key
 from mean_prompt.hybrid.learning import Learned, Learner, Workshop
@@ -37,39 +36,7 @@ LEAST_PREDICTED: Final = 24
 #: Rows answered at once.
 _BATCH: Final = 64
 
-Rule = Literal["blend", "blank", "unchanged", "no neighbours", "not fitted", "no time"]
 Predictions = Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a row is answered with, and why.
-
-    Attributes:
-        id: of the row.
-        text: the answer.
-        kind: how the string came about, see :class:`~mean_prompt.hybrid.candidates.Candidate`.
-        expected: its expected SCS; ``None`` where a rule decided.
-        trust: how likely the row's prediction is of this row, in [0, 1]; ``None`` without one.
-        rule: ``blend``, or the rule by which the row has the universal string: its rewritten text
-            is ``blank``, equals the original (``unchanged``), or has ``no neighbours``; or there
-            was ``no time`` for it. Its first prediction stands unweighed where there was none to
-            weigh it (``not fitted``).
-        candidates: strings that were compared.
-        with_llm: whether a prediction was among what was known.
-    """
-
-    id: str
-    text: str
-    kind: str
-    expected: float | None
-    trust: float | None
-    rule: Rule
-    candidates: int
-    with_llm: bool
-
-    def _repr_html_(self) -> str:
-        return view_html(answer_view(self))
 
 
 class FitOutcome(BaseModel):
@@ -248,7 +215,7 @@ class HybridPredictor:
     def first_predictions(self, rows: Rows, predictions: Predictions) -> list[Answer]:
         """Answer rows with their first predictions as they are; no fit is needed."""
         return [
-            self._first_prediction(name, texts)
+            replace(self._first_prediction(name, texts), prediction=next(iter(texts), None))
             for name, texts in zip(rows.ids, predictions, strict=True)
         ]
 
@@ -290,7 +257,10 @@ class HybridPredictor:
             answers[row] = (
                 self._first_prediction(name, texts) if scene is None else self._decide(name, scene)
             )
-        return [answers[row] for row in range(len(rows))]
+        return [
+            replace(answers[row], prediction=next(iter(predictions[row]), None))
+            for row in range(len(rows))
+        ]
 
     def _scenes(self, rows: EmbeddedRows, clock: Clock | None) -> list[Scene | None]:
         """Return each row's scene, or ``None`` where its prediction cannot be weighed."""
@@ -312,10 +282,19 @@ class HybridPredictor:
         if not with_llm and bool((scene.by_text.numbers < 0).all()):
             return self._universal_answer(name, "no neighbours")
         blend = self.llm_ if with_llm and self.llm_ else self.text_
-        number, expected, trust = blend.choose(scene)
-        chosen = scene.candidates[number]
-        count = len(scene.candidates)
-        return Answer(name, chosen.text, chosen.kind, expected, trust, "blend", count, with_llm)
+        choice = blend.choose(scene)
+        chosen = scene.candidates[choice.number]
+        return Answer(
+            name,
+            chosen.text,
+            chosen.kind,
+            choice.expected,
+            choice.trust,
+            "blend",
+            len(scene.candidates),
+            with_llm,
+            choice.universal,
+        )
 
     def _universal_answer(self, name: str, rule: Rule) -> Answer:
         return Answer(

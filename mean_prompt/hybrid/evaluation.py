@@ -6,7 +6,8 @@ settings, weights, templates - is learned anew from the other folds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from mean_prompt.display.html import view_html
 from mean_prompt.display.views import evaluation_view
+from mean_prompt.hybrid.answer import Answer, Outcome
 from mean_prompt.hybrid.blend import HybridPredictor
 from mean_prompt.hybrid.candidates import joined
 from mean_prompt.hybrid.retrieval import grouped_folds
@@ -84,6 +86,7 @@ class Evaluation:
         kinds: answers of the hybrid by how they came about.
         winners, losers: prompts on which the hybrid gains and loses most against the reference.
         notes: of the LLM and of the fits, a line each.
+        outcomes: of the hybrid's answers, row by row in the file's order.
     """
 
     rows: int
@@ -95,6 +98,7 @@ class Evaluation:
     winners: tuple[GroupScore, ...]
     losers: tuple[GroupScore, ...]
     notes: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
 
     def of(self, name: str) -> MethodScore:
         """Return a method's score by its name."""
@@ -157,7 +161,7 @@ def evaluate(
     table = _Table(triples, predictor)
     universal = predictor.workshop.universal
     folds = list(grouped_folds(triples.groups(), seed=seed))
-    expected, kinds, notes = np.zeros(len(triples)), dict[str, int](), list[str]()
+    answers, notes = dict[int, Answer](), list[str]()
     for number, (known, test) in enumerate(folds):
         if progress:
             progress(number, len(folds))
@@ -166,8 +170,9 @@ def evaluate(
             triples.take(known), predictions and [predictions[row] for row in known]
         )
         rows = triples.rows.take(test)
-        answers = predictor.predict(rows, part)
-        table.put(HYBRID, test, [answer.text for answer in answers])
+        found = predictor.predict(rows, part)
+        answers |= zip(test.tolist(), found, strict=True)
+        table.put(HYBRID, test, [answer.text for answer in found])
         nearest = predictor.nearest(rows)
         simple = {UNIVERSAL: [universal] * len(test), NEAREST: nearest}
         if predictions is not None:
@@ -177,14 +182,10 @@ def evaluate(
         for name, texts in simple.items():
             table.put(name, test, texts)
         _put_oracle(table, predictor, test, predictor.pools(rows, part))
-        expected[test] = [
-            np.nan if answer.expected is None else answer.expected for answer in answers
-        ]
-        for answer in answers:
-            kinds[answer.kind] = kinds.get(answer.kind, 0) + 1
         notes.append(f"fold {number + 1}: {'; '.join(predictor.notes_)}")
     reference = UNIVERSAL if predictions is None else LLM
-    return _summary(triples, table.columns, reference, expected, kinds, notes, seed)
+    ordered = [answers[row] for row in range(len(triples))]
+    return _summary(triples, table.columns, reference, ordered, notes, seed)
 
 
 def swapped(texts: Texts, share: float, *, seed: int = 0) -> list[Sequence[str]]:
@@ -232,13 +233,43 @@ def _summary(
     triples: Triples,
     earned: dict[str, NDArray[np.float64]],
     reference: str,
-    expected: NDArray[np.float64],
-    kinds: dict[str, int],
+    answers: Sequence[Answer],
     notes: Sequence[str],
     seed: int,
 ) -> Evaluation:
     groups = triples.groups()
-    equal = np.ones(len(triples))
+    expected = [answer.expected for answer in answers if answer.expected is not None]
+    by_gain = _by_group(triples, earned[HYBRID], earned[reference])
+    return Evaluation(
+        rows=len(triples),
+        groups=len(np.unique(groups)),
+        reference=reference,
+        methods=method_scores(earned, groups, reference, seed=seed),
+        expected=float(np.mean(expected)) if expected else None,
+        kinds=dict(Counter(answer.kind for answer in answers).most_common()),
+        winners=tuple(by_gain[:_SHOWN]),
+        losers=tuple(by_gain[: -_SHOWN - 1 : -1]),
+        notes=tuple(notes),
+        outcomes=outcomes_of(answers, triples, earned),
+    )
+
+
+def method_scores(
+    earned: Mapping[str, NDArray[np.float64]],
+    groups: NDArray[np.int64],
+    reference: str,
+    *,
+    seed: int = 0,
+) -> tuple[MethodScore, ...]:
+    """Compare ways of answering the same rows: best first, the oracle last.
+
+    Args:
+        earned: (n,) SCS of each way's answers, by its name.
+        groups: (n,) numbers of the true prompts, which are resampled together.
+        reference: name of the way that others are compared with.
+        seed: of the bootstrap.
+    """
+    equal = np.ones(len(groups))
 
     def interval(values: NDArray[np.float64]) -> Interval:
         return bootstrap_interval(values, equal, groups, seed=seed)
@@ -255,18 +286,27 @@ def _summary(
         )
         for name, values in earned.items()
     ]
-    methods.sort(key=lambda method: (method.name == ORACLE, -method.mean))
-    by_gain = _by_group(triples, earned[HYBRID], base)
-    return Evaluation(
-        rows=len(triples),
-        groups=len(np.unique(groups)),
-        reference=reference,
-        methods=tuple(methods),
-        expected=None if np.isnan(expected).all() else float(np.nanmean(expected)),
-        kinds=dict(sorted(kinds.items(), key=lambda item: -item[1])),
-        winners=tuple(by_gain[:_SHOWN]),
-        losers=tuple(by_gain[: -_SHOWN - 1 : -1]),
-        notes=tuple(notes),
+    return tuple(sorted(methods, key=lambda method: (method.name == ORACLE, -method.mean)))
+
+
+def outcomes_of(
+    answers: Sequence[Answer], triples: Triples, earned: Mapping[str, NDArray[np.float64]]
+) -> tuple[Outcome, ...]:
+    """Put answers, truths and what was earned together, row by row.
+
+    Args:
+        answers: n, to the rows of the triples.
+        triples: n.
+        earned: (n,) SCS of the hybrid, and of the universal string and the LLM where these are
+            known.
+    """
+    columns = [
+        earned[name].tolist() if name in earned else [None] * len(answers)
+        for name in (HYBRID, UNIVERSAL, LLM)
+    ]
+    groups = triples.groups().tolist()
+    return tuple(
+        Outcome(*row) for row in zip(answers, triples.prompts, groups, *columns, strict=True)
     )
 
 

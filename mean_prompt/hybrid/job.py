@@ -18,10 +18,12 @@ import numpy as np
 
 from mean_prompt.corpus import Corpus
 from mean_prompt.errors import InputError
+from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.asking import Examples, Mailbox, ask_known
-from mean_prompt.hybrid.blend import LEAST_PREDICTED, Answer, HybridPredictor
+from mean_prompt.hybrid.blend import LEAST_PREDICTED, HybridPredictor
 from mean_prompt.hybrid.files import read_rows, read_triples
 from mean_prompt.hybrid.journal import Journal
+from mean_prompt.hybrid.last_page import write_last_page
 from mean_prompt.hybrid.llm import Prediction, Predictor
 from mean_prompt.hybrid.llm_factory import make_predictor
 from mean_prompt.hybrid.llm_recorded import RecordedPredictor
@@ -386,6 +388,7 @@ class PredictionJob:
             for name in self._rows.ids
         ]
         self._journal.write_table(answers)
+        page, fault = write_last_page(self._request.out, len(answers), self._left())
         late = sum(answer.rule == "no time" for answer in answers)
         with_llm = sum(answer.with_llm for answer in answers)
         expected = [answer.expected for answer in answers if answer.expected is not None]
@@ -402,5 +405,11 @@ class PredictionJob:
             seconds=time.monotonic() - self._clock.began,
             out=self._request.out,
             table=self._journal.table,
-            notes=(*self._notes, *(llm.notes() if llm else [])),
+            page=page,
+            notes=(*self._notes, *(llm.notes() if llm else []), *([fault] if fault else [])),
         )
+
+    def _left(self) -> float:
+        """Return the seconds until the time limit, the margin included."""
+        limit = self._request.time_limit
+        return float("inf") if limit is None else self._clock.began + limit - time.monotonic()

@@ -1,8 +1,7 @@
 """What a prediction run leaves beside its submission: why, row by row, and how to go on.
 
-``submission.csv`` has a folder ``submission.work`` beside it: ``job.json`` says what was asked,
-``fit.json`` what the fit decided, ``answers.jsonl`` holds every answer as it was given. A line
-torn by a kill is passed over, and its row answered again.
+The files are those of :mod:`mean_prompt.hybrid.work_files`. A line torn by a kill is passed over,
+and its row answered again.
 """
 
 from __future__ import annotations
@@ -12,15 +11,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from mean_prompt.atomic import write_atomically
 from mean_prompt.errors import InputError, RunError
-from mean_prompt.hybrid.blend import Answer, FitOutcome
-
-_JOB: Final = "job.json"
-_FIT: Final = "fit.json"
-_ANSWERS: Final = "answers.jsonl"
+from mean_prompt.hybrid.answer import Answer
+from mean_prompt.hybrid.blend import FitOutcome
+from mean_prompt.hybrid.work_files import ANSWERS, FIT, JOB, PAGE, TABLE, WORK, read_answers
 
 
 class Journal:
@@ -38,9 +35,10 @@ class Journal:
     """
 
     def __init__(self, out: Path, job: Mapping[str, Any], *, resume: bool) -> None:
-        self.folder = out.with_suffix(".work")
-        self.table = out.with_suffix(".parquet")
-        if out in {self.folder, self.table}:
+        self.folder = out.with_suffix(WORK)
+        self.table = out.with_suffix(TABLE)
+        self.page = out.with_suffix(PAGE)
+        if out in {self.folder, self.table, self.page}:
             raise InputError(
                 f"--out must be a CSV file: {out} is the name of what is written beside it; name "
                 "it .csv"
@@ -75,25 +73,15 @@ class Journal:
         try:
             self._write_job()
         except OSError as error:
-            raise _lost(self.folder / _JOB, error) from error
+            raise _lost(self.folder / JOB, error) from error
 
     def answers(self) -> dict[str, Answer]:
         """Return the last answer that each row was given, by id."""
+        path = self.folder / ANSWERS
         try:
-            lines = (self.folder / _ANSWERS).read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return {}
+            return read_answers(path)
         except OSError as error:
-            raise _unreadable(self.folder / _ANSWERS, error) from error
-        found: dict[str, Answer] = {}
-        for line in lines:
-            try:
-                answer = Answer(**json.loads(line))
-            except (ValueError, TypeError, RecursionError):  # torn by a kill, or no answer
-                continue
-            if isinstance(answer.id, str) and isinstance(answer.text, str):
-                found[answer.id] = answer
-        return found
+            raise _unreadable(path, error) from error
 
     def record(self, answers: Sequence[Answer]) -> None:
         """Append answers.
@@ -102,7 +90,7 @@ class Journal:
             RunError: the folder can no longer be written.
         """
         lines = "".join(json.dumps(asdict(answer)) + "\n" for answer in answers)
-        path = self.folder / _ANSWERS
+        path = self.folder / ANSWERS
         try:
             # A torn last line must not swallow the first of these.
             with path.open("ab+") as file:
@@ -116,20 +104,20 @@ class Journal:
     def fit(self) -> FitOutcome | None:
         """Return what an earlier fit decided, or ``None``."""
         try:
-            return FitOutcome.model_validate_json((self.folder / _FIT).read_bytes())
+            return FitOutcome.model_validate_json((self.folder / FIT).read_bytes())
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _unreadable(self.folder / _FIT, error) from error
+            raise _unreadable(self.folder / FIT, error) from error
         except ValueError as error:
             raise InputError(
-                f"--resume must find whole work: {self.folder / _FIT} cannot be read; delete it "
+                f"--resume must find whole work: {self.folder / FIT} cannot be read; delete it "
                 "to fit anew"
             ) from error
 
     def record_fit(self, outcome: FitOutcome) -> None:
         """Keep what a fit decided."""
-        path = self.folder / _FIT
+        path = self.folder / FIT
         try:
             write_atomically(path, outcome.model_dump_json(indent=2).encode())
         except OSError as error:
@@ -150,6 +138,8 @@ class Journal:
             "rule": pl.String,
             "candidates": pl.Int64,
             "with_llm": pl.Boolean,
+            "universal": pl.Float64,
+            "prediction": pl.String,
         }
         data = io.BytesIO()
         pl.DataFrame([asdict(answer) for answer in answers], schema=schema).write_parquet(data)
@@ -162,10 +152,10 @@ class Journal:
         """Refuse to go on with what is no work, and to overwrite what is there."""
         if resume and kept is not None:
             return
-        there = [path for path in (out, self.table) if path.exists()]
+        there = [path for path in (out, self.table, self.page) if path.exists()]
         if resume and (there or self._has_decided()):
             raise InputError(
-                f"--resume must find whole work: {self.folder} has no {_JOB} that can be read, "
+                f"--resume must find whole work: {self.folder} has no {JOB} that can be read, "
                 f"and {there[0] if there else self.folder} is there; delete it and begin anew"
             )
         if kept is not None:
@@ -179,19 +169,19 @@ class Journal:
             )
 
     def _has_decided(self) -> bool:
-        return any((self.folder / name).exists() for name in (_FIT, _ANSWERS))
+        return any((self.folder / name).exists() for name in (FIT, ANSWERS))
 
     def _write_job(self) -> None:
         data = json.dumps(self._job, indent=2) + "\n"
-        write_atomically(self.folder / _JOB, data.encode())
+        write_atomically(self.folder / JOB, data.encode())
 
     def _kept_job(self) -> dict[str, Any] | None:
         try:
-            kept = json.loads((self.folder / _JOB).read_text("utf-8"))
+            kept = json.loads((self.folder / JOB).read_text("utf-8"))
         except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
             return None
         except OSError as error:
-            raise _unreadable(self.folder / _JOB, error) from error
+            raise _unreadable(self.folder / JOB, error) from error
         return kept if isinstance(kept, dict) else None
 
 

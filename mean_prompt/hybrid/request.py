@@ -97,6 +97,7 @@ class Summary:
         expected: mean expected SCS of the blended answers; ``None`` without any.
         seconds: of the whole run.
         out, table: the submission, and the choices behind it.
+        page: that shows them; ``None`` where there was no time for it, or a note says what else.
         notes: what a user should know, a line each.
     """
 
@@ -111,11 +112,13 @@ class Summary:
     seconds: float
     out: Path
     table: Path
+    page: Path | None
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the summary for JSON."""
-        return asdict(self) | {"out": str(self.out), "table": str(self.table)}
+        page = None if self.page is None else str(self.page)
+        return asdict(self) | {"out": str(self.out), "table": str(self.table), "page": page}
 
 
 def universal_string(given: str, option: str = "--prompt") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import optuna
@@ -83,6 +83,23 @@ class Samples:
         return np.stack(signs) if signs else None
 
 
+class Chosen(NamedTuple):
+    """The best candidate of a scene.
+
+    Attributes:
+        number: of the candidate.
+        expected: its expected SCS.
+        trust: in the prediction, within [0, 1]; ``None`` without one.
+        universal: expected SCS of the universal string, which is the first candidate of every
+            row, and as sober as ``expected``; ``None`` for candidates made without one.
+    """
+
+    number: int
+    expected: float
+    trust: float | None
+    universal: float | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedBlend:
     """Settings with the weights fitted under them.
@@ -103,8 +120,8 @@ class FittedBlend:
     score: float
     candour: float
 
-    def choose(self, scene: Scene) -> tuple[int, float, float | None]:
-        """Return the number of the best candidate, its expected SCS, and trust in the prediction.
+    def choose(self, scene: Scene) -> Chosen:
+        """Return the best candidate.
 
         The scene may hold candidates that the settings do not choose; they are passed over.
         """
@@ -116,7 +133,13 @@ class FittedBlend:
         features = scene.features(self.settings.posterior)[allowed]
         expected = self.mixture.expected(features, trust)
         best = int(expected.argmax())
-        return int(allowed[best]), self.candour * float(expected[best]), trust
+        first = scene.candidates[allowed[0]]
+        return Chosen(
+            int(allowed[best]),
+            self.candour * float(expected[best]),
+            trust,
+            self.candour * float(expected[0]) if first.kind == "universal" else None,
+        )
 
 
 class _Prepared:

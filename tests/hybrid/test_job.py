@@ -156,6 +156,8 @@ class TestSubmission:
             "rule": pl.String,
             "candidates": pl.Int64,
             "with_llm": pl.Boolean,
+            "universal": pl.Float64,
+            "prediction": pl.String,
         }
         assert table["id"].to_list() == IDS
         assert dict(zip(table["id"], table["text"], strict=True)) == place.answers()

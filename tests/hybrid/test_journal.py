@@ -7,14 +7,26 @@ import pytest
 
 from mean_prompt.errors import InputError, RunError
 from mean_prompt.hybrid import journal as module
-from mean_prompt.hybrid.blend import Answer, FitOutcome
+from mean_prompt.hybrid.answer import Answer
+from mean_prompt.hybrid.blend import FitOutcome
 from mean_prompt.hybrid.journal import Journal
 from mean_prompt.hybrid.keys import TEXT_KEYS
 from mean_prompt.hybrid.tuning import BlendSettings
 
 JOB = {"test": "a hash", "seed": 0, "corpus": ["a", "b"]}
 ANSWERS = [
-    Answer("a", "make it\n\"so\", 'café' \u2028🦜", "prediction", 0.25, 0.5, "blend", 9, True),
+    Answer(
+        "a",
+        "make it\n\"so\", 'café' \u2028🦜",
+        "prediction",
+        0.25,
+        0.5,
+        "blend",
+        9,
+        True,
+        0.125,
+        "so",
+    ),
     Answer("b, \n", "x", "universal", None, None, "no neighbours", 1, False),
     Answer("c", "y", "retrieved", 1 / 3, None, "blend", 3, False),
 ]
@@ -172,7 +184,9 @@ def test_table_holds_a_row_each_also_of_no_known_score(journal):
 
     journal.write_table(ANSWERS[1:2])
     table = pl.read_parquet(journal.table)
-    assert table.row(0) == ("b, \n", "x", "universal", None, None, "no neighbours", 1, False)
+    assert table.row(0) == (
+        "b, \n", "x", "universal", None, None, "no neighbours", 1, False, None, None,
+    )  # fmt: skip
     assert table.schema["expected"] == pl.Float64
 
 

@@ -114,12 +114,26 @@ class TestChoosing:
         blend = fit_blend(SAMPLES, BlendSettings(shortened=False, joined=None))
         for scene in SAMPLES.scenes:
             allowed = allowed_rows(scene, blend.settings)
-            number, expected, trust = blend.choose(scene)
+            number, expected, trust, _ = blend.choose(scene)
             worth = blend.mixture.expected(scene.features(blend.settings.posterior)[allowed], trust)
             assert number == allowed[worth.argmax()]
             assert expected == blend.candour * worth.max()
             assert 0 < trust < 1
             assert KINDS[number] not in {"shortened", "joined"}
+
+    def test_the_universal_string_is_judged_as_the_choice_is(self):
+        blend = fit_blend(SAMPLES, OPEN)
+        for scene in SAMPLES.scenes:
+            choice = blend.choose(scene)
+            features = scene.features(blend.settings.posterior)
+            worth = blend.mixture.expected(features, choice.trust)
+            assert KINDS[0] == "universal"
+            assert choice.universal == pytest.approx(blend.candour * worth[0])
+            assert choice.universal <= choice.expected
+
+    def test_candidates_without_a_universal_string_have_nothing_to_judge(self):
+        scene = replace(SAMPLES.scenes[0], candidates=[*CANDIDATES[1:2], *CANDIDATES[1:]])
+        assert fit_blend(SAMPLES, OPEN).choose(scene).universal is None
 
     def test_what_is_expected_of_choices_is_what_choices_earn(self):
         blend = fit_blend(SAMPLES, OPEN)
@@ -132,7 +146,7 @@ class TestChoosing:
         for seed in range(4):
             blend, fresh = fit_blend(made_up(seed=seed), OPEN), made_up(100, seed=seed + 50)
             choices = [blend.choose(scene) for scene in fresh.scenes]
-            expected += [hope for _, hope, _ in choices]
+            expected += [choice.expected for choice in choices]
             earned += [row[one[0]] for row, one in zip(fresh.earned, choices, strict=True)]
         assert np.mean(expected) == pytest.approx(np.mean(earned), abs=0.03)
 
