@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from mean_prompt.affix_problem import AffixProblem
+from mean_prompt.analysis.affix import analyse_affix
 from mean_prompt.constraints import Rules
 from mean_prompt.context import Context
 from mean_prompt.encoder import Encoder
@@ -19,7 +20,7 @@ from mean_prompt.optimize.baselines import Baseline
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.provenance import model_notes, run_details, run_identity
 from mean_prompt.recipe import Recipe
-from mean_prompt.report.write import write_report
+from mean_prompt.report.write import write_affix_analysis, write_report
 from mean_prompt.result import SearchResult
 from mean_prompt.run import RunFolder
 from mean_prompt.state import Tree
@@ -32,6 +33,9 @@ _HOLDOUT_SHARE: Final = 0.03
 #: Rows by which the time of the last scores is foretold, and the safety put on it.
 _TIMED_ROWS: Final = 32
 _TIME_MARGIN: Final = 1.5
+#: Share of the run that goes to what the affix's tokens are worth, and its least and most seconds.
+_WORTH_SHARE: Final = 0.03
+_WORTH_SECONDS: Final = (0.5, 10.0)
 
 
 class AffixRun:
@@ -171,8 +175,16 @@ class AffixRun:
         if self._out:
             self._out.write_best(result.string)
             self._out.write_result(result.as_dict())
+            if result.string:
+                self._analyse(self._out, problem, result.string, scores)
             write_report(self._out.path)
         return result
+
+    def _analyse(self, out: RunFolder, problem: AffixProblem, affix: str, scores: Scores) -> None:
+        # Whoever stopped the search waits for its end.
+        seconds = 0.0 if self._budget.stopped else _worth_seconds(self._budget)
+        found = analyse_affix(problem, self._encoder, affix, scores, seconds=seconds)
+        write_affix_analysis(out.path, found)
 
     def _details(self, problem: AffixProblem) -> dict[str, object]:
         corpus = {
@@ -183,6 +195,12 @@ class AffixRun:
             "hash": self._context.content_hash,
         }
         return run_details(self._encoder, self._recipe) | {"corpus": corpus}
+
+
+def _worth_seconds(budget: Budget) -> float:
+    """Return the seconds that telling what the affix's tokens are worth may take at the end."""
+    least, most = _WORTH_SECONDS
+    return most if budget.seconds is None else min(most, max(least, _WORTH_SHARE * budget.seconds))
 
 
 class _Tracker:
@@ -250,6 +268,8 @@ class _Tracker:
             self._encoder.encode(timed)
             each = (time.monotonic() - began) / len(timed)
             self._budget.reserve = _TIME_MARGIN * each * len(rows)
+        if self._out:
+            self._budget.reserve += _worth_seconds(self._budget)
         self._report(0, "start")
 
     def follow(self, best: Affix, number: int, move: str | None) -> None:

@@ -17,6 +17,7 @@ WORKERS: Final = "workers"
 RECIPE: Final = "recipe.toml"
 SNAPSHOTS: Final = "snapshots"
 ANALYSIS: Final = "analysis.json"
+ROWS: Final = "rows.json"
 REPORT: Final = "report.html"
 LIVE: Final = "live"
 

@@ -93,7 +93,10 @@ def test_scores_are_those_of_the_joined_strings(result):
 def test_the_folder_holds_what_the_contract_says(result):
     found, out, _ = result
     names = {path.name for path in out.iterdir()}
-    assert names == {"best.txt", "result.json", "events.jsonl", "recipe.toml", "snapshots"}
+    assert names == {
+        "best.txt", "result.json", "events.jsonl", "recipe.toml", "snapshots", "rows.json",
+        "report.html",
+    }  # fmt: skip
     assert (out / "best.txt").read_bytes() == found.string.encode()
     written = json.loads((out / "result.json").read_text("utf-8"))
     assert written == json.loads(json.dumps(found.as_dict()))

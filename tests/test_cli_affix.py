@@ -66,7 +66,8 @@ def test_it_prints_what_the_affix_does_and_leaves_the_run(run):
     for word in ("searched", "held out", "all", "prefix"):
         assert word in out
     assert {path.name for path in Path("run").iterdir()} == {
-        "best.txt", "result.json", "events.jsonl", "recipe.toml", "snapshots",
+        "best.txt", "result.json", "events.jsonl", "recipe.toml", "snapshots", "rows.json",
+        "report.html",
     }  # fmt: skip
     recipe = tomllib.loads(Path("run/recipe.toml").read_text("utf-8"))
     assert recipe["context"]["triples"] == "triples.jsonl"

@@ -161,3 +161,40 @@ class Advice(_Data):
     fault: str | None
     tried: int
     suggestions: tuple[Suggestion, ...]
+
+
+class AffixRow(_Data):
+    """One row of an affix's context.
+
+    Attributes:
+        id: of the row.
+        prediction, prompt: what was predicted, and the truth; both shortened.
+        without, affixed: SCS of the prediction alone, and with the affix.
+        held_out: whether the search did not see it.
+    """
+
+    id: str
+    prediction: str
+    prompt: str
+    without: float
+    affixed: float
+    held_out: bool
+
+
+class AffixAnalysis(_Data):
+    """An affix, row by row.
+
+    Attributes:
+        text: the affix.
+        position: which side of predictions it stands on.
+        rows: all of them, in the file's order.
+        worths: of the affix's tokens, in their order: mean SCS of predictions with it less that
+            with the affix without the token.
+        judged: rows that the worths are means over, drawn at random.
+    """
+
+    text: str
+    position: str
+    rows: tuple[AffixRow, ...]
+    worths: tuple[TokenWorth, ...]
+    judged: int

@@ -32,23 +32,34 @@ def token_worths(
     Returns:
         One entry a token, in order; none for a string without tokens.
     """
-    read = encoder.tokenizer.encode(text, add_special_tokens=False)
-    ids = tuple(read.ids[: encoder.max_tokens])
-    if not ids:
+    pieces, without = left_out(text, encoder)
+    if not pieces:
         return ()
-    without = encoder.decode([ids[:i] + ids[i + 1 :] for i in range(len(ids))])
-    whole = encoder.decode([ids]) if len(read.ids) > len(ids) else [text]
-    strings = [*whole, *without]
+    strings = ["".join(pieces), *without]
     parts = []
     for first in range(0, len(strings), _CHUNK):
         check()
         parts.append(objective.score(encoder.encode(strings[first : first + _CHUNK])))
     scores = np.concatenate(parts).tolist()
-    pieces = pieces_of(text, read.offsets, len(ids))
     return tuple(
         TokenWorth(piece=piece, worth=scores[0] - score)
         for piece, score in zip(pieces, scores[1:], strict=True)
     )
+
+
+def left_out(text: str, encoder: Encoder) -> tuple[list[str], list[str]]:
+    """Return a string's tokens as they stand in it, and the string without each of them.
+
+    Args:
+        text: the string; of a long one only the tokens that the model reads count.
+        encoder: the model.
+    """
+    read = encoder.tokenizer.encode(text, add_special_tokens=False)
+    ids = tuple(read.ids[: encoder.max_tokens])
+    if not ids:
+        return [], []
+    without = encoder.decode([ids[:i] + ids[i + 1 :] for i in range(len(ids))])
+    return pieces_of(text, read.offsets, len(ids)), without
 
 
 def pieces_of(text: str, offsets: list[tuple[int, int]], count: int) -> list[str]:

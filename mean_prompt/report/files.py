@@ -9,10 +9,10 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mean_prompt.analysis.data import Analysis
+from mean_prompt.analysis.data import AffixAnalysis, Analysis
 from mean_prompt.errors import InputError
 from mean_prompt.report.history import History, read_history
-from mean_prompt.run_files import ANALYSIS, BEST, EVENTS, RECIPE, RESULT, read_events
+from mean_prompt.run_files import ANALYSIS, BEST, EVENTS, RECIPE, RESULT, ROWS, read_events
 
 #: Seconds that an event's time may differ by.
 _ROUNDING: Final = 0.01
@@ -86,6 +86,7 @@ class RunFiles:
         result: of a run that ended, or ``None``; not of one that was gone on with since.
         string: the best one so far, or ``None`` where there is none yet.
         analysis: of that string, or ``None``.
+        affix: of that string, where it is one that stands beside predictions.
     """
 
     path: Path
@@ -94,6 +95,7 @@ class RunFiles:
     result: ResultFile | None
     string: str | None
     analysis: Analysis | None
+    affix: AffixAnalysis | None = None
 
     @classmethod
     def read(cls, path: Path) -> RunFiles:
@@ -118,7 +120,10 @@ class RunFiles:
         analysis = _read(path / ANALYSIS, Analysis)
         if analysis is not None and analysis.look.text != string:
             analysis = None
-        return cls(path, recipe, history, result, string, analysis)
+        affix = _read(path / ROWS, AffixAnalysis)
+        if affix is not None and affix.text != string:
+            affix = None
+        return cls(path, recipe, history, result, string, analysis, affix)
 
 
 def _string(path: Path, history: History, result: ResultFile | None) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from mean_prompt.analysis.data import Analysis
 from mean_prompt.report import search_figures
+from mean_prompt.report.affix_report import affix_sections
 from mean_prompt.report.files import ResultFile, RunFiles
 from mean_prompt.report.history import Climb, History, Improvement, gains_by_move
 from mean_prompt.report.page import Parts, exact, fragment
@@ -21,6 +22,7 @@ HEADINGS: Final = {
     "score": "Score",
     "progress": "How it went",
     "story": "Edit by edit",
+    "rows": "Row by row",
     "tokens": "What each token is worth",
     "prompts": "Whom it serves",
     "map": "The corpus",
@@ -81,6 +83,8 @@ def _sections(run: RunFiles, figures: Figures) -> Iterator[tuple[str, str]]:
         yield "story", _story(history.improvements)
     if analysis:
         yield from _analysis(analysis, result, figures)
+    if run.affix:
+        yield from affix_sections(run.affix, figures)
     if len(history.improvements) > 1 or history.climbs:
         yield "study", _study(history, figures)
     yield "reproduce", _reproduce(run)

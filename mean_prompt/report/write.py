@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mean_prompt.analysis.data import AffixAnalysis
 from mean_prompt.analysis.space import Space
 from mean_prompt.atomic import write_atomically
 from mean_prompt.errors import unwritable
 from mean_prompt.report.page import render
 from mean_prompt.report.run_report import run_parts
-from mean_prompt.run_files import ANALYSIS, REPORT
+from mean_prompt.run_files import ANALYSIS, REPORT, ROWS
 
 
 def write_analysis(run: Path, space: Space, string: str) -> None:
@@ -19,6 +20,15 @@ def write_analysis(run: Path, space: Space, string: str) -> None:
         InputError: the file cannot be written.
     """
     _write(run / ANALYSIS, space.analyse(string).model_dump_json() + "\n")
+
+
+def write_affix_analysis(run: Path, analysis: AffixAnalysis) -> None:
+    """Write down what an affix does row by row.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    _write(run / ROWS, analysis.model_dump_json() + "\n")
 
 
 def write_report(run: Path) -> Path:

@@ -15,7 +15,7 @@ from mean_prompt.display.views import (
     result_view,
     scored_view,
 )
-from mean_prompt.hybrid.blend import Answer
+from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.evaluation import Evaluation, GroupScore, MethodScore
 from mean_prompt.objective import Interval
 from mean_prompt.result import ContextScores, ScoredString, SearchResult, Side
