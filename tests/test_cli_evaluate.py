@@ -7,6 +7,7 @@ import pytest
 from click import unstyle
 
 from mean_prompt.hybrid import comparison
+from tests.browser import page_of, serious_faults
 from tests.hybrid.conftest import one_thread  # noqa: F401 a fixture
 from tests.hybrid.prediction_run import KNOWN, WORLD, write_rows
 from tests.hybrid.synthetic import UNIVERSAL, encoder
@@ -122,3 +123,44 @@ def test_bad_usage_ends_with_code_2(run, arguments):
     assert code == 2
     assert out == ""
     assert "Usage: " in unstyle(err)
+
+
+def test_its_page_says_what_json_says(run, workplace, browser):
+    page_path = workplace / "page.html"
+    page_path.write_text("an old one")
+    code, out, err = run(*GIVEN, "--llm", "column:said", "--json", "--report", "page.html")
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    with page_of(browser, page_path.as_uri()) as page:
+        assert page.title() == "mean-prompt: evaluation of known.jsonl"
+        bars = page.evaluate("() => document.getElementById('plot-methods').data[0]")
+        assert dict(zip(bars["y"], bars["x"], strict=True)) == pytest.approx(
+            {method["name"]: method["mean"] for method in told["methods"]}
+        )
+        assert f"{told['expected']:.5f}" in page.locator("#truth .figures").inner_text()
+        points = page.evaluate("() => document.getElementById('plot-truth').data.map(t => t.y)")
+        actual = [row["actual"] for row in told["outcomes"]]
+        shown = [value for trace in points[:-1] for value in trace]
+        assert sorted(shown) == pytest.approx(sorted(actual), abs=1e-5)
+        assert serious_faults(page) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("known.jsonl", "--report must be a page, whose name ends in .html: found known.jsonl"),
+        ("gone/page.html", "--report must be a file that can be written: gone/page.html"),
+        ("folder.html", "--report must be a file: folder.html is none; name a file in a folder"),
+    ],
+)
+def test_a_page_that_cannot_be_written_is_told_before_anything_else(
+    run, workplace, monkeypatch, name, fault
+):
+    (workplace / "folder.html").mkdir()
+    before = (workplace / "known.jsonl").read_bytes()
+    monkeypatch.setattr(comparison, "read_triples", lambda _path: pytest.fail("it began"))
+    code, out, err = run(*GIVEN, "--report", name)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"mean-prompt: {fault}")
+    assert err.count("\n") == 1
+    assert (workplace / "known.jsonl").read_bytes() == before

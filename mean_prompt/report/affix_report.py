@@ -10,7 +10,7 @@ from mean_prompt.report.histogram import histogram
 from mean_prompt.report.page import fragment
 
 #: Rows that are listed as gaining and as losing the most.
-_LISTED: Final = 20
+_LISTED: Final = 12
 
 
 def affix_sections(

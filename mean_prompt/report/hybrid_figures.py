@@ -21,6 +21,8 @@ _KINDS: Final = (
 )  # fmt: skip
 #: What tells bars apart where colours do not.
 _PATTERNS: Final = ("", "/", "x", "\\", ".", "-", "|", "+")
+#: Rows that are drawn as points.
+_MOST_POINTS: Final = 5_000
 #: Characters of an answer that is shown where the pointer is.
 _SHOWN: Final = 300
 
@@ -101,7 +103,7 @@ def gain_bars(gains: Sequence[Gain], over: str) -> Figure:
 def truth_points(outcomes: Sequence[Outcome]) -> Figure:
     """Return each row's expected and actual SCS, by kinds, with the line where they are equal."""
     figure = go.Figure()
-    judged = [row for row in outcomes if row.answer.expected is not None]
+    judged = drawn(outcomes)
     for kind in sorted({row.answer.kind for row in judged}, key=_number):
         some = [row for row in judged if row.answer.kind == kind]
         figure.add_trace(
@@ -123,6 +125,12 @@ def truth_points(outcomes: Sequence[Outcome]) -> Figure:
     values = [value for row in judged for value in (row.answer.expected or 0.0, row.actual)]
     _diagonal(figure, min(values), max(values))
     return finished(figure, x="expected SCS", y="actual SCS", height=560)
+
+
+def drawn(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the rows that are drawn as points: those that were weighed, or every n-th of many."""
+    judged = [row for row in outcomes if row.answer.expected is not None]
+    return judged[:: -(-len(judged) // _MOST_POINTS) or 1]
 
 
 def calibration_line(parts: Sequence[Part]) -> Figure:

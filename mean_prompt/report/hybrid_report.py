@@ -28,7 +28,7 @@ HEADINGS: Final = {
     "reproduce": "To do it again",
 }
 #: Rows that are listed as gaining and as losing the most.
-_LISTED: Final = 20
+_LISTED: Final = 12
 #: Characters of a hash that tell contents apart.
 _HASH: Final = 16
 #: What the journal pins, and what it is called on the page.
@@ -224,6 +224,7 @@ def _truth(found: Findings, figures: Figures) -> str:
         methods=found.methods,
         parts=parts,
         judged=len(judged),
+        drawn=len(hybrid_figures.drawn(found.outcomes)),
         groups=found.groups,
         notes=found.truth_notes,
     )
@@ -323,7 +324,9 @@ def _said(value: object) -> str:
         return ", ".join(f"{name} {_said(inner) or 'none'}" for name, inner in value.items())
     if isinstance(value, list):
         return ", ".join(map(_said, value))
-    text = str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = str(value) if str(value).strip() else repr(value)
     is_hash = len(text) == 64 and set(text) <= set("0123456789abcdef")
     return text[:_HASH] if is_hash else text
 

@@ -135,7 +135,7 @@ def _journal(path: Path) -> Iterator[Answer]:
 
 def _checked(values: dict[Any, Any], place: str) -> Answer:
     try:
-        answer = _CHECKED.validate_python(values, strict=True)
+        answer = _CHECKED.validate_python(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise InputError(

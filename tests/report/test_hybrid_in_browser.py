@@ -1,0 +1,84 @@
+"""The page of a submission in a real browser: its numbers, its plots, and who can read it."""
+
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from mean_prompt.report.hybrid_write import write_submission_report
+from mean_prompt.report.submission_files import SubmissionFiles
+from mean_prompt.report.truth import find_truth, joined_triples
+from tests.browser import DESKTOP, PHONE, page_of, serious_faults
+from tests.hybrid.synthetic import encoder
+from tests.report.submissions import ANSWERS, TRUTHS, by_hand, write_submission, write_truth
+
+COPIES = 9
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A submission with the truth of most of its rows, and its page."""
+    folder = tmp_path_factory.mktemp("page")
+    answers = [
+        replace(answer, id=f"{answer.id}{copy}") for answer in ANSWERS for copy in range(COPIES)
+    ]
+    truths = {f"{name}{copy}": text for name, text in TRUTHS.items() for copy in range(COPIES)}
+    out = write_submission(folder, answers)
+    files = SubmissionFiles.read(out)
+    known, triples = joined_triples(files, write_truth(folder / "truth.csv", truths))
+    write_submission_report(files, find_truth(files, known, triples, encoder()))
+    return out
+
+
+def cells(page, caption):
+    """Return a table's rows as texts."""
+    table = page.locator("table", has=page.locator("caption", has_text=caption))
+    return [row.locator("td").all_inner_texts() for row in table.locator("tbody tr").all()]
+
+
+def test_numbers_on_the_page_are_those_of_the_table(browser, place):
+    table = pl.read_parquet(place.with_suffix(".parquet"))
+    with page_of(browser, place.with_suffix(".html").as_uri()) as page:
+        shown = {row[0]: row for row in cells(page, "Answers by how they came about")}
+        assert {kind: int(row[1]) for kind, row in shown.items()} == dict(
+            table["kind"].value_counts().iter_rows()
+        )
+        means = dict(table.group_by("kind").agg(pl.col("expected").mean()).iter_rows())
+        assert {kind: float(row[3]) for kind, row in shown.items()} == pytest.approx(
+            means, abs=1e-4
+        )
+        methods = {row[0]: float(row[1]) for row in cells(page, "Ways of answering the same rows")}
+        hand = by_hand()
+        assert methods == pytest.approx(
+            {
+                "hybrid": hand.actual.mean(),
+                "universal alone": hand.universal.mean(),
+                "LLM alone": hand.llm.mean(),
+            },
+            abs=1e-4,
+        )
+        points = page.evaluate("() => document.getElementById('plot-truth').data.map(t => t.x)")
+        assert (
+            sum(map(len, points[:-1])) == table["expected"].len() - table["expected"].null_count()
+        )
+
+
+def test_every_plot_is_drawn_and_wide(browser, place):
+    with page_of(browser, place.with_suffix(".html").as_uri()) as page:
+        plots = page.locator(".plot").all()
+        assert len(plots) == 9
+        for plot in plots:
+            drawn = plot.locator(".main-svg").first
+            assert drawn.bounding_box()["width"] > 500
+            assert plot.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize(
+    ("viewport", "scheme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light")]
+)
+def test_anybody_can_read_it(browser, place, viewport, scheme):
+    url = place.with_suffix(".html").as_uri()
+    with page_of(browser, url, viewport=viewport, scheme=scheme) as page:
+        assert serious_faults(page) == []
+        width = page.evaluate("() => document.documentElement.scrollWidth")
+        assert width <= viewport["width"]

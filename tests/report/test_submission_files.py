@@ -1,0 +1,145 @@
+"""What is read beside a submission: the journal, the table, and what is left of them."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from mean_prompt.errors import InputError
+from mean_prompt.report.submission_files import UNEXPLAINED, SubmissionFiles
+from tests.report.submissions import ANSWERS, JOB, UNIVERSAL, write_submission
+
+
+def test_all_of_a_finished_run_is_read(tmp_path):
+    out = write_submission(tmp_path)
+    for name in (out, out.with_suffix(".parquet")):
+        files = SubmissionFiles.read(name)
+        assert (files.path, files.page) == (out, tmp_path / "sub.html")
+        assert files.answers == ANSWERS
+        assert files.job["seed"] == 3
+        assert files.fit == {}
+        assert files.universal == UNIVERSAL
+
+
+@pytest.mark.parametrize("gone", [".work", ".parquet"])
+def test_either_the_table_or_the_journal_is_enough(tmp_path, gone):
+    out = write_submission(tmp_path)
+    if gone == ".work":
+        shutil.rmtree(out.with_suffix(gone))
+    else:
+        out.with_suffix(gone).unlink()
+    files = SubmissionFiles.read(out)
+    assert files.answers == ANSWERS
+    assert files.universal == UNIVERSAL
+
+
+def test_rows_that_a_killed_run_did_not_come_to_had_no_time(tmp_path):
+    late = [replace(answer, text=UNIVERSAL) for answer in ANSWERS[3:]]
+    out = write_submission(tmp_path, [*ANSWERS[:3], *late], told=ANSWERS[:3], table=False)
+    files = SubmissionFiles.read(out)
+    assert files.answers[:3] == ANSWERS[:3]
+    assert [(row.kind, row.rule) for row in files.answers[3:]] == [("universal", "no time")] * 3
+
+
+def test_an_answer_that_was_changed_by_hand_is_not_explained(tmp_path):
+    out = write_submission(tmp_path)
+    out.write_text(out.read_text().replace("style2 style3", "my own"))
+    changed = SubmissionFiles.read(out).answers[1]
+    assert (changed.text, changed.kind, changed.expected) == ("my own", UNEXPLAINED, None)
+
+
+def test_what_the_journal_says_last_counts(tmp_path):
+    later = replace(ANSWERS[0], expected=0.9)
+    out = write_submission(tmp_path, told=[*ANSWERS, later])
+    assert SubmissionFiles.read(out).answers[0] == later
+
+
+def test_a_table_of_an_older_version_knows_less(tmp_path):
+    out = write_submission(tmp_path)
+    shutil.rmtree(out.with_suffix(".work"))
+    table = out.with_suffix(".parquet")
+    pl.read_parquet(table).drop("universal", "prediction").write_parquet(table)
+    answers = SubmissionFiles.read(out).answers
+    assert [answer.expected for answer in answers] == [answer.expected for answer in ANSWERS]
+    assert {answer.universal for answer in answers} == {None}
+
+
+def test_numbers_that_are_none_are_left_out(tmp_path):
+    out = write_submission(tmp_path)
+    shutil.rmtree(out.with_suffix(".work"))
+    table = out.with_suffix(".parquet")
+    odd = pl.Series("expected", [float("nan"), float("inf"), 1.0, 1.0, None, 1.0])
+    pl.read_parquet(table).with_columns(odd).write_parquet(table)
+    read = [answer.expected for answer in SubmissionFiles.read(out).answers]
+    assert read == [None, None, 1.0, 1.0, None, 1.0]
+
+
+class TestFaults:
+    def test_a_submission_of_another_program_has_no_report(self, tmp_path):
+        out = tmp_path / "other.csv"
+        out.write_text("id,rewrite_prompt\n1,x\n")
+        with pytest.raises(InputError, match=r"neither other\.parquet nor other\.work; name one"):
+            SubmissionFiles.read(out)
+
+    def test_the_submission_must_be_there(self, tmp_path):
+        out = write_submission(tmp_path)
+        out.unlink()
+        with pytest.raises(InputError, match=r"a table must be a file: .*sub\.csv is not there"):
+            SubmissionFiles.read(out.with_suffix(".parquet"))
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (pl.lit("x").alias("expected"), r"sub\.parquet, row 1: expected: .*valid number"),
+            (pl.lit("guess").alias("rule"), r"sub\.parquet, row 1: rule: .*'blend'"),
+            (pl.lit(None).alias("text"), r"sub\.parquet, row 1: text: .*string"),
+        ],
+    )
+    def test_a_cell_that_is_no_such_thing_is_named(self, tmp_path, change, message):
+        out = write_submission(tmp_path)
+        table = out.with_suffix(".parquet")
+        pl.read_parquet(table).with_columns(change).write_parquet(table)
+        with pytest.raises(InputError, match=message):
+            SubmissionFiles.read(out)
+
+    def test_a_table_of_other_columns_is_refused(self, tmp_path):
+        out = write_submission(tmp_path)
+        table = out.with_suffix(".parquet")
+        pl.read_parquet(table).drop("kind", "rule").write_parquet(table)
+        with pytest.raises(
+            InputError, match=r"sub\.parquet lacks kind, rule; it is not of predict"
+        ):
+            SubmissionFiles.read(out)
+
+    def test_a_damaged_table_is_refused(self, tmp_path):
+        out = write_submission(tmp_path)
+        out.with_suffix(".parquet").write_bytes(b"PAR1 and no more")
+        with pytest.raises(InputError, match=r"Parquet file must be well formed: .*sub\.parquet"):
+            SubmissionFiles.read(out)
+
+    def test_a_damaged_journal_is_refused(self, tmp_path):
+        out = write_submission(tmp_path)
+        (out.with_suffix(".work") / "job.json").write_text("{")
+        with pytest.raises(InputError, match=r"job\.json is no JSON; move it away"):
+            SubmissionFiles.read(out)
+
+    def test_an_answer_of_the_journal_must_be_whole(self, tmp_path):
+        out = write_submission(tmp_path)
+        with (out.with_suffix(".work") / "answers.jsonl").open("a") as file:
+            file.write(json.dumps(_odd()) + "\n")
+        with pytest.raises(InputError, match=r"answers\.jsonl, row a: trust: .*valid number"):
+            SubmissionFiles.read(out)
+
+
+def _odd():
+    return {
+        "id": "a", "text": "x", "kind": "prediction", "expected": 0.5, "trust": ["high"],
+        "rule": "blend", "candidates": 1, "with_llm": True,
+    }  # fmt: skip
+
+
+def test_the_journal_is_as_predict_writes_it(tmp_path):
+    job = SubmissionFiles.read(write_submission(tmp_path)).job
+    assert {name: job[name] for name in JOB} == JOB
