@@ -20,6 +20,8 @@ def workplace(tmp_path, monkeypatch):
     (tmp_path / "rows.csv").write_text(ROWS)
     answers = [f"{n},x" for n in range(8)]
     (tmp_path / "submission.csv").write_text("\n".join(["id,rewrite_prompt", *answers]) + "\n")
+    (tmp_path / "submission.work").mkdir()
+    (tmp_path / "submission.work" / "job.json").write_text('{"universal": "x"}')
     (tmp_path / "trusting.toml").write_text("[model]\ntrust = true\n")
     model = tmp_path / "stranger"
     model.mkdir()
@@ -59,6 +61,7 @@ COMMANDS = {
     "predict": ("predict", *PREDICT),
     "evaluate": ("evaluate", "rows.csv", "--prompt", "x"),
     "check": ("check", "submission.csv", "--test", "rows.csv"),
+    "report": ("report", "submission.csv", "--truth", "rows.csv"),
     "bench methods": ("bench", "methods", "prompts.txt"),
     "bench speed": ("bench", "speed"),
 }
