@@ -54,7 +54,9 @@ def evaluation():
     winners, losers = (GroupScore(HOSTILE, 3, 0.5, 0.3),), (GroupScore("a poem", 2, 0.1, 0.3),)
     kinds = {"prediction": 400, "retrieved": 111}
     notes = ("fold 1: <i>quick</i>",)
-    return Evaluation(511, 255, "LLM alone", tuple(methods), 0.351, kinds, winners, losers, notes)
+    return Evaluation(
+        511, 255, "LLM alone", tuple(methods), 0.351, kinds, winners, losers, notes, outcomes=()
+    )
 
 
 @pytest.fixture
