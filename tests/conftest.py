@@ -19,8 +19,14 @@ from tests.disks import closed_disk, full_disk  # noqa: F401 - fixtures for all
 #: What takes longest, and so begins first: a module is on one process, and one that begins last
 #: would leave the others idle to its end.
 LONGEST = (
-    "tests/workers/test_crew.py",
     "tests/test_resume.py",
+    "tests/workers/test_crew.py",
+    "tests/test_docs.py",
+    "tests/test_cli_predict.py",
+    "tests/live/test_page.py",
+    "tests/optimize/test_methods.py",
+    "tests/explore/test_explore.py",
+    "tests/test_pipeline.py",
     "tests/optimize/test_climb.py",
     "tests/embedding/test_cluster.py",
     "tests/workers/test_courier.py",
@@ -55,10 +61,16 @@ def environment(tmp_path_factory):
     os.environ.setdefault("MEAN_PROMPT_TEST_HUB", constants.HF_HUB_CACHE)
     models = str(tmp_path_factory.mktemp("hub"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MEAN_PROMPT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("MEAN_PROMPT_CACHE", str(_shared(tmp_path_factory) / "cache"))
         patch.setenv("HF_HUB_CACHE", models)
         patch.setattr(constants, "HF_HUB_CACHE", models)
         yield
+
+
+def _shared(tmp_path_factory):
+    """Return the folder of all test processes: a vocabulary that one has embedded serves all."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture

@@ -73,6 +73,7 @@ def test_ids_of_rows(place, tmp_path, monkeypatch):
         for name in (
             "known.jsonl",
             "out.csv",
+            "out.html",
             "out.parquet",
             "out.work/answers.jsonl",
             "out.work/fit.json",

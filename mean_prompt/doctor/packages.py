@@ -31,6 +31,7 @@ EXTRAS: Final = {
     "postgres": "a study that several machines share in PostgreSQL",
     "ray": "mean-prompt embed --ray",
     "openai": "predictions of an LLM behind a server: --llm server:",
+    "web": "a page to play with a run's space: mean-prompt explore",
     "quantized": "a local LLM's weights in four bits: --llm-4bit",
 }
 
