@@ -90,9 +90,9 @@ def corpus_map(analysis: Analysis) -> Figure:
             )
         )
     places = {
-        "the string": (analysis.look.place, "star"),
+        "the string": (analysis.look.place, "diamond"),
         "mean of the corpus": (drawn.mean, "cross"),
-        "direction of the ceiling": (drawn.ceiling, "diamond"),
+        "direction of the ceiling": (drawn.ceiling, "star"),
     }
     for name, ((x, y), symbol) in places.items():
         figure.add_trace(
