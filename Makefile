@@ -4,8 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN := results/runs/pictures
-# One more than there are cores: tests of processes and pages wait for a third of their time.
-TESTERS = $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 .DEFAULT_GOAL := help
 .PHONY: help setup search test lint types pictures clean
@@ -25,7 +23,7 @@ search: $(READY) ## Search for two minutes with the packaged corpus and model
 	$(BIN)/mean-prompt search --recipe quick --model all-MiniLM-L6-v2
 
 test: lint types ## Lint, types and tests
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadscope
+	$(BIN)/python -m pytest --numprocesses logical --dist loadscope
 
 lint: $(READY)
 	$(BIN)/ruff check .
