@@ -260,6 +260,13 @@ class ExpectedSCS(Objective):
         query = self._to_tensor(vector)
         return torch.cat([rows @ query for rows, _ in self.blocks()])
 
+    def mean(self) -> torch.Tensor:
+        """Return the weighted mean of the rows of P, not of unit length: (d,)."""
+        return sum(
+            (weights @ rows for rows, weights in self.blocks()),
+            torch.zeros(self.dimension, device=self.device),
+        )
+
     def score(self, vectors: Vectors) -> Vectors:
         """Return f of each row: (n, d) unit rows -> (n,)."""
         queries = self._to_tensor(vectors)
@@ -305,11 +312,7 @@ class ExpectedSCS(Objective):
         """Return (m, d) unit rows: some prompts, the mean and random directions."""
         rows = rng.choice(len(self), min(len(self), _CEILING_STARTS // 2), replace=False)
         directions = rng.standard_normal((_CEILING_STARTS // 2, self.dimension), np.float32)
-        mean = sum(
-            (weights @ rows for rows, weights in self.blocks()),
-            torch.zeros(self.dimension, device=self.device),
-        )
-        starts = torch.cat([self.rows(rows), mean[None], self._to_tensor(directions)])
+        starts = torch.cat([self.rows(rows), self.mean()[None], self._to_tensor(directions)])
         return torch.nn.functional.normalize(starts, dim=1)
 
 

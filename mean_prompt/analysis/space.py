@@ -14,7 +14,7 @@ from mean_prompt.analysis.map import Projection
 from mean_prompt.analysis.served import nearest_and_farthest, shortened, spread
 from mean_prompt.analysis.tokens import token_worths
 from mean_prompt.encoder import Encoder
-from mean_prompt.objective import Ceiling, ExpectedSCS, Vectors, to_numpy, to_tensor
+from mean_prompt.objective import Ceiling, ExpectedSCS, to_numpy
 from mean_prompt.problem import Problem
 
 #: Prompts that map and clusters are fitted to, and those that are drawn on the map.
@@ -94,7 +94,9 @@ class Space:
     def map(self, clusters: Clusters) -> Map:
         """Return the map of the corpus, a sample of its prompts by their clusters."""
         rows = _sample(len(self.prompts), _DRAWN, self._seed)
-        mean, ceiling = self.projection.places(np.stack([self._mean(), self.ceiling.vector]))
+        centre = to_numpy(self.objective.mean())
+        landmarks = np.stack([centre / np.linalg.norm(centre), self.ceiling.vector])
+        mean, ceiling = self.projection.places(landmarks)
         places = self.projection.places(to_numpy(self.objective.rows(rows)))
         numbers = clusters.by_share(self._weights)
         return Map(
@@ -117,15 +119,6 @@ class Space:
             map=self.map(clusters),
             clusters=clusters.scored(scores, self._weights),
         )
-
-    def _mean(self) -> Vectors:
-        total = sum(
-            (weights @ rows for rows, weights in self.objective.blocks()),
-            to_tensor(np.zeros(self.objective.dimension, np.float32)).to(self.objective.device),
-        )
-        vector = to_numpy(total)
-        mean: Vectors = vector / np.linalg.norm(vector)
-        return mean
 
 
 def _sample(size: int, most: int, seed: int) -> NDArray[np.int64]:

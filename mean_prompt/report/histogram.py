@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -34,17 +35,33 @@ def histogram(
     """
     low, high = span or (min(values), max(values))
     counts, edges = np.histogram(values, bins=bins, range=(low, max(high, low + _LEAST_RANGE)))
-    middles, width = (edges[1:] + edges[:-1]) / 2, float(edges[1] - edges[0])
+    hover = "about %{x:.3f}: %{y} " + y
+    return bars(edges.tolist(), counts.tolist(), float(np.mean(values)), hover=hover, x=x, y=y)
+
+
+def bars(
+    edges: Sequence[float], heights: Sequence[float], mean: float, *, hover: str, x: str, y: str
+) -> Figure:
+    """Return bars between edges, with a line at the mean.
+
+    Args:
+        edges: B + 1 rising numbers, equally far apart.
+        heights: B.
+        mean: of what is distributed.
+        hover: what a bar says, in Plotly's notation.
+        x: title of the axis of numbers.
+        y: what is counted.
+    """
+    middles = [round((low + high) / 2, 6) for low, high in pairwise(edges)]
     figure = go.Figure(
         go.Bar(
-            x=np.round(middles, 6).tolist(),
-            y=counts.tolist(),
-            width=0.9 * width,
+            x=middles,
+            y=list(heights),
+            width=0.9 * (edges[1] - edges[0]),
             marker={"color": SERIES[0]},
-            hovertemplate="about %{x:.3f}: %{y} " + y + "<extra></extra>",
+            hovertemplate=f"{hover}<extra></extra>",
         )
     )
-    mean = float(np.mean(values))
     figure.add_vline(
         x=mean,
         line={"color": INK, "dash": "dash"},

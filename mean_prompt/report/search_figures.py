@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Final
 
 import plotly.graph_objects as go
@@ -21,6 +20,7 @@ from mean_prompt.report.figures import (
     level,
     step_line,
 )
+from mean_prompt.report.histogram import bars
 from mean_prompt.report.history import Climb, History, Improvement, Point
 
 #: Climbs that are drawn: more could not be told apart.
@@ -43,29 +43,21 @@ def over_evaluations(history: History) -> Figure:
 
 def drawn_climbs(history: History) -> list[Climb]:
     """Return the climbs that are drawn: all, or the best of many, in their order."""
-    best = sorted(history.climbs, key=lambda climb: -climb.fraction)[:MOST_CLIMBS]
-    return [climb for climb in history.climbs if climb in best]
+    climbs = history.climbs
+    best = sorted(range(len(climbs)), key=lambda row: -climbs[row].fraction)[:MOST_CLIMBS]
+    return [climbs[row] for row in sorted(best)]
 
 
 def spread_bars(spread: Spread) -> Figure:
     """Return a string's cosines with the prompts as a histogram."""
-    edges = spread.edges
-    middles = [(low + high) / 2 for low, high in pairwise(edges)]
-    figure = go.Figure(
-        go.Bar(
-            x=middles,
-            y=[100 * share for share in spread.shares],
-            width=(edges[1] - edges[0]) * 0.9,
-            marker={"color": SERIES[0]},
-            hovertemplate="cosine %{x:.3f}: %{y:.2f} % of the corpus<extra></extra>",
-        )
+    return bars(
+        spread.edges,
+        [100 * share for share in spread.shares],
+        spread.mean,
+        hover="cosine %{x:.3f}: %{y:.2f} % of the corpus",
+        x="cosine with a prompt",
+        y="% of the corpus",
     )
-    figure.add_vline(
-        x=spread.mean,
-        line={"color": INK, "dash": "dash"},
-        annotation={"text": f"mean {spread.mean:.3f}", "font": {"color": INK}},
-    )
-    return finished(figure, x="cosine with a prompt", y="% of the corpus", showlegend=False)
 
 
 def corpus_map(analysis: Analysis) -> Figure:
