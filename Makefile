@@ -14,6 +14,7 @@ help: ## Show the targets
 setup: $(READY) ## Make .venv with the pinned packages (the other targets do it by themselves)
 
 $(READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): takes some minutes, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[offline,openai,postgres,ray,web,dev]'
