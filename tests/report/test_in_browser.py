@@ -122,6 +122,9 @@ def test_it_is_readable_on_any_screen(page, viewport, scheme):
     page.set_viewport_size(viewport)
     page.emulate_media(color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    # Figures are drawn anew for the width, some moments after it has changed.
+    widest = "Math.max(...[...document.querySelectorAll('.main-svg')].map(e => e.clientWidth))"
+    page.wait_for_function(f"{widest} <= {viewport['width']}")
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     assert serious_faults(page) == []
 
