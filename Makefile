@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUN := results/runs/pictures
 
+# Modules are compiled as they are imported: all of them at once would double the set-up.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup search test lint types pictures clean
 
@@ -16,7 +19,7 @@ setup: $(READY) ## Make .venv with the pinned packages (the other targets do it 
 $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): takes some minutes, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 		--constraint constraints.txt --editable '.[offline,openai,postgres,ray,web,dev]'
 	@touch $@
 

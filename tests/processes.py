@@ -7,11 +7,18 @@ a process like any other: it is killed, paused and waited for by the system.
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 _FORKING = multiprocessing.get_context("forkserver")
 # Without the command line, whose clock starts as it is imported.
-_FORKING.set_forkserver_preload(["sentence_transformers", "mean_prompt.api", "mean_prompt.workers"])
+_FORKING.set_forkserver_preload(
+    ["sentence_transformers", "mean_prompt.api", "mean_prompt.hybrid.job", "mean_prompt.workers"]
+)
+
+
+def _nothing() -> None:
+    """Prepare nothing."""
 
 
 class Command:
@@ -22,12 +29,15 @@ class Command:
         log: what it says goes there.
         folder: to run in.
         environment: variables to set beside those of the first command of all.
+        prepare: called in the process before the command; a function of a module.
     """
 
-    def __init__(self, arguments, *, log: Path, folder: Path, environment=()) -> None:
+    def __init__(
+        self, arguments, *, log: Path, folder: Path, environment=(), prepare=_nothing
+    ) -> None:
         self.log = log
         log.touch()
-        asked = (list(map(str, arguments)), log, folder, dict(environment))
+        asked = (list(map(str, arguments)), log, folder, dict(environment), prepare)
         self._process = _FORKING.Process(target=_run, args=asked)
         self._process.start()
 
@@ -49,12 +59,19 @@ class Command:
         self._process.kill()
 
 
-def _run(arguments: list[str], log: Path, folder: Path, environment: dict[str, str]) -> None:
+def _run(
+    arguments: list[str],
+    log: Path,
+    folder: Path,
+    environment: dict[str, str],
+    prepare: Callable[[], None],
+) -> None:
     os.environ.update(environment)
     os.chdir(folder)
     written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(written, 1)
     os.dup2(written, 2)
+    prepare()
     sys.argv = ["mean-prompt", *arguments]
     from mean_prompt import cli
 

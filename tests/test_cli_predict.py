@@ -1,10 +1,7 @@
 """``mean-prompt predict``: also as a process of its own, which is killed and goes on."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
 
@@ -18,6 +15,7 @@ from mean_prompt.shipped import shipped_folder
 from tests.hybrid.conftest import one_thread  # noqa: F401 a fixture
 from tests.hybrid.prediction_run import FakeLLM, Place
 from tests.hybrid.synthetic import UNIVERSAL, encoder
+from tests.processes import Command
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -210,8 +208,8 @@ class TestBadInput:
         assert "Usage: " in unstyle(err)
 
 
-ROWS = 20
-KNOWN = 60
+ROWS = 16
+KNOWN = 48
 
 
 @pytest.fixture(scope="module")
@@ -235,33 +233,37 @@ def shipped(tmp_path_factory):
     return folder
 
 
-MAIN = (
-    "import mean_prompt.hybrid.job as job; job._BATCH = 2; from mean_prompt.cli import main; main()"
-)
-
-
 def arguments(out, *more):
     given = ["test.jsonl", "--triples", "known.jsonl", "--llm", "column:said", "--out", out]
     given += ["--prompt", "Rewrite this text in another style", "--trials", "2"]
     return [*given, "--model", "all-MiniLM-L6-v2", "--json", *more]
 
 
-def start(folder):
-    """Start the program, which answers two rows at once, in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", MAIN, "predict", *arguments("out.csv", "--resume")],
-        cwd=folder,
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def two_at_once():
+    job._BATCH = 2
+
+
+@pytest.fixture
+def begin(shipped):
+    """Return a function that starts the program, which answers two rows at once, on its own."""
+    begun = []
+
+    def start():
+        asked = ["predict", *arguments("out.csv", "--resume")]
+        log = shipped / f"log-{len(begun)}.txt"
+        begun.append(Command(asked, log=log, folder=shipped, prepare=two_at_once))
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        process.kill()
+        process.wait()
 
 
 def wait_until(process, condition):
     end = time.monotonic() + 120
     while not condition():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.log.read_text()
         assert time.monotonic() < end
         time.sleep(0.005)
 
@@ -271,7 +273,7 @@ def lines_of(path):
 
 
 def test_killed_and_ended_it_leaves_a_valid_file_and_goes_on_to_the_same_end(
-    shipped, run, minilm, monkeypatch
+    shipped, run, begin, minilm, monkeypatch
 ):
     """Killed at the first file, while it fits and between two answers; then asked to end."""
     monkeypatch.chdir(shipped)
@@ -284,23 +286,21 @@ def test_killed_and_ended_it_leaves_a_valid_file_and_goes_on_to_the_same_end(
     out, work = shipped / "out.csv", shipped / "out.work"
     answers, universal = work / "answers.jsonl", 0
     for moment in (out.exists, (work / "fit.json").exists, lambda: lines_of(answers) >= 5):
-        process = start(shipped)
+        process = begin()
         wait_until(process, moment)
         process.send_signal(signal.SIGKILL)
         assert process.wait(20) == -signal.SIGKILL
-        process.communicate()
         assert check_submission(out, shipped / "test.jsonl") == []
         universal += out.read_text().count("Rewrite this text in another style\n")
     assert universal > ROWS  # it was killed before it was done
     before = lines_of(answers)
     assert before < ROWS - 4
 
-    process = start(shipped)
+    process = begin()
     wait_until(process, lambda: lines_of(answers) > before)
     process.send_signal(signal.SIGTERM)
-    said, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (0, "")
-    told = json.loads(said)
+    assert process.wait(120) == 0
+    told = json.loads(process.log.read_text())
     assert before < told["with_llm"] <= ROWS
     assert told["with_llm"] + told["by_index"] + told["universal"] == ROWS
     assert check_submission(out, shipped / "test.jsonl") == []

@@ -9,6 +9,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 
 import pytest
 
@@ -50,11 +51,25 @@ def url(run_folder):
         assert server.stderr.read() == ""
 
 
-@pytest.fixture
-def page(browser, url):
-    with page_of(browser, url) as page:
+@contextmanager
+def explorer_page(browser, url, **options):
+    with page_of(browser, url, **options) as page:
         page.set_default_timeout(PATIENCE)
         page.wait_for_selector("#mp-plot[data-ready]")
+        yield page
+
+
+@pytest.fixture
+def fresh_page(browser, url):
+    """The page as it begins."""
+    with explorer_page(browser, url) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def page(browser, url):
+    """The page with whatever was typed last; loading one takes longer than most of the tests."""
+    with explorer_page(browser, url) as page:
         yield page
 
 
@@ -90,12 +105,12 @@ def marks(page):
     )
 
 
-def test_the_page_begins_with_the_runs_best_string(page, found):
+def test_the_page_begins_with_the_runs_best_string(fresh_page, found):
     look = found.space.look(found.best)
-    assert box(page).input_value() == found.best
-    assert part(page, "score").inner_text() == f"{look.score:.5f}"
-    assert part(page, "tokens").inner_text() == str(look.tokens)
-    assert marks(page)["A"] == pytest.approx(look.place, abs=1e-3)
+    assert box(fresh_page).input_value() == found.best
+    assert part(fresh_page, "score").inner_text() == f"{look.score:.5f}"
+    assert part(fresh_page, "tokens").inner_text() == str(look.tokens)
+    assert marks(fresh_page)["A"] == pytest.approx(look.place, abs=1e-3)
 
 
 def test_what_is_typed_is_seen_at_once(page, found):
@@ -114,8 +129,8 @@ def test_what_is_typed_is_seen_at_once(page, found):
     assert marks(page)["A"] == pytest.approx(look.place, abs=1e-3)
 
 
-def test_the_map_shows_the_corpus(page, found, explorer):
-    drawn = page.evaluate(
+def test_the_map_shows_the_corpus(fresh_page, found, explorer):
+    drawn = fresh_page.evaluate(
         """() => document.getElementById("mp-plot").data.map((row) => [row.name, row.x.length])"""
     )
     places = dict(drawn)
@@ -124,7 +139,7 @@ def test_the_map_shows_the_corpus(page, found, explorer):
     assert [row[0] for row in drawn] == [
         *(trace["name"] for trace in explorer.figure["traces"]), "string A",
     ]  # fmt: skip
-    assert page.locator("#mp-plot .legend").is_visible()
+    assert fresh_page.locator("#mp-plot .legend").is_visible()
 
 
 def test_a_suggestion_keeps_its_promise(page, found):
@@ -141,30 +156,30 @@ def test_a_suggestion_keeps_its_promise(page, found):
     assert float(part(page, "score").inner_text()) == pytest.approx(float(promised), abs=1.1e-5)
 
 
-def test_strings_stand_side_by_side(page, found):
-    page.locator("#mp-add").click()
-    wait_for_advice(page, "B")
-    begin = page.locator(".mp-advice[data-column=B] .mp-apply").first
+def test_strings_stand_side_by_side(fresh_page, found):
+    fresh_page.locator("#mp-add").click()
+    wait_for_advice(fresh_page, "B")
+    begin = fresh_page.locator(".mp-advice[data-column=B] .mp-apply").first
     text = begin.get_attribute("data-text")
     begin.click()
-    wait_for_score(page, found.space, text, "B")
-    assert box(page, "B").input_value() == text
-    assert box(page, "A").input_value() == found.best
-    boxes = [box(page, letter).bounding_box() for letter in "AB"]
+    wait_for_score(fresh_page, found.space, text, "B")
+    assert box(fresh_page, "B").input_value() == text
+    assert box(fresh_page, "A").input_value() == found.best
+    boxes = [box(fresh_page, letter).bounding_box() for letter in "AB"]
     assert boxes[1]["x"] > boxes[0]["x"] + boxes[0]["width"]
-    page.wait_for_function(
+    fresh_page.wait_for_function(
         """() => document.getElementById("mp-plot").data.some((row) => row.name === "string B")"""
     )
     for letter in "CD":
-        page.locator("#mp-add").click()
-        box(page, letter).wait_for()
-    assert page.locator("#mp-add").is_disabled()
-    page.get_by_role("button", name="Remove string B").click()
-    box(page, "B").wait_for(state="detached")
-    page.wait_for_function(
+        fresh_page.locator("#mp-add").click()
+        box(fresh_page, letter).wait_for()
+    assert fresh_page.locator("#mp-add").is_disabled()
+    fresh_page.get_by_role("button", name="Remove string B").click()
+    box(fresh_page, "B").wait_for(state="detached")
+    fresh_page.wait_for_function(
         """() => document.getElementById("mp-plot").data.every((row) => row.name !== "string B")"""
     )
-    assert page.locator("#mp-add").is_enabled()
+    assert fresh_page.locator("#mp-add").is_enabled()
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -218,9 +233,7 @@ def test_an_open_table_stays_open(page, found):
 
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", DESKTOP), ("dark", PHONE)])
 def test_everybody_can_use_it(browser, url, scheme, viewport):
-    with page_of(browser, url, scheme=scheme, viewport=viewport) as page:
-        page.set_default_timeout(PATIENCE)
-        page.wait_for_selector("#mp-plot[data-ready]")
+    with explorer_page(browser, url, scheme=scheme, viewport=viewport) as page:
         page.locator("#mp-add").click()
         wait_for_advice(page, "B")
         box(page, "B").fill("the text of a 😀 king")
@@ -233,14 +246,14 @@ def test_everybody_can_use_it(browser, url, scheme, viewport):
         assert page.evaluate("() => document.body.scrollWidth <= window.innerWidth")
 
 
-def test_it_works_by_the_keyboard(page, found):
-    wait_for_advice(page)
-    button = page.locator(".mp-apply").nth(1)
+def test_it_works_by_the_keyboard(fresh_page, found):
+    wait_for_advice(fresh_page)
+    button = fresh_page.locator(".mp-apply").nth(1)
     text = button.get_attribute("data-text")
     button.focus()
-    page.keyboard.press("Enter")
-    assert box(page).input_value() == text
-    wait_for_score(page, found.space, text)
+    fresh_page.keyboard.press("Enter")
+    assert box(fresh_page).input_value() == text
+    wait_for_score(fresh_page, found.space, text)
 
 
 def asked(url, **headers):
