@@ -16,12 +16,11 @@ from mean_prompt.memory import RunMemory
 from mean_prompt.optimize.affix import Affix, AffixEvaluator, Caution, Scores, row_scores
 from mean_prompt.optimize.affix_search import AffixSearch
 from mean_prompt.optimize.affix_units import UnitBank
-from mean_prompt.optimize.baselines import Baseline
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.provenance import model_notes, run_details, run_identity
 from mean_prompt.recipe import Recipe
 from mean_prompt.report.write import write_affix_analysis, write_report
-from mean_prompt.result import SearchResult
+from mean_prompt.result import Baseline, SearchResult
 from mean_prompt.run import RunFolder
 from mean_prompt.state import Tree
 from mean_prompt.tape import Tape

@@ -14,7 +14,8 @@ from mean_prompt.context import Context, Joiner
 from mean_prompt.corpus import Split
 from mean_prompt.encoder import Encoder
 from mean_prompt.errors import InputError
-from mean_prompt.objective import Interval, Vectors, bootstrap_interval, sharpened
+from mean_prompt.interval import Interval
+from mean_prompt.objective import Vectors, bootstrap_interval, sharpened
 from mean_prompt.optimize.affix import Scores, row_scores
 from mean_prompt.recipe import Recipe
 from mean_prompt.result import ContextScores, Side

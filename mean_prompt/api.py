@@ -26,7 +26,7 @@ from mean_prompt.pipeline import Search
 from mean_prompt.recipe import Recipe
 from mean_prompt.result import ScoredString, SearchResult
 from mean_prompt.run import RunFolder
-from mean_prompt.run_files import RESULT, WORKERS
+from mean_prompt.run_files import WORKERS
 from mean_prompt.tracker import Listener
 from mean_prompt.units import parse_duration
 from mean_prompt.vectors import Progress
@@ -331,11 +331,10 @@ def _check_shareable(corpus: CorpusLike | None, model: str | Encoder | None) -> 
 
 def _finished(folder: RunFolder, plan: Recipe) -> SearchResult | None:
     """Return the result of a run that has spent the budget that it is asked to spend."""
-    if not folder.resume or not folder.file(RESULT).exists():
+    result = SearchResult.find(folder.path) if folder.resume else None
+    if result is None or result.stopped:
         return None
-    result = SearchResult.load(folder.path)
-    asked = result.details.get("recipe_hash") == plan.content_hash
-    return result if asked and not result.stopped else None
+    return result if result.details.get("recipe_hash") == plan.content_hash else None
 
 
 def _check_begun(folder: RunFolder | None, plan: Recipe, corpus_hash: str) -> None:

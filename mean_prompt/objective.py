@@ -22,6 +22,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mean_prompt.interval import Interval
+
 Vectors = NDArray[np.float32]
 #: Vectors as they are kept: in half precision where float32 would not fit. Rounding is
 #: independent from entry to entry, and leaves f within 1e-5 of its value.
@@ -73,17 +75,6 @@ class Ceiling:
     value: float
     vector: Vectors
     agreement: float
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A two-sided 95 % confidence interval."""
-
-    low: float
-    high: float
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
 
 
 class Expansion(NamedTuple):

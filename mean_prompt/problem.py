@@ -13,10 +13,10 @@ from mean_prompt.compression import Compression, compress_if_large
 from mean_prompt.corpus import Corpus, Split
 from mean_prompt.embedding.gather import check_model, corpus_vectors
 from mean_prompt.encoder import Encoder
+from mean_prompt.interval import Interval
 from mean_prompt.objective import (
     Ceiling,
     ExpectedSCS,
-    Interval,
     Objective,
     StoredVectors,
     Vectors,

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, TypeAdapter
 
 from mean_prompt.display.html import view_html
 from mean_prompt.display.views import result_view, scored_view
 from mean_prompt.errors import InputError
-from mean_prompt.objective import Interval
-from mean_prompt.optimize.baselines import Baseline
-from mean_prompt.run_files import RESULT
+from mean_prompt.interval import Interval
+from mean_prompt.run_files import RESULT, read_json
 
-#: What reading raises where something else stands in a result's place.
-_UNREADABLE: Final = (
-    OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError,
-)  # fmt: skip
-_PLAIN_FIELDS: Final = (
-    "string",
-    "tokens",
-    "model_tokens",
-    "score",
-    "train_score",
-    "holdout_score",
-    "ceiling",
-    "fraction",
-    "evaluations",
-    "seconds",
-    "search_seconds",
-    "stopped",
-)
+#: What the file holds of a result and its fields do not.
+_DERIVED: Final = frozenset({"evaluations_per_second"})
+#: Seconds that an event's time may differ by.
+_ROUNDING: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A string that a search should beat, with its float32 score over every prompt."""
+
+    name: str
+    text: str
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +70,6 @@ class ContextScores:
     everything: Side
     train: Side
     holdout: Side | None
-
-    @classmethod
-    def of_dict(cls, data: dict[str, Any]) -> Self:
-        """Read what ``dataclasses.asdict`` made of one."""
-        names = ("everything", "train", "holdout")
-        sides = {name: data[name] and Side(**data[name]) for name in names}
-        return cls(position=data["position"], **sides)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,34 +144,52 @@ class SearchResult:
     def _repr_html_(self) -> str:
         return view_html(result_view(self))
 
+    def is_before(self, seconds: float) -> bool:
+        """Tell whether the run went on after it, as it did where an event is of a later time.
+
+        Args:
+            seconds: of the run, at its last event.
+        """
+        return seconds > self.seconds + _ROUNDING
+
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> SearchResult:
         """Read the result of a run's folder.
 
         Raises:
-            InputError: the folder holds no finished run.
+            InputError: the folder holds no finished run, or its result is damaged.
         """
-        try:
-            data = json.loads((folder / RESULT).read_text("utf-8"))
-            interval = data.pop("holdout_interval")
-            data.pop("evaluations_per_second")
-            rows = tuple(Baseline(**row) for row in data.pop("baselines"))
-            affix = data.pop("context", None)
-            context = None if affix is None else ContextScores.of_dict(affix)
-            own = {name: data.pop(name) for name in _PLAIN_FIELDS}
-        except _UNREADABLE as error:
-            raise InputError(
-                f"a run must hold a whole {RESULT}: {folder}: {error or type(error).__name__}"
-            ) from error
-        bounds = None if interval is None else Interval(*interval)
-        return cls(
-            **own,
-            holdout_interval=bounds,
-            baselines=rows,
-            out=folder,
-            context=context,
-            details=data,
-        )
+        result = cls.find(folder)
+        if result is None:
+            raise InputError(f"a finished run holds a {RESULT}: found none in {folder}")
+        return result
+
+    @classmethod
+    def find(cls, folder: Path) -> SearchResult | None:
+        """Read the result of a run's folder; ``None`` where there is none.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        found = read_json(folder / RESULT, _adapter())
+        return None if found is None else replace(found, out=folder)
+
+
+@cache
+def _adapter() -> TypeAdapter[SearchResult]:
+    return TypeAdapter(Annotated[SearchResult, BeforeValidator(_fields)])
+
+
+def _fields(data: object) -> object:
+    """Return the content of ``result.json`` by the fields of a result."""
+    if not isinstance(data, dict):
+        return data
+    own = {one.name for one in fields(SearchResult)} - {"out", "details"}
+    found = {name: value for name, value in data.items() if name in own}
+    if isinstance(bounds := found.get("holdout_interval"), list):
+        found["holdout_interval"] = dict(zip(("low", "high"), bounds, strict=True))
+    rest = {name: value for name, value in data.items() if name not in own | _DERIVED}
+    return found | {"details": rest}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from mean_prompt.errors import InputError
 
@@ -20,6 +22,8 @@ ANALYSIS: Final = "analysis.json"
 ROWS: Final = "rows.json"
 REPORT: Final = "report.html"
 LIVE: Final = "live"
+
+_Read = TypeVar("_Read")
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
@@ -38,3 +42,27 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
                 f"each line of a run's events must be JSON: {path}, line {number} is not; remove it"
             ) from error
         yield event
+
+
+def read_json(path: Path, kind: TypeAdapter[_Read]) -> _Read | None:
+    """Read a JSON file of a run; ``None`` where it is not there.
+
+    Raises:
+        InputError: it cannot be read, or is not of its kind.
+    """
+    try:
+        return kind.validate_python(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"a run's {path.name} must be whole: {path}: {_reason(error)}; delete it and make it "
+            "anew, or name another run"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mean_prompt import objective
-from mean_prompt.objective import ExpectedSCS, Interval, bootstrap_interval, sharpened
+from mean_prompt.interval import Interval
+from mean_prompt.objective import ExpectedSCS, bootstrap_interval, sharpened
 
 
 def unit_rows(rng, count, dimension, *, lean=0.0):

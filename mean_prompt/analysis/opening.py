@@ -16,7 +16,7 @@ from mean_prompt.paths import path_exists
 from mean_prompt.problem import Problem
 from mean_prompt.recipe import Recipe
 from mean_prompt.result import SearchResult
-from mean_prompt.run_files import BEST, RECIPE, RESULT
+from mean_prompt.run_files import BEST, RECIPE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +59,7 @@ def open_run(
         InputError: there is no such run, it searched an affix, it has no string yet, its corpus
             or model is not to be had, or is no longer what it was.
     """
-    recipe, result = _recipe(folder), _result(folder)
+    recipe, result = _recipe(folder), SearchResult.find(folder)
     _check_whole(folder, recipe)
     best = _best(folder)
     prompts = _corpus(folder, recipe, corpus)
@@ -82,10 +82,6 @@ def _recipe(folder: Path) -> Recipe:
             "search was given as --out"
         )
     return Recipe.load(folder / RECIPE)
-
-
-def _result(folder: Path) -> SearchResult | None:
-    return SearchResult.load(folder) if path_exists(folder / RESULT) else None
 
 
 def _check_whole(folder: Path, recipe: Recipe) -> None:

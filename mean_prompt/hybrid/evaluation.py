@@ -21,7 +21,8 @@ from mean_prompt.hybrid.blend import HybridPredictor
 from mean_prompt.hybrid.candidates import joined
 from mean_prompt.hybrid.retrieval import grouped_folds
 from mean_prompt.hybrid.rows import Triples
-from mean_prompt.objective import Interval, Vectors, bootstrap_interval, sharpened_cosines
+from mean_prompt.interval import Interval
+from mean_prompt.objective import Vectors, bootstrap_interval, sharpened_cosines
 
 Texts = Sequence[Sequence[str]]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from mean_prompt.encoder import Encoder
 from mean_prompt.objective import ExpectedSCS, Vectors
+from mean_prompt.result import Baseline
 
 #: Strings that competitors published as answers for every row, as the README lists them.
 PUBLISHED: Final = (
@@ -19,15 +19,6 @@ PUBLISHED: Final = (
         "but altering the tone."
     ),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """A string that a search should beat, with its float32 score over every prompt."""
-
-    name: str
-    text: str
-    score: float
 
 
 def baselines(

@@ -2,77 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import TypeAdapter
 
 from mean_prompt.analysis.data import AffixAnalysis, Analysis
 from mean_prompt.errors import InputError
 from mean_prompt.report.history import History, read_history
-from mean_prompt.run_files import ANALYSIS, BEST, EVENTS, RECIPE, RESULT, ROWS, read_events
-
-#: Seconds that an event's time may differ by.
-_ROUNDING: Final = 0.01
-
-_Model = TypeVar("_Model", bound=BaseModel)
-
-
-class _Read(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class BaselineRow(_Read):
-    """A string that the one found is compared with; see ``optimize.baselines``."""
-
-    name: str
-    text: str
-    score: float
-
-
-class SideRow(_Read):
-    """Predictions with and without an affix; see :class:`~mean_prompt.result.Side`."""
-
-    rows: int
-    groups: int
-    without: float
-    affixed: float
-    low: float
-    high: float
-
-
-class ContextRows(_Read):
-    """What an affix does; see :class:`~mean_prompt.result.ContextScores`."""
-
-    position: str
-    everything: SideRow
-    train: SideRow
-    holdout: SideRow | None
-
-
-class ResultFile(_Read):
-    """``result.json``, as :class:`~mean_prompt.result.SearchResult` documents it.
-
-    ``everything`` is the file as it stands.
-    """
-
-    string: str
-    tokens: int
-    score: float
-    train_score: float
-    holdout_score: float | None
-    holdout_interval: tuple[float, float] | None
-    ceiling: float
-    fraction: float
-    baselines: tuple[BaselineRow, ...]
-    evaluations: int
-    evaluations_per_second: float
-    seconds: float
-    stopped: bool
-    context: ContextRows | None = None
-    everything: dict[str, Any]
+from mean_prompt.result import SearchResult
+from mean_prompt.run_files import ANALYSIS, BEST, EVENTS, RECIPE, ROWS, read_events, read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +32,7 @@ class RunFiles:
     path: Path
     recipe: str
     history: History
-    result: ResultFile | None
+    result: SearchResult | None
     string: str | None
     analysis: Analysis | None
     affix: AffixAnalysis | None = None
@@ -113,20 +53,20 @@ class RunFiles:
                 f"({reason}); name the folder of a run"
             ) from error
         history = read_history(_events(path))
-        result = _read(path / RESULT, ResultFile)
-        if result is not None and _is_older(result, history):
+        result = SearchResult.find(path)
+        if result is not None and history.last is not None and result.is_before(history.last[0]):
             result = None
         string = _string(path, history, result)
-        analysis = _read(path / ANALYSIS, Analysis)
+        analysis = read_json(path / ANALYSIS, TypeAdapter(Analysis))
         if analysis is not None and analysis.look.text != string:
             analysis = None
-        affix = _read(path / ROWS, AffixAnalysis)
+        affix = read_json(path / ROWS, TypeAdapter(AffixAnalysis))
         if affix is not None and affix.text != string:
             affix = None
         return cls(path, recipe, history, result, string, analysis, affix)
 
 
-def _string(path: Path, history: History, result: ResultFile | None) -> str | None:
+def _string(path: Path, history: History, result: SearchResult | None) -> str | None:
     if result is not None:
         return result.string
     if history.improvements:
@@ -137,29 +77,3 @@ def _string(path: Path, history: History, result: ResultFile | None) -> str | No
 
 def _events(path: Path) -> list[dict[str, Any]]:
     return list(read_events(path / EVENTS)) if (path / EVENTS).exists() else []
-
-
-def _is_older(result: ResultFile, history: History) -> bool:
-    """Tell whether the run was gone on with after its result was written."""
-    return history.last is not None and history.last[0] > result.seconds + _ROUNDING
-
-
-def _read(path: Path, model: type[_Model]) -> _Model | None:
-    """Read a JSON file of a run; ``None`` where it is not there."""
-    try:
-        data = json.loads(path.read_text("utf-8"))
-        return model.model_validate(data | {"everything": data} if model is ResultFile else data)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise InputError(
-            f"a run's {path.name} must be whole: {path}: {_reason(error)}; delete it and make it "
-            "anew, or name another run"
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

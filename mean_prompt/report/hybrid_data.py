@@ -12,7 +12,7 @@ import numpy as np
 from mean_prompt.hybrid.answer import Answer, Outcome
 
 if TYPE_CHECKING:
-    from mean_prompt.objective import Interval
+    from mean_prompt.interval import Interval
 
 #: Parts that rows are divided into by what was expected of them.
 _PARTS: Final = 10

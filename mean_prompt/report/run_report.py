@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -11,9 +12,10 @@ from typing import Any, Final
 from mean_prompt.analysis.data import Analysis
 from mean_prompt.report import search_figures
 from mean_prompt.report.affix_report import affix_sections
-from mean_prompt.report.files import ResultFile, RunFiles
+from mean_prompt.report.files import RunFiles
 from mean_prompt.report.history import Climb, History, Improvement, gains_by_move
 from mean_prompt.report.page import Parts, exact, fragment
+from mean_prompt.result import SearchResult
 from mean_prompt.units import format_duration
 
 HEADINGS: Final = {
@@ -111,7 +113,7 @@ def _status(run: RunFiles) -> str:
     return fragment("search/status.html", state=state, line=line)
 
 
-def _score(result: ResultFile | None, history: History) -> str:
+def _score(result: SearchResult | None, history: History) -> str:
     if result is None:
         best = history.improvements[-1]
         figures = [
@@ -122,7 +124,7 @@ def _score(result: ResultFile | None, history: History) -> str:
             figures.append(("hold-out", f"{best.holdout:.5f}", "prompts it did not see"))
         return fragment("search/score.html", figures=figures, baselines=(), ceiling=1, context=None)
     found = {"name": "found", "text": result.string, "score": result.score}
-    rows = [*(row.model_dump() for row in result.baselines), found]
+    rows = [*(asdict(row) for row in result.baselines), found]
     context = result.context
     sides = [("searched", context.train), ("held out", context.holdout)] if context else []
     if context:
@@ -137,7 +139,7 @@ def _score(result: ResultFile | None, history: History) -> str:
     )
 
 
-def _figures(result: ResultFile) -> list[tuple[str, str, str]]:
+def _figures(result: SearchResult) -> list[tuple[str, str, str]]:
     """Return the figures of a result by name, each with a note."""
     what = "mean SCS of predictions with it" if result.context else "expected SCS, every prompt"
     figures = [
@@ -146,8 +148,8 @@ def _figures(result: ResultFile) -> list[tuple[str, str, str]]:
         ("training", f"{result.train_score:.5f}", "what the search saw"),
     ]
     if result.holdout_score is not None:
-        low, high = result.holdout_interval or (None, None)
-        note = f"95 % interval {low:.5f} to {high:.5f}" if low is not None else ""
+        interval = result.holdout_interval
+        note = f"95 % interval {interval.low:.5f} to {interval.high:.5f}" if interval else ""
         figures.append(("hold-out", f"{result.holdout_score:.5f}", note))
     best = max(result.baselines, key=lambda row: row.score, default=None)
     if best is not None and best.score > 0:
@@ -179,7 +181,7 @@ def _story(improvements: tuple[Improvement, ...]) -> str:
 
 
 def _analysis(
-    analysis: Analysis, result: ResultFile | None, figures: Figures
+    analysis: Analysis, result: SearchResult | None, figures: Figures
 ) -> Iterator[tuple[str, str]]:
     look = analysis.look
     if look.worths:
@@ -263,28 +265,28 @@ def _reproduce(run: RunFiles) -> str:
     )
 
 
-def _is_repeatable(result: ResultFile, recipe: str) -> bool:
-    return "budget =" not in recipe and "workers" not in result.everything and not result.stopped
+def _is_repeatable(result: SearchResult, recipe: str) -> bool:
+    return "budget =" not in recipe and "workers" not in result.details and not result.stopped
 
 
-def _facts(result: ResultFile) -> list[tuple[str, str]]:
+def _facts(result: SearchResult) -> list[tuple[str, str]]:
     """Return what the run was of, by name."""
-    everything = result.everything
-    model, corpus = everything.get("model", {}), everything.get("corpus", {})
+    details = result.details
+    model, corpus = details.get("model", {}), details.get("corpus", {})
     sources = corpus.get("sources", ())
     named = (source["path"] if isinstance(source, dict) else str(source) for source in sources)
     prompts = corpus.get("prompts", corpus.get("rows"))
-    versions = everything.get("versions", {})
+    versions = details.get("versions", {})
     facts = {
         "model": model.get("name"),
         "model's content": (model.get("content_hash") or "")[:16],
         "device and dtype": f"{model.get('device')}, {model.get('dtype')}, screening in "
-        f"{everything.get('screening', {}).get('dtype')}",
+        f"{details.get('screening', {}).get('dtype')}",
         "corpus": ", ".join(named),
         "prompts": f"{prompts}: {corpus.get('train')} searched, {corpus.get('holdout')} held out",
         "corpus's content": (corpus.get("hash") or "")[:16],
-        "recipe's content": (everything.get("recipe_hash") or "")[:16],
-        "seed": str(everything.get("seed")),
+        "recipe's content": (details.get("recipe_hash") or "")[:16],
+        "seed": str(details.get("seed")),
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
     return [(name, value) for name, value in facts.items() if value]

@@ -6,20 +6,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from mean_prompt.errors import InputError
 from mean_prompt.locks import is_held
 from mean_prompt.paths import path_exists
-from mean_prompt.run_files import BEST, EVENTS, RECIPE, RESULT, read_events
+from mean_prompt.result import SearchResult
+from mean_prompt.run_files import BEST, EVENTS, RECIPE, read_events
 from mean_prompt.storage_url import StorageURL
 from mean_prompt.units import format_duration, parse_duration
 from mean_prompt.workers.connection import open_engine
 from mean_prompt.workers.crew import Crew
 from mean_prompt.workers.registry import Registry, Report, WorkerRow
-
-#: Seconds that an event's time may differ by.
-_ROUNDING: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +213,7 @@ def _state_of(run: Path, elapsed: float) -> str:
     """
     if is_held(run):
         return "climbing"
-    if not (run / RESULT).exists():
-        return "lost"
-    from mean_prompt.result import SearchResult
-
-    result = SearchResult.load(run)
-    if elapsed > result.seconds + _ROUNDING:
+    result = SearchResult.find(run)
+    if result is None or result.is_before(elapsed):
         return "lost"
     return "stopped" if result.stopped else "ended"

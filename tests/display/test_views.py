@@ -17,7 +17,7 @@ from mean_prompt.display.views import (
 )
 from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.evaluation import Evaluation, GroupScore, MethodScore
-from mean_prompt.objective import Interval
+from mean_prompt.interval import Interval
 from mean_prompt.result import ContextScores, ScoredString, SearchResult, Side
 from mean_prompt.tracker import Progress
 from tests.browser import page_of, serious_faults
