@@ -1,6 +1,7 @@
 """What all tests share: no hub, caches of their own, and models that are loaded once."""
 
 import os
+import socket
 import sys
 
 # Before anything imports huggingface_hub, which reads it once.
@@ -85,6 +86,13 @@ def program(monkeypatch, capsys):
         return exit_.value.code or 0, said.out, said.err
 
     return run
+
+
+@pytest.fixture
+def taken():
+    """A port of this machine that somebody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        yield bound.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    import socket
-
     from mean_prompt.explore.explorer import Explorer
 
 
@@ -33,11 +31,13 @@ def explore(
     """Serve a page on which strings are typed and seen in the run's space, until Ctrl-C."""
     import os
 
+    from mean_prompt.address import Address
     from mean_prompt.paths import user_path
 
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
     _need_web()
-    listening = _bound(host, port)
+    # Taken before seconds of loading.
+    address, listening = Address(host.lower(), port or 0).listen("--host and --port")
     with listening:
         folder = user_path(run)
         explorer, best = _opened(folder, corpus or [])
@@ -46,11 +46,8 @@ def explore(
         from mean_prompt.explore.server import explorer_app, serve
 
         with one_line_warnings():
-            served = explorer_app(explorer, best, host)
-        shown = f"[{host}]" if ":" in host else host
-        typer.echo(
-            f"explore {folder} at http://{shown}:{listening.getsockname()[1]}/ (Ctrl-C ends)"
-        )
+            served = explorer_app(explorer, best, address)
+        typer.echo(f"explore {folder} at {address.url} (Ctrl-C ends)")
         serve(served, listening)
 
 
@@ -65,21 +62,6 @@ def _need_web() -> None:
         raise InputError(
             "the explorer needs Gradio, which is not installed; run: pip install 'mean-prompt[web]'"
         )
-
-
-def _bound(host: str, port: int | None) -> socket.socket:
-    """Return a socket that listens, taken before seconds of loading."""
-    from mean_prompt.errors import InputError
-    from mean_prompt.explore.listening import bind
-
-    try:
-        return bind(host, port)
-    except OSError as error:
-        where = host if port is None else f"{host}, port {port}"
-        raise InputError(
-            f"the explorer needs an address and a port that are free: {where}: "
-            f"{error.strerror or error}; choose another --host or --port"
-        ) from error
 
 
 def _opened(folder: Path, corpus: list[str]) -> tuple[Explorer, str]:

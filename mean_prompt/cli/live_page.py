@@ -47,7 +47,7 @@ def live_page(run: Path, *, live: bool, at: str | None) -> Iterator[LivePage | N
     if not live and at is None:
         yield None
         return
-    from mean_prompt.live.address import Address
+    from mean_prompt.address import Address
     from mean_prompt.live.start import LivePage
 
     with LivePage(run, None if at is None else Address.parse(at)) as page:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 import socket
@@ -22,6 +21,7 @@ from mean_prompt.explore.page import build_page, theme
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from mean_prompt.address import Address
     from mean_prompt.explore.explorer import Explorer
 
 #: Gradio compiles small functions in the page, and Plotly styles elements.
@@ -44,13 +44,13 @@ _HEAD: Final = (
 )
 
 
-def explorer_app(explorer: Explorer, text: str, host: str) -> ASGIApp:
+def explorer_app(explorer: Explorer, text: str, address: Address) -> ASGIApp:
     """Return the server's application.
 
     Args:
         explorer: does the work.
         text: of the first column.
-        host: that the server is bound to.
+        address: that the server is bound to.
     """
     app = FastAPI(openapi_url=None)
     figure = json.dumps(explorer.figure)
@@ -76,7 +76,7 @@ def explorer_app(explorer: Explorer, text: str, host: str) -> ASGIApp:
         app,
         build_page(explorer, text),
         path="/",
-        server_name=host,
+        server_name=address.host,
         footer_links=[],
         run_history=False,
         ssr_mode=False,
@@ -86,23 +86,23 @@ def explorer_app(explorer: Explorer, text: str, host: str) -> ASGIApp:
         theme=theme(),
         head=_HEAD,
     )
-    return Guard(app, host)
+    return Guard(app, address)
 
 
 class Guard:
     """Answers only this machine's own pages, and keeps them from reaching others.
 
     A page elsewhere can have its own name resolve to this address, and then read all that is
-    here: the name that was asked for must be an address, or one of this machine's names.
+    here: the name that was asked for must be the server's own.
 
     Args:
         app: what is guarded.
-        host: that the server is bound to.
+        address: that the server is bound to.
     """
 
-    def __init__(self, app: ASGIApp, host: str) -> None:
+    def __init__(self, app: ASGIApp, address: Address) -> None:
         self._app = app
-        self._names = {"localhost", host.lower(), socket.gethostname().lower()}
+        self._address = address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -110,7 +110,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = self._refusal(headers.get("host", ""), headers.get("origin"))
+        refusal = self._refusal(headers.get("host"), headers.get("origin"))
         if refusal is not None:
             await PlainTextResponse(refusal, status_code=403)(scope, receive, send)
             return
@@ -119,10 +119,9 @@ class Guard:
             send = _Plain(send)
         await self._app(scope, receive, _with_headers(send))
 
-    def _refusal(self, host: str, origin: str | None) -> str | None:
-        name = urlsplit(f"//{host}").hostname or ""
-        if not (_is_address(name) or name in self._names):
-            return "the explorer answers to its address and to this machine's name alone"
+    def _refusal(self, host: str | None, origin: str | None) -> str | None:
+        if not self._address.admits(host):
+            return "the explorer answers to its own address alone"
         if origin is not None and urlsplit(origin).netloc != host:
             return "the explorer answers its own page alone"
         return None
@@ -161,14 +160,6 @@ def _with_headers(send: Send) -> Send:
 
 def _uncompressed(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in headers if name != b"accept-encoding"]
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _asset(name: str) -> str:

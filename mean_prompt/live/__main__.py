@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mean_prompt.address import Address
 from mean_prompt.errors import RunError
-from mean_prompt.live.address import Address
 from mean_prompt.live.place import held_place
 from mean_prompt.live.state import GRACE, Need
 

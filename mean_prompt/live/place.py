@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from mean_prompt.address import Address
 from mean_prompt.atomic import write_atomically
 from mean_prompt.errors import InputError
-from mean_prompt.live.address import Address
 from mean_prompt.locks import FolderLock, is_held
 from mean_prompt.run_files import LIVE
 

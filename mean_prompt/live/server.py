@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from mean_prompt.live.address import Address
+from mean_prompt.address import Address
 from mean_prompt.live.follow import Follower
 from mean_prompt.report.page import Parts
 

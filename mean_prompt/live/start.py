@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from mean_prompt.address import LOOPBACK, Address
 from mean_prompt.errors import InputError, RunError, unwritable
-from mean_prompt.live.address import LOOPBACK, Address
 from mean_prompt.live.place import Server, has_server, last_server, log_of
 from mean_prompt.live.state import GRACE
 from mean_prompt.run_files import RECIPE

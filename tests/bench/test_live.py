@@ -6,10 +6,10 @@ import time
 
 import pytest
 
+from mean_prompt.address import Address
 from mean_prompt.bench import live
 from mean_prompt.bench.live import Turn, Turns
 from mean_prompt.errors import InputError
-from mean_prompt.live.address import Address
 from mean_prompt.tracker import Progress
 
 

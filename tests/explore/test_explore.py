@@ -325,8 +325,8 @@ def test_a_taken_port_is_refused(program, run_folder, url):
     port = url.rsplit(":", 1)[1].strip("/")
     code, _, said = program("explore", run_folder, "--port", port)
     assert code == 2
-    assert f"127.0.0.1, port {port}" in said
-    assert "choose another --host or --port" in said
+    assert f"--host and --port must be an address that is free here: 127.0.0.1, port {port}" in said
+    assert "is taken; give another port" in said
 
 
 def test_no_run_is_refused(program, tmp_path):

@@ -3,14 +3,13 @@
 import json
 import os
 import signal
-import socket
 import threading
 import time
 from contextlib import contextmanager
 
 import pytest
 
-from mean_prompt.live.address import Address
+from mean_prompt.address import Address
 from mean_prompt.live.follow import Follower
 from mean_prompt.live.place import has_server, last_server
 from mean_prompt.live.server import LiveServer
@@ -117,10 +116,3 @@ def kill_server():
     yield kill
     for run in runs:
         kill(run)
-
-
-@pytest.fixture
-def taken():
-    """A port of this machine that somebody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        yield bound.getsockname()[1]

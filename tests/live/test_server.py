@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from mean_prompt.live.address import Address
+from mean_prompt.address import Address
 from tests.live.conftest import parts_of
 
 

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
+from mean_prompt.address import Address
 from mean_prompt.errors import InputError, RunError
 from mean_prompt.live import start
-from mean_prompt.live.address import Address
 from mean_prompt.live.place import has_server, last_server
 from mean_prompt.live.start import LivePage
 from tests.live.conftest import best, wait_until
@@ -67,7 +67,7 @@ def test_it_loads_neither_model_nor_study(folder):
 import sys
 from pathlib import Path
 from mean_prompt.live import __main__
-from mean_prompt.live.address import Address
+from mean_prompt.address import Address
 address, bound = Address().listen()
 server = __main__._server(Path(sys.argv[1]), bound, address)
 page = server.page()

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from mean_prompt import locks
+from mean_prompt.address import Address
 from mean_prompt.live import state
-from mean_prompt.live.address import Address
 from mean_prompt.live.place import held_place
 from mean_prompt.live.state import Need, run_state
 from mean_prompt.run import RunFolder

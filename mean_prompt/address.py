@@ -1,4 +1,4 @@
-"""Where a live page listens: read from the command line, bound, and shown as a URL."""
+"""Where a page is served: read from the command line, bound, and shown as a URL."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mean_prompt.shown import shown
 
 #: Nobody but this machine reaches it.
 LOOPBACK: Final = "127.0.0.1"
+LIVE_AT: Final = "--live-at"
 #: All interfaces of a machine, and where it reaches itself there.
 _WILDCARDS: Final = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - only where it is asked for
 _LOCAL: Final = frozenset({LOOPBACK, "localhost", "::1"})
@@ -73,8 +74,11 @@ class Address:
         """Whether only this machine reaches it."""
         return self.host in _LOCAL
 
-    def listen(self) -> tuple[Self, socket.socket]:
+    def listen(self, option: str = LIVE_AT) -> tuple[Self, socket.socket]:
         """Return the address with its port, and a socket that listens there.
+
+        Args:
+            option: by which it was asked for.
 
         Raises:
             InputError: the port is taken, or the host is not this machine.
@@ -89,7 +93,7 @@ class Address:
             code = error.errno if isinstance(error, OSError) else None
             why = _WHY.get(code or 0, "cannot be listened at; give an address of this machine")
             raise InputError(
-                f"--live-at must be an address that is free here: {found} {why}"
+                f"{option} must be an address that is free here: {found} {why}"
             ) from error
         return replace(self, port=bound.getsockname()[1]), bound
 
@@ -120,6 +124,6 @@ def _is_ip(text: str) -> bool:
 
 def _malformed(text: str) -> InputError:
     return InputError(
-        f"--live-at must be HOST:PORT, or a port from 0 (a free one) to {_MOST_PORT}: found "
+        f"{LIVE_AT} must be HOST:PORT, or a port from 0 (a free one) to {_MOST_PORT}: found "
         f"{shown(text)}; give one such as 127.0.0.1:8000 or [::1]:8000"
     )

@@ -1,11 +1,11 @@
-"""Where a live page listens: what can be asked for, and which requests it is then open to."""
+"""Where a page is served: what can be asked for, and which requests it is then open to."""
 
 import socket
 
 import pytest
 
+from mean_prompt.address import Address
 from mean_prompt.errors import InputError
-from mean_prompt.live.address import Address
 
 
 @pytest.mark.parametrize(
