@@ -9,9 +9,37 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from mean_prompt.errors import InputError
+
 #: What a file system answers that cannot sync a folder (CIFS, some of FUSE's): there is nothing
 #: more to be done there, and the file itself is on the disk.
 _NO_FOLDER_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP})
+
+
+def check_target(path: Path, option: str) -> None:
+    """Refuse a path that no file can be written to; leave nothing behind.
+
+    A file that is there will be replaced, and nothing else will.
+
+    Args:
+        path: of the file that is to be.
+        option: that it was given by.
+
+    Raises:
+        InputError: something else is there, or the folder cannot be written.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            found = "a folder" if path.is_dir() else "no regular file"
+            raise InputError(f"{option} must be a file: {path} is {found}; name a file in a folder")
+        # As write_atomically will do it: a file beside the place, whose name is a little longer.
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{option} must be a file that can be written: {path}: {error.strerror}; choose a "
+            "folder that is there and can be written"
+        ) from error
 
 
 def write_atomically(target: Path, data: bytes) -> None:

@@ -150,7 +150,10 @@ def test_its_page_says_what_json_says(run, workplace, browser):
     [
         ("known.jsonl", "--report must be a page, whose name ends in .html: found known.jsonl"),
         ("gone/page.html", "--report must be a file that can be written: gone/page.html"),
-        ("folder.html", "--report must be a file: folder.html is none; name a file in a folder"),
+        (
+            "folder.html",
+            "--report must be a file: folder.html is a folder; name a file",
+        ),
     ],
 )
 def test_a_page_that_cannot_be_written_is_told_before_anything_else(

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from mean_prompt.analysis.data import Map
+from mean_prompt.report.figures import SERIES, SYMBOLS
+from mean_prompt.report.search_figures import cluster_name
 
-#: Colours of clusters that people with any colour vision tell apart, and shapes beside them; after
-#: Okabe and Ito (2008). They stand out from white and from near black.
-_COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#56a0d3")
-_SHAPES: Final = ("circle", "square", "diamond")
 #: Words that name a cluster in the legend.
 _NAMED: Final = 3
 
@@ -40,13 +38,13 @@ def _cluster(corpus: Map, number: int, words: Sequence[str]) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": ", ".join(words[:_NAMED]) or f"cluster {number + 1}",
+        "name": cluster_name(words[:_NAMED], number),
         "x": [corpus.x[row] for row in rows],
         "y": [corpus.y[row] for row in rows],
         "text": [corpus.prompts[row] for row in rows],
         "marker": {
-            "color": _COLOURS[number % len(_COLOURS)],
-            "symbol": _SHAPES[number // len(_COLOURS) % len(_SHAPES)],
+            "color": SERIES[number % len(SERIES)],
+            "symbol": SYMBOLS[(number // len(SERIES) + number) % len(SYMBOLS)],
             "size": 5,
             "opacity": 0.55,
         },

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.atomic import write_atomically
+from mean_prompt.atomic import check_target, write_atomically
 from mean_prompt.errors import InputError, RunError
 
 HEADER: Final = ("id", "rewrite_prompt")
@@ -41,7 +40,7 @@ class Submission:
 
     def __init__(self, path: Path, ids: Sequence[str], fallback: str) -> None:
         _check_fallback(fallback)
-        _check_target(path)
+        check_target(path, "--out")
         self.path = path
         self.ids = tuple(ids)
         self.fallback = fallback
@@ -133,20 +132,4 @@ def _check_fallback(text: str) -> None:
     except UnicodeEncodeError as error:
         raise InputError(
             f"--prompt must be Unicode text: character {error.start + 1} of {text[:40]!r} is none"
-        ) from error
-
-
-def _check_target(path: Path) -> None:
-    """Raise unless a file can be put at a path; leave nothing behind."""
-    try:
-        if path.exists() and not path.is_file():
-            found = "a folder" if path.is_dir() else "no regular file"
-            raise InputError(f"--out must be a file: {path} is {found}; name a file in a folder")
-        # As write_atomically will do it: a file beside the place, whose name is a little longer.
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"--out must be a file that can be written: {path}: {error.strerror}; choose a folder "
-            "that is there and can be written"
         ) from error

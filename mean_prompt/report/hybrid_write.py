@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mean_prompt.atomic import write_atomically
+from mean_prompt.atomic import check_target, write_atomically
 from mean_prompt.errors import InputError, RunError
 from mean_prompt.report.page import Parts, render
 
@@ -72,13 +71,4 @@ def check_page(path: Path, option: str) -> None:
     """
     if path.suffix.lower() != _SUFFIX:
         raise InputError(f"{option} must be a page, whose name ends in {_SUFFIX}: found {path}")
-    try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{option} must be a file: {path} is none; name a file in a folder")
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"{option} must be a file that can be written: {path}: {error.strerror}; choose a "
-            "folder that is there and can be written"
-        ) from error
+    check_target(path, option)

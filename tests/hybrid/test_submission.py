@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mean_prompt import atomic
 from mean_prompt.errors import InputError, RunError
 from mean_prompt.hybrid import submission as module
 from mean_prompt.hybrid.submission import Submission, is_null_to_pandas
@@ -181,7 +182,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
     def forbidden(**_options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(module.tempfile, "NamedTemporaryFile", forbidden)
+    monkeypatch.setattr(atomic.tempfile, "NamedTemporaryFile", forbidden)
     with pytest.raises(InputError, match=r"a\.csv: Permission denied; choose a folder"):
         Submission(tmp_path / "a.csv", IDS, FALLBACK)
 
