@@ -27,7 +27,7 @@ search: $(READY) ## Search for two minutes with the packaged corpus and model
 	$(BIN)/mean-prompt search --recipe quick --model all-MiniLM-L6-v2
 
 test: lint types ## Lint, types and tests
-	$(BIN)/python -m pytest --numprocesses logical --dist loadscope
+	$(BIN)/python -m pytest --numprocesses auto --dist loadscope
 
 lint: $(READY)
 	$(BIN)/ruff check .

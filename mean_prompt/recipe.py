@@ -128,9 +128,12 @@ class Recipe(_Section):
         """Validate parsed TOML; faults become one :class:`InputError` that names the field."""
         check_plain(data, where)
         try:
-            return cls.model_validate(data)
+            recipe = cls.model_validate(data)
         except ValidationError as error:
             raise InputError(_first_fault(error, where)) from error
+        # A number may have been given as text.
+        check_plain(recipe.model_dump(), where)
+        return recipe
 
     def override(self, **sections: dict[str, Any]) -> Recipe:
         """Return a recipe with some fields replaced; ``None`` leaves a field as it is.

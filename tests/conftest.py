@@ -14,6 +14,7 @@ import pytest
 
 from mean_prompt import cli
 from mean_prompt.models import load_encoder
+from mean_prompt.workers.pool import available_cores
 from tests.browser import browser  # noqa: F401 - a fixture for all
 from tests.disks import closed_disk, full_disk  # noqa: F401 - fixtures for all
 
@@ -40,6 +41,11 @@ LONGEST = (
     "tests/embedding/test_job.py",
     "tests/hybrid/test_llm_local.py",
 )
+
+
+def pytest_xdist_auto_num_workers():
+    """Return one process more than there are cores: some tests wait for what they have begun."""
+    return available_cores() + 1
 
 
 def pytest_configure(config):

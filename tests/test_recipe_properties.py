@@ -86,6 +86,8 @@ def spoilt(draw):
 @example(b'search.budget = "999999h999999m9999999s"')
 @example(b'constraints.prefix = "' + b"x" * 5_000 + b'"')
 @example(b'corpus.column = ["' + b"x" * 5_000 + b'"]')
+@example(b'climb.vocabulary = "9223372036854775808"')
+@example(b'affix.caution = "1e999"')
 @example(b'"a\\nb" = 1')
 @example(b"\xef\xbb\xbf[search]\nseed = 1\n")
 @example(b"\xff\xfe[\x00")
