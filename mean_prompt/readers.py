@@ -78,8 +78,7 @@ def iter_prompts(path: Path, column: str | None = None) -> Iterator[str]:
             for file in _files_of(path):
                 yield from iter_prompts(file, column)
             return
-        if not path.exists():
-            raise InputError(f"a file of prompts must exist: found no file or folder {path}")
+        check_there(path)
         if path.suffix.lower() not in SUFFIXES:
             known = ", ".join(SUFFIXES)
             raise InputError(f"a corpus must be one of {known}, or a folder of these: {path}")
@@ -89,6 +88,17 @@ def iter_prompts(path: Path, column: str | None = None) -> Iterator[str]:
                 yield _text(cell, rows, 0, number, path, _PROMPT)
     except OSError as error:
         raise _unreadable("a corpus", path, error) from error
+
+
+def check_there(path: Path) -> None:
+    """Refuse a corpus that is not there.
+
+    Raises:
+        InputError: there is neither a file nor a folder.
+        OSError: nothing can be of that path.
+    """
+    if not path.exists():
+        raise InputError(f"a file of prompts must exist: found no file or folder {path}")
 
 
 def read_columns(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mean_prompt.errors import InputError
 from mean_prompt.paths import path_exists, user_path
+from mean_prompt.readers import check_there
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,19 @@ def parse_source(spec: str) -> Source:
     )
     share = None if weight is None else _parse_weight(weight, spec)
     return Source(name or Path(path).stem or path, path, share, 0)
+
+
+def check_sources(specs: Iterable[str]) -> None:
+    """Refuse corpora that are not there, for those who have slow things to load before they read.
+
+    A path that nothing can be of is left to the reader, who says why.
+
+    Raises:
+        InputError: one is not there, or its weight is none.
+    """
+    for spec in specs:
+        with suppress(OSError):
+            check_there(user_path(parse_source(spec).path))
 
 
 def _readings(spec: str) -> Iterator[tuple[str, str, str | None]]:

@@ -540,6 +540,14 @@ def test_importing_the_commands_imports_nothing_heavy(tmp_path):
     assert heavy.isdisjoint(out.split())
 
 
+@pytest.mark.parametrize("arguments", [["search", "gone.csv"], ["score", "x", "--corpus", "a=no"]])
+def test_a_corpus_that_is_not_there_is_missed_before_anything_is_loaded(tmp_path, arguments):
+    code = f"import sys\ntry:\n  {MAIN}\nfinally:\n  print('torch' in sys.modules)"
+    status, out, err = python(code, *arguments, folder=tmp_path)
+    assert (status, out) == (2, "False\n")
+    assert "a file of prompts must exist: found no file or folder" in err
+
+
 MAIN = "from mean_prompt.cli import main; main()"
 
 

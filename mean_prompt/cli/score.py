@@ -48,6 +48,10 @@ def score(
     """Score strings against a corpus: expected SCS over every prompt, in float32."""
     from dataclasses import asdict
 
+    from mean_prompt.sources import check_sources
+
+    check_sources(corpus or ())
+
     from mean_prompt import api
     from mean_prompt.cli.display import print_scores
     from mean_prompt.cli.warnings import one_line_warnings

@@ -149,6 +149,12 @@ def search(
 
     With --context, search for the one that serves predictions best as their affix.
     """
+    from mean_prompt.sources import check_sources
+
+    if resume:
+        out, corpus = _run_and_corpus(out, corpus)
+    check_sources(corpus or ())
+
     from mean_prompt import api
     from mean_prompt.cli.display import print_affix, print_result
     from mean_prompt.cli.warnings import one_line_warnings
@@ -158,8 +164,6 @@ def search(
     from mean_prompt.recipe import Recipe
     from mean_prompt.run import begun_recipe
 
-    if resume:
-        out, corpus = _run_and_corpus(out, corpus)
     begun = begun_recipe(out) if resume and out else Recipe()
     plan = (Recipe.load(recipe) if recipe else begun).override(
         corpus={"sources": corpus or None, "column": column, "holdout": holdout},
