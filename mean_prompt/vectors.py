@@ -65,9 +65,11 @@ class VectorCache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._connect() as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
+                # Vectors are kept in the order they come in and found by an index: in the order
+                # of their hashes every write would touch a page of its own for each of them.
                 connection.execute(
                     "CREATE TABLE IF NOT EXISTS vectors "
-                    "(text_hash BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
+                    "(text_hash BLOB PRIMARY KEY, vector BLOB NOT NULL)"
                 )
 
     @overload
@@ -140,6 +142,8 @@ class VectorCache:
     def _connect(self) -> Iterator[sqlite3.Connection]:
         with self._guarded():
             connection = sqlite3.connect(self.path, timeout=60)
+            # A kill loses nothing, and what a power cut takes is computed again.
+            connection.execute("PRAGMA synchronous=NORMAL")
         try:
             yield connection
         finally:

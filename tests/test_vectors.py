@@ -66,6 +66,22 @@ def test_another_object_on_the_same_file_finds_them(tmp_path, encode):
     assert encode.computed == ["a"]
 
 
+def test_a_cache_of_the_earlier_layout_goes_on(tmp_path, encode):
+    path = tmp_path / "vectors" / "key.sqlite"
+    path.parent.mkdir()
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE vectors (text_hash BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
+        )
+        row = (hashlib.sha256(b"a").digest(), vector_of("a").tobytes())
+        connection.execute("INSERT INTO vectors VALUES (?, ?)", row)
+    connection.close()
+    for _ in range(2):
+        found = VectorCache("key", tmp_path).encode(["a", "b"], encode)
+        np.testing.assert_array_equal(found, [vector_of("a"), vector_of("b")])
+    assert encode.computed == ["b"]
+
+
 def test_two_at_once_share_one_file(tmp_path, encode):
     one, other = VectorCache("key", tmp_path), VectorCache("key", tmp_path)
 
