@@ -15,7 +15,7 @@ from mean_prompt.result import SearchResult
 from mean_prompt.run_files import BEST, EVENTS, RECIPE, read_events
 from mean_prompt.storage_url import StorageURL
 from mean_prompt.units import format_duration, parse_duration
-from mean_prompt.workers.connection import open_engine
+from mean_prompt.workers.connection import explained, open_engine
 from mean_prompt.workers.crew import Crew
 from mean_prompt.workers.registry import Registry, Report, WorkerRow
 
@@ -139,8 +139,11 @@ def find_status(run: Path | None, storage: str | None, study: str | None) -> Sta
 
 def _shared(crew: Crew) -> Status:
     engine = open_engine(crew.url)
+    # Without a transaction: a server ends one in which a reader that is held up does nothing.
+    reader = engine.execution_options(isolation_level="AUTOCOMMIT")
     try:
-        news = Registry(engine, crew.study).look()
+        with explained(crew.url):
+            news = Registry(reader, crew.study).look()
     finally:
         engine.dispose()
     workers = [WorkerStatus.of(row) for row in news.workers]

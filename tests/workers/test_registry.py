@@ -4,10 +4,13 @@ import time
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from mean_prompt.errors import InputError
+from mean_prompt.workers import connection as connection_module
 from mean_prompt.workers import registry as module
 from mean_prompt.workers.registry import Registry, Report
+from mean_prompt.workers.status import find_status
 from tests.workers.conftest import PLAN
 
 ELITE = {"body": [4, 1, 4], "score": 0.5}
@@ -145,3 +148,28 @@ def test_the_lease_is_several_beats():
     from mean_prompt.workers.courier import BEAT
 
     assert module.LEASE >= 5 * BEAT
+
+
+def test_a_status_that_is_held_up_is_told_all_the_same(registry, url, monkeypatch):
+    """A server ends transactions that stand still; a busy machine can hold a reader up as long."""
+    registry.join("a:1")
+    monkeypatch.setattr(connection_module, "_IDLE", 1)
+    look = Registry._look
+
+    def held_up(self, connection):
+        look(self, connection)
+        time.sleep(1.5)
+        return look(self, connection)
+
+    monkeypatch.setattr(Registry, "_look", held_up)
+    status = find_status(None, url.with_secrets(), registry.study)
+    assert [worker.name for worker in status.workers] == ["a:1"]
+
+
+def test_a_storage_that_goes_while_it_is_read_is_one_line(registry, url, monkeypatch):
+    def gone(_self, connection):
+        connection.execute(sa.text("SELECT no_such_column FROM mean_prompt_workers"))
+
+    monkeypatch.setattr(Registry, "_look", gone)
+    with pytest.raises(InputError, match=r"the storage must be reachable: .*no_such_column"):
+        find_status(None, url.with_secrets(), registry.study)
