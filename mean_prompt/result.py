@@ -171,7 +171,7 @@ class SearchResult:
         Raises:
             InputError: it is damaged.
         """
-        found = read_json(folder / RESULT, _adapter())
+        found = read_json(folder / RESULT, _adapter().validate_python)
         return None if found is None else replace(found, out=folder)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from mean_prompt.errors import InputError
 
@@ -44,14 +44,18 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
         yield event
 
 
-def read_json(path: Path, kind: TypeAdapter[_Read]) -> _Read | None:
+def read_json(path: Path, validate: Callable[[object], _Read]) -> _Read | None:
     """Read a JSON file of a run; ``None`` where it is not there.
+
+    Args:
+        path: of the file.
+        validate: makes of its content what is returned, as pydantic does.
 
     Raises:
         InputError: it cannot be read, or is not of its kind.
     """
     try:
-        return kind.validate_python(json.loads(path.read_text("utf-8")))
+        return validate(json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:

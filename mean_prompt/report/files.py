@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from mean_prompt.analysis.data import AffixAnalysis, Analysis
 from mean_prompt.errors import InputError
 from mean_prompt.report.history import History, read_history
@@ -57,10 +55,10 @@ class RunFiles:
         if result is not None and history.last is not None and result.is_before(history.last[0]):
             result = None
         string = _string(path, history, result)
-        analysis = read_json(path / ANALYSIS, TypeAdapter(Analysis))
+        analysis = read_json(path / ANALYSIS, Analysis.model_validate)
         if analysis is not None and analysis.look.text != string:
             analysis = None
-        affix = read_json(path / ROWS, TypeAdapter(AffixAnalysis))
+        affix = read_json(path / ROWS, AffixAnalysis.model_validate)
         if affix is not None and affix.text != string:
             affix = None
         return cls(path, recipe, history, result, string, analysis, affix)
