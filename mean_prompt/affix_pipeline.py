@@ -8,19 +8,19 @@ from typing import Final
 import numpy as np
 
 from mean_prompt.affix_problem import AffixProblem
-from mean_prompt.analysis.affix import analyse_affix
 from mean_prompt.constraints import Rules
-from mean_prompt.context import Context
+from mean_prompt.context import Context, Joiner
 from mean_prompt.encoder import Encoder
+from mean_prompt.errors import InputError
 from mean_prompt.memory import RunMemory
 from mean_prompt.optimize.affix import Affix, AffixEvaluator, Caution, Scores, row_scores
 from mean_prompt.optimize.affix_search import AffixSearch
 from mean_prompt.optimize.affix_units import UnitBank
 from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize.scores import Baseline
 from mean_prompt.provenance import model_notes, run_details, run_identity
 from mean_prompt.recipe import Recipe
-from mean_prompt.report.write import write_affix_analysis, write_report
-from mean_prompt.result import Baseline, SearchResult
+from mean_prompt.result import SearchResult
 from mean_prompt.run import RunFolder
 from mean_prompt.state import Tree
 from mean_prompt.tape import Tape
@@ -67,8 +67,12 @@ class AffixRun:
         self._listen = listener or (lambda _: None)
         self._rules = Rules(recipe.constraints, encoder)
 
-    def run(self) -> SearchResult:
-        """Search until the budget is spent or stopped, and return what was found.
+    def run(self) -> tuple[SearchResult, AffixProblem, Scores]:
+        """Search until the budget is spent or stopped.
+
+        Returns:
+            What was found, the problem that was searched on, and the SCS of its rows with the
+            affix, to analyse it by.
 
         The string of the result is empty where no affix is better than none.
 
@@ -85,8 +89,10 @@ class AffixRun:
         problem = AffixProblem.build(
             self._context,
             self._encoder,
-            self._recipe,
-            tell.progress("embedding", "texts"),
+            _joiner(self._encoder, self._recipe),
+            holdout=self._recipe.corpus.holdout,
+            seed=self._recipe.search.seed,
+            progress=tell.progress("embedding", "texts"),
         )
         bank = UnitBank.gather(
             problem.train_prompts(),
@@ -98,7 +104,8 @@ class AffixRun:
         if memory.state is not None:
             tell.notes(*memory.notes())
         self._search(problem, bank, tracker, memory, tell)
-        return self._close(problem, tracker)
+        scores = tracker.scores()
+        return self._close(problem, tracker, scores), problem, scores
 
     def _search(
         self,
@@ -146,9 +153,8 @@ class AffixRun:
             tape=tape,
         )
 
-    def _close(self, problem: AffixProblem, tracker: _Tracker) -> SearchResult:
+    def _close(self, problem: AffixProblem, tracker: _Tracker, scores: Scores) -> SearchResult:
         best = tracker.best
-        scores = tracker.scores()
         compared = problem.compare(scores)
         score = compared.everything.affixed
         held = compared.holdout
@@ -174,16 +180,7 @@ class AffixRun:
         if self._out:
             self._out.write_best(result.string)
             self._out.write_result(result.as_dict())
-            if result.string:
-                self._analyse(self._out, problem, result.string, scores)
-            write_report(self._out.path)
         return result
-
-    def _analyse(self, out: RunFolder, problem: AffixProblem, affix: str, scores: Scores) -> None:
-        # Whoever stopped the search waits for its end.
-        seconds = 0.0 if self._budget.stopped else _worth_seconds(self._budget)
-        found = analyse_affix(problem, self._encoder, affix, scores, seconds=seconds)
-        write_affix_analysis(out.path, found)
 
     def _details(self, problem: AffixProblem) -> dict[str, object]:
         corpus = {
@@ -196,10 +193,22 @@ class AffixRun:
         return run_details(self._encoder, self._recipe) | {"corpus": corpus}
 
 
-def _worth_seconds(budget: Budget) -> float:
+def worth_seconds(budget: Budget) -> float:
     """Return the seconds that telling what the affix's tokens are worth may take at the end."""
     least, most = _WORTH_SECONDS
     return most if budget.seconds is None else min(most, max(least, _WORTH_SHARE * budget.seconds))
+
+
+def _joiner(encoder: Encoder, recipe: Recipe) -> Joiner:
+    """Return the joiner of a recipe, whose budget the model can read whole."""
+    budget = min(recipe.context.max_tokens, encoder.max_tokens)
+    longest = recipe.constraints.max_tokens
+    if longest >= budget:
+        raise InputError(
+            f"an affix must leave room for a prediction: it may have {longest} of the {budget} "
+            "tokens that both have together; take a smaller --max-tokens"
+        )
+    return Joiner(recipe.context.position, budget, encoder.tokenize)
 
 
 class _Tracker:
@@ -268,7 +277,7 @@ class _Tracker:
             each = (time.monotonic() - began) / len(timed)
             self._budget.reserve = _TIME_MARGIN * each * len(rows)
         if self._out:
-            self._budget.reserve += _worth_seconds(self._budget)
+            self._budget.reserve += worth_seconds(self._budget)
         self._report(0, "start")
 
     def follow(self, best: Affix, number: int, move: str | None) -> None:

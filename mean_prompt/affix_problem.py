@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 from mean_prompt.context import Context, Joiner
 from mean_prompt.corpus import Split
 from mean_prompt.encoder import Encoder
-from mean_prompt.errors import InputError
 from mean_prompt.interval import Interval
 from mean_prompt.objective import Vectors, bootstrap_interval, sharpened
 from mean_prompt.optimize.affix import Scores, row_scores
-from mean_prompt.recipe import Recipe
-from mean_prompt.result import ContextScores, Side
+from mean_prompt.optimize.scores import ContextScores, Side
 from mean_prompt.vectors import VectorCache
 
 #: Steps of the ascent to the ceiling and their size; 511 rows met within 1e-5 after 150.
@@ -58,7 +56,10 @@ class AffixProblem:
         cls,
         context: Context,
         encoder: Encoder,
-        recipe: Recipe,
+        joiner: Joiner,
+        *,
+        holdout: float,
+        seed: int,
         progress: Callable[[int, int], None],
     ) -> Self:
         """Split the rows and embed them, from the cache where they are known.
@@ -66,12 +67,12 @@ class AffixProblem:
         Args:
             context: the rows.
             encoder: the model.
-            recipe: says how much to hold out, where the affix stands, and the seed.
+            joiner: puts an affix beside a prediction.
+            holdout: share of the true prompts whose rows are held out.
+            seed: of the split and of the bootstrap.
             progress: called with strings done and all strings; may raise to end the work.
         """
-        seed = recipe.search.seed
-        joiner = _joiner(encoder, recipe)
-        split = context.split(recipe.corpus.holdout, seed=seed)
+        split = context.split(holdout, seed=seed)
         texts = [*context.predictions, *context.prompts]
         vectors = VectorCache(encoder.identity.key).encode(texts, encoder.encode, progress=progress)
         predictions, truths = vectors[: len(context)], vectors[len(context) :]
@@ -150,15 +151,3 @@ def shift_ceiling(predictions: Vectors, truths: Vectors) -> float:
         (-score).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return best
-
-
-def _joiner(encoder: Encoder, recipe: Recipe) -> Joiner:
-    """Return the joiner of a recipe, whose budget the model can read whole."""
-    budget = min(recipe.context.max_tokens, encoder.max_tokens)
-    longest = recipe.constraints.max_tokens
-    if longest >= budget:
-        raise InputError(
-            f"an affix must leave room for a prediction: it may have {longest} of the {budget} "
-            "tokens that both have together; take a smaller --max-tokens"
-        )
-    return Joiner(recipe.context.position, budget, encoder.tokenize)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mean_prompt.affix_pipeline import AffixRun
+from mean_prompt.affix_pipeline import AffixRun, worth_seconds
+from mean_prompt.affix_problem import AffixProblem
+from mean_prompt.analysis.affix import analyse_affix
+from mean_prompt.analysis.space import Space
 from mean_prompt.compression import compress_if_large
 from mean_prompt.context import Context, Position
 from mean_prompt.corpus import Corpus, default_corpus_folder
@@ -20,10 +25,13 @@ from mean_prompt.interrupts import stopping
 from mean_prompt.memory import check_identity, check_recipe
 from mean_prompt.models import load_encoder
 from mean_prompt.objective import ExpectedSCS
+from mean_prompt.optimize.affix import Scores
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.paths import user_path
 from mean_prompt.pipeline import Search
+from mean_prompt.problem import Problem
 from mean_prompt.recipe import Recipe
+from mean_prompt.report.write import write_affix_analysis, write_analysis, write_report
 from mean_prompt.result import ScoredString, SearchResult
 from mean_prompt.run import RunFolder
 from mean_prompt.run_files import WORKERS
@@ -32,6 +40,10 @@ from mean_prompt.units import parse_duration
 from mean_prompt.vectors import Progress
 from mean_prompt.workers.conductor import Conductor
 from mean_prompt.workers.crew import Crew
+
+if TYPE_CHECKING:
+    from mean_prompt.hybrid.job import Listener as PredictListener
+    from mean_prompt.hybrid.request import Request, Summary
 
 #: Budget of a search that is given neither time nor evaluations.
 DEFAULT_BUDGET = "2m"
@@ -108,13 +120,16 @@ def search(  # noqa: PLR0913 - an argument an option
         if crew and folder:
             _check_shareable(corpus, model)
             with _timed(plan, None, began) as clock:
-                return Conductor(
-                    prompts, _load(plan), plan, clock, out=folder, crew=crew, listener=listener
+                encoder = _load(plan)
+                result, problem = Conductor(
+                    prompts, encoder, plan, clock, out=folder, crew=crew, listener=listener
                 ).run()
+                return _reported(result, problem, encoder)
         _check_begun(folder, plan, prompts.content_hash)
         with _timed(plan, folder, began) as clock:
             encoder = model if isinstance(model, Encoder) else _load(plan)
-            return Search(prompts, encoder, plan, clock, out=folder, listener=listener).run()
+            search = Search(prompts, encoder, plan, clock, out=folder, listener=listener)
+            return _reported(*search.run(), encoder)
 
 
 def search_affix(  # noqa: PLR0913 - an argument an option, as for search
@@ -171,7 +186,11 @@ def search_affix(  # noqa: PLR0913 - an argument an option, as for search
         _check_begun(folder, plan, known.content_hash)
         with _timed(plan, folder, began) as clock:
             encoder = model if isinstance(model, Encoder) else _load(plan)
-            return AffixRun(known, encoder, plan, clock, out=folder, listener=listener).run()
+            run = AffixRun(known, encoder, plan, clock, out=folder, listener=listener)
+            result, problem, scores = run.run()
+            # Whoever stopped the search waits for its end.
+            seconds = 0.0 if clock.stopped else worth_seconds(clock)
+            return _affix_reported(result, problem, scores, encoder, seconds)
 
 
 def score(
@@ -215,6 +234,49 @@ def score(
         ScoredString(text, count, value, value / ceiling, ceiling, count > encoder.max_tokens)
         for text, count, value in zip(strings, tokens, scores, strict=True)
     ]
+
+
+def predict(
+    request: Request, *, listener: PredictListener | None = None, started: float | None = None
+) -> Summary:
+    """Answer every row of a test file, and write the page that shows the answers.
+
+    Args:
+        request: what is asked.
+        listener: called with what is done, how much of it, and all of it.
+        started: when the time limit began, by ``time.monotonic``; now, when left out.
+
+    Raises:
+        InputError: something given cannot be used.
+    """
+    from mean_prompt.hybrid.job import PredictionJob
+    from mean_prompt.hybrid.last_page import write_last_page
+
+    job = PredictionJob(request, listener=listener, started=started)
+    summary = job.run()
+    page, fault = write_last_page(request.out, summary.rows, job.seconds_left())
+    notes = (*summary.notes, *([fault] if fault else []))
+    return replace(summary, page=page, notes=notes, seconds=job.seconds)
+
+
+def _reported(result: SearchResult, problem: Problem, encoder: Encoder) -> SearchResult:
+    """Write the analysis and the report of a search into its folder, if it has one."""
+    if result.out:
+        write_analysis(result.out, Space.of_problem(problem, encoder), result.string)
+        write_report(result.out)
+    return result
+
+
+def _affix_reported(
+    result: SearchResult, problem: AffixProblem, scores: Scores, encoder: Encoder, seconds: float
+) -> SearchResult:
+    """Write the analysis and the report of an affix into its run's folder, if it has one."""
+    if result.out:
+        if result.string:
+            found = analyse_affix(problem, encoder, result.string, scores, seconds=seconds)
+            write_affix_analysis(result.out, found)
+        write_report(result.out)
+    return result
 
 
 def _plan(

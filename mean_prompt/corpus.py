@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt import duplicates
-from mean_prompt.display.html import view_html
-from mean_prompt.display.views import corpus_view
+from mean_prompt.display.html import Cell, Table, View, shortened, view_html
 from mean_prompt.duplicates import NEAR_DUPLICATE
 from mean_prompt.embedding.folder import VectorFolder
 from mean_prompt.errors import InputError
@@ -26,6 +25,8 @@ from mean_prompt.sources import Source, parse_source
 __all__ = ["NEAR_DUPLICATE", "Corpus", "Source", "Split", "default_corpus_folder"]
 
 _STRATA: Final = 20
+#: Prompts of a corpus that are shown.
+_EXAMPLES: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,3 +291,42 @@ def _ranked(values: NDArray[np.float64], strata: int) -> NDArray[np.int64]:
     """Return the number, below ``strata``, of the equal part that each value's rank falls into."""
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
     return ranks * strata // len(values)
+
+
+def corpus_view(corpus: Corpus) -> View:
+    """Show how many prompts there are, where they come from, and some of them."""
+    count, shown = len(corpus), min(len(corpus), _EXAMPLES)
+    rows = [round(number * (count - 1) / (shown - 1)) for number in range(shown)]
+    examples = Table(
+        f"{shown} of the {count:,} prompts, at equal distances",
+        ("prompt", "share", "text"),
+        tuple(
+            (f"{row + 1:,}", f"{corpus.weights[row]:.3%}", shortened(corpus.prompts[row]))
+            for row in rows
+        ),
+    )
+    low, high = float(corpus.weights.min()), float(corpus.weights.max())
+    weights = (
+        f"every prompt has the same weight, {high:.3%}"
+        if low == high
+        else f"prompts have weights from {low:.3%} to {high:.3%}"
+    )
+    return View(
+        f"corpus of {count:,} prompts",
+        tables=(_sources(corpus.sources), examples) if corpus.sources else (examples,),
+        lines=(weights,),
+    )
+
+
+def _sources(sources: tuple[Source, ...]) -> Table:
+    total = sum(source.weight or 0.0 for source in sources)
+    rows = tuple(_source(source, total) for source in sources)
+    headings = ("source", "prompts", "rows", "empty", "duplicates", "stripped", "weight", "path")
+    return Table("what was read, and what cleaning did", headings, rows)
+
+
+def _source(source: Source, total: float) -> tuple[Cell, ...]:
+    counts = (source.kept, source.rows, source.empty, source.duplicates, source.stripped)
+    weight = "by its rows" if source.weight is None else f"{source.weight / total:.1%}"
+    cells = tuple(f"{count:,}" for count in counts)
+    return (shortened(source.name), *cells, weight, shortened(source.path))

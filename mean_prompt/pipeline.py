@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict
 from typing import Any
 
-from mean_prompt.analysis.space import Space
 from mean_prompt.climbing import Climbing
 from mean_prompt.constraints import Rules
 from mean_prompt.corpus import Corpus
@@ -18,13 +17,12 @@ from mean_prompt.optimize.exchange import Exchange
 from mean_prompt.problem import Problem
 from mean_prompt.provenance import model_notes, run_details, run_identity
 from mean_prompt.recipe import Recipe
-from mean_prompt.report.write import write_analysis, write_report
 from mean_prompt.result import SearchResult
 from mean_prompt.run import RunFolder
 from mean_prompt.run_files import STUDY
+from mean_prompt.study_file import StudyFile
 from mean_prompt.telling import Teller
 from mean_prompt.tracker import Listener, Tracker
-from mean_prompt.workers.store import StudyFile
 
 
 class Search:
@@ -57,8 +55,11 @@ class Search:
         self._listen = listener or (lambda _: None)
         self._rules = Rules(recipe.constraints, encoder)
 
-    def run(self) -> SearchResult:
-        """Search until the budget is spent or stopped, and return what was found.
+    def run(self) -> tuple[SearchResult, Problem]:
+        """Search until the budget is spent or stopped.
+
+        Returns:
+            What was found, and the problem that was searched on, to analyse it in.
 
         Raises:
             InputError: the run in the folder was begun with another corpus or model.
@@ -82,9 +83,10 @@ class Search:
         with self._exchange() as exchange:
             for _ in climbing.run(climbing.study(exchange)):
                 pass
-        return close_search(
+        result = close_search(
             problem, tracker, self._corpus, self._encoder, self._recipe, self._budget, self._out
         )
+        return result, problem
 
     def _exchange(self) -> AbstractContextManager[Exchange | None]:
         if self._out is None:
@@ -93,7 +95,11 @@ class Search:
 
     def _problem(self, tell: Teller) -> Problem:
         problem = Problem.build(
-            self._corpus, self._encoder, self._recipe, tell.progress("embedding", "prompts")
+            self._corpus,
+            self._encoder,
+            holdout=self._recipe.corpus.holdout,
+            seed=self._recipe.search.seed,
+            progress=tell.progress("embedding", "prompts"),
         )
         if problem.compression:
             tell.notes(problem.compression.note())
@@ -147,8 +153,6 @@ def close_search(
     if out:
         out.write_best(result.string)
         out.write_result(result.as_dict())
-        write_analysis(out.path, Space.of_problem(problem, encoder), result.string)
-        write_report(out.path)
     return result
 
 

@@ -22,7 +22,6 @@ from mean_prompt.objective import (
     Vectors,
     bootstrap_interval,
 )
-from mean_prompt.recipe import Recipe
 
 #: Prompts of a compressed corpus, nearest to the ceiling's vector, among which the best is taken
 #: to be.
@@ -70,7 +69,9 @@ class Problem:
         cls,
         corpus: Corpus,
         encoder: Encoder,
-        recipe: Recipe,
+        *,
+        holdout: float,
+        seed: int,
         progress: Callable[[int, int], None],
     ) -> Self:
         """Split a corpus and embed it, from its folders of vectors or the cache where it is known.
@@ -78,11 +79,11 @@ class Problem:
         Args:
             corpus: the prompts.
             encoder: the model.
-            recipe: says how much to hold out, and the seed.
+            holdout: share of the groups of near-duplicates that are held out.
+            seed: of the split and of the bootstrap.
             progress: called with prompts done and all prompts; may raise to end the work.
         """
         check_model(corpus, encoder)
-        holdout, seed = recipe.corpus.holdout, recipe.search.seed
         groups = corpus.groups() if holdout else np.arange(len(corpus))
         split = corpus.split(holdout, groups=groups, seed=seed)
         order = np.concatenate([split.train, split.holdout])

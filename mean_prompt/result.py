@@ -5,71 +5,23 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, TypeAdapter
 
-from mean_prompt.display.html import view_html
-from mean_prompt.display.views import result_view, scored_view
+from mean_prompt.display.html import Table, View, shortened, view_html
 from mean_prompt.errors import InputError
 from mean_prompt.interval import Interval
+from mean_prompt.optimize.scores import Baseline, ContextScores, Side
 from mean_prompt.run_files import RESULT, read_json
+from mean_prompt.units import format_duration
 
 #: What the file holds of a result and its fields do not.
 _DERIVED: Final = frozenset({"evaluations_per_second"})
+#: Characters of a string that somebody looks at for its own sake.
+_MOST: Final = 2_000
 #: Seconds that an event's time may differ by.
 _ROUNDING: Final = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """A string that a search should beat, with its float32 score over every prompt."""
-
-    name: str
-    text: str
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """Predictions with and without an affix, on the rows of one side of a hold-out.
-
-    Attributes:
-        rows: how many; ``groups`` of them with a true prompt of their own.
-        without: mean SCS of the predictions alone.
-        affixed: mean SCS with the affix.
-        low, high: 95 % interval of ``affixed - without``, from a bootstrap of paired differences
-            over the groups.
-    """
-
-    rows: int
-    groups: int
-    without: float
-    affixed: float
-    low: float
-    high: float
-
-    @property
-    def ratio(self) -> float:
-        """Score with the affix as a multiple of the score without."""
-        return self.affixed / self.without
-
-
-@dataclass(frozen=True, slots=True)
-class ContextScores:
-    """What an affix does for predictions.
-
-    Attributes:
-        position: which side of the prediction it stands on.
-        everything: all rows given.
-        train: those that the search saw.
-        holdout: those that it did not see, or ``None`` without a hold-out.
-    """
-
-    position: Literal["suffix", "prefix"]
-    everything: Side
-    train: Side
-    holdout: Side | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,3 +166,125 @@ class ScoredString:
 
     def _repr_html_(self) -> str:
         return view_html(scored_view(self))
+
+
+def result_view(result: SearchResult) -> View:
+    """Show the string, its scores, and what it is compared with."""
+    if result.context is not None:
+        return _affix_view(result, result.context)
+    *others, found = compared(result)
+    table = Table(
+        "expected SCS over every prompt",
+        ("string", "score", "of the ceiling", "text"),
+        (
+            *((name, score, share, shortened(text)) for score, share, name, text in others),
+            (found[2], found[0], found[1], "as above"),
+        ),
+        strong=len(others),
+    )
+    return View(
+        f"expected SCS {result.score:.5f}, {result.fraction:.3f} of the ceiling "
+        f"{result.ceiling:.5f}",
+        string=shortened(result.string, _MOST),
+        share=min(max(result.fraction, 0.0), 1.0),
+        tables=(table,),
+        lines=_closing(result),
+    )
+
+
+def _affix_view(result: SearchResult, scores: ContextScores) -> View:
+    gain = scores.everything.ratio - 1
+    title = f"{scores.position} that changes the mean SCS of predictions by {gain:+.2%}"
+    table = Table(
+        f"mean SCS of predictions, {scores.position} searched",
+        affix_headings(scores),
+        tuple(affix_rows(scores)),
+    )
+    return View(
+        title if result.string else no_affix(scores),
+        string=shortened(result.string, _MOST) if result.string else None,
+        tables=(table,),
+        lines=_closing(result),
+    )
+
+
+def _closing(result: SearchResult) -> tuple[str, ...]:
+    model = result.details.get("model")
+    lines = (
+        holdout_line(result) if result.context is None else None,
+        effort(result),
+        f"model {model['name']}" if isinstance(model, dict) and "name" in model else None,
+        f"saved in {result.out}" if result.out else None,
+    )
+    return tuple(line for line in lines if line)
+
+
+def scored_view(scored: ScoredString) -> View:
+    """Show a string and its score."""
+    cut = "; the model reads only its beginning" if scored.truncated else ""
+    return View(
+        f"expected SCS {scored.score:.5f}, {scored.fraction:.3f} of the ceiling "
+        f"{scored.ceiling:.5f}",
+        string=shortened(scored.text, _MOST),
+        share=min(max(scored.fraction, 0.0), 1.0),
+        lines=(f"{scored.tokens:,} tokens{cut}",),
+    )
+
+
+def effort(result: SearchResult) -> str:
+    """Return what a search took."""
+    line = (
+        f"{result.tokens} tokens, {result.evaluations:,} evaluations in "
+        f"{format_duration(result.seconds)} ({result.evaluations_per_second:,.0f}/s searching)"
+    )
+    return f"{line}; stopped early" if result.stopped else line
+
+
+def holdout_line(result: SearchResult) -> str | None:
+    """Return the scores of both sides of the hold-out, if there is one."""
+    interval = result.holdout_interval
+    if result.holdout_score is None or interval is None:
+        return None
+    return (
+        f"training {result.train_score:.5f}, hold-out {result.holdout_score:.5f} "
+        f"(95 % interval {interval.low:.5f} to {interval.high:.5f})"
+    )
+
+
+def compared(result: SearchResult) -> list[tuple[str, str, str, str]]:
+    """Return score, share of the ceiling, name and text of the baselines, and last of what won."""
+    rows = [(row.score, row.name, row.text) for row in result.baselines]
+    rows = [*sorted(rows, key=lambda row: row[0]), (result.score, "found", result.string)]
+    return [
+        (f"{score:.5f}", f"{score / result.ceiling:.3f}", name, text) for score, name, text in rows
+    ]
+
+
+def affix_headings(scores: ContextScores) -> tuple[str, ...]:
+    """Return what stands over the columns of :func:`affix_rows`."""
+    without, affixed = f"without {scores.position}", f"with {scores.position}"
+    return ("rows", "number", "prompts", without, affixed, "change", "95 % interval")
+
+
+def affix_rows(scores: ContextScores) -> list[tuple[str, ...]]:
+    """Return what an affix does for predictions, a row for each side of the hold-out."""
+    sides = [("searched", scores.train), ("held out", scores.holdout), ("all", scores.everything)]
+    return [(name, *_side_figures(side)) for name, side in sides if side is not None]
+
+
+def no_affix(scores: ContextScores) -> str:
+    """Return what is said where the affix found is empty."""
+    return (
+        f"No {scores.position} was found that is better than none: leave predictions as they are."
+    )
+
+
+def _side_figures(side: Side) -> tuple[str, ...]:
+    return (
+        f"{side.rows:,}",
+        f"{side.groups:,}",
+        f"{side.without:.5f}",
+        f"{side.affixed:.5f}",
+        f"{side.ratio - 1:+.2%}",
+        f"{side.low / side.without:+.2%} to {side.high / side.without:+.2%}",
+    )

@@ -33,7 +33,7 @@ def make_recipe(tokens=2, **sections):
 
 def run(rows=None, *, evaluations=4_000, out=None, encoder=None, **sections):
     heard = []
-    found = AffixRun(
+    found, _, _ = AffixRun(
         rows or make_context(),
         encoder or FakeEncoder(dimension=12),
         make_recipe(**sections),

@@ -13,8 +13,8 @@ from sentence_transformers import SentenceTransformer
 from mean_prompt import Corpus, ExpectedSCS, Recipe, RunError, compression, score, search
 from mean_prompt.compression import compress
 from mean_prompt.grammar import generate
+from mean_prompt.study_file import STUDY_NAME
 from mean_prompt.words import is_readable
-from mean_prompt.workers.store import STUDY_NAME
 
 PROMPTS = [row["prompt"] for row in generate(120, seed=5)]
 

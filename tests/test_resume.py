@@ -21,7 +21,7 @@ from mean_prompt.memory import RunMemory
 from mean_prompt.optimize import study as study_module
 from mean_prompt.optimize.evaluator import Evaluator
 from mean_prompt.snapshots import Snapshots
-from mean_prompt.workers.store import STUDY_NAME
+from mean_prompt.study_file import STUDY_NAME
 from tests.processes import Command
 
 PROMPTS = [row["prompt"] for row in generate(120, seed=5)]

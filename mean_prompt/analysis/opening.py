@@ -70,7 +70,13 @@ def open_run(
     )
     kept = _hash(result, "model", "content_hash")
     _check_same("model", folder, kept, encoder.identity.content_hash)
-    problem = Problem.build(prompts, encoder, recipe, progress)
+    problem = Problem.build(
+        prompts,
+        encoder,
+        holdout=recipe.corpus.holdout,
+        seed=recipe.search.seed,
+        progress=progress,
+    )
     space = Space.of_problem(problem, encoder)
     return OpenRun(folder, recipe, best, result, encoder, problem, space)
 

@@ -47,7 +47,11 @@ class Arena:
         self._encoder = encoder
         with self._timed("corpus"):
             self.problem = Problem.build(
-                corpus, encoder, recipe, lambda done, total: tell("corpus", done, total)
+                corpus,
+                encoder,
+                holdout=recipe.corpus.holdout,
+                seed=recipe.search.seed,
+                progress=lambda done, total: tell("corpus", done, total),
             )
         with self._timed("vocabulary"):
             self._rules = Rules(recipe.constraints, encoder)

@@ -30,7 +30,7 @@ from mean_prompt.bench.setup import write_figures
 from mean_prompt.errors import RunError
 from mean_prompt.run_files import BEST, EVENTS, RESULT, SNAPSHOTS, STUDY, read_events
 from mean_prompt.snapshots import Snapshots
-from mean_prompt.workers.store import STUDY_NAME
+from mean_prompt.study_file import STUDY_NAME
 
 _COMMAND: Final = "python -m mean_prompt.bench.kills"
 _PAUSE: Final = 0.02

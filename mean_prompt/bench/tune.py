@@ -60,7 +60,13 @@ class Tuner:
         self._encoder = load_encoder("all-MiniLM-L6-v2")
         self._rules = Rules(recipe.constraints, self._encoder)
         corpus = Corpus.from_files(shipped_folder("corpora"))
-        self._problem = Problem.build(corpus, self._encoder, recipe, _ignore)
+        self._problem = Problem.build(
+            corpus,
+            self._encoder,
+            holdout=recipe.corpus.holdout,
+            seed=recipe.search.seed,
+            progress=_ignore,
+        )
         self._material = Material.gather(
             self._problem.train_prompts, self._encoder, self._rules, _ignore
         )

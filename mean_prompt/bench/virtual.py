@@ -77,7 +77,13 @@ class VirtualCrew:
         self._encoder = load_encoder(model, device=device)
         self._rules = Rules(self._recipe.constraints, self._encoder)
         prompts = Corpus.from_files(corpus)
-        self._problem = Problem.build(prompts, self._encoder, self._recipe, _ignore)
+        self._problem = Problem.build(
+            prompts,
+            self._encoder,
+            holdout=self._recipe.corpus.holdout,
+            seed=self._recipe.search.seed,
+            progress=_ignore,
+        )
         self._material = Material.gather(
             self._problem.train_prompts, self._encoder, self._rules, _ignore
         )

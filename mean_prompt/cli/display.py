@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mean_prompt.display.figures import (
+from mean_prompt.result import (
     affix_headings,
     affix_rows,
     compared,

@@ -99,9 +99,9 @@ def predict(
     """Answer the rows of a test file, into a submission that is valid at every moment."""
     import json
 
+    from mean_prompt.api import predict as answer_rows
     from mean_prompt.cli.hybrid_display import choose_progress, print_summary
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.hybrid.job import PredictionJob
     from mean_prompt.hybrid.request import Request
     from mean_prompt.paths import user_path
     from mean_prompt.units import parse_duration
@@ -138,7 +138,7 @@ def predict(
         resume=resume,
     )
     with one_line_warnings(), choose_progress() as progress:
-        summary = PredictionJob(request, listener=progress, started=STARTED).run()
+        summary = answer_rows(request, listener=progress, started=STARTED)
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False, indent=2))
     else:

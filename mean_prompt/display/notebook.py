@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from IPython.display import display
 
-from mean_prompt.display.figures import edited_words, log_line, phase_title, progress_figures
 from mean_prompt.display.html import render, shortened
-from mean_prompt.display.progress import Display
+from mean_prompt.display.progress import (
+    Display,
+    edited_words,
+    log_line,
+    phase_title,
+    progress_figures,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -13,14 +15,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mean_prompt.display.figures import edited_words, log_line, phase_title, progress_figures
 from mean_prompt.errors import InputError
+from mean_prompt.units import format_duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mean_prompt.tracker import Progress
 
+_PHASES: Final = {"loaded": "loading", "embedding": "embedding the corpus"}
 _REFRESH: Final = 5
 #: Seconds between two log lines that report no gain, and between two that do.
 _LOG_EVERY: Final = 10.0
@@ -172,3 +175,40 @@ def search_panel(progress: Progress, string: Text) -> RenderableType:
     return Panel(
         Group(table, Text(), string), title="mean-prompt search", title_align="left", expand=True
     )
+
+
+def phase_title(progress: Progress) -> str:
+    """Return what is done before a search begins."""
+    return _PHASES.get(progress.phase, "embedding the vocabulary")
+
+
+def progress_figures(progress: Progress) -> dict[str, str]:
+    """Return where a search stands; a figure that is not known is empty."""
+    left = "" if progress.remaining is None else format_duration(progress.remaining)
+    return {
+        "score": f"{progress.score:.5f}",
+        "of the ceiling": f"{progress.fraction:.3f}",
+        "hold-out": "" if progress.holdout is None else f"{progress.holdout:.5f}",
+        "evaluations": f"{progress.done:,}",
+        "per second": f"{progress.rate:,.0f}",
+        "climb": str(progress.trial + 1),
+        "time left": left,
+    }
+
+
+def log_line(progress: Progress) -> str:
+    """Return a line of where a search stands."""
+    clock = f"{progress.seconds:7.1f}s"
+    if progress.phase != "searching":
+        return f"{clock} {phase_title(progress)}: {progress.done:,} of {progress.total or 0:,}"
+    figures = (f"{name} {value}" for name, value in progress_figures(progress).items() if value)
+    return f"{clock} {', '.join(figures)}: {progress.text}"
+
+
+def edited_words(before: str, after: str) -> Iterator[tuple[str, bool]]:
+    """Yield a string's words, and whether each is new against the string's predecessor."""
+    old, new = before.split(" "), after.split(" ")
+    matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
+    for tag, _, _, first, last in matcher.get_opcodes():
+        for word in new[first:last]:
+            yield word, tag != "equal"

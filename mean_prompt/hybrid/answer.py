@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-from mean_prompt.display.html import view_html
-from mean_prompt.display.views import answer_view
+from mean_prompt.display.html import Table, View, shortened, view_html
+
+#: Characters of an answer that are shown.
+_MOST: Final = 2_000
 
 Rule = Literal["blend", "blank", "unchanged", "no neighbours", "not fitted", "no time"]
 
@@ -65,3 +67,21 @@ class Outcome:
     actual: float
     universal: float | None
     llm: float | None
+
+
+def answer_view(answer: Answer) -> View:
+    """Show what a row is answered with, and why."""
+    decided = "by weighing candidates" if answer.rule == "blend" else f"by rule: {answer.rule}"
+    rows = {
+        "kind": answer.kind,
+        "decided": decided,
+        "expected SCS": None if answer.expected is None else f"{answer.expected:.4f}",
+        "trust in the prediction": None if answer.trust is None else f"{answer.trust:.3f}",
+        "strings compared": f"{answer.candidates:,}",
+    }
+    cells = tuple((name, shortened(value)) for name, value in rows.items() if value is not None)
+    return View(
+        f"answer to row {shortened(answer.id, 80).head}",
+        string=shortened(answer.text, _MOST),
+        tables=(Table("how it came about", (), cells),),
+    )

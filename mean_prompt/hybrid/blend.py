@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from mean_prompt.corpus import Corpus
+from mean_prompt.deadline import Clock
 from mean_prompt.encoder import Encoder
 from mean_prompt.errors import InputError
 from mean_prompt.hybrid.answer import Answer, Rule
@@ -20,7 +21,7 @@ from mean_prompt.hybrid.learning import Learned, Learner, Workshop
 from mean_prompt.hybrid.retrieval import Bank, Retriever, indexed_vectors
 from mean_prompt.hybrid.rows import Rows, Triples
 from mean_prompt.hybrid.scenes import EmbeddedRows, one_for_each
-from mean_prompt.hybrid.space import Clock, Progress, Space
+from mean_prompt.hybrid.space import Progress, Space
 from mean_prompt.hybrid.submission import is_null_to_pandas
 from mean_prompt.hybrid.tuning import BlendSettings
 from mean_prompt.hybrid.utilities import Scene

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mean_prompt.corpus import Corpus
+from mean_prompt.deadline import Clock
 from mean_prompt.errors import InputError
 from mean_prompt.hybrid.asking import Examples
 from mean_prompt.hybrid.blend import MAX_TOKENS, TRIALS, HybridPredictor
@@ -19,7 +20,7 @@ from mean_prompt.hybrid.llm_options import LLMOptions
 from mean_prompt.hybrid.llm_recorded import RecordedPredictor
 from mean_prompt.hybrid.request import universal_string
 from mean_prompt.hybrid.rows import Triples
-from mean_prompt.hybrid.space import Clock, Progress, Space
+from mean_prompt.hybrid.space import Progress, Space
 from mean_prompt.models import load_encoder
 
 

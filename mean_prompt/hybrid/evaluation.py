@@ -14,8 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.display.html import view_html
-from mean_prompt.display.views import evaluation_view
+from mean_prompt.display.html import Table, View, shortened, view_html
 from mean_prompt.hybrid.answer import Answer, Outcome
 from mean_prompt.hybrid.blend import HybridPredictor
 from mean_prompt.hybrid.candidates import joined
@@ -31,6 +30,8 @@ LLM: Final = "LLM alone"
 NEAREST: Final = "retrieval alone"
 HYBRID: Final = "hybrid"
 ORACLE: Final = "oracle"
+#: What stands over the columns of :func:`method_figures`, after the method's name.
+METHOD_HEADINGS: Final = ("mean", "95 %", "ratio", "difference, 95 %")
 #: Prompts shown among winners and among losers.
 _SHOWN: Final = 5
 
@@ -328,3 +329,50 @@ def _by_group(
         )
         for group in order
     ]
+
+
+def evaluation_view(evaluation: Evaluation) -> View:
+    """Show what ways of answering earn, and the prompts that gain and lose most."""
+    names = [method.name for method in evaluation.methods]
+    methods = Table(
+        f"SCS, compared with the {evaluation.reference}",
+        ("method", *METHOD_HEADINGS),
+        tuple((method.name, *method_figures(method)) for method in evaluation.methods),
+        strong=names.index("hybrid") if "hybrid" in names else None,
+    )
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in evaluation.kinds.items())
+    expected = "" if evaluation.expected is None else f"expected {evaluation.expected:.4f}; "
+    return View(
+        f"evaluation over {evaluation.rows:,} rows of {evaluation.groups:,} prompts",
+        tables=(
+            methods,
+            _groups("prompts that gain most", evaluation.winners),
+            _groups("prompts that lose most", evaluation.losers),
+        ),
+        lines=(f"The hybrid: {expected}{kinds}.",),
+        notes=evaluation.notes,
+    )
+
+
+def _groups(caption: str, groups: tuple[GroupScore, ...]) -> Table:
+    rows = tuple(
+        (
+            shortened(group.prompt),
+            f"{group.hybrid:.3f}",
+            f"{group.reference:.3f}",
+            f"{group.rows:,}",
+        )
+        for group in groups
+    )
+    return Table(caption, ("prompt", "hybrid", "reference", "rows"), rows)
+
+
+def method_figures(method: MethodScore) -> tuple[str, str, str, str]:
+    """Return what one way of answering earns."""
+    interval, difference = method.interval, method.difference_interval
+    return (
+        f"{method.mean:.4f}",
+        f"{interval.low:.3f} to {interval.high:.3f}",
+        f"{method.ratio:.3f}",
+        f"{difference.low:+.4f} to {difference.high:+.4f}",
+    )

@@ -17,19 +17,18 @@ from typing import Any, Final
 import numpy as np
 
 from mean_prompt.corpus import Corpus
+from mean_prompt.deadline import Clock, OutOfTimeError
 from mean_prompt.errors import InputError
 from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.asking import Examples, Mailbox, ask_known
 from mean_prompt.hybrid.blend import LEAST_PREDICTED, HybridPredictor
 from mean_prompt.hybrid.files import read_rows, read_triples
 from mean_prompt.hybrid.journal import Journal
-from mean_prompt.hybrid.last_page import write_last_page
 from mean_prompt.hybrid.llm import Prediction, Predictor
 from mean_prompt.hybrid.llm_factory import make_predictor
 from mean_prompt.hybrid.llm_recorded import RecordedPredictor
 from mean_prompt.hybrid.request import Request, Summary, universal_string
 from mean_prompt.hybrid.rows import Rows, Triples
-from mean_prompt.hybrid.space import Clock, OutOfTimeError
 from mean_prompt.hybrid.submission import Submission
 from mean_prompt.interrupts import stopping
 
@@ -388,7 +387,6 @@ class PredictionJob:
             for name in self._rows.ids
         ]
         self._journal.write_table(answers)
-        page, fault = write_last_page(self._request.out, len(answers), self._left())
         late = sum(answer.rule == "no time" for answer in answers)
         with_llm = sum(answer.with_llm for answer in answers)
         expected = [answer.expected for answer in answers if answer.expected is not None]
@@ -402,14 +400,19 @@ class PredictionJob:
             rules=dict(rules),
             faults=dict(self._faults),
             expected=float(np.mean(expected)) if expected else None,
-            seconds=time.monotonic() - self._clock.began,
+            seconds=self.seconds,
             out=self._request.out,
             table=self._journal.table,
-            page=page,
-            notes=(*self._notes, *(llm.notes() if llm else []), *([fault] if fault else [])),
+            page=None,
+            notes=(*self._notes, *(llm.notes() if llm else [])),
         )
 
-    def _left(self) -> float:
+    @property
+    def seconds(self) -> float:
+        """Seconds since the user started waiting."""
+        return time.monotonic() - self._clock.began
+
+    def seconds_left(self) -> float:
         """Return the seconds until the time limit, the margin included."""
         limit = self._request.time_limit
         return float("inf") if limit is None else self._clock.began + limit - time.monotonic()

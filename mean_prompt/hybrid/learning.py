@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from mean_prompt.compression import compress_if_large
 from mean_prompt.corpus import Corpus
+from mean_prompt.deadline import Clock
 from mean_prompt.hybrid.candidates import Kitchen, learn_heads
 from mean_prompt.hybrid.keys import Key
 from mean_prompt.hybrid.mixture import Numbers
 from mean_prompt.hybrid.retrieval import Bank, Retriever, choose_key, grouped_folds
 from mean_prompt.hybrid.rows import Triples
 from mean_prompt.hybrid.scenes import EmbeddedRows, Stage
-from mean_prompt.hybrid.space import Clock, Space
+from mean_prompt.hybrid.space import Space
 from mean_prompt.hybrid.tuning import BlendSettings, FittedBlend, Samples, fit_blend, tune
 from mean_prompt.hybrid.utilities import Scene, scs_between
 from mean_prompt.objective import ExpectedSCS, Objective, Vectors, sharpened_cosines

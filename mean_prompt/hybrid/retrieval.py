@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
+from mean_prompt.deadline import Clock
 from mean_prompt.errors import InputError
 from mean_prompt.hybrid.index import VectorIndex
 from mean_prompt.hybrid.keys import Key, RowVectors, normalized
 from mean_prompt.hybrid.rows import Triples
-from mean_prompt.hybrid.space import Clock
 from mean_prompt.objective import Vectors, sharpened_cosines
 
 Numbers = NDArray[np.int64]

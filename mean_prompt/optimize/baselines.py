@@ -9,7 +9,7 @@ import numpy as np
 
 from mean_prompt.encoder import Encoder
 from mean_prompt.objective import ExpectedSCS, Vectors
-from mean_prompt.result import Baseline
+from mean_prompt.optimize.scores import Baseline
 
 #: Strings that competitors published as answers for every row, as the README lists them.
 PUBLISHED: Final = (

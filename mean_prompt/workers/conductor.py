@@ -25,6 +25,7 @@ from mean_prompt.recipe import Recipe
 from mean_prompt.result import SearchResult
 from mean_prompt.run import RunFolder
 from mean_prompt.run_files import WORKERS
+from mean_prompt.study_file import StudyStore
 from mean_prompt.telling import Teller
 from mean_prompt.tracker import Listener, Tracker
 from mean_prompt.units import format_duration
@@ -32,7 +33,7 @@ from mean_prompt.workers.crew import Crew
 from mean_prompt.workers.plan import Plan
 from mean_prompt.workers.pool import Pool
 from mean_prompt.workers.registry import Registry, WorkerRow
-from mean_prompt.workers.store import TRANSIENT, StudyStore, open_storage
+from mean_prompt.workers.store import TRANSIENT, open_storage
 
 #: Seconds between two looks at the workers, and at the climbs that they ended.
 _PAUSE: Final = 0.5
@@ -80,8 +81,11 @@ class Conductor:
         self._own = 0
         self._looked = -_LOOK
 
-    def run(self) -> SearchResult:
-        """Search until the budget is spent or stopped, and return what was found.
+    def run(self) -> tuple[SearchResult, Problem]:
+        """Search until the budget is spent or stopped.
+
+        Returns:
+            What was found, and the problem that was searched on, to analyse it in.
 
         Raises:
             InputError: the storage cannot be used, holds another run of that name, or a worker
@@ -96,12 +100,13 @@ class Conductor:
         finally:
             self._store.close()
 
-    def _search(self) -> SearchResult:
+    def _search(self) -> tuple[SearchResult, Problem]:
         problem = Problem.build(
             self._corpus,
             self._encoder,
-            self._recipe,
-            self._tell.progress("embedding", "prompts"),
+            holdout=self._recipe.corpus.holdout,
+            seed=self._recipe.search.seed,
+            progress=self._tell.progress("embedding", "prompts"),
         )
         if problem.compression:
             self._tell.notes(problem.compression.note())
@@ -119,7 +124,7 @@ class Conductor:
             known=[elite["body"] for elite in self._elites()],
         )
         self._lead(tracker, climbing)
-        return close_search(
+        result = close_search(
             problem,
             tracker,
             self._corpus,
@@ -129,6 +134,7 @@ class Conductor:
             self._out,
             workers=self._summary(),
         )
+        return result, problem
 
     def _open_storage(self) -> None:
         crew, budget = self._crew, self._budget

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -12,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mean_prompt.errors import InputError
 from mean_prompt.storage_url import StorageURL
+from mean_prompt.study_file import SQLITE_PATIENCE
 from mean_prompt.workers.registry import METADATA
 
 #: Seconds that a connection is waited for, and a statement, and SQLite's lock.
@@ -20,7 +20,6 @@ _STATEMENT: Final = 20
 #: Seconds after which the server takes its locks from a worker that does nothing with them: one
 #: that was paused or cut off in the middle of a transaction would hold up all others.
 _IDLE: Final = 5
-SQLITE_PATIENCE: Final = 60.0
 
 
 def open_engine(url: StorageURL) -> Engine:
@@ -60,12 +59,6 @@ def engine_options(url: StorageURL) -> dict[str, Any]:
             "keepalives_count": 3,
         },
     }
-
-
-def write_ahead(connection: sqlite3.Connection, _record: object) -> None:
-    """Let readers and one writer of an SQLite file work at the same time."""
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
 
 
 @contextmanager

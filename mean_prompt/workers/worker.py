@@ -24,6 +24,7 @@ from mean_prompt.provenance import model_notes, run_identity
 from mean_prompt.recipe import Recipe
 from mean_prompt.snapshots import Snapshots
 from mean_prompt.storage_url import StorageURL
+from mean_prompt.study_file import StudyStore, close_storage
 from mean_prompt.telling import Teller
 from mean_prompt.tracker import Listener, Tracker
 from mean_prompt.workers.courier import Courier
@@ -31,7 +32,7 @@ from mean_prompt.workers.place import Place, taken_place
 from mean_prompt.workers.plan import Plan
 from mean_prompt.workers.registry import Registry, Report
 from mean_prompt.workers.spool import Spool
-from mean_prompt.workers.store import StudyStore, close_storage, open_storage
+from mean_prompt.workers.store import open_storage
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -173,7 +174,13 @@ class Worker:
         identity = run_identity(encoder, recipe, corpus.content_hash)
         memory = RunMemory(snapshots, budget, identity)
         tell.notes(*memory.notes())
-        problem = Problem.build(corpus, encoder, recipe, tell.progress("embedding", "prompts"))
+        problem = Problem.build(
+            corpus,
+            encoder,
+            holdout=recipe.corpus.holdout,
+            seed=recipe.search.seed,
+            progress=tell.progress("embedding", "prompts"),
+        )
         tracker = Tracker(budget, problem, self._listen, None)
         rules = Rules(recipe.constraints, encoder)
         climbing = Climbing(problem, recipe, rules, encoder, budget, memory, tracker, tell)

@@ -7,9 +7,8 @@ import pytest
 
 from mean_prompt.affix_problem import AffixProblem
 from mean_prompt.analysis.affix import analyse_affix
-from mean_prompt.context import Context
+from mean_prompt.context import Context, Joiner
 from mean_prompt.optimize.affix import row_scores
-from mean_prompt.recipe import Recipe
 from tests.fakes import FakeEncoder
 
 PREDICTIONS = ["make text", "rewrite text", "make story", "formal email", "rewrite the story"] * 12
@@ -25,8 +24,10 @@ def encoder():
 @pytest.fixture(scope="module")
 def problem(encoder):
     context = Context.from_pairs(PREDICTIONS, PROMPTS)
-    return AffixProblem.build(context, encoder, Recipe().override(constraints={"max_tokens": 4}),
-                              lambda *_: None)  # fmt: skip
+    joiner = Joiner("suffix", 128, encoder.tokenize)
+    return AffixProblem.build(
+        context, encoder, joiner, holdout=0.2, seed=0, progress=lambda *_: None
+    )
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from mean_prompt.analysis.suggestions import Suggester
 from mean_prompt.constraints import Constraints
 from mean_prompt.corpus import Corpus
 from mean_prompt.problem import Problem
-from mean_prompt.recipe import Recipe
 from tests.fakes import WORDS, FakeEncoder
 from tests.tiny_models import WORDS as TINY_WORDS
 
@@ -24,9 +23,9 @@ PROMPTS = [
 ]
 
 
-def problem_of(encoder, prompts, **corpus):
-    recipe = Recipe().override(corpus={"holdout": 0.0} | corpus)
-    return Problem.build(Corpus.from_prompts(prompts), encoder, recipe, lambda *_: None)
+def problem_of(encoder, prompts, *, holdout=0.0):
+    corpus = Corpus.from_prompts(prompts)
+    return Problem.build(corpus, encoder, holdout=holdout, seed=0, progress=lambda *_: None)
 
 
 @pytest.fixture(scope="module")

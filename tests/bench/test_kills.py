@@ -12,7 +12,7 @@ from mean_prompt.bench.kills import Life
 from mean_prompt.errors import RunError
 from mean_prompt.optimize.sampling import StudySettings
 from mean_prompt.snapshots import Snapshots
-from mean_prompt.workers.store import StudyFile
+from mean_prompt.study_file import StudyFile
 from tests.workers.records import climb
 
 EVENTS = [

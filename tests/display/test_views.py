@@ -5,20 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from mean_prompt.corpus import Corpus
+from mean_prompt.corpus import Corpus, corpus_view
 from mean_prompt.display.html import shortened
 from mean_prompt.display.notebook import progress_html
-from mean_prompt.display.views import (
-    answer_view,
-    corpus_view,
-    evaluation_view,
-    result_view,
-    scored_view,
-)
-from mean_prompt.hybrid.answer import Answer
-from mean_prompt.hybrid.evaluation import Evaluation, GroupScore, MethodScore
+from mean_prompt.hybrid.answer import Answer, answer_view
+from mean_prompt.hybrid.evaluation import Evaluation, GroupScore, MethodScore, evaluation_view
 from mean_prompt.interval import Interval
-from mean_prompt.result import ContextScores, ScoredString, SearchResult, Side
+from mean_prompt.optimize.scores import ContextScores, Side
+from mean_prompt.result import ScoredString, SearchResult, result_view, scored_view
 from mean_prompt.tracker import Progress
 from tests.browser import page_of, serious_faults
 

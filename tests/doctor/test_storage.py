@@ -10,8 +10,9 @@ from mean_prompt.doctor import storage as storing
 from mean_prompt.doctor.patient import Patient
 from mean_prompt.doctor.storage import check_storage
 from mean_prompt.storage_url import StorageURL
+from mean_prompt.study_file import close_storage
 from mean_prompt.workers.registry import Registry
-from mean_prompt.workers.store import close_storage, open_storage
+from mean_prompt.workers.store import open_storage
 from tests.doctor.conftest import findings
 from tests.postgres import free_port
 from tests.workers.conftest import postgres_url, server, sqlite_url, url  # noqa: F401 - fixtures

@@ -159,7 +159,10 @@ def test_two_folders_are_brought_together(folder, make, write, tmp_path, fake):
 def test_vectors_of_another_model_are_refused_with_both_names(folder):
     corpus, other = Corpus.from_files(folder), FakeEncoder(seed=5)
     names = r"has those of fake \(fake-0-6.*\), and the model is fake \(fake-5-6.*\); name it with"
-    for use in (everything, lambda *_: Problem.build(corpus, other, Recipe(), lambda *_: None)):
+    for use in (
+        everything,
+        lambda *_: Problem.build(corpus, other, holdout=0.2, seed=0, progress=lambda *_: None),
+    ):
         with pytest.raises(InputError, match=names):
             use(corpus, other)
 
@@ -199,7 +202,7 @@ def run(corpus, encoder, **recipe):
     plan = Recipe().override(
         constraints={"max_tokens": 6}, search={"max_evaluations": 400, "seed": 3}, **recipe
     )
-    return Search(corpus, encoder, plan, Budget(None, 400)).run()
+    return Search(corpus, encoder, plan, Budget(None, 400)).run()[0]
 
 
 @pytest.mark.usefixtures("half")
@@ -244,7 +247,7 @@ def test_a_search_never_encodes_the_corpus(folder, fake, monkeypatch):
 @pytest.mark.usefixtures("half")
 def test_training_rows_come_before_the_hold_out(folder, fake):
     corpus = Corpus.from_files(folder)
-    built = Problem.build(corpus, fake, Recipe(), lambda *_: None)
+    built = Problem.build(corpus, fake, holdout=0.2, seed=0, progress=lambda *_: None)
     assert isinstance(built.vectors, np.memmap)
     assert list(built.prompts) == [
         corpus.prompts[row] for side in (built.split.train, built.split.holdout) for row in side

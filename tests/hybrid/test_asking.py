@@ -5,14 +5,15 @@ import time
 
 import numpy as np
 import pytest
+from mean_prompt.hybrid.shots import Shots
 
+from mean_prompt.deadline import Clock, OutOfTimeError
 from mean_prompt.errors import InputError
 from mean_prompt.hybrid.asking import Examples, Mailbox, ask_known
 from mean_prompt.hybrid.blend import LEAST_PREDICTED
 from mean_prompt.hybrid.keys import RowVectors
 from mean_prompt.hybrid.rows import Rows, Triples
-from mean_prompt.hybrid.shots import Shots
-from mean_prompt.hybrid.space import Clock, OutOfTimeError, Space
+from mean_prompt.hybrid.space import Space
 from tests.hybrid.prediction_run import HIDDEN, KNOWN, WORLD, FakeLLM
 from tests.hybrid.synthetic import encoder
 

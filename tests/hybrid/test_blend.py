@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mean_prompt.corpus import Corpus
+from mean_prompt.deadline import Clock, OutOfTimeError
 from mean_prompt.errors import InputError
 from mean_prompt.hybrid import learning
 from mean_prompt.hybrid.blend import LEAST_PREDICTED, FitOutcome, HybridPredictor
@@ -14,7 +15,6 @@ from mean_prompt.hybrid.files import read_triples
 from mean_prompt.hybrid.keys import Key
 from mean_prompt.hybrid.rows import Rows, Triples
 from mean_prompt.hybrid.scenes import EmbeddedRows
-from mean_prompt.hybrid.space import Clock, OutOfTimeError
 from mean_prompt.hybrid.submission import is_null_to_pandas
 from mean_prompt.hybrid.tuning import LLM_DEFAULTS, BlendSettings, tune
 from mean_prompt.shipped import shipped_folder

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from mean_prompt.api import predict
 from mean_prompt.errors import InputError
 from mean_prompt.hybrid import blend, last_page
-from mean_prompt.hybrid.job import PredictionJob
 from mean_prompt.hybrid.journal import Journal
 from mean_prompt.hybrid.last_page import write_last_page
 from mean_prompt.report import hybrid_write, submission_files
@@ -71,7 +71,7 @@ def test_a_run_ends_with_its_page_and_so_does_one_that_goes_on(tmp_path, monkeyp
         raise KeyError("kind")
 
     monkeypatch.setattr(last_page, "_write", broken)
-    summary = PredictionJob(place.request(llm="column:said")).run()
+    summary = predict(place.request(llm="column:said"))
     assert summary.page is None
     assert summary.notes[-1].startswith(f"{page} was not written, by a fault")
     assert not page.exists()
@@ -80,7 +80,7 @@ def test_a_run_ends_with_its_page_and_so_does_one_that_goes_on(tmp_path, monkeyp
 
     monkeypatch.undo()
     monkeypatch.setattr(blend, "load_encoder", lambda _name, **_options: encoder())
-    summary = PredictionJob(place.request(llm="column:said", resume=True)).run()
+    summary = predict(place.request(llm="column:said", resume=True))
     assert summary.page == page
     assert f"{len(HIDDEN)} rows" in page.read_text("utf-8")
     assert place.table().equals(table)

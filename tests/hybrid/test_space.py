@@ -5,9 +5,10 @@ import time
 import numpy as np
 import pytest
 
+from mean_prompt.deadline import Clock, OutOfTimeError
 from mean_prompt.encoder import Screening
 from mean_prompt.hybrid import space
-from mean_prompt.hybrid.space import Clock, OutOfTimeError, Space
+from mean_prompt.hybrid.space import Space
 from tests.fakes import WORDS, FakeEncoder
 
 #: 200 distinct strings, of three pieces and a half.

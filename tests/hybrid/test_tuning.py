@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from mean_prompt.deadline import Clock
 from mean_prompt.hybrid import tuning
 from mean_prompt.hybrid.candidates import Candidate
 from mean_prompt.hybrid.keys import normalized
 from mean_prompt.hybrid.retrieval import Bank, Neighbourhood
-from mean_prompt.hybrid.space import Clock
 from mean_prompt.hybrid.tuning import (
     LLM_DEFAULTS,
     TEXT_DEFAULTS,

@@ -11,8 +11,8 @@ from mean_prompt.optimize.rounds import Runner
 from mean_prompt.optimize.sampling import StudySettings
 from mean_prompt.optimize.study import ClimbStudy
 from mean_prompt.state import pack, unpack
+from mean_prompt.study_file import STUDY_NAME, StudyFile
 from mean_prompt.tape import Tape
-from mean_prompt.workers.store import STUDY_NAME, StudyFile
 
 
 @pytest.fixture

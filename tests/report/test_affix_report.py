@@ -5,14 +5,12 @@ import re
 import pytest
 import torch
 
-from mean_prompt.affix_pipeline import AffixRun
+from mean_prompt import search_affix
 from mean_prompt.analysis.data import AffixAnalysis, AffixRow, TokenWorth
 from mean_prompt.errors import InputError
-from mean_prompt.optimize.budget import Budget
 from mean_prompt.report.affix_report import affix_sections
 from mean_prompt.report.files import RunFiles
 from mean_prompt.report.run_report import run_parts
-from mean_prompt.run import RunFolder
 from tests.browser import page_of, serious_faults
 from tests.fakes import FakeEncoder
 from tests.test_affix_pipeline import make_context, make_recipe
@@ -70,13 +68,8 @@ def run(tmp_path_factory):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("affix") / "run"
-    found = AffixRun(
-        make_context(),
-        FakeEncoder(dimension=12),
-        make_recipe(),
-        Budget(None, 2_000),
-        out=RunFolder(out),
-    ).run()
+    plan = make_recipe(search={"max_evaluations": 2_000})
+    found = search_affix(make_context(), model=FakeEncoder(dimension=12), recipe=plan, out=out)
     torch.set_num_threads(threads)
     return out, found
 

@@ -11,7 +11,8 @@ from mean_prompt import Recipe
 from mean_prompt.cli.status_display import print_status
 from mean_prompt.errors import InputError
 from mean_prompt.locks import FolderLock
-from mean_prompt.result import Baseline, SearchResult
+from mean_prompt.optimize.scores import Baseline
+from mean_prompt.result import SearchResult
 from mean_prompt.run import RunFolder
 from mean_prompt.workers.status import Status, WorkerStatus, find_status
 
