@@ -39,7 +39,7 @@ types: $(READY)
 pictures: $(READY) ## Draw the README's pictures from a run of two minutes (needs Chromium)
 	test -e $(RUN)/result.json || \
 		$(BIN)/mean-prompt search --recipe quick --model all-MiniLM-L6-v2 --out $(RUN)
-	$(BIN)/python -m mean_prompt.bench.pictures $(RUN) results/reference
+	$(BIN)/python -m benchmarks.pictures $(RUN) results/reference
 
 clean: ## Remove what was built, not what was found
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from mean_prompt.api import score, search, search_affix
-    from mean_prompt.context import Context
-    from mean_prompt.corpus import Corpus
-    from mean_prompt.display.progress import progress_display
-    from mean_prompt.embedding.cluster import Cluster
-    from mean_prompt.embedding.job import embed
-    from mean_prompt.encoder import Encoder
-    from mean_prompt.errors import InputError, MeanPromptError, RunError
-    from mean_prompt.hybrid.blend import HybridPredictor
-    from mean_prompt.hybrid.files import read_rows, read_triples
-    from mean_prompt.hybrid.rows import Rows, Triples
-    from mean_prompt.models import load_encoder
-    from mean_prompt.objective import ExpectedSCS
-    from mean_prompt.recipe import Recipe
-    from mean_prompt.result import ScoredString, SearchResult
+    from mean_prompt.corpus.corpus import Corpus
+    from mean_prompt.corpus.rows import Rows, Triples
+    from mean_prompt.corpus.triples import read_rows, read_triples
+    from mean_prompt.corpus.vectors.cluster import Cluster
+    from mean_prompt.corpus.vectors.job import embed
+    from mean_prompt.encoder.encoder import Encoder
+    from mean_prompt.encoder.loading import load_encoder
+    from mean_prompt.hybrid.predictor import HybridPredictor
+    from mean_prompt.objective.scs import ExpectedSCS
+    from mean_prompt.optimize.affix.context import Context
+    from mean_prompt.report.progress.terminal import progress_display
+    from mean_prompt.runs.recipe import Recipe
+    from mean_prompt.runs.result import ScoredString, SearchResult
+    from mean_prompt.system.errors import InputError, MeanPromptError, RunError
 
 __all__ = [
     "Cluster",
@@ -48,25 +48,25 @@ __all__ = [
 ]
 
 _HOMES: Final = {
-    "Cluster": "embedding.cluster",
-    "Context": "context",
-    "Corpus": "corpus",
-    "Encoder": "encoder",
-    "ExpectedSCS": "objective",
-    "HybridPredictor": "hybrid.blend",
-    "InputError": "errors",
-    "MeanPromptError": "errors",
-    "Recipe": "recipe",
-    "Rows": "hybrid.rows",
-    "RunError": "errors",
-    "ScoredString": "result",
-    "SearchResult": "result",
-    "Triples": "hybrid.rows",
-    "embed": "embedding.job",
-    "load_encoder": "models",
-    "progress_display": "display.progress",
-    "read_rows": "hybrid.files",
-    "read_triples": "hybrid.files",
+    "Cluster": "corpus.vectors.cluster",
+    "Context": "optimize.affix.context",
+    "Corpus": "corpus.corpus",
+    "Encoder": "encoder.encoder",
+    "ExpectedSCS": "objective.scs",
+    "HybridPredictor": "hybrid.predictor",
+    "InputError": "system.errors",
+    "MeanPromptError": "system.errors",
+    "Recipe": "runs.recipe",
+    "Rows": "corpus.rows",
+    "RunError": "system.errors",
+    "ScoredString": "runs.result",
+    "SearchResult": "runs.result",
+    "Triples": "corpus.rows",
+    "embed": "corpus.vectors.job",
+    "load_encoder": "encoder.loading",
+    "progress_display": "report.progress.terminal",
+    "read_rows": "corpus.triples",
+    "read_triples": "corpus.triples",
     "score": "api",
     "search": "api",
     "search_affix": "api",

@@ -11,33 +11,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mean_prompt.affix_pipeline import AffixRun, worth_seconds
-from mean_prompt.affix_problem import AffixProblem
-from mean_prompt.analysis.affix import analyse_affix
-from mean_prompt.analysis.space import Space
-from mean_prompt.compression import compress_if_large
-from mean_prompt.context import Context, Position
-from mean_prompt.corpus import Corpus, default_corpus_folder
-from mean_prompt.embedding.gather import corpus_vectors
-from mean_prompt.encoder import Encoder
-from mean_prompt.errors import InputError
-from mean_prompt.interrupts import stopping
-from mean_prompt.memory import check_identity, check_recipe
-from mean_prompt.models import load_encoder
-from mean_prompt.objective import ExpectedSCS
-from mean_prompt.optimize.affix import Scores
+from mean_prompt.corpus.corpus import Corpus, default_corpus_folder
+from mean_prompt.corpus.vectors.gather import corpus_vectors
+from mean_prompt.encoder.cache import Progress
+from mean_prompt.encoder.encoder import Encoder
+from mean_prompt.encoder.loading import load_encoder
+from mean_prompt.objective.compression import compress_if_large
+from mean_prompt.objective.scs import ExpectedSCS
+from mean_prompt.optimize.affix.context import Context, Position
+from mean_prompt.optimize.affix.evaluator import Scores
+from mean_prompt.optimize.affix.problem import AffixProblem
 from mean_prompt.optimize.budget import Budget
-from mean_prompt.paths import user_path
-from mean_prompt.pipeline import Search
-from mean_prompt.problem import Problem
-from mean_prompt.recipe import Recipe
+from mean_prompt.optimize.problem import Problem
+from mean_prompt.report.analysis.affix import analyse_affix
+from mean_prompt.report.analysis.space import Space
 from mean_prompt.report.write import write_affix_analysis, write_analysis, write_report
-from mean_prompt.result import ScoredString, SearchResult
-from mean_prompt.run import RunFolder
-from mean_prompt.run_files import WORKERS
-from mean_prompt.tracker import Listener
-from mean_prompt.units import parse_duration
-from mean_prompt.vectors import Progress
+from mean_prompt.runs.affix_session import AffixRun, worth_seconds
+from mean_prompt.runs.files import WORKERS
+from mean_prompt.runs.folder import RunFolder
+from mean_prompt.runs.progress import Listener
+from mean_prompt.runs.recipe import Recipe
+from mean_prompt.runs.result import ScoredString, SearchResult
+from mean_prompt.runs.resume import check_identity, check_recipe
+from mean_prompt.runs.session import Search
+from mean_prompt.system.durations import parse_duration
+from mean_prompt.system.errors import InputError
+from mean_prompt.system.paths import user_path
+from mean_prompt.system.signals import stopping
 from mean_prompt.workers.conductor import Conductor
 from mean_prompt.workers.crew import Crew
 
@@ -94,7 +94,7 @@ def search(  # noqa: PLR0913 - an argument an option
             (``mean-prompt worker``): ``postgresql://user:password@host/database``. Without one,
             ``workers`` share a file in the run's folder.
         study: name of the run there; that of its folder when left out.
-        listener: called with a :class:`~mean_prompt.tracker.Progress` at every step.
+        listener: called with a :class:`~mean_prompt.runs.progress.Progress` at every step.
         started: when the budget began, by ``time.monotonic``; now, when left out.
 
     Raises:
@@ -154,8 +154,8 @@ def search_affix(  # noqa: PLR0913 - an argument an option, as for search
     multiple of its standard error. The string found is empty where no affix is better than none.
 
     Args:
-        context: a :class:`~mean_prompt.context.Context`, or a file of triples with predictions;
-            the recipe's when left out.
+        context: a :class:`Context`, or a file of triples with predictions; the recipe's when
+            left out.
         column: of the predictions in the file; ``llm_prediction`` when left out.
         position: ``suffix`` (the default) or ``prefix``.
         budget: as for :func:`search`, and so are the other arguments; ``max_tokens`` limits the
@@ -167,7 +167,7 @@ def search_affix(  # noqa: PLR0913 - an argument an option, as for search
         recipe: everything else.
         out: folder of the run's files.
         resume: as for :func:`search`.
-        listener: called with a :class:`~mean_prompt.tracker.Progress` at every step.
+        listener: called with a :class:`~mean_prompt.runs.progress.Progress` at every step.
         started: when the budget began.
 
     Raises:
@@ -250,7 +250,7 @@ def predict(
         InputError: something given cannot be used.
     """
     from mean_prompt.hybrid.job import PredictionJob
-    from mean_prompt.hybrid.last_page import write_last_page
+    from mean_prompt.report.last_page import write_last_page
 
     job = PredictionJob(request, listener=listener, started=started)
     summary = job.run()

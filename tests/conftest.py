@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 from mean_prompt import cli
-from mean_prompt.models import load_encoder
+from mean_prompt.encoder.loading import load_encoder
 from mean_prompt.workers.pool import available_cores
 from tests.browser import browser  # noqa: F401 - a fixture for all
 from tests.disks import closed_disk, full_disk  # noqa: F401 - fixtures for all
@@ -21,25 +21,25 @@ from tests.disks import closed_disk, full_disk  # noqa: F401 - fixtures for all
 #: What takes longest, and so begins first: a module is on one process, and one that begins last
 #: would leave the others idle to its end.
 LONGEST = (
-    "tests/test_resume.py",
+    "tests/runs/test_resume.py",
     "tests/workers/test_crew.py",
     "tests/test_docs.py",
-    "tests/test_cli_predict.py",
-    "tests/live/test_page.py",
-    "tests/optimize/test_methods.py",
-    "tests/explore/test_explore.py",
-    "tests/test_pipeline.py",
+    "tests/cli/test_predict.py",
+    "tests/report/live/test_page.py",
+    "tests/bench/peers/test_methods.py",
+    "tests/report/explore/test_explore.py",
+    "tests/runs/test_session.py",
     "tests/optimize/test_climb.py",
-    "tests/embedding/test_cluster.py",
+    "tests/corpus/vectors/test_cluster.py",
     "tests/workers/test_courier.py",
-    "tests/hybrid/test_llm_server.py",
-    "tests/test_cli_properties.py",
+    "tests/llm/test_server.py",
+    "tests/cli/test_properties.py",
     "tests/workers/test_worker.py",
-    "tests/test_readers_fuzz.py",
-    "tests/test_recipe_properties.py",
-    "tests/bench/test_embed.py",
-    "tests/embedding/test_job.py",
-    "tests/hybrid/test_llm_local.py",
+    "tests/corpus/test_readers_fuzz.py",
+    "tests/runs/test_recipe_properties.py",
+    "tests/benchmarks/test_embed.py",
+    "tests/corpus/vectors/test_job.py",
+    "tests/llm/test_local.py",
 )
 
 

@@ -8,8 +8,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from mean_prompt.encoder import Screening
-from mean_prompt.identity import ModelIdentity
+from mean_prompt.encoder.encoder import Screening
+from mean_prompt.encoder.identity import ModelIdentity
 
 WORDS = ("the", "rewrite", "text", "poem", "formal", "story", "tone", "make", "style", "email")
 
@@ -17,7 +17,7 @@ WORDS = ("the", "rewrite", "text", "poem", "formal", "story", "tone", "make", "s
 class FakeEncoder:
     """e(s) = normalize(sum over positions i of (1 + i / 10) W[token i]), with random rows W.
 
-    It offers what the search asks of an :class:`~mean_prompt.encoder.Encoder`, counts the
+    It offers what the search asks of an :class:`~mean_prompt.encoder.encoder.Encoder`, counts the
     strings it encodes, and needs no model. An empty string has the vector of an unknown word.
     """
 

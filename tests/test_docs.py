@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from mean_prompt.cli.app import app
-from mean_prompt.corpus import Corpus
+from mean_prompt.corpus.corpus import Corpus
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

@@ -13,22 +13,22 @@ import polars as pl
 import pytest
 
 from mean_prompt import api, cli
-from mean_prompt.arrays import cached_arrays
-from mean_prompt.errors import InputError, MeanPromptError, RunError
+from mean_prompt.corpus.rows import Rows
+from mean_prompt.encoder.arrays import cached_arrays
+from mean_prompt.encoder.cache import VectorCache
 from mean_prompt.hybrid.answer import Answer
-from mean_prompt.hybrid.blend import FitOutcome
 from mean_prompt.hybrid.index import Manifest, VectorIndex
 from mean_prompt.hybrid.journal import Journal
 from mean_prompt.hybrid.keys import TEXT_KEYS, normalized
-from mean_prompt.hybrid.llm import Prediction
-from mean_prompt.hybrid.llm_cache import CachedPredictor
-from mean_prompt.hybrid.rows import Rows
+from mean_prompt.hybrid.predictor import FitOutcome
 from mean_prompt.hybrid.submission import Submission
 from mean_prompt.hybrid.tuning import BlendSettings
-from mean_prompt.recipe import Recipe
-from mean_prompt.run import BEST, EVENTS, RECIPE, RESULT, RunFolder
-from mean_prompt.snapshots import Snapshots
-from mean_prompt.vectors import VectorCache
+from mean_prompt.llm.base import Prediction
+from mean_prompt.llm.cache import CachedPredictor
+from mean_prompt.runs.folder import BEST, EVENTS, RECIPE, RESULT, RunFolder
+from mean_prompt.runs.recipe import Recipe
+from mean_prompt.runs.snapshots import Snapshots
+from mean_prompt.system.errors import InputError, MeanPromptError, RunError
 from mean_prompt.workers.spool import Spool
 from tests.disks import FULL
 from tests.workers.records import climb

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from mean_prompt import search
-from mean_prompt.hybrid import blend
+from mean_prompt.corpus.rows import Rows
+from mean_prompt.encoder.cache import VectorCache
+from mean_prompt.encoder.loading import load_encoder
+from mean_prompt.hybrid import predictor as blend
 from mean_prompt.hybrid.job import PredictionJob
-from mean_prompt.hybrid.llm import Prediction
-from mean_prompt.hybrid.llm_cache import CachedPredictor
 from mean_prompt.hybrid.request import Request
-from mean_prompt.hybrid.rows import Rows
-from mean_prompt.models import load_encoder
-from mean_prompt.vectors import VectorCache
+from mean_prompt.llm.base import Prediction
+from mean_prompt.llm.cache import CachedPredictor
 from tests.hybrid.conftest import one_thread  # noqa: F401 a fixture
 from tests.hybrid.prediction_run import HIDDEN, KNOWN, write_rows
 from tests.hybrid.synthetic import UNIVERSAL, encoder

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mean_prompt.errors import InputError
-from mean_prompt.optimize.method import Method
-from mean_prompt.recipe import Recipe
+from mean_prompt.bench.method import Method
+from mean_prompt.runs.recipe import Recipe
+from mean_prompt.system.errors import InputError
 
 #: The project's own method; the others are its peers.
 OWN = "mean-prompt"
@@ -14,8 +14,8 @@ OWN = "mean-prompt"
 
 def methods(recipe: Recipe) -> dict[str, Method]:
     """Return every method by its name, the project's own first, with the recipe's settings."""
-    from mean_prompt.optimize.engine import Engine
-    from mean_prompt.optimize.peers import PEERS
+    from mean_prompt.bench.engine import Engine
+    from mean_prompt.bench.peers import PEERS
 
     return {OWN: Engine(recipe.climb, recipe.study), **PEERS}
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mean_prompt.corpus import Split
-from mean_prompt.objective import Objective, StoredVectors, Vectors
-from mean_prompt.problem import Problem
-from mean_prompt.vectors import need_half
+from mean_prompt.corpus.corpus import Split
+from mean_prompt.encoder.cache import need_half
+from mean_prompt.objective.scs import Objective, StoredVectors, Vectors
+from mean_prompt.optimize.problem import Problem
 
 if TYPE_CHECKING:
-    from mean_prompt.encoder import Encoder
+    from mean_prompt.encoder.encoder import Encoder
 
 SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
 #: The size that steps are compared with.
@@ -48,7 +48,7 @@ class ScaleRow:
         step_seconds: of a step, 64 strings of 32 tokens encoded and the work on the objective.
         step_ratio: to a step over 10,000 prompts, in the same process, with the same encoding.
         error, step_error: of the compressed objective, as shares of the ceiling; 0 where the
-            search is exact. See :class:`~mean_prompt.compression.Compression`.
+            search is exact. See :class:`~mean_prompt.objective.compression.Compression`.
         exact_seconds: to score one string over every prompt.
         score_error: relative difference of that score to the same in double precision, over
             vectors that were never rounded to half precision.

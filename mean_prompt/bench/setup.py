@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from mean_prompt.atomic import write_atomically
-from mean_prompt.masking import masked_urls
+from mean_prompt.system.files import write_atomically
+from mean_prompt.system.secrets import masked_urls
 
 _PACKAGES: Final = ("mean-prompt", "torch", "sentence-transformers", "transformers", "numpy")
 

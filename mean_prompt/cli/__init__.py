@@ -13,7 +13,7 @@ def main() -> None:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
     from mean_prompt.cli.app import app
     from mean_prompt.cli.lines import shown_line
-    from mean_prompt.errors import MeanPromptError
+    from mean_prompt.system.errors import MeanPromptError
 
     try:
         app()

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from mean_prompt.cli.model_options import Trust
-from mean_prompt.errors import InputError
+from mean_prompt.system.errors import InputError
 
 bench = typer.Typer(
     no_args_is_help=True,
@@ -76,7 +76,7 @@ def methods(
     from mean_prompt.bench.methods import DEFAULT_TOKENS, bench_methods
     from mean_prompt.cli.bench_display import methods_display, print_methods
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.recipe import Recipe
+    from mean_prompt.runs.recipe import Recipe
 
     plan = Recipe.load(recipe) if recipe else Recipe()
     plan = plan.override(

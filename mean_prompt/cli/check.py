@@ -45,8 +45,8 @@ def check(
     """Find what is wrong with a submission; exit code 2 where it is not valid."""
     from dataclasses import asdict
 
-    from mean_prompt.hybrid.files import read_ids
-    from mean_prompt.paths import user_path
+    from mean_prompt.corpus.triples import read_ids
+    from mean_prompt.system.paths import user_path
 
     submission, test = user_path(submission), user_path(test)
     rows = len(read_ids(test))
@@ -76,7 +76,7 @@ def _find(
         return findings
 
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.models import load_encoder
+    from mean_prompt.encoder.loading import load_encoder
 
     with one_line_warnings():
         encoder = load_encoder(model, screening="float32", trust=trust)

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mean_prompt.result import (
+from mean_prompt.runs.files import REPORT
+from mean_prompt.runs.result import (
     affix_headings,
     affix_rows,
     compared,
@@ -16,12 +17,11 @@ from mean_prompt.result import (
     holdout_line,
     no_affix,
 )
-from mean_prompt.run_files import REPORT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mean_prompt.result import ScoredString, SearchResult
+    from mean_prompt.runs.result import ScoredString, SearchResult
 
 
 def print_result(result: SearchResult, console: Console | None = None) -> None:

@@ -43,7 +43,7 @@ def doctor(
     from dataclasses import asdict
 
     from mean_prompt.doctor.patient import RUNS, Patient
-    from mean_prompt.errors import InputError
+    from mean_prompt.system.errors import InputError
 
     if study is not None and storage is None:
         raise InputError("--study is looked for in a storage: found none; give --storage too")

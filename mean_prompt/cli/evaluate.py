@@ -76,7 +76,7 @@ def evaluate(
     from mean_prompt.cli.hybrid_display import choose_progress, print_evaluation
     from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.hybrid.comparison import Comparison, compare
-    from mean_prompt.paths import user_path
+    from mean_prompt.system.paths import user_path
 
     page = None if report is None else _checked(user_path(report))
     plan = Comparison(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mean_prompt.explore.explorer import Explorer
+    from mean_prompt.report.explore.explorer import Explorer
 
 
 def explore(
@@ -31,8 +31,8 @@ def explore(
     """Serve a page on which strings are typed and seen in the run's space, until Ctrl-C."""
     import os
 
-    from mean_prompt.address import Address
-    from mean_prompt.paths import user_path
+    from mean_prompt.system.address import Address
+    from mean_prompt.system.paths import user_path
 
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
     _need_web()
@@ -43,7 +43,7 @@ def explore(
         explorer, best = _opened(folder, corpus or [])
 
         from mean_prompt.cli.warnings import one_line_warnings
-        from mean_prompt.explore.server import explorer_app, serve
+        from mean_prompt.report.explore.server import explorer_app, serve
 
         with one_line_warnings():
             served = explorer_app(explorer, best, address)
@@ -55,7 +55,7 @@ def _need_web() -> None:
     """Refuse to begin without the page's own library, before anything is loaded."""
     from importlib.util import find_spec
 
-    from mean_prompt.errors import InputError
+    from mean_prompt.system.errors import InputError
 
     # Looked for and not imported: an import that fails for another reason tells that itself.
     if find_spec("gradio") is None:
@@ -67,9 +67,9 @@ def _need_web() -> None:
 def _opened(folder: Path, corpus: list[str]) -> tuple[Explorer, str]:
     from rich.console import Console
 
-    from mean_prompt.analysis.opening import open_run
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.explore.explorer import Explorer
+    from mean_prompt.report.analysis.opening import open_run
+    from mean_prompt.report.explore.explorer import Explorer
 
     console = Console(stderr=True, highlight=False)
     with one_line_warnings(), console.status("reading the run") as status:

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from mean_prompt.display.figures import METHOD_HEADINGS, method_figures
-from mean_prompt.units import format_duration
+from mean_prompt.report.progress.figures import METHOD_HEADINGS, method_figures
+from mean_prompt.system.durations import format_duration
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

@@ -103,8 +103,8 @@ def predict(
     from mean_prompt.cli.hybrid_display import choose_progress, print_summary
     from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.hybrid.request import Request
-    from mean_prompt.paths import user_path
-    from mean_prompt.units import parse_duration
+    from mean_prompt.system.durations import parse_duration
+    from mean_prompt.system.paths import user_path
 
     request = Request(
         test=user_path(test),

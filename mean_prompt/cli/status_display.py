@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mean_prompt.units import format_duration
+from mean_prompt.system.durations import format_duration
 
 if TYPE_CHECKING:
     from mean_prompt.workers.status import Status

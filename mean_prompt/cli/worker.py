@@ -52,10 +52,10 @@ def worker(
     import os
 
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.display.progress import progress_display
-    from mean_prompt.errors import InputError
-    from mean_prompt.paths import user_path
-    from mean_prompt.storage_url import StorageURL
+    from mean_prompt.report.progress.terminal import progress_display
+    from mean_prompt.system.errors import InputError
+    from mean_prompt.system.paths import user_path
+    from mean_prompt.workers.storage_url import StorageURL
 
     if storage is None or study is None:
         raise InputError(

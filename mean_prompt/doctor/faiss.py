@@ -7,7 +7,7 @@ from typing import Final
 
 from mean_prompt.doctor.finding import Finding, first_line
 from mean_prompt.doctor.patient import Patient
-from mean_prompt.models import LOADING_ERRORS
+from mean_prompt.encoder.loading import LOADING_ERRORS
 
 #: Enough rows for FAISS to go about them in blocks, few enough to take no time.
 _ROWS: Final = 2_000

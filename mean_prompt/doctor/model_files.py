@@ -10,8 +10,7 @@ from mean_prompt.doctor.completeness import inventory
 from mean_prompt.doctor.finding import Finding, first_line
 from mean_prompt.doctor.patient import Patient
 from mean_prompt.doctor.sizes import bytes_shown
-from mean_prompt.errors import InputError
-from mean_prompt.models import (
+from mean_prompt.encoder.loading import (
     DEFAULT_MODEL,
     PACKAGED_MODEL,
     cached_folder,
@@ -21,11 +20,12 @@ from mean_prompt.models import (
     hub_files,
     is_hub_name,
 )
-from mean_prompt.paths import path_exists, user_path
-from mean_prompt.trust import check_pickles, check_shards, check_untrusted
+from mean_prompt.encoder.trust import check_pickles, check_shards, check_untrusted
+from mean_prompt.system.errors import InputError
+from mean_prompt.system.paths import path_exists, user_path
 
 if TYPE_CHECKING:
-    from mean_prompt.models import ModelFolder
+    from mean_prompt.encoder.loading import ModelFolder
 
 _FILES: Final = "model files"
 _OFFLINE: Final = "offline"

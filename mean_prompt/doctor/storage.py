@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from mean_prompt.doctor.disks import probe
 from mean_prompt.doctor.finding import Finding
 from mean_prompt.doctor.patient import Patient
-from mean_prompt.errors import InputError
-from mean_prompt.storage_url import StorageURL
+from mean_prompt.system.errors import InputError
+from mean_prompt.workers.storage_url import StorageURL
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

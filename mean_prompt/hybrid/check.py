@@ -11,10 +11,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from mean_prompt.errors import InputError
-from mean_prompt.hybrid.files import read_ids, shown_id
+from mean_prompt.corpus.tables import Source, csv_reason, decode
+from mean_prompt.corpus.triples import read_ids, shown_id
 from mean_prompt.hybrid.submission import HEADER, is_null_to_pandas
-from mean_prompt.tables import Source, csv_reason, decode
+from mean_prompt.system.errors import InputError
 
 #: Places that one finding names.
 _FEW: Final = 5
@@ -36,7 +36,7 @@ class Finding:
 
 
 class TokenCounter(Protocol):
-    """What is asked of a model; an :class:`~mean_prompt.encoder.Encoder` has it."""
+    """What is asked of a model; an :class:`~mean_prompt.encoder.encoder.Encoder` has it."""
 
     @property
     def max_tokens(self) -> int:

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from mean_prompt.errors import InputError
-from mean_prompt.hybrid.blend import MAX_TOKENS, TRIALS
-from mean_prompt.hybrid.llm_options import LLMOptions
-from mean_prompt.paths import user_path
-from mean_prompt.run_files import BEST
+from mean_prompt.hybrid.predictor import MAX_TOKENS, TRIALS
+from mean_prompt.llm.options import LLMOptions
+from mean_prompt.runs.files import BEST
+from mean_prompt.system.errors import InputError
+from mean_prompt.system.paths import user_path
 
 #: Ending of files that hold a string.
 _TEXT: Final = ".txt"
@@ -31,7 +31,7 @@ class Request:
         triples: file of known rows.
         prompt: the universal string, the folder of the run that found it, or a text file.
         out: the submission.
-        llm: see :func:`~mean_prompt.hybrid.llm_factory.make_predictor`.
+        llm: see :func:`~mean_prompt.llm.factory.make_predictor`.
         llm_options: how an LLM is asked.
         shots: known rows that an LLM is shown with each row; ``None`` for 3, or for none where
             the time limit is under ten minutes: to find them all texts are embedded first.

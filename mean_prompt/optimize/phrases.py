@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.constraints import Rules
-from mean_prompt.encoder import Encoder, TokenIds
-from mean_prompt.objective import Vectors
+from mean_prompt.encoder.encoder import Encoder, TokenIds
+from mean_prompt.objective.scs import Vectors
+from mean_prompt.optimize.constraints import Rules
 
 _WORD: Final = r"[A-Za-z][A-Za-z'-]*"
 #: Words in a phrase. Single words are in the bank where they take several tokens.

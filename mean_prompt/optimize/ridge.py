@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mean_prompt.state import Tree
+from mean_prompt.system.checkpoint import Tree
 
 
 class RecursiveRidge:

@@ -17,11 +17,10 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from mean_prompt.optimize.board import Alone, Exchange, Mark
 from mean_prompt.optimize.budget import Limits
 from mean_prompt.optimize.climb import Climb, ClimbSettings, Step
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
-from mean_prompt.optimize.exchange import Alone, Exchange, Mark
-from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.rounds import Moment, Reading, Round, Runner, Stage, climbs_in
 from mean_prompt.optimize.sampling import (
     PRUNE_FROM,
@@ -31,7 +30,8 @@ from mean_prompt.optimize.sampling import (
     StudySettings,
 )
 from mean_prompt.optimize.starts import StartKind, assembled_start, filled_start, kicked
-from mean_prompt.state import Tree
+from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.system.checkpoint import Tree
 
 #: Best prompts of the corpus, one of which a climb begins with.
 _FIRST_STARTS: Final = 5

@@ -8,7 +8,7 @@ Two models stand in front of the encoder, each looking at fewer replacements mor
    (or, without it, from evaluations). At first A and B are multiples of the identity, which is
    matching pursuit;
 2. *propagation* follows a few hundred replacements through the model, one token each
-   (:mod:`mean_prompt.propagation`), corrected by a map learned from every evaluation.
+   (:mod:`mean_prompt.encoder.propagation`), corrected by a map learned from every evaluation.
 
 Both predict a vector, not a gain. The score follows from it, with all its curvature:
 ``f(x + δ) / |x + δ|³``, f being a cubic form, expanded around x to second order.
@@ -33,15 +33,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mean_prompt.encoder import Encoder, TokenIds
-from mean_prompt.objective import Expansion, Objective, Vectors, to_numpy, to_tensor
+from mean_prompt.encoder.encoder import Encoder, TokenIds
+from mean_prompt.encoder.propagation import FrozenString
+from mean_prompt.objective.scs import Expansion, Objective, Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.combinations import Combinations, MeasuredEffects
 from mean_prompt.optimize.evaluator import Candidate
-from mean_prompt.optimize.material import Material
-from mean_prompt.optimize.pairs import PairModel, scores_after
+from mean_prompt.optimize.pair_model import PairModel, scores_after
 from mean_prompt.optimize.ridge import RecursiveRidge
-from mean_prompt.propagation import FrozenString
-from mean_prompt.state import Tree, ragged, ragged_rows
+from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.system.checkpoint import Tree, ragged, ragged_rows
 
 #: Pull of the correction towards the identity, its rows being about 0.3 long, the weight of the
 #: past after each step, some 100 of which count, and steps between two solutions.

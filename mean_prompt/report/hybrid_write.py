@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mean_prompt.atomic import check_target, write_atomically
-from mean_prompt.errors import InputError, RunError
-from mean_prompt.report.page import Parts, render
+from mean_prompt.report.page.page import Parts, render
+from mean_prompt.system.errors import InputError, RunError
+from mean_prompt.system.files import check_target, write_atomically
 
 if TYPE_CHECKING:
     from mean_prompt.hybrid.comparison import Comparison
     from mean_prompt.hybrid.evaluation import Evaluation
-    from mean_prompt.report.submission_files import SubmissionFiles
-    from mean_prompt.report.truth import Truth
+    from mean_prompt.report.page.submission_files import SubmissionFiles
+    from mean_prompt.report.page.truth import Truth
 
 _SUFFIX: Final = ".html"
 
@@ -24,7 +24,7 @@ def write_submission_report(files: SubmissionFiles, truth: Truth | None = None) 
     Raises:
         RunError: it cannot be written.
     """
-    from mean_prompt.report.hybrid_report import submission_parts
+    from mean_prompt.report.page.hybrid_report import submission_parts
 
     write_page(files.page, submission_parts(files, truth))
     return files.page
@@ -37,7 +37,7 @@ def write_evaluation_report(path: Path, evaluation: Evaluation, plan: Comparison
         RunError: it cannot be written.
     """
     from mean_prompt.hybrid.request import universal_string
-    from mean_prompt.report.hybrid_report import evaluation_parts
+    from mean_prompt.report.page.hybrid_report import evaluation_parts
 
     write_page(path, evaluation_parts(evaluation, plan, universal_string(plan.prompt)))
 

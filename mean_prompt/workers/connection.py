@@ -9,10 +9,10 @@ from typing import Any, Final
 from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from mean_prompt.errors import InputError
-from mean_prompt.storage_url import StorageURL
-from mean_prompt.study_file import SQLITE_PATIENCE
+from mean_prompt.runs.study_file import SQLITE_PATIENCE
+from mean_prompt.system.errors import InputError
 from mean_prompt.workers.registry import METADATA
+from mean_prompt.workers.storage_url import StorageURL
 
 #: Seconds that a connection is waited for, and a statement, and SQLite's lock.
 _CONNECT: Final = 5

@@ -16,15 +16,15 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from mean_prompt.errors import MeanPromptError, RunError
+from mean_prompt.optimize.board import Elite, Mark
 from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.exchange import Elite, Mark
 from mean_prompt.optimize.sampling import ClimbRecord
-from mean_prompt.storage_url import StorageURL
-from mean_prompt.study_file import StudyStore
+from mean_prompt.runs.study_file import StudyStore
+from mean_prompt.system.errors import MeanPromptError, RunError
 from mean_prompt.workers.connection import reason
 from mean_prompt.workers.registry import News, Phase, Registry, Report
 from mean_prompt.workers.spool import Spool
+from mean_prompt.workers.storage_url import StorageURL
 from mean_prompt.workers.store import TRANSIENT
 
 #: Seconds between two reports, and between two looks at the climbs that others ended.

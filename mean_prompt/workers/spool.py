@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from mean_prompt.atomic import write_atomically
-from mean_prompt.errors import InputError, unwritable
 from mean_prompt.optimize.sampling import ClimbRecord
+from mean_prompt.system.errors import InputError, unwritable
+from mean_prompt.system.files import write_atomically
 
 
 class Spool:

@@ -12,9 +12,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from mean_prompt.errors import InputError
-from mean_prompt.storage_url import StorageURL
-from mean_prompt.study_file import write_ahead
+from mean_prompt.runs.study_file import write_ahead
+from mean_prompt.system.errors import InputError
 from mean_prompt.workers.connection import (
     engine_options,
     explained,
@@ -22,6 +21,7 @@ from mean_prompt.workers.connection import (
     reason,
 )
 from mean_prompt.workers.registry import METADATA
+from mean_prompt.workers.storage_url import StorageURL
 
 #: Tries to make the tables, which several processes may do at once.
 _TRIES: Final = 5

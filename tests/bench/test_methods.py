@@ -12,10 +12,10 @@ from mean_prompt.bench.arena import Arena
 from mean_prompt.bench.methods import BenchProgress, bench_methods, schedule
 from mean_prompt.bench.page import curve, methods_markdown, methods_page, summary_rows
 from mean_prompt.bench.report import MethodRun, MethodsReport, TracePoint, summarize
-from mean_prompt.corpus import Corpus
-from mean_prompt.errors import InputError, RunError
-from mean_prompt.objective import ExpectedSCS
-from mean_prompt.recipe import Recipe
+from mean_prompt.corpus.corpus import Corpus
+from mean_prompt.objective.scs import ExpectedSCS
+from mean_prompt.runs.recipe import Recipe
+from mean_prompt.system.errors import InputError, RunError
 from tests.fakes import WORDS, FakeEncoder
 
 SEARCHED = []

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from mean_prompt import compression
-from mean_prompt import vectors as vectors_module
 from mean_prompt.bench import scale
 from mean_prompt.bench.scale import bench_scale, made_up_prompts, measure
+from mean_prompt.encoder import cache as vectors_module
+from mean_prompt.objective import compression
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,7 +8,7 @@ from mean_prompt.bench import speed
 from mean_prompt.bench.flops import flops_per_string
 from mean_prompt.bench.models import RANDOM_T5, random_sentence_t5
 from mean_prompt.bench.speed import BASELINE, SpeedReport, bench_speed, sample_strings
-from mean_prompt.errors import InputError
+from mean_prompt.system.errors import InputError
 
 SMALL = {"vocab_size": 600, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mean_prompt import mounts
 from mean_prompt.doctor.disks import check_disks
 from mean_prompt.doctor.patient import Patient
+from mean_prompt.system import filesystems as mounts
 from tests.doctor.conftest import findings
 
 RUNS, CACHES = "runs' folder", "caches"

@@ -5,12 +5,12 @@ from pathlib import PurePosixPath as Path
 
 import pytest
 
-from mean_prompt import models
 from mean_prompt.doctor import model_files
 from mean_prompt.doctor.model_files import check_model_files
 from mean_prompt.doctor.patient import Patient
+from mean_prompt.encoder import loading as models
 from tests.doctor.conftest import findings
-from tests.test_models import hub_cache  # noqa: F401 - a fixture
+from tests.encoder.test_loading import hub_cache  # noqa: F401 - a fixture
 
 PACKAGE = "sentence-transformers/all-MiniLM-L6-v2"
 

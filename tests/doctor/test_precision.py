@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from mean_prompt import encoder as encoding
 from mean_prompt.doctor import precision
 from mean_prompt.doctor.patient import Patient
 from mean_prompt.doctor.precision import check_precision
-from mean_prompt.models import ModelFolder
+from mean_prompt.encoder import encoder as encoding
+from mean_prompt.encoder.loading import ModelFolder
 from tests.doctor.conftest import findings
 
 

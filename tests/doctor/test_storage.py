@@ -5,13 +5,13 @@ import sqlite3
 import pytest
 import sqlalchemy as sa
 
-from mean_prompt import storage_url
 from mean_prompt.doctor import storage as storing
 from mean_prompt.doctor.patient import Patient
 from mean_prompt.doctor.storage import check_storage
-from mean_prompt.storage_url import StorageURL
-from mean_prompt.study_file import close_storage
+from mean_prompt.runs.study_file import close_storage
+from mean_prompt.workers import storage_url
 from mean_prompt.workers.registry import Registry
+from mean_prompt.workers.storage_url import StorageURL
 from mean_prompt.workers.store import open_storage
 from tests.doctor.conftest import findings
 from tests.postgres import free_port
@@ -153,7 +153,7 @@ def test_a_closed_disk_is_a_fault(closed_disk):
 
 
 def test_a_network_file_system_is_a_fault(sqlite_url, monkeypatch):  # noqa: F811
-    monkeypatch.setattr("mean_prompt.mounts.network_file_system", lambda _: "nfs4")
+    monkeypatch.setattr("mean_prompt.system.filesystems.network_file_system", lambda _: "nfs4")
     fault = fault_of(sqlite_url)
     assert "is on nfs4" in fault.found
     assert fault.remedy == "use PostgreSQL, or a local disk"

@@ -4,8 +4,8 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from tests.hybrid.chat_server import serving
-from tests.hybrid.tiny_chat import save_tiny_chat
+from tests.llm.chat_server import serving
+from tests.llm.tiny_chat import save_tiny_chat
 
 
 @pytest.fixture(scope="module")

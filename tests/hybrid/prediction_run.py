@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from mean_prompt.hybrid.check import check_submission
-from mean_prompt.hybrid.llm import Prediction
 from mean_prompt.hybrid.request import Request
+from mean_prompt.llm.base import Prediction
 from tests.hybrid.synthetic import UNIVERSAL, tongue
 
 WORLD = tongue()

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from mean_prompt.hybrid.shots import Shots
 
-from mean_prompt.deadline import Clock, OutOfTimeError
-from mean_prompt.errors import InputError
+from mean_prompt.corpus.rows import Rows, Triples
 from mean_prompt.hybrid.asking import Examples, Mailbox, ask_known
-from mean_prompt.hybrid.blend import LEAST_PREDICTED
 from mean_prompt.hybrid.keys import RowVectors
-from mean_prompt.hybrid.rows import Rows, Triples
+from mean_prompt.hybrid.predictor import LEAST_PREDICTED
 from mean_prompt.hybrid.space import Space
+from mean_prompt.system.deadline import Clock, OutOfTimeError
+from mean_prompt.system.errors import InputError
 from tests.hybrid.prediction_run import HIDDEN, KNOWN, WORLD, FakeLLM
 from tests.hybrid.synthetic import encoder
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mean_prompt.errors import InputError
 from mean_prompt.hybrid.check import check_submission
 from mean_prompt.hybrid.submission import Submission
+from mean_prompt.system.errors import InputError
 from tests.fakes import FakeEncoder
 
 GOOD = "id,rewrite_prompt\n1,one\n2,two\n3,three\n"

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from mean_prompt.errors import InputError
 from mean_prompt.hybrid import comparison
 from mean_prompt.hybrid.comparison import Comparison, compare
 from mean_prompt.hybrid.evaluation import HYBRID, LLM, UNIVERSAL, evaluate, swapped
+from mean_prompt.system.errors import InputError
 from tests.hybrid.prediction_run import KNOWN, WORLD, FakeLLM, write_rows
 from tests.hybrid.synthetic import UNIVERSAL as STRING
 from tests.hybrid.synthetic import encoder

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from mean_prompt.errors import InputError
-from mean_prompt.hybrid.blend import HybridPredictor
+from mean_prompt.corpus.rows import Rows, Triples
 from mean_prompt.hybrid.evaluation import HYBRID, LLM, NEAREST, ORACLE, UNIVERSAL, evaluate, swapped
-from mean_prompt.hybrid.rows import Rows, Triples
+from mean_prompt.hybrid.predictor import HybridPredictor
+from mean_prompt.system.errors import InputError
 from tests.hybrid.synthetic import UNIVERSAL as STRING
 from tests.hybrid.synthetic import encoder, tongue
 

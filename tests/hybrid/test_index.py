@@ -9,10 +9,10 @@ import faiss
 import numpy as np
 import pytest
 
-from mean_prompt.errors import InputError
 from mean_prompt.hybrid import index as module
 from mean_prompt.hybrid.index import APPROXIMATE_ABOVE, Manifest, VectorIndex, choose_kind
 from mean_prompt.hybrid.keys import normalized
+from mean_prompt.system.errors import InputError
 
 
 def unit(count, dimension=16, seed=0):

@@ -10,15 +10,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mean_prompt.deadline import OutOfTimeError
-from mean_prompt.errors import InputError, RunError
-from mean_prompt.hybrid import blend, job
-from mean_prompt.hybrid.blend import LEAST_PREDICTED, HybridPredictor
+from mean_prompt.hybrid import job
+from mean_prompt.hybrid import predictor as blend
 from mean_prompt.hybrid.job import PredictionJob
 from mean_prompt.hybrid.journal import Journal
+from mean_prompt.hybrid.predictor import LEAST_PREDICTED, HybridPredictor
 from mean_prompt.hybrid.request import universal_string
 from mean_prompt.hybrid.space import Space
 from mean_prompt.hybrid.submission import Submission
+from mean_prompt.system.deadline import OutOfTimeError
+from mean_prompt.system.errors import InputError, RunError
 from tests.hybrid.prediction_run import (
     HIDDEN,
     KNOWN,

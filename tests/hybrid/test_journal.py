@@ -5,13 +5,13 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from mean_prompt.errors import InputError, RunError
 from mean_prompt.hybrid import journal as module
 from mean_prompt.hybrid.answer import Answer
-from mean_prompt.hybrid.blend import FitOutcome
 from mean_prompt.hybrid.journal import Journal
 from mean_prompt.hybrid.keys import TEXT_KEYS
+from mean_prompt.hybrid.predictor import FitOutcome
 from mean_prompt.hybrid.tuning import BlendSettings
+from mean_prompt.system.errors import InputError, RunError
 
 JOB = {"test": "a hash", "seed": 0, "corpus": ["a", "b"]}
 ANSWERS = [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mean_prompt.errors import InputError
+from mean_prompt.corpus.rows import Rows, Triples
 from mean_prompt.hybrid.index import VectorIndex
 from mean_prompt.hybrid.keys import PREDICTION_KEYS, TEXT_KEYS, Key, RowVectors, normalized
 from mean_prompt.hybrid.retrieval import (
@@ -15,7 +15,7 @@ from mean_prompt.hybrid.retrieval import (
     indexed_vectors,
     softmax_weights,
 )
-from mean_prompt.hybrid.rows import Rows, Triples
+from mean_prompt.system.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mean_prompt.deadline import Clock, OutOfTimeError
+from mean_prompt.corpus.rows import Rows
 from mean_prompt.hybrid.candidates import Choice, Kitchen
 from mean_prompt.hybrid.keys import Key
+from mean_prompt.hybrid.posterior import Posterior, feature_names, mean_scs, signs_of
 from mean_prompt.hybrid.retrieval import Bank, Retriever
-from mean_prompt.hybrid.rows import Rows
 from mean_prompt.hybrid.scenes import MOST_PREDICTIONS, EmbeddedRows, Stage
 from mean_prompt.hybrid.space import Space
 from mean_prompt.hybrid.submission import is_null_to_pandas
-from mean_prompt.hybrid.utilities import Posterior, feature_names, mean_scs, signs_of
-from mean_prompt.objective import ExpectedSCS
+from mean_prompt.objective.scs import ExpectedSCS
+from mean_prompt.system.deadline import Clock, OutOfTimeError
 from tests.hybrid.synthetic import UNIVERSAL, encoder, tongue
 
 pytestmark = pytest.mark.usefixtures("one_thread")

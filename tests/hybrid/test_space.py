@@ -5,10 +5,10 @@ import time
 import numpy as np
 import pytest
 
-from mean_prompt.deadline import Clock, OutOfTimeError
-from mean_prompt.encoder import Screening
+from mean_prompt.encoder.encoder import Screening
 from mean_prompt.hybrid import space
 from mean_prompt.hybrid.space import Space
+from mean_prompt.system.deadline import Clock, OutOfTimeError
 from tests.fakes import WORDS, FakeEncoder
 
 #: 200 distinct strings, of three pieces and a half.

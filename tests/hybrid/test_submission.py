@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mean_prompt import atomic
-from mean_prompt.errors import InputError, RunError
 from mean_prompt.hybrid import submission as module
 from mean_prompt.hybrid.submission import Submission, is_null_to_pandas
+from mean_prompt.system import files as atomic
+from mean_prompt.system.errors import InputError, RunError
 
 FALLBACK = "Improve the text, please."
 IDS = ("c", "007", "a")

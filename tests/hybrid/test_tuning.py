@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from mean_prompt.deadline import Clock
 from mean_prompt.hybrid import tuning
 from mean_prompt.hybrid.candidates import Candidate
 from mean_prompt.hybrid.keys import normalized
+from mean_prompt.hybrid.posterior import Near, Scene, expected_known, mean_scs, scs_between
 from mean_prompt.hybrid.retrieval import Bank, Neighbourhood
 from mean_prompt.hybrid.tuning import (
     LLM_DEFAULTS,
@@ -22,8 +22,8 @@ from mean_prompt.hybrid.tuning import (
     fit_blend,
     tune,
 )
-from mean_prompt.hybrid.utilities import Near, Scene, expected_known, mean_scs, scs_between
-from mean_prompt.objective import ExpectedSCS
+from mean_prompt.objective.scs import ExpectedSCS
+from mean_prompt.system.deadline import Clock
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from mean_prompt.constraints import Constraints, Rules
-from mean_prompt.objective import ExpectedSCS
+from mean_prompt.objective.scs import ExpectedSCS
 from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize.constraints import Constraints, Rules
 from mean_prompt.optimize.evaluator import Evaluator
-from mean_prompt.optimize.material import Material
 from mean_prompt.optimize.phrases import PhraseBank
+from mean_prompt.optimize.vocabulary import Material
 from tests.fakes import FakeEncoder
 
 

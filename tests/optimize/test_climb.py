@@ -8,7 +8,7 @@ import pytest
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.climb import Climb, ClimbSettings
 from mean_prompt.optimize.phrases import PhraseBank
-from mean_prompt.state import pack, unpack
+from mean_prompt.system.checkpoint import pack, unpack
 
 
 def run(evaluator, material, *, seed=0, settings=None, start="poem", enough=math.inf):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mean_prompt.objective import ExpectedSCS
+from mean_prompt.objective.scs import ExpectedSCS
 from mean_prompt.optimize.combinations import MeasuredEffects
 from mean_prompt.optimize.evaluator import Candidate
 

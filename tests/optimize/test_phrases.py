@@ -1,7 +1,7 @@
-from mean_prompt.constraints import Constraints, Rules
 from mean_prompt.optimize import phrases
-from mean_prompt.optimize.material import Material
+from mean_prompt.optimize.constraints import Constraints, Rules
 from mean_prompt.optimize.phrases import mine_phrases
+from mean_prompt.optimize.vocabulary import Material
 
 
 def mine(fake, prompts, **constraints):

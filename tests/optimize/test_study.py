@@ -4,15 +4,15 @@ from types import SimpleNamespace
 import optuna
 import pytest
 
+from mean_prompt.optimize.board import Alone
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.climb import Climb, ClimbSettings
-from mean_prompt.optimize.exchange import Alone
 from mean_prompt.optimize.rounds import Runner
 from mean_prompt.optimize.sampling import StudySettings
 from mean_prompt.optimize.study import ClimbStudy
-from mean_prompt.state import pack, unpack
-from mean_prompt.study_file import STUDY_NAME, StudyFile
-from mean_prompt.tape import Tape
+from mean_prompt.optimize.tape import Tape
+from mean_prompt.runs.study_file import STUDY_NAME, StudyFile
+from mean_prompt.system.checkpoint import pack, unpack
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mean_prompt.objective import Expansion
+from mean_prompt.objective.scs import Expansion
 from mean_prompt.optimize import surrogate as surrogate_module
-from mean_prompt.optimize.pairs import PairModel, scores_after
+from mean_prompt.optimize.pair_model import PairModel, scores_after
 from mean_prompt.optimize.surrogate import Surrogate
 
 LOOK = {"width": 40, "vocabulary": 99, "temperature": 0.05}

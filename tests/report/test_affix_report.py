@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from mean_prompt import search_affix
-from mean_prompt.analysis.data import AffixAnalysis, AffixRow, TokenWorth
-from mean_prompt.errors import InputError
-from mean_prompt.report.affix_report import affix_sections
-from mean_prompt.report.files import RunFiles
-from mean_prompt.report.run_report import run_parts
+from mean_prompt.report.analysis.data import AffixAnalysis, AffixRow, TokenWorth
+from mean_prompt.report.page.affix_report import affix_sections
+from mean_prompt.report.page.files import RunFiles
+from mean_prompt.report.page.run_report import run_parts
+from mean_prompt.system.errors import InputError
 from tests.browser import page_of, serious_faults
 from tests.fakes import FakeEncoder
-from tests.test_affix_pipeline import make_context, make_recipe
+from tests.runs.test_affix_session import make_context, make_recipe
 
 HOSTILE = "<img src=x onerror=alert(1)> \u202e🦜"
 

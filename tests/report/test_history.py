@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mean_prompt.errors import InputError
-from mean_prompt.report.history import diff, gains_by_move, read_history
+from mean_prompt.report.page.history import diff, gains_by_move, read_history
+from mean_prompt.system.errors import InputError
 
 
 def event(kind, time, evaluations, trial, score, **more):

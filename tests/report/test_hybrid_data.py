@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mean_prompt.hybrid.answer import Answer, Outcome
-from mean_prompt.report.hybrid_data import (
+from mean_prompt.report.page.hybrid_data import (
     by_kind,
     by_place,
     calibration,

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from mean_prompt.report.hybrid_write import write_submission_report
-from mean_prompt.report.submission_files import SubmissionFiles
-from mean_prompt.report.truth import find_truth, joined_triples
+from mean_prompt.report.page.submission_files import SubmissionFiles
+from mean_prompt.report.page.truth import find_truth, joined_triples
 from tests.browser import DESKTOP, PHONE, page_of, serious_faults
 from tests.hybrid.synthetic import encoder
 from tests.report.submissions import ANSWERS, TRUTHS, by_hand, write_submission, write_truth

@@ -8,16 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mean_prompt import models
-from mean_prompt.errors import InputError
+from mean_prompt.corpus.rows import Rows, Triples
+from mean_prompt.encoder import loading as models
 from mean_prompt.hybrid.comparison import Comparison
 from mean_prompt.hybrid.evaluation import Evaluation, method_scores, outcomes_of
-from mean_prompt.hybrid.rows import Rows, Triples
-from mean_prompt.report import hybrid_figures, hybrid_write
-from mean_prompt.report.hybrid_report import evaluation_parts, submission_parts
-from mean_prompt.report.page import render
-from mean_prompt.report.submission_files import SubmissionFiles
-from mean_prompt.report.truth import find_truth, joined_triples
+from mean_prompt.report import hybrid_write
+from mean_prompt.report.page import hybrid_figures
+from mean_prompt.report.page.hybrid_report import evaluation_parts, submission_parts
+from mean_prompt.report.page.page import render
+from mean_prompt.report.page.submission_files import SubmissionFiles
+from mean_prompt.report.page.truth import find_truth, joined_triples
+from mean_prompt.system.errors import InputError
 from tests.hybrid.synthetic import encoder
 from tests.report.submissions import (
     ANSWERS,

@@ -6,7 +6,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from mean_prompt.run_files import REPORT
+from mean_prompt.runs.files import REPORT
 from tests.browser import DESKTOP, PHONE, page_of, serious_faults
 from tests.report.conftest import HOSTILE, PREFIX
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from mean_prompt.errors import InputError
-from mean_prompt.report.submission_files import UNEXPLAINED, SubmissionFiles
+from mean_prompt.report.page.submission_files import UNEXPLAINED, SubmissionFiles
+from mean_prompt.system.errors import InputError
 from tests.report.submissions import ANSWERS, JOB, UNIVERSAL, write_submission
 
 

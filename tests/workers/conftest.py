@@ -6,9 +6,9 @@ import warnings
 
 import pytest
 
-from mean_prompt.storage_url import StorageURL
-from mean_prompt.study_file import close_storage
+from mean_prompt.runs.study_file import close_storage
 from mean_prompt.workers.registry import Registry
+from mean_prompt.workers.storage_url import StorageURL
 from mean_prompt.workers.store import open_storage
 from tests.postgres import running_server
 

@@ -9,11 +9,11 @@ from collections import Counter
 import optuna
 import pytest
 
+from benchmarks.grammar import generate
 from mean_prompt import Corpus, InputError, search
-from mean_prompt.grammar import generate
-from mean_prompt.storage_url import StorageURL
 from mean_prompt.workers import registry as registry_module
 from mean_prompt.workers.status import find_status
+from mean_prompt.workers.storage_url import StorageURL
 from tests.postgres import running_server
 from tests.processes import Command
 

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from mean_prompt.errors import InputError, RunError
-from mean_prompt.storage_url import StorageURL
+from mean_prompt.system.errors import InputError, RunError
 from mean_prompt.workers import pool as module
 from mean_prompt.workers.pool import Pool, available_cores
+from mean_prompt.workers.storage_url import StorageURL
 
 #: Programs that stand in for workers.
 WAIT = "import time; print('ready', flush=True); time.sleep(60)"
@@ -151,7 +151,7 @@ def test_a_dead_parents_workers_see_the_end_of_their_input(tmp_path):
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from mean_prompt.storage_url import StorageURL\n"
+        "from mean_prompt.workers.storage_url import StorageURL\n"
         "from mean_prompt.workers.pool import Pool\n"
         'child = \'import os; print("ready", flush=True); os.read(0, 1); print("ended")\'\n'
         "Pool._command = lambda *_: [sys.executable, '-c', child]\n"

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from mean_prompt.errors import InputError
+from mean_prompt.system.errors import InputError
 from mean_prompt.workers import connection as connection_module
 from mean_prompt.workers import registry as module
 from mean_prompt.workers.registry import Registry, Report

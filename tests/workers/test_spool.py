@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mean_prompt.errors import InputError, RunError
+from mean_prompt.system.errors import InputError, RunError
 from mean_prompt.workers import spool as module
 from mean_prompt.workers.spool import Spool
 from tests.workers.records import climb

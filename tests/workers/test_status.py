@@ -9,11 +9,11 @@ from rich.console import Console
 
 from mean_prompt import Recipe
 from mean_prompt.cli.status_display import print_status
-from mean_prompt.errors import InputError
-from mean_prompt.locks import FolderLock
 from mean_prompt.optimize.scores import Baseline
-from mean_prompt.result import SearchResult
-from mean_prompt.run import RunFolder
+from mean_prompt.runs.folder import RunFolder
+from mean_prompt.runs.result import SearchResult
+from mean_prompt.system.errors import InputError
+from mean_prompt.system.locks import FolderLock
 from mean_prompt.workers.status import Status, WorkerStatus, find_status
 
 START = {"event": "best", "time": 2.0, "evaluations": 40, "trial": 0, "score": 0.1}

@@ -1,0 +1,1 @@
+"""The developers' benchmarks, outside the wheel."""

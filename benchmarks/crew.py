@@ -1,0 +1,251 @@
+"""Several workers against one: quality at equal time, many that begin at once, and how it scales.
+
+    python -m benchmarks.crew quality CORPUS --budget 120s --seeds 0,1,2 --out quality.json
+    python -m benchmarks.crew crowd CORPUS --workers 32 --out crowd.json
+    python -m benchmarks.crew scaling CORPUS --evaluations 3000 --out scaling.json
+
+``quality`` runs one worker that has all cores, and workers of a core each, in turn; ``pooled``
+takes what it said of some seeds together, which may have run side by side on other cores. ``crowd``
+starts many on a fresh study. ``scaling`` simulates up to 64 workers of a core each: their climbs
+are the real ones, taken in turn in one process, so that each has spent as much as the others
+whenever they look at one another.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mean_prompt.bench.setup import write_figures
+from mean_prompt.runs.files import EVENTS, RESULT, read_events
+from mean_prompt.system.durations import format_duration, parse_duration
+from mean_prompt.system.errors import RunError
+
+_COMMAND: Final = "python -m benchmarks.crew"
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+_Corpus = Annotated[Path, typer.Argument(help="Prompts, as for search.")]
+_Out = Annotated[Path, typer.Option(help="JSON file for the figures.")]
+_Model = Annotated[str, typer.Option(help="As for search.")]
+_Tokens = Annotated[int, typer.Option(help="Tokens of the strings.")]
+
+
+@app.command()
+def quality(
+    corpus: _Corpus,
+    out: _Out,
+    budget: Annotated[str, typer.Option(help="Of one worker's runs.")] = "120s",
+    slack: Annotated[float, typer.Option(help="The workers' budget, as a multiple of it.")] = 1.1,
+    seeds: Annotated[str, typer.Option(help="Integers, separated by commas.")] = "0,1,2",
+    workers: Annotated[int, typer.Option(help="That share the cores.")] = 2,
+    model: _Model = "all-MiniLM-L6-v2",
+    max_tokens: _Tokens = 32,
+) -> None:
+    """Compare one worker that has all cores with workers that share them."""
+    runs, seconds = [], parse_duration(budget)
+    for seed in map(int, seeds.split(",")):
+        for count, share in ((None, 1.0), (workers, slack)):
+            options = ["--budget", format_duration(share * seconds), "--seed", str(seed)]
+            runs.append(_run(corpus, model, max_tokens, options, count))
+    figures = {"slack": slack, "budget": seconds, "runs": runs, **_compared(runs, seconds)}
+    write_figures(out, _COMMAND, figures)
+    _show_quality(figures)
+
+
+@app.command()
+def pooled(
+    files: Annotated[list[Path], typer.Argument(help="Files that quality wrote.")], out: _Out
+) -> None:
+    """Compare the runs of several files of quality's, of one budget."""
+    parts = [json.loads(path.read_text("utf-8")) for path in files]
+    [(slack, seconds)] = {(part["slack"], part["budget"]) for part in parts}
+    runs = [run for part in parts for run in part["runs"]]
+    figures = {"slack": slack, "budget": seconds, "runs": runs, **_compared(runs, seconds)}
+    machines = [part["machine"] for part in parts]
+    write_figures(out, _COMMAND, {"machines": machines, **figures})
+    _show_quality(figures)
+
+
+def _show_quality(figures: dict[str, Any]) -> None:
+    table = Table("seed", "workers", "fraction", "evaluations", "seconds")
+    for run in figures["runs"]:
+        kind = str(run["workers"] or "one process")
+        cells = (f"{run['fraction']:.4f}", f"{run['evaluations']:,}", f"{run['seconds']:.0f}")
+        table.add_row(str(run["seed"]), kind, *cells)
+    Console().print(table)
+    ratio = figures["time ratio"]
+    shown = "never reached" if ratio is None else f"after {ratio:.3f} of its time"
+    Console().print(f"the one worker's final median: {shown}")
+
+
+@app.command()
+def crowd(
+    corpus: _Corpus,
+    out: _Out,
+    workers: Annotated[int, typer.Option(help="That begin at once.")] = 32,
+    budget: Annotated[str, typer.Option(help="Of the run.")] = "10m",
+    max_evaluations: Annotated[int, typer.Option(help="Of all workers.")] = 20_000,
+    storage: Annotated[
+        str | None, typer.Option(help="URL; a file in the run's folder when left out.")
+    ] = None,
+    model: _Model = "all-MiniLM-L6-v2",
+    max_tokens: _Tokens = 16,
+) -> None:
+    """Begin many workers at once on a fresh study, and tell whether any failed."""
+    options = ["--budget", budget, "--max-evaluations", str(max_evaluations)]
+    run = _run(corpus, model, max_tokens, options, workers, storage)
+    working = [worker for worker in run["crew"] if worker["evaluations"]]
+    figures = {
+        "workers": workers,
+        "worked": len(working),
+        "ended": sum(worker["phase"] == "ended" for worker in run["crew"]),
+        "died": run["died"],
+        **run,
+    }
+    write_figures(out, _COMMAND, figures)
+    for name in ("workers", "worked", "ended", "died", "evaluations", "seconds"):
+        Console().print(f"{name}: {figures[name]}")
+
+
+@app.command()
+def scaling(
+    corpus: _Corpus,
+    out: _Out,
+    evaluations: Annotated[int, typer.Option(help="Of each worker.")] = 3_000,
+    sizes: Annotated[str, typer.Option(help="Numbers of workers, separated by commas.")] = (
+        "1,2,4,8,16,32,64"
+    ),
+    seeds: Annotated[str, typer.Option(help="Integers, separated by commas.")] = "0",
+    apart: Annotated[
+        bool, typer.Option("--apart", help="Let the workers know nothing of each other.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="As for search.")] = "cpu",
+    model: _Model = "all-MiniLM-L6-v2",
+    max_tokens: _Tokens = 32,
+) -> None:
+    """Simulate workers: the real ones in turn in one process, on a clock of evaluations."""
+    from benchmarks.virtual import VirtualCrew
+
+    crew = VirtualCrew(corpus, model, max_tokens, device)
+    rows: list[dict[str, Any]] = []
+    table = Table("workers", "seed", "share of the ceiling", "of the way to one's final string")
+    for seed in map(int, seeds.split(",")):
+        goal: float | None = None
+        for size in map(int, sizes.split(",")):
+            curve = crew.run(size, evaluations, seed, together=not apart)
+            goal = curve[-1] if goal is None else goal
+            reached = next((at for at, best in enumerate(curve, 1) if best >= goal), None)
+            share = None if reached is None else reached / len(curve)
+            row = {"workers": size, "seed": seed, "fraction": curve[-1], "time to one's": share}
+            rows.append(row | {"curve": [round(best, 5) for best in curve]})
+            shown = "never" if share is None else f"{share:.2f}"
+            table.add_row(str(size), str(seed), f"{curve[-1]:.4f}", shown)
+            setup = {"evaluations": evaluations, "together": not apart}
+            write_figures(out, _COMMAND, setup | {"rows": rows}, device=device)
+    Console().print(table)
+
+
+def _compared(runs: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    """Return medians of both kinds of run, and when the workers had what one had at its end.
+
+    Args:
+        runs: of one process, whose ``workers`` are ``None``, and of workers.
+        seconds: budget of the first kind.
+    """
+    alone = [run for run in runs if run["workers"] is None]
+    crew = [run for run in runs if run["workers"] is not None]
+    goal = float(np.median([run["train_fraction"] for run in alone]))
+    times = [_time_to(run["bests"], goal) for run in crew]
+    median = float(np.median([_or_never(when) for when in times]))
+    own = [_time_to(run["bests"], goal) for run in alone]
+    return {
+        "median of one": float(np.median([run["fraction"] for run in alone])),
+        "median of workers": float(np.median([run["fraction"] for run in crew])),
+        "goal": goal,
+        "seconds to the goal": {"one": own, "workers": times},
+        # JSON knows no infinity.
+        "time ratio": None if math.isinf(median) else median / seconds,
+    }
+
+
+def _time_to(bests: Sequence[tuple[float, float]], goal: float) -> float | None:
+    """Return when a run had so much of the ceiling; ``None`` where it never had."""
+    return next((when for when, fraction in bests if fraction >= goal - 1e-9), None)
+
+
+def _or_never(when: float | None) -> float:
+    return float("inf") if when is None else when
+
+
+def _run(
+    corpus: Path,
+    model: str,
+    max_tokens: int,
+    options: Sequence[str],
+    workers: int | None,
+    storage: str | None = None,
+) -> dict[str, Any]:
+    """Run one search, and return what it left."""
+    with tempfile.TemporaryDirectory() as work:
+        run = Path(work) / f"run-{time.time_ns()}"
+        crew = [] if workers is None else ["--workers", str(workers)]
+        shared = {} if storage is None else {"MEAN_PROMPT_STORAGE": storage}
+        process = _started(
+            [
+                *("search", str(corpus), "--model", model, "--max-tokens", str(max_tokens)),
+                *(*options, *crew, "--out", str(run)),
+            ],
+            shared,
+            threads=None,
+        )
+        said = _finished(process)
+        result = json.loads((run / RESULT).read_text("utf-8"))
+        bests = [event for event in read_events(run / EVENTS) if event["event"] == "best"]
+    return {
+        "workers": workers,
+        "seed": result["seed"],
+        "fraction": result["fraction"],
+        "train_fraction": bests[-1]["fraction"],
+        "evaluations": result["evaluations"],
+        "seconds": result["seconds"],
+        "bests": [(event["time"], event["fraction"]) for event in bests],
+        "crew": result.get("workers", []),
+        "died": sum(" died " in line for line in said.splitlines()),
+    }
+
+
+def _started(
+    arguments: Sequence[str], more: dict[str, str] | None = None, *, threads: int | None = 1
+) -> subprocess.Popen[bytes]:
+    limits = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
+    return subprocess.Popen(  # noqa: S603 - our own command line
+        [sys.executable, "-m", "mean_prompt", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=os.environ | limits | (more or {}),
+    )
+
+
+def _finished(process: subprocess.Popen[bytes]) -> str:
+    _, said = process.communicate()
+    text = said.decode("utf-8", "replace")
+    if process.returncode:
+        raise RunError(f"a search must not fail: {text.strip().splitlines()[-1]}")
+    return text
+
+
+if __name__ == "__main__":
+    app()

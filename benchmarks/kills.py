@@ -1,0 +1,205 @@
+"""A search that is killed again and again, against one that is left alone.
+
+    python -m benchmarks.kills CORPUS --evaluations 5000 --kills 20 --out kills.json
+
+Both are processes of their own, started as a user would. The kill is SIGKILL, at moments drawn at
+random from the time that the undisturbed search took.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import optuna
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mean_prompt.bench.setup import write_figures
+from mean_prompt.runs.files import BEST, EVENTS, RESULT, SNAPSHOTS, STUDY, read_events
+from mean_prompt.runs.snapshots import Snapshots
+from mean_prompt.runs.study_file import STUDY_NAME
+from mean_prompt.system.errors import RunError
+
+_COMMAND: Final = "python -m benchmarks.kills"
+_PAUSE: Final = 0.02
+#: Share of the search from which the moments are drawn: a machine that is less busy the second time
+#: would end it before the last.
+_MOST: Final = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One process of the disturbed search.
+
+    Attributes:
+        seconds: from its start to its end.
+        reached: evaluations that the folder held when it had ended, those on the tape included.
+        read_back: of them, what a next process reads back from the tape.
+        ended: how: ``done``, or the signal.
+    """
+
+    seconds: float
+    reached: int
+    read_back: int
+    ended: str
+
+
+def main(
+    corpus: Annotated[Path, typer.Argument(help="Prompts, as for search.")],
+    out: Annotated[Path, typer.Option(help="JSON file for the figures.")],
+    evaluations: Annotated[int, typer.Option(help="Of either search.")] = 5_000,
+    kills: Annotated[int, typer.Option(help="How often one is killed.")] = 20,
+    max_tokens: Annotated[int, typer.Option(help="Tokens of the strings.")] = 32,
+    model: Annotated[str, typer.Option(help="As for search.")] = "all-MiniLM-L6-v2",
+    seed: Annotated[int, typer.Option(help="Of the moments.")] = 0,
+) -> None:
+    """Run both searches, compare all that they left, and write it down."""
+    with tempfile.TemporaryDirectory() as work:
+        options = ["--model", model, "--max-tokens", str(max_tokens), "--quiet"]
+        command = ["search", str(corpus), "--max-evaluations", str(evaluations), *options]
+        whole, broken = Path(work) / "whole", Path(work) / "broken"
+        began = time.monotonic()
+        _finish(_started([*command, "--out", str(whole)]))
+        undisturbed = time.monotonic() - began
+        searching = json.loads((whole / RESULT).read_text("utf-8"))["search_seconds"]
+        pauses = _pauses(kills, searching, seed)
+        lives = _disturbed([*command, "--out", str(broken)], broken, pauses)
+        figures = {
+            "undisturbed seconds": undisturbed,
+            "lives": [asdict(life) for life in lives],
+            "kills": sum(life.ended != "done" for life in lives),
+            "same": _compare(whole, broken),
+        }
+    write_figures(out, _COMMAND, figures)
+    _print(figures)
+
+
+def _pauses(kills: int, seconds: float, seed: int) -> list[float]:
+    """Return the time between kills, whose moments are drawn evenly from most of a search."""
+    rng = random.Random(seed)
+    moments = sorted(rng.uniform(0.0, _MOST * seconds) for _ in range(kills))
+    return [after - before for before, after in itertools.pairwise([0.0, *moments])]
+
+
+def _disturbed(first: list[str], run: Path, pauses: Sequence[float]) -> list[Life]:
+    """Run a search that is killed each time that it has worked for so long."""
+    lives: list[Life] = []
+    command = first
+    resumed = ["search", "--resume", str(run), "--quiet"]
+    for pause in [*pauses, None]:
+        began = time.monotonic()
+        process = _started(command)
+        if pause is not None:
+            # From the moment that it works, or else most kills would hit the loading of the model.
+            _wait_for_work(process, run)
+            _wait(process, pause)
+            process.kill()
+        ended = _finish(process)
+        lives.append(_life(run, time.monotonic() - began, ended))
+        if ended == "done":
+            break
+        command = resumed if (run / "recipe.toml").exists() else first
+    return lives
+
+
+def _started(arguments: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own command line
+        [sys.executable, "-m", "mean_prompt", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _finish(process: subprocess.Popen[bytes]) -> str:
+    _, said = process.communicate()
+    if process.returncode > 0:
+        raise RunError(f"a search must not fail: {said.decode().strip().splitlines()[-1]}")
+    return signal.Signals(-process.returncode).name if process.returncode else "done"
+
+
+def _wait_for_work(process: subprocess.Popen[bytes], run: Path) -> None:
+    """Wait until a process has asked its encoder something."""
+    before = _tape(run)
+    while process.poll() is None and _tape(run) == before:
+        time.sleep(_PAUSE)
+
+
+def _tape(run: Path) -> list[tuple[str, int]]:
+    """Return name and size of what the search heard since its last snapshot."""
+    found = []
+    for path in (run / SNAPSHOTS).glob("tape-*.bin"):
+        try:
+            found.append((path.name, path.stat().st_size))
+        except FileNotFoundError:  # replaced by the next one meanwhile
+            continue
+    return found
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+
+
+def _life(run: Path, seconds: float, ended: str) -> Life:
+    snapshots = Snapshots(run / SNAPSHOTS)
+    kept = snapshots.state["evaluations"] if snapshots.state else 0
+    return Life(seconds, kept + snapshots.evaluations, snapshots.evaluations, ended)
+
+
+def _compare(whole: Path, broken: Path) -> dict[str, Any]:
+    """Tell what is the same in two runs, and what is left running in the second."""
+    one, other = (json.loads((run / RESULT).read_text("utf-8")) for run in (whole, broken))
+    trials, others = (_trials(run) for run in (whole, broken))
+    return {
+        "string": (whole / BEST).read_bytes() == (broken / BEST).read_bytes(),
+        "score": one["score"] == other["score"],
+        "evaluations": one["evaluations"] == other["evaluations"],
+        "events": _events(whole) == _events(broken),
+        "climbs": trials == others,
+        "trials left running": sum(state == "RUNNING" for state, *_ in others),
+        "fraction": other["fraction"],
+    }
+
+
+def _events(run: Path) -> list[dict[str, Any]]:
+    """Return a run's events, but for their time and for those that tell of resuming."""
+    return [
+        {name: value for name, value in event.items() if name != "time"}
+        for event in read_events(run / EVENTS)
+        if event["event"] != "resume"
+    ]
+
+
+def _trials(run: Path) -> list[tuple[str, dict[str, Any], float | None]]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.load_study(study_name=STUDY_NAME, storage=f"sqlite:///{run / STUDY}")
+    return [(trial.state.name, trial.params, trial.value) for trial in study.trials]
+
+
+def _print(figures: dict[str, Any]) -> None:
+    table = Table("process", "seconds", "evaluations reached", "of them on the tape", "ended")
+    for number, life in enumerate(figures["lives"]):
+        reached, read_back = f"{life['reached']:,}", f"{life['read_back']:,}"
+        table.add_row(str(number), f"{life['seconds']:.1f}", reached, read_back, life["ended"])
+    console = Console()
+    console.print(table)
+    console.print(f"undisturbed: {figures['undisturbed seconds']:.1f} s")
+    for name, value in figures["same"].items():
+        console.print(f"{name}: {value}" if isinstance(value, (int, float)) else name)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,192 @@
+"""What a live page costs a search: evaluations a second with the page open, and with it closed.
+
+    python -m benchmarks.live --budget 10m --out live.json
+
+One search, in which the page is open and closed in turn, so that both meet the same climbs and the
+same load of the machine. It is open in a browser where one is named, which then draws it on this
+machine too; else it is only asked for, as often as the page does. Closed means that the browser
+stands still.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Final
+
+import numpy as np
+import typer
+
+from mean_prompt.api import search
+from mean_prompt.bench.setup import write_figures
+from mean_prompt.report.live.place import last_server
+from mean_prompt.report.live.start import LivePage
+from mean_prompt.runs.progress import Progress
+from mean_prompt.system.errors import InputError
+
+_COMMAND: Final = "python -m benchmarks.live"
+_BROWSER_OPTIONS: Final = (
+    "--headless=new",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--remote-debugging-port=0",
+)
+#: Asks as the page does.
+_ASK: Final = """
+import json, sys, time, urllib.request
+version = ""
+while True:
+    with urllib.request.urlopen(f"{sys.argv[1]}parts.json?after={version}") as answer:
+        version = json.load(answer)["version"] if answer.status == 200 else version
+    time.sleep(1.0)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A stretch of the search.
+
+    Attributes:
+        is_open: whether the page was open.
+        seconds: that it lasted.
+        rate: evaluations a second.
+    """
+
+    is_open: bool
+    seconds: float
+    rate: float
+
+
+class Turns:
+    """Opens and closes a page in turn, while a search that it listens to goes on.
+
+    Args:
+        page: of the search.
+        browser: that it is opened in, or ``None``.
+        seconds: of a turn.
+        profile: a folder for the browser's files.
+    """
+
+    def __init__(self, page: LivePage, browser: str | None, seconds: float, profile: Path) -> None:
+        self._page = page
+        self._browser = browser
+        self._seconds = seconds
+        self._profile = profile
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._take)
+        self._steps: list[tuple[float, int]] = []
+        #: When each turn began, the first with the page open.
+        self.begun: list[float] = []
+
+    def __call__(self, progress: Progress) -> None:
+        """Take in a step of the search."""
+        if progress.phase != "searching":
+            return
+        if not self._steps:
+            self._page.begin()
+            self._thread.start()
+        self._steps.append((time.monotonic(), progress.done))
+
+    def end(self) -> list[Turn]:
+        """Close the page for good, and return the turns that were whole."""
+        self._is_over.set()
+        self._thread.join()
+        times, done = zip(*self._steps, strict=True)
+        whole = [moment for moment in self.begun if moment <= times[-1]]
+        reached = np.interp(whole, times, done)
+        lengths, spent = np.diff(whole), np.diff(reached)
+        return [
+            Turn(number % 2 == 0, float(length), float(count / length))
+            for number, (length, count) in enumerate(zip(lengths, spent, strict=True))
+        ]
+
+    def _take(self) -> None:
+        process = subprocess.Popen(  # noqa: S603 - the browser that was named, or ourselves
+            self._command(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        # What it takes to open a page once is not what it costs to have it open.
+        self._is_over.wait(self._seconds)
+        while not self._is_over.is_set():
+            is_open = len(self.begun) % 2 == 0
+            os.killpg(process.pid, signal.SIGCONT if is_open else signal.SIGSTOP)
+            self.begun.append(time.monotonic())
+            self._is_over.wait(self._seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def _command(self) -> list[str]:
+        url = self._page.address.url
+        if self._browser is None:
+            return [sys.executable, "-c", _ASK, url]
+        root = ["--no-sandbox"] if os.geteuid() == 0 else []
+        return [self._browser, *_BROWSER_OPTIONS, *root, f"--user-data-dir={self._profile}", url]
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="JSON file for the figures.")],
+    budget: Annotated[str, typer.Option(help="Of the search.")] = "10m",
+    turn: Annotated[float, typer.Option(min=1.0, help="Seconds of a turn.")] = 15.0,
+    model: Annotated[str, typer.Option(help="As for search.")] = "all-MiniLM-L6-v2",
+    browser: Annotated[
+        str | None,
+        typer.Option(help="A Chromium to open the page in. Default: the page is only asked for."),
+    ] = None,
+) -> None:
+    """Search over the packaged corpus with a page opened and closed, compare, and write it down."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
+        run = Path(work) / "run"
+        with LivePage(run) as page:
+            turns = Turns(page, browser, turn, Path(work) / "profile")
+            search(model=model, budget=budget, out=run, listener=turns)
+            taken = turns.end()
+        server = last_server(run)
+        spent = None if server is None else _core_seconds(server.pid)
+    figures = _figures(taken)
+    if spent is not None:
+        figures["seconds of a core that the server took in all"] = spent
+    write_figures(out, _COMMAND, {"turns": [asdict(row) for row in taken], **figures})
+    print(json.dumps(figures, indent=2))  # noqa: T201
+
+
+def _figures(turns: Sequence[Turn]) -> dict[str, object]:
+    pairs = list(zip(turns[::2], turns[1::2], strict=False))
+    if not pairs:
+        raise InputError("the search must last for two turns and more: give a longer --budget")
+    rates = {
+        name: sum(row.rate * row.seconds for row in rows) / sum(row.seconds for row in rows)
+        for name, rows in (("open", turns[::2]), ("closed", turns[1::2]))
+    }
+    return {
+        "pairs": len(pairs),
+        "evaluations a second": rates,
+        "ratio": rates["open"] / rates["closed"],
+        "median ratio of a pair": median(one.rate / other.rate for one, other in pairs),
+        "seconds open": sum(row.seconds for row in turns[::2]),
+    }
+
+
+def _core_seconds(pid: int) -> float | None:
+    """Return what a process has spent of a core; ``None`` where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,101 @@
+"""A report of a run on many prompts: how long it takes to write, and how large it is.
+
+    python -m benchmarks.pages --work work --out pages.json
+
+The prompts are made up and the model is tiny, with vectors as wide as all-MiniLM-L6-v2's: what a
+report costs goes by how many prompts and vectors there are. The search is a real one.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from benchmarks.grammar import generate, to_jsonl
+from mean_prompt.api import search
+from mean_prompt.bench.models import save_tiny_bert
+from mean_prompt.bench.setup import write_figures
+from mean_prompt.report.analysis.opening import open_run
+from mean_prompt.report.analysis.space import Space
+from mean_prompt.report.write import write_analysis, write_report
+from mean_prompt.runs.files import RESULT
+from mean_prompt.system.files import write_atomically
+
+_COMMAND: Final = "python -m benchmarks.pages"
+_WIDTH: Final = 384
+
+
+@dataclass(frozen=True, slots=True)
+class PageCost:
+    """What a report costs at the end of a search.
+
+    Attributes:
+        prompts: of the corpus.
+        analysis_seconds: to look at the string in its corpus's space.
+        page_seconds: to draw the page and write it.
+        bytes: of the page.
+    """
+
+    prompts: int
+    analysis_seconds: float
+    page_seconds: float
+    bytes: int
+
+
+def main(
+    work: Annotated[Path, typer.Option(help="Folder for corpus, model and run.")],
+    out: Annotated[Path, typer.Option(help="JSON file for the figures.")],
+    prompts: Annotated[int, typer.Option(help="How many.")] = 100_000,
+    evaluations: Annotated[int, typer.Option(help="Of the search.")] = 2_000,
+) -> None:
+    """Search over made-up prompts, and write the run's report again, timed."""
+    run = _searched(work, prompts, evaluations)
+    cost = measure(run)
+    write_figures(out, _COMMAND, asdict(cost))
+    Console().print(
+        f"{cost.prompts:,} prompts: analysis {cost.analysis_seconds:.1f} s, page "
+        f"{cost.page_seconds:.1f} s, {cost.bytes / 1e6:.1f} MB",
+        highlight=False,
+    )
+
+
+def measure(run: Path) -> PageCost:
+    """Write a finished run's report as its search does at its end, and time it."""
+    opened = open_run(run)
+    began = time.perf_counter()
+    write_analysis(run, Space.of_problem(opened.problem, opened.encoder), opened.best)
+    analysed = time.perf_counter()
+    page = write_report(run)
+    written = time.perf_counter()
+    return PageCost(
+        prompts=len(opened.problem.prompts),
+        analysis_seconds=analysed - began,
+        page_seconds=written - analysed,
+        bytes=page.stat().st_size,
+    )
+
+
+def _searched(work: Path, prompts: int, evaluations: int) -> Path:
+    """Return the folder of a search, made where it is not there yet."""
+    work.mkdir(parents=True, exist_ok=True)
+    corpus, model, run = (
+        work / f"prompts-{prompts}.jsonl",
+        work / "tiny-bert",
+        work / f"run-{prompts}-{evaluations}",
+    )
+    if not corpus.exists():
+        write_atomically(corpus, to_jsonl(generate(prompts, seed=5)).encode())
+    if not model.exists():
+        save_tiny_bert(model, width=_WIDTH)
+    if not (run / RESULT).exists():
+        search(corpus, model=str(model), max_evaluations=evaluations, max_tokens=32, out=run)
+    return run
+
+
+if __name__ == "__main__":
+    typer.run(main)

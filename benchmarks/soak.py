@@ -1,0 +1,120 @@
+"""A long search in one process: whether its memory stays what it was.
+
+    python -m benchmarks.soak --steps 10000 --out soak.json
+
+The model is tiny, so that steps are many; what a climb keeps of them is as large as with any other
+of the same width. Snapshots are taken as in every run.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+
+from mean_prompt.api import search
+from mean_prompt.bench.models import save_tiny_bert
+from mean_prompt.bench.setup import write_figures
+from mean_prompt.encoder.loading import load_encoder
+from mean_prompt.runs.progress import Progress
+from mean_prompt.runs.recipe import Recipe
+from mean_prompt.system.data import shipped_folder
+
+_COMMAND: Final = "python -m benchmarks.soak"
+#: Steps between two looks at the memory.
+_EVERY: Final = 50
+#: Width of the model's vectors, that of all-MiniLM-L6-v2.
+_WIDTH: Final = 384
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Looks at the memory every so many steps, and ends the search after the last.
+
+    Attributes:
+        steps: to be taken.
+        memory: MiB in use by step.
+        taken: steps so far.
+    """
+
+    steps: int
+    memory: dict[int, float]
+    taken: int = 0
+
+    def __call__(self, progress: Progress) -> None:
+        """Count a step."""
+        if progress.phase != "searching":
+            return
+        self.taken += 1
+        if self.taken % _EVERY == 0:
+            self.memory[self.taken] = resident_mib()
+        if self.taken >= self.steps:
+            raise KeyboardInterrupt
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="JSON file for the figures.")],
+    steps: Annotated[int, typer.Option(help="Of the search.")] = 10_000,
+    warm_up: Annotated[int, typer.Option(help="Steps after which memory should not grow.")] = 2_000,
+    max_tokens: Annotated[int, typer.Option(help="Tokens of the strings.")] = 32,
+) -> None:
+    """Search for so many steps, and write down the memory on the way."""
+    if steps - steps % _EVERY < warm_up:
+        raise typer.BadParameter(
+            f"--steps must go past --warm-up, looked at every {_EVERY}: found {steps} and "
+            f"{warm_up}; give more steps, or a shorter warm-up"
+        )
+    watcher = Watcher(steps, {})
+    with tempfile.TemporaryDirectory() as work:
+        model = load_encoder(str(save_tiny_bert(Path(work) / "model", width=_WIDTH)))
+        with suppress(KeyboardInterrupt):  # the watcher's own, after the last step
+            search(
+                shipped_folder("corpora"),
+                # Rounds as long as in a run of hours, so that many climbs come and go.
+                recipe=Recipe.parse({"study": {"climb_evaluations": 40_000}}, where="the soak"),
+                max_evaluations=200 * steps,
+                max_tokens=max_tokens,
+                model=model,
+                out=Path(work) / "run",
+                listener=watcher,
+            )
+    figures = summary(watcher.memory, warm_up)
+    write_figures(out, _COMMAND, {"steps": watcher.taken, **figures})
+    console = Console()
+    for name, value in figures.items():
+        if not isinstance(value, dict):
+            console.print(f"{name}: {value:.3f}")
+
+
+def summary(memory: dict[int, float], warm_up: int) -> dict[str, Any]:
+    """Return how memory went on after the warm-up.
+
+    Args:
+        memory: MiB by step.
+        warm_up: steps that do not count.
+    """
+    late = {step: used for step, used in memory.items() if step >= warm_up}
+    first = next(iter(late.values()))
+    return {
+        "MiB after the warm-up": first,
+        "most MiB afterwards": max(late.values()),
+        "growth": max(late.values()) / first - 1,
+        "MiB by step": {str(step): round(used, 1) for step, used in memory.items()},
+    }
+
+
+def resident_mib() -> float:
+    """Return the memory in use by this process, in MiB, as Linux tells it."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 2**10
+    raise OSError("the system does not tell how much memory is in use")
+
+
+if __name__ == "__main__":
+    typer.run(main)

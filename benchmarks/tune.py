@@ -1,0 +1,151 @@
+"""Tuning the engine's defaults with Optuna, on the packaged corpus.
+
+    python -m benchmarks.tune STORAGE --trials 40 --out results/benchmarks/tuning.json
+
+Each trial is one climb. So that a busy machine does not disturb the comparison, and several
+processes may share a study, a trial is not given seconds but the number of evaluations that its
+settings could make in so many seconds on a quiet machine, by the measured cost of a step's parts.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Final
+
+import numpy as np
+import optuna
+import torch
+import typer
+
+from mean_prompt.corpus.corpus import Corpus
+from mean_prompt.encoder.loading import load_encoder
+from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize.climb import Climb, ClimbSettings
+from mean_prompt.optimize.constraints import Constraints, Rules
+from mean_prompt.optimize.evaluator import Evaluator
+from mean_prompt.optimize.problem import Problem
+from mean_prompt.optimize.starts import corpus_starts, filled_start
+from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.runs.recipe import Recipe
+from mean_prompt.system.data import shipped_folder
+from mean_prompt.system.files import write_atomically
+
+#: Seconds of a step without its parts, replacements predicted a second, and strings of 32 tokens
+#: screened a second: all-MiniLM-L6-v2 on two quiet cores.
+STEP_SECONDS: Final = 0.035
+PREDICTED_RATE: Final = 14_000.0
+SCREENED_RATE: Final = 800.0
+_STUDY: Final = "tuning"
+_TUNED: Final = {"width", "predicted", "spread", "hot", "cold"}
+
+
+def evaluations_in(seconds: float, settings: ClimbSettings) -> int:
+    """Return the evaluations that a climb makes in so many seconds, by the measured costs."""
+    step = STEP_SECONDS + settings.predicted / PREDICTED_RATE + settings.width / SCREENED_RATE
+    return int(seconds / step * settings.width)
+
+
+class Tuner:
+    """One problem, on which settings are tried.
+
+    Args:
+        max_tokens: of the strings.
+        seconds: that each trial stands for.
+    """
+
+    def __init__(self, *, max_tokens: int, seconds: float) -> None:
+        recipe = Recipe(constraints=Constraints(max_tokens=max_tokens))
+        self._seconds = seconds
+        self._encoder = load_encoder("all-MiniLM-L6-v2")
+        self._rules = Rules(recipe.constraints, self._encoder)
+        corpus = Corpus.from_files(shipped_folder("corpora"))
+        self._problem = Problem.build(
+            corpus,
+            self._encoder,
+            holdout=recipe.corpus.holdout,
+            seed=recipe.search.seed,
+            progress=_ignore,
+        )
+        self._material = Material.gather(
+            self._problem.train_prompts, self._encoder, self._rules, _ignore
+        )
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Return the share of the training ceiling that one climb reaches."""
+        settings = ClimbSettings(
+            width=trial.suggest_int("width", 16, 96, log=True),
+            predicted=trial.suggest_int("predicted", 96, 768, log=True),
+            spread=trial.suggest_float("spread", 0.0003, 0.004, log=True),
+            hot=trial.suggest_float("hot", 0.003, 0.03, log=True),
+            cold=trial.suggest_float("cold", 0.0002, 0.003, log=True),
+        )
+        budget = Budget(max_evaluations=evaluations_in(self._seconds, settings))
+        evaluator = Evaluator(self._encoder, self._problem.screening, self._rules, budget)
+        rng = np.random.default_rng(trial.number)
+        starts = corpus_starts(*self._problem.likely_starts(), evaluator)
+        climb = Climb(
+            filled_start(starts, evaluator, rng),
+            self._material,
+            evaluator,
+            settings,
+            ceiling=self._problem.train_ceiling,
+            rng=rng,
+        )
+        climb.begin()
+        while not budget.expired():
+            climb.step(budget.fraction())
+        return climb.best.score / self._problem.train_ceiling
+
+
+def main(
+    storage: Annotated[Path, typer.Argument(help="SQLite file of the study, made if need be.")],
+    out: Annotated[Path, typer.Option(help="JSON file for the outcome.")],
+    trials: Annotated[int, typer.Option(help="Climbs of this process.")] = 40,
+    seconds: Annotated[float, typer.Option(help="Seconds that a climb stands for.")] = 60.0,
+    max_tokens: Annotated[int, typer.Option(help="Tokens of the strings.")] = 32,
+    threads: Annotated[int, typer.Option(help="Threads of this process.")] = 1,
+) -> None:
+    """Try settings of a climb and write what they reached."""
+    torch.set_num_threads(threads)
+    study = optuna.create_study(
+        study_name=_STUDY,
+        storage=f"sqlite:///{storage.resolve()}",
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(multivariate=True, constant_liar=True),
+        load_if_exists=True,
+    )
+    if not study.trials:
+        study.enqueue_trial(ClimbSettings().model_dump(include=_TUNED))
+    study.optimize(Tuner(max_tokens=max_tokens, seconds=seconds), n_trials=trials)
+    write_atomically(out, _outcome(study, seconds, max_tokens).encode())
+
+
+def _outcome(study: optuna.Study, seconds: float, max_tokens: int) -> str:
+    """Return the study as JSON: its setup, and its trials, best first."""
+    done = [trial for trial in study.trials if trial.value is not None]
+    done.sort(key=lambda trial: -(trial.value or 0.0))
+    outcome = {
+        "corpus": "the packaged corpus",
+        "model": "all-MiniLM-L6-v2",
+        "max_tokens": max_tokens,
+        "seconds_stood_for": seconds,
+        "costs": {
+            "step_seconds": STEP_SECONDS,
+            "predicted_per_second": PREDICTED_RATE,
+            "screened_per_second": SCREENED_RATE,
+        },
+        "trials": [
+            {"fraction": trial.value, "settings": trial.params, "seed": trial.number}
+            for trial in done
+        ],
+    }
+    return json.dumps(outcome, indent=2) + "\n"
+
+
+def _ignore(_done: int, _total: int) -> None:
+    """Preparation is quick here: nobody waits for its progress."""
+
+
+if __name__ == "__main__":
+    typer.run(main)

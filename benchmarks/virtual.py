@@ -1,0 +1,162 @@
+"""Workers on a clock that counts evaluations: many of them in one process, each step the real one.
+
+What they find depends on how many evaluations each has made, and on what each knows of the others
+at that moment; both are as with processes that are equally quick and hear of each other at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mean_prompt.corpus.corpus import Corpus
+from mean_prompt.encoder.loading import load_encoder
+from mean_prompt.optimize.board import Elite, Mark
+from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize.constraints import Constraints, Rules
+from mean_prompt.optimize.evaluator import Evaluator
+from mean_prompt.optimize.problem import Problem
+from mean_prompt.optimize.sampling import ClimbRecord
+from mean_prompt.optimize.study import ClimbStudy
+from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.runs.climbing import Opening
+from mean_prompt.runs.recipe import Recipe
+
+#: Points of a curve.
+POINTS: Final = 20
+
+
+@dataclass(slots=True)
+class _Board:
+    """What all workers know of each other."""
+
+    ended: dict[tuple[int, int], ClimbRecord] = field(default_factory=dict)
+    elites: dict[int, Elite] = field(default_factory=dict)
+    marks: dict[int, Mark] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seat:
+    """The exchange of one worker."""
+
+    board: _Board
+    worker: int
+
+    def hand_in(self, record: ClimbRecord) -> None:
+        """Take in a climb that ended."""
+        self.board.ended.setdefault(record.key, record)
+
+    def ended(self) -> Sequence[ClimbRecord]:
+        """Return all climbs that ended."""
+        return list(self.board.ended.values())
+
+    def elite(self) -> Elite | None:
+        """Return the best string of the others."""
+        others = [elite for worker, elite in self.board.elites.items() if worker != self.worker]
+        return max(others, key=lambda elite: elite["score"], default=None)
+
+    def marks(self) -> Sequence[Mark]:
+        """Return where the climbs of the others stand."""
+        return [mark for worker, mark in self.board.marks.items() if worker != self.worker]
+
+
+class VirtualCrew:
+    """Workers on one corpus.
+
+    Args:
+        corpus: prompts, as for search.
+        model: as for search.
+        max_tokens: of the strings.
+        device: that the model runs on.
+    """
+
+    def __init__(self, corpus: Path, model: str, max_tokens: int, device: str = "cpu") -> None:
+        self._recipe = Recipe(constraints=Constraints(max_tokens=max_tokens))
+        self._encoder = load_encoder(model, device=device)
+        self._rules = Rules(self._recipe.constraints, self._encoder)
+        prompts = Corpus.from_files(corpus)
+        self._problem = Problem.build(
+            prompts,
+            self._encoder,
+            holdout=self._recipe.corpus.holdout,
+            seed=self._recipe.search.seed,
+            progress=_ignore,
+        )
+        self._material = Material.gather(
+            self._problem.train_prompts, self._encoder, self._rules, _ignore
+        )
+        self._opening = Opening.find(self._problem, self._evaluator(Budget(None, 10**9)))
+
+    def run(
+        self, workers: int, evaluations: int, seed: int, *, together: bool = True
+    ) -> list[float]:
+        """Let workers climb, and return the best share of the ceiling at each point of the way.
+
+        Args:
+            workers: how many.
+            evaluations: of each.
+            seed: of the run.
+            together: whether they know of each other.
+        """
+        board = _Board()
+        studies = []
+        for worker in range(workers):
+            seat = _Seat(board if together else _Board(), worker)
+            studies.append(self._study(seat, evaluations, seed, workers))
+        steps = [self._steps(study) for study, _ in studies]
+        best, curve = 0.0, [0.0] * POINTS
+        going = set(range(workers))
+        while going:
+            # The one that has spent least is next, as on a clock that all share.
+            turn = min(going, key=lambda worker: studies[worker][1].evaluations)
+            study, budget = studies[turn]
+            if next(steps[turn], None) is None:
+                going.discard(turn)
+                continue
+            self._post(board, turn, study)
+            best = max(best, study.elite.score / self._problem.train_ceiling)
+            point = min(POINTS - 1, int(budget.fraction() * POINTS))
+            curve[point] = best
+        for point in range(1, POINTS):
+            curve[point] = max(curve[point], curve[point - 1])
+        return curve
+
+    def _study(
+        self, seat: _Seat, evaluations: int, seed: int, workers: int
+    ) -> tuple[ClimbStudy, Budget]:
+        budget = Budget(None, evaluations)
+        settings = self._recipe.study
+        study = ClimbStudy(
+            settings if workers == 1 else settings.model_copy(update={"rivals": 1}),
+            self._recipe.climb,
+            self._opening.starts,
+            self._material,
+            self._evaluator(budget),
+            ceiling=self._problem.train_ceiling,
+            rate=self._opening.rate,
+            seed=seed,
+            exchange=seat,
+            worker=seat.worker,
+        )
+        return study, budget
+
+    def _evaluator(self, budget: Budget) -> Evaluator:
+        return Evaluator(self._encoder, self._problem.screening, self._rules, budget)
+
+    @staticmethod
+    def _steps(study: ClimbStudy) -> Iterator[bool]:
+        for _ in study.run():
+            yield True
+
+    @staticmethod
+    def _post(board: _Board, worker: int, study: ClimbStudy) -> None:
+        elite = study.elite
+        board.elites[worker] = Elite(body=list(elite.body), score=elite.score)
+        if study.mark is not None:
+            board.marks[worker] = study.mark
+
+
+def _ignore(_done: int, _total: int) -> None:
+    """Preparation is quick here: nobody waits for its progress."""

@@ -1,0 +1,50 @@
+"""The project's own method: an Optuna study over annealed climbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mean_prompt.bench.method import SearchTask
+from mean_prompt.optimize.climb import ClimbSettings
+from mean_prompt.optimize.evaluator import Candidate
+from mean_prompt.optimize.sampling import StudySettings
+from mean_prompt.optimize.study import ClimbStudy
+
+
+class Engine:
+    """What ``mean-prompt search`` runs, as a method among others.
+
+    Args:
+        climb: settings of a climb.
+        study: how a budget is divided into climbs.
+    """
+
+    name = "mean-prompt"
+
+    def __init__(
+        self, climb: ClimbSettings | None = None, study: StudySettings | None = None
+    ) -> None:
+        self._climb = climb or ClimbSettings()
+        self._study = study or StudySettings()
+
+    def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
+        """Search until the budget has expired; see :class:`~mean_prompt.bench.method.Method`.
+
+        With ``start`` the study begins with it as its elite, and the first climb goes on from it.
+        """
+        starts = [*([start] if start else []), *task.starts]
+        yield max(starts, key=lambda row: row.score)
+        if task.evaluator.budget.expired():
+            return
+        study = ClimbStudy(
+            self._study if start is None else self._study.from_elite(),
+            self._climb,
+            starts,
+            task.material,
+            task.evaluator,
+            ceiling=task.ceiling,
+            rate=task.evaluator.measure_rate(task.evaluator.rules.room),
+            seed=task.seed,
+        )
+        for _ in study.run():
+            yield study.elite

@@ -1,0 +1,55 @@
+"""What a search method is: the protocol that the engine and its peers share.
+
+A method gets one :class:`SearchTask` and yields the best string it has so far after every step,
+until the task's budget is spent. What it yields is scored in float32 and never gets worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mean_prompt.optimize.evaluator import Candidate, Evaluator
+from mean_prompt.optimize.vocabulary import Material
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchTask:
+    """What every method searches with.
+
+    Attributes:
+        evaluator: scores strings under the rules, within the budget; holds encoder, objective,
+            rules and budget.
+        starts: prompts of the corpus under the rules, scored in float32, best first; never empty.
+        material: allowed tokens and phrases of the corpus with their vectors.
+        ceiling: of the objective, the unit that scores are compared in.
+        seed: of every random choice of the method.
+    """
+
+    evaluator: Evaluator
+    starts: Sequence[Candidate]
+    material: Material
+    ceiling: float
+    seed: int
+
+
+class Method(Protocol):
+    """A way to search."""
+
+    @property
+    def name(self) -> str:
+        """What the method is called on the command line and in tables."""
+
+    def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
+        """Search until the task's budget has expired, yielding the best string after every step.
+
+        Args:
+            task: what to search with; its evaluator's budget is asked before every step.
+            start: the best string of an earlier search of this task, to go on from; what is
+                yielded is never worse.
+
+        Yields:
+            The best string so far, scored in float32, at least once, even where the budget has
+            expired before the first step.
+        """

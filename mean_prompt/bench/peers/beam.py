@@ -1,0 +1,103 @@
+"""The append-only word beam of the LLM Prompt Recovery competition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mean_prompt.bench.method import SearchTask
+from mean_prompt.bench.peers.incumbent import Incumbent
+from mean_prompt.encoder.encoder import TokenIds
+from mean_prompt.optimize.evaluator import Candidate
+
+#: Share of the whole budget that one growth may take.
+_GROWTH_SHARE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """A beam over strings that grow by a word a round, as gold teams ran it (Kaggle, 2024).
+
+    A round appends every word of the vocabulary, the allowed tokens that start a word, to each
+    string of the beam, and keeps the best ``width``. Rounds follow until the token limit; then
+    the beam starts over from other seeds. The first growth begins with the best corpus prompts,
+    which every method gets; the later ones with the best words of a random half of the
+    vocabulary, by their vectors on their own.
+
+    Different here: a full round takes ``width`` times 20,000 evaluations, and gold teams had
+    hours. A growth divides half of the budget evenly among its rounds, and one whose share is
+    over before all pairs of string and word were tried ends with a random subsample of them.
+
+    Attributes:
+        width: strings kept.
+        batch: pairs tried between two looks at a round's share.
+    """
+
+    width: int = 100
+    batch: int = 512
+
+    @property
+    def name(self) -> str:
+        """What the method is called."""
+        return "beam"
+
+    def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
+        """Search as :class:`~mean_prompt.bench.method.Method` says."""
+        budget = task.evaluator.budget
+        rng = np.random.default_rng(task.seed)
+        incumbent = Incumbent(task, start)
+        yield incumbent.best
+        words = task.material.allowed[task.evaluator.rules.starts_word[task.material.allowed]]
+        scores = task.evaluator.objective.score(task.material.static[task.material.index[words]])
+        by_score = words[np.argsort(-scores, kind="stable")]
+        beam = self._best([incumbent.best, *task.starts])
+        while not budget.expired():
+            yield from self._grow(beam, words, task, incumbent, rng)
+            if not budget.expired():
+                seeds = by_score[np.sort(rng.permutation(len(words))[: (len(words) + 1) // 2])]
+                screened = incumbent.screen([(int(word),) for word in seeds[: self.width]])
+                beam = self._best([row for row in screened if row is not None])
+                yield incumbent.best
+
+    def _grow(
+        self,
+        beam: list[Candidate],
+        words: NDArray[np.int64],
+        task: SearchTask,
+        incumbent: Incumbent,
+        rng: np.random.Generator,
+    ) -> Iterator[Candidate]:
+        """Append words until nothing fits any more, a round after another."""
+        budget, room = task.evaluator.budget, task.evaluator.rules.room
+        rounds = room - min((len(row.body) for row in beam), default=room)
+        began = budget.fraction()
+        for number in range(rounds):
+            until = began + _GROWTH_SHARE * (number + 1) / rounds
+            parents = [row.body for row in beam if len(row.body) < room]
+            beam = []
+            for bodies in self._batches(parents, words, rng):
+                screened = incumbent.screen(bodies)
+                beam = self._best([*beam, *(row for row in screened if row is not None)])
+                yield incumbent.best
+                if budget.expired() or budget.fraction() >= until:
+                    break
+
+    def _batches(
+        self, parents: Sequence[TokenIds], words: NDArray[np.int64], rng: np.random.Generator
+    ) -> Iterator[list[TokenIds]]:
+        """Yield every parent with every word appended, in random order."""
+        pairs = rng.permutation(len(parents) * len(words))
+        for first in range(0, len(pairs), self.batch):
+            numbers, chosen = np.divmod(pairs[first : first + self.batch], len(words))
+            yield [
+                (*parents[number], word)
+                for number, word in zip(numbers.tolist(), words[chosen].tolist(), strict=True)
+            ]
+
+    def _best(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        distinct = {row.text: row for row in candidates}
+        return sorted(distinct.values(), key=lambda row: -row.score)[: self.width]

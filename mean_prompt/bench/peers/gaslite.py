@@ -1,0 +1,118 @@
+"""GASLITE, the strongest published attack on dense retrievers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from mean_prompt.bench.method import SearchTask
+from mean_prompt.bench.peers.coordinates import (
+    LinearModel,
+    body_gradients,
+    of_same_length,
+    padded,
+    replaced,
+)
+from mean_prompt.bench.peers.incumbent import Incumbent
+from mean_prompt.objective.scs import Vectors
+from mean_prompt.optimize.evaluator import Candidate
+
+#: Strings differentiated between two looks at the budget, on a CPU: about two seconds with 64
+#: tokens and a T5 of base size. Elsewhere all at once.
+_CPU_GRADIENTS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Gaslite:
+    """Algorithm 1 of Ben-Tov and Sharif 2024 (https://arxiv.org/abs/2412.20953), in its settings.
+
+    A step averages the gradient at the input embeddings over ``n_grad`` strings, the present one
+    and random single-token flips of it. Then ``n_flip`` positions are taken one after another, in
+    random order: the ``n_cand`` best replacements by that average are scored, and the best one
+    stays, or the token that was there.
+
+    Different here: the first string is the best corpus prompt filled up with "!" to the token
+    limit, where the paper attacks with 100 tokens after a given text; shorter strings have fewer
+    than ``n_flip`` positions, and then all of them are taken; and it runs until the budget ends
+    rather than for 100 steps.
+
+    Attributes:
+        n_grad: strings whose gradients are averaged.
+        n_flip: positions changed a step.
+        n_cand: replacements scored a position.
+    """
+
+    n_grad: int = 50
+    n_flip: int = 20
+    n_cand: int = 128
+
+    @property
+    def name(self) -> str:
+        """What the method is called."""
+        return "gaslite"
+
+    def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
+        """Search as :class:`~mean_prompt.bench.method.Method` says."""
+        budget = task.evaluator.budget
+        rng = np.random.default_rng(task.seed)
+        incumbent = Incumbent(task, start)
+        yield incumbent.best
+        if budget.expired():
+            return
+        linear = LinearModel.of(task)
+        state = padded(task, incumbent.best, incumbent, rng)
+        yield incumbent.best
+        while not budget.expired():
+            tokens = linear.best_tokens(self._mean_gradient(state, task, rng), self.n_cand)
+            for position in rng.permutation(len(state.body))[: self.n_flip].tolist():
+                if budget.expired():
+                    break
+                state = _flipped(state, position, tokens[position].tolist(), task, incumbent)
+                yield incumbent.best
+
+    def _mean_gradient(
+        self, state: Candidate, task: SearchTask, rng: np.random.Generator
+    ) -> Vectors:
+        """Return the mean of the gradients, (L, h); of fewer where the budget ends before."""
+        evaluator = task.evaluator
+        flips = self._random_flips(state, task, rng)
+        step = _CPU_GRADIENTS if evaluator.encoder.device == "cpu" else self.n_grad
+        total: Vectors | None = None
+        for first in range(0, len(flips), step):
+            if total is not None and evaluator.budget.expired():
+                break
+            gradients = evaluator.encoder.token_gradients(
+                flips[first : first + step], evaluator.objective.tangent_gradient
+            )
+            part: Vectors = gradients.sum(axis=0, keepdims=True)
+            total = part if total is None else total + part
+        assert total is not None
+        # Only the order of the products matters: the sum ranks as the mean does.
+        inside: Vectors = body_gradients(total, len(state.body), evaluator.rules)[0]
+        return inside
+
+    def _random_flips(
+        self, state: Candidate, task: SearchTask, rng: np.random.Generator
+    ) -> list[tuple[int, ...]]:
+        """Return the whole string's tokens, and copies with one token of the body flipped."""
+        first = task.evaluator.rules.frame_tokens[0]
+        positions = first + rng.integers(len(state.body), size=self.n_grad - 1)
+        inside = np.minimum(positions, len(state.ids) - 1).tolist()
+        tokens = rng.choice(task.material.allowed, self.n_grad - 1).tolist()
+        flips = [replaced(state.ids, *pair) for pair in zip(inside, tokens, strict=True)]
+        return [state.ids, *flips]
+
+
+def _flipped(
+    state: Candidate, position: int, tokens: list[int], task: SearchTask, incumbent: Incumbent
+) -> Candidate:
+    """Return the best of the replacements at a position, or the state where none is better."""
+    if position >= len(state.body):
+        return state
+    bodies = [replaced(state.body, position, token) for token in tokens]
+    found = incumbent.screen(of_same_length(bodies, task.evaluator.encoder))
+    fitting = [row for row in found if row is not None]
+    return max([state, *fitting], key=lambda row: row.score)

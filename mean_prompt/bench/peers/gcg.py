@@ -1,0 +1,78 @@
+"""Greedy Coordinate Gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from mean_prompt.bench.method import SearchTask
+from mean_prompt.bench.peers.coordinates import (
+    LinearModel,
+    body_gradients,
+    of_same_length,
+    padded,
+    replaced,
+)
+from mean_prompt.bench.peers.incumbent import Incumbent
+from mean_prompt.encoder.encoder import TokenIds
+from mean_prompt.optimize.evaluator import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class GCG:
+    """Algorithm 1 of Zou et al. 2023 (https://arxiv.org/abs/2307.15043), in its settings.
+
+    A step takes the gradient at the input embeddings, finds the ``top_k`` best replacements of
+    every position by it, draws ``batch`` single replacements with uniform position and token, and
+    goes on from the best of the batch, even where that is worse than before.
+
+    Different here: the first string is the best corpus prompt filled up with "!", where the paper
+    begins with "!" alone (see :func:`~mean_prompt.bench.peers.coordinates.padded`); and it runs
+    until the budget ends rather than for 500 steps.
+
+    Attributes:
+        top_k: replacements kept a position.
+        batch: B, replacements scored a step.
+    """
+
+    top_k: int = 256
+    batch: int = 512
+
+    @property
+    def name(self) -> str:
+        """What the method is called."""
+        return "gcg"
+
+    def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
+        """Search as :class:`~mean_prompt.bench.method.Method` says."""
+        rng = np.random.default_rng(task.seed)
+        incumbent = Incumbent(task, start)
+        yield incumbent.best
+        if task.evaluator.budget.expired():
+            return
+        linear = LinearModel.of(task)
+        state = padded(task, incumbent.best, incumbent, rng)
+        yield incumbent.best
+        while not task.evaluator.budget.expired():
+            found = incumbent.screen(self._drawn(state, task, linear, rng))
+            # Where nothing may be an answer, the state stays, and other tokens are drawn.
+            fitting = [row for row in found if row is not None]
+            state = max(fitting, key=lambda row: row.score, default=state)
+            yield incumbent.best
+
+    def _drawn(
+        self, state: Candidate, task: SearchTask, linear: LinearModel, rng: np.random.Generator
+    ) -> list[TokenIds]:
+        encoder, objective = task.evaluator.encoder, task.evaluator.objective
+        gradients = encoder.token_gradients([state.ids], objective.tangent_gradient)
+        inside = body_gradients(gradients, len(state.body), task.evaluator.rules)[0]
+        tokens = linear.best_tokens(inside, self.top_k)
+        positions = rng.integers(len(state.body), size=self.batch)
+        ranks = rng.integers(tokens.shape[1], size=self.batch)
+        bodies = [
+            replaced(state.body, position, int(tokens[position, rank]))
+            for position, rank in zip(positions.tolist(), ranks.tolist(), strict=True)
+        ]
+        return of_same_length(bodies, encoder)

@@ -1,0 +1,1 @@
+"""Prompts and triples, from files to rows with weights."""

@@ -1,0 +1,246 @@
+"""Files of text: a column of prompts, or several columns that belong together.
+
+Every string is kept byte for byte; cleaning is the business of those who asked for it. A file
+that breaks a rule raises one :class:`InputError` that names the file and, where there is one, the
+line. The formats themselves are in :mod:`mean_prompt.corpus.tables`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from mean_prompt.corpus.tables import MAX_CELL, SUFFIXES, Rows, Source, open_rows, text_lines
+from mean_prompt.system.errors import InputError
+
+__all__ = [
+    "MAX_CELL",
+    "SUFFIXES",
+    "choose_column",
+    "iter_prompts",
+    "read_columns",
+    "read_prompts",
+    "text_lines",
+]
+
+#: Columns taken as the prompts when none is named, in this order.
+COLUMN_GUESSES: Final = ("rewrite_prompt", "prompt", "text")
+#: Suffixes of the files whose rows have named columns.
+TABLE_SUFFIXES: Final = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")
+
+#: Names of columns in a message, and characters of each.
+_SHOWN: Final = 20
+_SHOWN_LENGTH: Final = 60
+
+#: JSON can spell these (``\ud83d`` without its second half), UTF-8 and tokenizers cannot.
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What the cells of a column may be, and what messages call them."""
+
+    noun: str
+    says: str
+    types: tuple[type, ...]
+
+
+_PROMPT: Final = _Rule("a prompt", "prompts must be strings", (str,))
+_CELL: Final = _Rule("a cell", "cells must be text or whole numbers", (str, int))
+
+
+def read_prompts(path: Path, column: str | None = None) -> list[str]:
+    """Return the prompts of one file, or of all readable files of a folder, in order.
+
+    Empty cells and nulls come back as empty strings, to be counted where they are dropped.
+
+    Args:
+        path: a file with a known suffix, or a folder that is searched recursively.
+        column: which column; guessed (``rewrite_prompt``, ``prompt``, ``text``, the only one)
+            when left out. Not used for TXT files.
+
+    Raises:
+        InputError: the path is missing, unreadable, broken, or holds no such column.
+    """
+    return list(iter_prompts(path, column))
+
+
+def iter_prompts(path: Path, column: str | None = None) -> Iterator[str]:
+    """Yield what :func:`read_prompts` returns, and never hold a file (but for JSON arrays).
+
+    What breaks a rule further on in a file is raised when it is come to.
+    """
+    try:
+        if path.is_dir():
+            for file in _files_of(path):
+                yield from iter_prompts(file, column)
+            return
+        check_there(path)
+        if path.suffix.lower() not in SUFFIXES:
+            known = ", ".join(SUFFIXES)
+            raise InputError(f"a corpus must be one of {known}, or a folder of these: {path}")
+        source = Source(path, "a corpus")
+        with open_rows(source, lambda names: [choose_column(names, column, path)]) as rows:
+            for number, [cell] in rows.cells:
+                yield _text(cell, rows, 0, number, path, _PROMPT)
+    except OSError as error:
+        raise _unreadable("a corpus", path, error) from error
+
+
+def check_there(path: Path) -> None:
+    """Refuse a corpus that is not there.
+
+    Raises:
+        InputError: there is neither a file nor a folder.
+        OSError: nothing can be of that path.
+    """
+    if not path.exists():
+        raise InputError(f"a file of prompts must exist: found no file or folder {path}")
+
+
+def read_columns(
+    path: Path, required: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, list[str]]:
+    """Return columns of one file, by name: as many strings each as the file has rows.
+
+    Whole numbers are read as text, since ids often are numbers in JSON and Parquet; nulls, and
+    fields that a JSON object does not have, come back as empty strings.
+
+    Args:
+        path: a file with a known suffix whose rows have named columns.
+        required: exact names.
+        optional: exact names of columns that are left out of the result where the file has none.
+
+    Raises:
+        InputError: the file is missing, unreadable or broken, lacks a required column, has a
+            wanted one twice, or a cell is neither text nor a whole number.
+    """
+
+    def choose(names: Sequence[str]) -> list[str]:
+        return _choose_columns(names, required, optional, path)
+
+    try:
+        if path.is_dir() or not path.exists():
+            found = "is a folder" if path.is_dir() else "is not there"
+            raise InputError(f"a table must be a file: {path} {found}")
+        if path.suffix.lower() not in TABLE_SUFFIXES:
+            known = ", ".join(TABLE_SUFFIXES)
+            raise InputError(f"a table must be one of {known}: {path}; convert it, or rename it")
+        with open_rows(Source(path, "a table"), choose) as rows:
+            columns = _columns(rows, path)
+    except OSError as error:
+        raise _unreadable("a table", path, error) from error
+    if None in rows.names:
+        found = "bare strings" if columns[""] else "no rows"
+        raise InputError(
+            f"the rows of a table must have named columns ({', '.join(required)}): {path} holds "
+            f"{found}"
+        )
+    return columns
+
+
+def _columns(rows: Rows, path: Path) -> dict[str, list[str]]:
+    columns: dict[str, list[str]] = {name or "": [] for name in rows.names}
+    for number, cells in rows.cells:
+        for place, (cell, column) in enumerate(zip(cells, columns.values(), strict=True)):
+            column.append(_text(cell, rows, place, number, path, _CELL))
+    return columns
+
+
+def choose_column(names: Sequence[str], column: str | None, path: Path) -> str:
+    """Return the named column, or the likely one, or raise with the columns there are."""
+    found = _listed(names)
+    if column is not None:
+        if column not in names:
+            raise InputError(f"--column must be in the file: {path} has {found}, not {column!r}")
+        return column
+    for guess in COLUMN_GUESSES:
+        if guess in names:
+            return guess
+    if len(names) == 1:
+        return names[0]
+    raise InputError(
+        f"the prompts' column must be named {', '.join(COLUMN_GUESSES)}, be the only one, or be "
+        f"given with --column: {path} has {found}"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return columns' names for a message: in one line, and no longer than somebody would read."""
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(shown, names[:_SHOWN])) + more or "none"
+
+
+def shown(text: str) -> str:
+    """Return a text out of a file for a message: in one line, cut where it is long."""
+    cut = text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
+    return cut if cut.isprintable() else repr(cut)
+
+
+def _choose_columns(
+    names: Sequence[str], required: Sequence[str], optional: Sequence[str], path: Path
+) -> list[str]:
+    found = _listed(names)
+    missing = [name for name in required if name not in names]
+    if missing:
+        raise InputError(
+            f"a table must have the columns {', '.join(required)}: {path} has {found}, not "
+            f"{', '.join(missing)}; rename its columns, or add them"
+        )
+    wanted = list(dict.fromkeys([*required, *(name for name in optional if name in names)]))
+    for name in wanted:
+        if names.count(name) > 1:
+            raise InputError(
+                f"each column must have a name of its own: {path} has {name!r} "
+                f"{names.count(name)} times; rename or remove the others"
+            )
+    return wanted
+
+
+def _files_of(folder: Path) -> list[Path]:
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not _is_hidden(path, folder)
+    ]
+    if not files:
+        raise InputError(
+            f"a corpus folder must hold prompts: found no file of {', '.join(SUFFIXES)} in {folder}"
+        )
+    return files
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    """Tell whether a file, or a folder on the way to it, is hidden, as notebooks' copies are."""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _text(cell: object, rows: Rows, place: int, number: int, path: Path, rule: _Rule) -> str:
+    """Return a cell as text, or raise with its place where it is none."""
+    if cell is not None and type(cell) not in rule.types:
+        raise InputError(
+            f"{rule.says}: {path}, {rows.unit} {number} has {type(cell).__name__} in "
+            f"{shown(repr(rows.names[place]))}"
+        )
+    text = "" if cell is None else str(cell)
+    if len(text) > MAX_CELL or _SURROGATE.search(text):
+        raise _bad_text(text, f"{path}, {rows.unit} {number}", rule.noun)
+    return text
+
+
+def _bad_text(text: str, place: str, noun: str) -> InputError:
+    if len(text) > MAX_CELL:
+        return InputError(
+            f"{noun} may hold at most {MAX_CELL:,} characters: {place} holds {len(text):,}; "
+            "remove the row, or close its quote"
+        )
+    return InputError(
+        f"{noun} must be Unicode text: {place} holds half a surrogate pair; mend or remove the row"
+    )
+
+
+def _unreadable(what: str, path: Path, error: OSError) -> InputError:
+    return InputError(f"{what} must be readable: {path}: {error.strerror or error}")

@@ -1,0 +1,92 @@
+"""Where prompts come from, as it is given and as it is told: ``NAME=PATH:WEIGHT``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mean_prompt.corpus.readers import check_there
+from mean_prompt.system.errors import InputError
+from mean_prompt.system.paths import path_exists, user_path
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where prompts came from and what cleaning did to them.
+
+    Attributes:
+        name: for results; the file's stem unless given.
+        path: as given.
+        weight: share of the whole corpus, or ``None`` to let every row count once.
+        rows: rows read.
+        stripped: rows with blanks around the text, now without.
+        empty: blank rows, dropped.
+        duplicates: rows whose text stood before, in this source or an earlier one; their weight
+            went to the first.
+    """
+
+    name: str
+    path: str
+    weight: float | None
+    rows: int
+    stripped: int = 0
+    empty: int = 0
+    duplicates: int = 0
+
+    @property
+    def kept(self) -> int:
+        """Prompts that came from here and nowhere before."""
+        return self.rows - self.empty - self.duplicates
+
+    def describe(self) -> str:
+        """Return a line of what was read and what became of it."""
+        share = "" if self.weight is None else f", weight {self.weight:g}"
+        return (
+            f"{self.name}: {self.kept:,} prompts of {self.rows:,} rows ({self.empty:,} empty and "
+            f"{self.duplicates:,} duplicates dropped, {self.stripped:,} stripped{share})"
+        )
+
+
+def parse_source(spec: str) -> Source:
+    """Split ``NAME=PATH:WEIGHT``, cutting off no more than it takes to find a path that exists."""
+    readings = list(_readings(spec))
+    name, path, weight = next(
+        (reading for reading in readings if path_exists(user_path(reading[1]))), readings[-1]
+    )
+    share = None if weight is None else _parse_weight(weight, spec)
+    return Source(name or Path(path).stem or path, path, share, 0)
+
+
+def check_sources(specs: Iterable[str]) -> None:
+    """Refuse corpora that are not there, for those who have slow things to load before they read.
+
+    A path that nothing can be of is left to the reader, who says why.
+
+    Raises:
+        InputError: one is not there, or its weight is none.
+    """
+    for spec in specs:
+        with suppress(OSError):
+            check_there(user_path(parse_source(spec).path))
+
+
+def _readings(spec: str) -> Iterator[tuple[str, str, str | None]]:
+    """Yield name, path and weight in each way that a spec can be read, the least cut first."""
+    named = re.fullmatch(r"([\w.-]+)=(.+)", spec)
+    for name, rest in [("", spec), *([(named[1], named[2])] if named else [])]:
+        yield name, rest, None
+        if weighted := re.fullmatch(r"(.+):([^:/\\]*)", rest):
+            yield name, weighted[1], weighted[2]
+
+
+def _parse_weight(text: str, spec: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = 0.0
+    if not 0 < weight < float("inf"):
+        raise InputError(f"a corpus weight must be a positive number: found {text!r} in {spec!r}")
+    return weight

@@ -1,0 +1,354 @@
+"""Formats of files with rows: CSV, TSV, JSONL, JSON, Parquet and TXT -> cells with their places.
+
+A parser keeps every string byte for byte and judges no cell: what a column may hold, and what its
+cells are called in messages, is the business of :mod:`mean_prompt.corpus.readers`.
+
+Rows come one by one. Of a file no more is held than a line (CSV: a record) of at most
+:data:`MAX_LINE` bytes, or a slice of a Parquet file; a JSON array alone is held whole, and has a
+limit of its own.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
+
+from mean_prompt.system.errors import InputError
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
+#: Characters in one cell. The longest real prompts have a few thousand; a cell of megabytes is a
+#: broken file (an unclosed quote, a pasted document), and would stall the tokenizer.
+MAX_CELL: Final = 131_072
+#: Bytes in one line, or characters in one CSV record: room for twenty of the longest cells, all
+#: escaped. A longer one is no table, and would be held whole before its cells could be looked at.
+MAX_LINE: Final = 2**24
+#: Bytes of a JSON file, whose array has to be held whole: about ten times as many once parsed.
+MAX_JSON: Final = 2**28
+#: Names that the objects of a JSONL file may have between them.
+MAX_FIELDS: Final = 10_000
+#: Bytes of a text file read at once.
+_BLOCK: Final = 2**20
+#: Rows of a Parquet file held at once.
+_SLICE: Final = 4_096
+
+#: Takes the names of a file's columns, returns those to read, or raises.
+Choose = Callable[[Sequence[str]], Sequence[str]]
+Unit = Literal["line", "row"]
+#: A row's number in the file, from 1, and its chosen cells.
+Cells = tuple[int, tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file, and what messages call it: ``a corpus``, ``a table``."""
+
+    path: Path
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a file, with the columns that were chosen, as the file spells them.
+
+    Attributes:
+        names: of the columns; ``None`` alone where the rows are bare strings.
+        unit: what the numbers count: the line that a row ends on, or the row itself.
+        cells: the rows, read as they are asked for. What breaks a rule further on in the file is
+            raised when it is come to.
+    """
+
+    names: tuple[str | None, ...]
+    unit: Unit
+    cells: Iterator[Cells]
+
+
+@contextmanager
+def open_rows(source: Source, choose: Choose) -> Iterator[Rows]:
+    """Open a file whose suffix is one of :data:`SUFFIXES`, for reading row by row.
+
+    Raises:
+        InputError: the file is broken, or what ``choose`` raises. ``choose`` is not called where
+            the rows are bare strings.
+        OSError: the file cannot be read.
+    """
+    with source.path.open("rb") as file:
+        yield _PARSERS[source.path.suffix.lower()](file, source, choose)
+
+
+def text_lines(text: str) -> list[str]:
+    """Return the lines of a text file.
+
+    Unlike ``str.splitlines`` it ends a line at a newline alone, not at the other characters
+    (such as U+2028) that may stand inside a prompt.
+    """
+    return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
+
+
+def decode(data: bytes, source: Source, first_line: int = 1) -> str:
+    """Return a file's text, or a part's; a byte-order mark at the start is not part of it."""
+    try:
+        return data.decode("utf-8-sig" if first_line == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        line = first_line + data.count(b"\n", 0, error.start)
+        raise InputError(
+            f"{source.what} must be UTF-8: {source.path}, line {line} holds byte "
+            f"0x{data[error.start]:02x}; convert the file"
+        ) from error
+
+
+def csv_reason(error: csv.Error) -> str:
+    """Return what the standard reader found, in words that fit a message."""
+    if "field larger than field limit" in str(error):
+        return f"a cell holds more than {MAX_CELL:,} characters"
+    return str(error)
+
+
+def _blocks(file: BinaryIO, source: Source) -> Iterator[tuple[int, str]]:
+    """Yield a text file in pieces of whole lines, each with the number of its first line."""
+    number, rest = 1, b""
+    while block := file.read(_BLOCK):
+        ended = block.find(b"\n")
+        if len(rest) + (ended if ended >= 0 else len(block)) > MAX_LINE:
+            raise _too_long("a line", "bytes", source, number)
+        whole, newline, after = block.rpartition(b"\n")
+        if newline:
+            data = rest + whole + newline
+            yield number, decode(data, source, number)
+            number, rest = number + data.count(b"\n"), after
+        else:
+            rest += block
+    if rest:
+        yield number, decode(rest, source, number)
+
+
+def _lines(file: BinaryIO, source: Source, newline: str | None) -> Iterator[str]:
+    """Yield a text file's lines; ``newline`` is as for :func:`open`."""
+    for _, text in _blocks(file, source):
+        yield from io.StringIO(text, newline=newline)
+
+
+def _too_long(what: str, unit: str, source: Source, number: int) -> InputError:
+    return InputError(
+        f"{what} may hold at most {MAX_LINE:,} {unit}: {source.path}, line {number} holds more; "
+        "remove it, or close its quote"
+    )
+
+
+def _txt(file: BinaryIO, source: Source, _choose: Choose) -> Rows:
+    lines = enumerate(_lines(file, source, None), 1)
+    return Rows((None,), "line", ((number, (line.removesuffix("\n"),)) for number, line in lines))
+
+
+class _RecordLines:
+    """A CSV file's lines, with a limit on what one record may take of them.
+
+    The standard reader's own limit is one for the whole process, and other libraries raise it.
+    """
+
+    def __init__(self, file: BinaryIO, source: Source) -> None:
+        # Lone carriage returns end lines too, as they do for the reader; all stay as they are.
+        self._lines = enumerate(_lines(file, source, ""), 1)
+        self._source = source
+        self._held = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        number, line = next(self._lines)
+        self._held += len(line)
+        if self._held > MAX_LINE:
+            raise _too_long("a CSV record", "characters", self._source, number)
+        return line
+
+    def forget(self) -> None:
+        """Begin a new record."""
+        self._held = 0
+
+
+def _csv(file: BinaryIO, source: Source, choose: Choose, delimiter: str = ",") -> Rows:
+    # The standard reader rather than a faster one: it knows the line that a fault stands on.
+    records = _records(file, source, delimiter)
+    _, header = next(records, (0, None))
+    if header is None:
+        raise InputError(f"a CSV file must have a header line: {source.path} is empty")
+    names = tuple(choose(header))
+    return Rows(names, "line", _chosen(records, header, names, source))
+
+
+def _tsv(file: BinaryIO, source: Source, choose: Choose) -> Rows:
+    return _csv(file, source, choose, "\t")
+
+
+def _records(file: BinaryIO, source: Source, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    lines = _RecordLines(file, source)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        for record in reader:
+            lines.forget()
+            yield reader.line_num, record
+    except csv.Error as error:
+        reason = f"line {reader.line_num}: {csv_reason(error)}"
+        raise _broken("CSV", source, reason) from error
+
+
+def _chosen(
+    records: Iterator[tuple[int, list[str]]],
+    header: Sequence[str],
+    names: Sequence[str],
+    source: Source,
+) -> Iterator[Cells]:
+    places = [header.index(name) for name in names]
+    for number, record in records:
+        if not record and len(header) > 1:
+            continue
+        cells = record or [""]  # a blank line is an empty cell where there is one column
+        if len(cells) != len(header):
+            raise InputError(
+                f"each row must have the header's {len(header)} cells: {source.path}, line "
+                f"{number} has {len(cells)}; quote cells that hold commas or newlines"
+            )
+        yield number, tuple(cells[place] for place in places)
+
+
+def _jsonl(file: BinaryIO, source: Source, choose: Choose) -> Rows:
+    # A file of another encoding is hardly JSON: its encoding is what is to be told.
+    for _ in _blocks(file, source):
+        pass
+    file.seek(0)
+    names = _names(_parsed(file, source), source, "line", choose)
+    file.seek(0)
+    return Rows(names, "line", _fields(_parsed(file, source), source, "line", names))
+
+
+def _parsed(file: BinaryIO, source: Source) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(_lines(file, source, "\n"), 1):
+        if not line.isspace():
+            try:
+                value = json.loads(line.removesuffix("\n"))
+            except (ValueError, RecursionError) as error:
+                raise _broken("JSONL", source, f"line {number}: {error}") from error
+            yield number, value
+
+
+def _json(file: BinaryIO, source: Source, choose: Choose) -> Rows:
+    data = file.read(MAX_JSON + 1)
+    if len(data) > MAX_JSON:
+        raise InputError(
+            f"a JSON file may hold at most {MAX_JSON:,} bytes, for it has to be held whole: "
+            f"{source.path} holds more; write a row a line, as JSONL"
+        )
+    try:
+        values = json.loads(decode(data, source))
+    except (ValueError, RecursionError) as error:
+        raise _broken("JSON", source, str(error)) from error
+    if not isinstance(values, list):
+        name = source.what.removeprefix("a ")
+        raise InputError(f"a JSON {name} must be an array of rows: {source.path} holds one value")
+    rows = list(enumerate(values, 1))
+    names = _names(rows, source, "row", choose)
+    return Rows(names, "row", _fields(rows, source, "row", names))
+
+
+def _names(
+    rows: Iterable[tuple[int, Any]], source: Source, unit: Unit, choose: Choose
+) -> tuple[str | None, ...]:
+    """Return the names chosen from those of all objects, or ``None`` alone for bare strings."""
+    names: dict[str, None] = {}
+    objects = False
+    for number, row in _alike(rows, source, unit):
+        objects = isinstance(row, dict)
+        names.update(dict.fromkeys(row if objects else ()))
+        if len(names) > MAX_FIELDS:
+            raise InputError(
+                f"the rows of a table may have at most {MAX_FIELDS:,} fields between them: "
+                f"{source.path}, {unit} {number} has one more; give all rows the same fields"
+            )
+    return tuple(choose(list(names))) if objects else (None,)
+
+
+def _fields(
+    rows: Iterable[tuple[int, Any]], source: Source, unit: Unit, names: Sequence[str | None]
+) -> Iterator[Cells]:
+    for number, row in _alike(rows, source, unit):
+        yield number, (row,) if isinstance(row, str) else tuple(map(row.get, names))
+
+
+def _alike(
+    rows: Iterable[tuple[int, Any]], source: Source, unit: Unit
+) -> Iterator[tuple[int, Any]]:
+    """Yield rows that are all objects, or all strings."""
+    kind: type = object
+    for number, row in rows:
+        if kind is object and isinstance(row, (str, dict)):
+            kind = type(row)
+        if not isinstance(row, kind) or kind is object:
+            raise InputError(
+                f"each row must be a JSON object, or each a string: {source.path}, {unit} {number} "
+                f"is {type(row).__name__}"
+            )
+        yield number, row
+
+
+def parquet_rows(file: BinaryIO, source: Source, choose: Choose) -> Rows:
+    """Read a Parquet file that is open already; as :func:`open_rows`."""
+    from pyarrow.parquet import ParquetFile
+
+    with _sound(source):
+        # Without memory maps and buffers of whole column chunks, a page at a time is held.
+        parquet = ParquetFile(file, pre_buffer=False, buffer_size=_BLOCK)
+        found = parquet.schema_arrow.names
+    names = tuple(choose(found))
+    return Rows(names, "row", enumerate(_parquet_cells(parquet, names, source), 1))
+
+
+def _parquet_cells(
+    parquet: ParquetFile, names: Sequence[str], source: Source
+) -> Iterator[tuple[Any, ...]]:
+    with _sound(source):
+        for batch in parquet.iter_batches(_SLICE, columns=list(names), use_threads=False):
+            # By name: a file may have "a.b" beside "a", which is asked for as its parent.
+            columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
+            for cells in zip(*columns, strict=True):
+                yield tuple(cell.as_py() for cell in cells)
+
+
+@contextmanager
+def _sound(source: Source) -> Iterator[None]:
+    """Refuse a file in which the reader finds a fault."""
+    from pyarrow import ArrowException
+
+    try:
+        yield
+    except (ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:  # the system's, not the reader's
+            raise
+        reason = str(error).splitlines() or [type(error).__name__]
+        raise _broken("Parquet", source, reason[0]) from error
+
+
+def _broken(kind: str, source: Source, reason: str) -> InputError:
+    return InputError(
+        f"a {kind} file must be well formed: {source.path}: {reason}; mend or re-export it"
+    )
+
+
+_PARSERS: Final[dict[str, Callable[[BinaryIO, Source, Choose], Rows]]] = {
+    ".csv": _csv,
+    ".tsv": _tsv,
+    ".jsonl": _jsonl,
+    ".json": _json,
+    ".parquet": parquet_rows,
+    ".txt": _txt,
+}
+
+#: Suffixes of the files that can be read.
+SUFFIXES: Final = tuple(_PARSERS)

@@ -1,0 +1,146 @@
+"""Files of rows and of triples -> :class:`Rows` and :class:`Triples`, cleaned by stated rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mean_prompt.corpus.readers import read_columns
+from mean_prompt.corpus.rows import Rows, Triples
+from mean_prompt.system.errors import InputError
+from mean_prompt.system.paths import user_path
+
+ID: Final = "id"
+ORIGINAL: Final = "original_text"
+REWRITTEN: Final = "rewritten_text"
+#: Columns that hold the true prompt, the first one there is.
+PROMPTS: Final = ("rewrite_prompt", "prompt")
+#: Characters of an id that messages show.
+_SHOWN: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class TriplesFile:
+    """Triples, and what cleaning did to the file that they came from.
+
+    Attributes:
+        triples: those that are left, in the file's order.
+        notes: a line for each count worth telling; the first says how many triples there are.
+    """
+
+    triples: Triples
+    notes: tuple[str, ...]
+
+
+def read_ids(source: str | Path) -> tuple[str, ...]:
+    """Return the ids of a test file, in its order, as the file spells them.
+
+    Raises:
+        InputError: the file cannot be read, has no rows, or an id that is blank or stands twice.
+    """
+    path = user_path(source)
+    ids = read_columns(path, (ID,))[ID]
+    _check_ids(ids, path)
+    return tuple(ids)
+
+
+def read_rows(source: str | Path) -> Rows:
+    """Read what is to be predicted: ``id``, ``original_text`` and ``rewritten_text``.
+
+    Texts are kept as they stand and may be blank; there is an answer for every row.
+
+    Raises:
+        InputError: the file cannot be read, lacks a column, has no rows, or an id that is blank
+            or stands twice.
+    """
+    path = user_path(source)
+    columns = read_columns(path, (ID, ORIGINAL, REWRITTEN))
+    _check_ids(columns[ID], path)
+    return Rows(tuple(columns[ID]), tuple(columns[ORIGINAL]), tuple(columns[REWRITTEN]))
+
+
+def read_triples(source: str | Path) -> TriplesFile:
+    """Read rows whose true prompts are known: ``rewrite_prompt``, or else ``prompt``.
+
+    Prompts are stripped. Rows with a blank one are dropped, and so are those whose prompt is the
+    original text itself, a fault of several public collections. Without an ``id`` column the ids
+    are the numbers of the rows, from 1, dropped ones counted.
+
+    Raises:
+        InputError: the file cannot be read, lacks a column, has an id that is blank or stands
+            twice, or no row with a prompt.
+    """
+    path = user_path(source)
+    columns = read_columns(path, (ORIGINAL, REWRITTEN), (ID, *PROMPTS))
+    name = next((name for name in PROMPTS if name in columns), None)
+    if name is None:
+        raise InputError(
+            f"triples must have their true prompts in a column {' or '.join(PROMPTS)}: {path} has "
+            "neither; rename the column that holds them"
+        )
+    originals, rewritten = columns[ORIGINAL], columns[REWRITTEN]
+    ids = columns.get(ID) or [str(number) for number in range(1, len(originals) + 1)]
+    _check_ids(ids, path)
+    prompts = [prompt.strip() for prompt in columns[name]]
+    copied = [
+        bool(prompt) and prompt == original.strip()
+        for prompt, original in zip(prompts, originals, strict=True)
+    ]
+    keep = np.flatnonzero([bool(p) and not c for p, c in zip(prompts, copied, strict=True)])
+    if not len(keep):
+        raise InputError(
+            f"triples must have prompts: {path} has {_count(len(ids), 'row')}, none with one of "
+            f"its own in {name!r}; give another file"
+        )
+    rows = Rows(tuple(ids), tuple(originals), tuple(rewritten))
+    triples = Triples(rows, tuple(prompts)).take(keep)
+    return TriplesFile(triples, _notes(path, triples, prompts, sum(copied)))
+
+
+def shown_id(text: str) -> str:
+    """Return an id as messages show it: on one line, and not too long."""
+    if text.isprintable() and 0 < len(text) <= _SHOWN and text == text.strip():
+        return text
+    return ascii(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+
+
+def _check_ids(ids: Sequence[str], path: Path) -> None:
+    if not ids:
+        raise InputError(f"a file of rows must have at least one: {path} has a header alone")
+    seen: dict[str, int] = {}
+    for number, name in enumerate(ids, 1):
+        if not name.strip():
+            raise InputError(
+                f"each row must have an id: that of row {number} in {path} is blank; give it one"
+            )
+        first = seen.setdefault(name, number)
+        if first != number:
+            raise InputError(
+                f"each row must have an id of its own: rows {first} and {number} in {path} both "
+                f"have {shown_id(name)}; rename or remove one"
+            )
+
+
+def _notes(path: Path, triples: Triples, prompts: Sequence[str], copied: int) -> tuple[str, ...]:
+    counts = {
+        "dropped, the prompt is blank": sum(not prompt for prompt in prompts),
+        "dropped, the prompt is the original text itself": copied,
+        "kept, the original text is blank": _blank(triples.rows.originals),
+        "kept, the rewritten text is blank": _blank(triples.rows.rewritten),
+    }
+    return (
+        f"{_count(len(triples), 'triple')} from {_count(len(prompts), 'row')} of {path}",
+        *(f"{_count(count, 'row')} {what}" for what, count in counts.items() if count),
+    )
+
+
+def _blank(texts: Sequence[str]) -> int:
+    return sum(not text.strip() for text in texts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

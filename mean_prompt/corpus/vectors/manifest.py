@@ -1,0 +1,161 @@
+"""What a folder of vectors says of itself; without a manifest no such folder is used.
+
+A folder holds ``manifest.json``, and for every shard a file of prompts (Parquet: the prompt, and
+the rows that held it) and a file of vectors (safetensors: float16, a unit row a prompt). The names
+of these files follow from the shard's number, and are never read from anywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MANIFEST: Final = "manifest.json"
+FORMAT: Final = "mean-prompt vectors"
+VERSION: Final = 1
+
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+def prompts_name(number: int) -> str:
+    """Return the name of a shard's file of prompts."""
+    return f"prompts-{number:05}.parquet"
+
+
+def vectors_name(number: int) -> str:
+    """Return the name of a shard's file of vectors."""
+    return f"vectors-{number:05}.safetensors"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ModelEntry(_Part):
+    """The model that made the vectors; see :class:`~mean_prompt.encoder.identity.ModelIdentity`."""
+
+    name: str
+    revision: str | None
+    content_hash: str
+    dtype: str
+
+
+class SourceEntry(_Part):
+    """A part of the corpus; see :class:`~mean_prompt.corpus.sources.Source`.
+
+    Attributes:
+        duplicates: rows whose text stood before in the same shard. Those of other shards are
+            found when the folder is read.
+    """
+
+    name: str
+    path: str
+    rows: Count
+    stripped: Count
+    empty: Count
+    duplicates: Count
+
+
+class ShardFiles(_Part):
+    """The files of a finished shard.
+
+    Attributes:
+        prompts, vectors: SHA-256 of either file.
+        rounding: largest difference between a number in half precision and the model's.
+        cut: prompts that the model read only the beginning of.
+    """
+
+    prompts: Hash
+    vectors: Hash
+    rounding: Annotated[float, Field(ge=0)]
+    cut: Count
+
+
+class ShardEntry(_Part):
+    """A shard, finished or not.
+
+    Attributes:
+        prompts: how many it has.
+        texts: SHA-256 over its prompts and their counts, as
+            :attr:`~mean_prompt.corpus.vectors.stream.Shard.digest` gives it.
+        files: ``None`` as long as it is not finished.
+    """
+
+    prompts: Annotated[int, Field(ge=1)]
+    texts: Hash
+    files: ShardFiles | None = None
+
+
+class Manifest(_Part):
+    """What a folder holds, or will hold when it is complete.
+
+    Attributes:
+        format, version: of the folder.
+        model: that makes the vectors.
+        dimension: d, their width.
+        precision: of the numbers.
+        column: of the prompts in the files, as it was given.
+        shard_prompts: distinct prompts that end a shard.
+        sources: the corpus, with what cleaning did.
+        shards: all of them, in the order of the corpus.
+    """
+
+    format: Literal["mean-prompt vectors"] = FORMAT
+    version: Literal[1] = VERSION
+    model: ModelEntry
+    dimension: Annotated[int, Field(ge=1)]
+    precision: Literal["float16"] = "float16"
+    column: str | None
+    shard_prompts: Annotated[int, Field(ge=1)]
+    sources: tuple[SourceEntry, ...]
+    shards: tuple[ShardEntry, ...]
+
+    @property
+    def unfinished(self) -> list[int]:
+        """The numbers of the shards that are yet to be made."""
+        return [number for number, shard in enumerate(self.shards) if shard.files is None]
+
+    @property
+    def prompts(self) -> int:
+        """All prompts; one that stands in several shards counts in each."""
+        return sum(shard.prompts for shard in self.shards)
+
+    def with_files(self, number: int, files: ShardFiles | None) -> Manifest:
+        """Return the manifest with a shard finished, or unfinished again."""
+        shard = self.shards[number].model_copy(update={"files": files})
+        shards = (*self.shards[:number], shard, *self.shards[number + 1 :])
+        return self.model_copy(update={"shards": shards})
+
+    def difference(self, asked: Manifest) -> str | None:
+        """Return how the work that was begun differs from what is asked, or ``None``."""
+        if self.model.content_hash != asked.model.content_hash:
+            return f"its model is {_described(self.model)}, and {_described(asked.model)} is asked"
+        if self.column != asked.column:
+            return f"it was begun with {_option(self.column)}, not with {_option(asked.column)}"
+        if self.shard_prompts != asked.shard_prompts:
+            return (
+                f"its shards are of {self.shard_prompts:,} prompts, and {asked.shard_prompts:,} "
+                "are asked"
+            )
+        return self._other_texts(asked)
+
+    def _other_texts(self, asked: Manifest) -> str | None:
+        first = 1
+        for before, now in zip(self.shards, asked.shards, strict=False):
+            if before.texts != now.texts:
+                last = first + max(before.prompts, now.prompts) - 1
+                return f"the corpus is another from within prompts {first:,} to {last:,} on"
+            first += before.prompts
+        if len(self.shards) != len(asked.shards):
+            return f"the corpus had {self.prompts:,} prompts, and has {asked.prompts:,} now"
+        return None
+
+
+def _described(model: ModelEntry) -> str:
+    return f"{model.name} ({model.content_hash[:12]})"
+
+
+def _option(column: str | None) -> str:
+    return "the column guessed" if column is None else f"--column {column}"

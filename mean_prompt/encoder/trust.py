@@ -1,0 +1,180 @@
+"""A model's folder as untrusted input: what it may hold to be loaded without being trusted.
+
+A model is weights and settings, and neither needs to run. Two things in a folder can run code of
+its maker's choice: weights that are pickles, and settings that name classes, kernels or other
+models to be fetched. A folder that has any of these is refused before anything of it is loaded,
+unless the user trusts it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from mean_prompt.system.errors import InputError
+
+#: Folders of a model that are never loaded from: other frameworks' weights, and the hub's notes.
+UNUSED_FOLDERS: Final = frozenset({"onnx", "openvino", ".cache"})
+#: Weights that are pickles, and what is loaded in their place where it stands beside them.
+_PICKLE: Final = "pytorch_model.bin"
+_PICKLES: Final = "pytorch_model*.bin"
+_SAFE: Final = "model.safetensors"
+_SAFE_SHARDS: Final = "model.safetensors.index.json"
+#: What a folder may ask of the loading: nothing that fetches or runs what is not in it.
+_HARMLESS: Final = frozenset({"add_pooling_layer", "attn_implementation", "dtype", "torch_dtype"})
+#: Where sentence-transformers keeps such wishes.
+_WISHES: Final = ("model_args", "model_kwargs")
+_REMEDY: Final = "trust it with --trust-model (trust = true in a recipe), or take another model"
+
+
+def check_untrusted(name: str, folder: Path, *, modules: bool = True) -> None:
+    """Refuse a model that is not safetensors and settings alone.
+
+    Args:
+        name: of the model, for messages.
+        folder: of the model.
+        modules: whether the folders in it are loaded too, as those of sentence-transformers are.
+
+    Raises:
+        InputError: it holds pickled weights alone somewhere, or asks for code of its own.
+    """
+    files = list(_files(folder, "**/*" if modules else "*"))
+    check_pickles(name, files, modules=modules)
+    if modules:
+        _check_types(name, folder)
+    for file in files:
+        if "config" in file.name.lower() and file.suffix.lower() == ".json":
+            asked = _asked(file.name.lower(), _settings(folder / file))
+            if asked:
+                raise InputError(
+                    f"a model must need no code but that of the libraries, unless it is trusted: "
+                    f"{file} of {name} asks for {asked}; {_REMEDY}"
+                )
+
+
+def check_pickles(name: str, files: Iterable[PurePosixPath], *, modules: bool = True) -> None:
+    """Refuse a model of which some weights are there as a pickle alone.
+
+    Args:
+        name: of the model, for messages.
+        files: of the model, relative to its folder.
+        modules: as for :func:`check_untrusted`.
+
+    Raises:
+        InputError: there is such a file.
+    """
+    alone, _ = pickled_weights(files, modules=modules)
+    if alone:
+        raise InputError(
+            f"a model's weights must be safetensors, unless it is trusted: {alone[0]} of {name} is "
+            f"a pickle, which can run code; {_REMEDY}"
+        )
+
+
+def pickled_weights(
+    files: Iterable[PurePosixPath], *, modules: bool = True
+) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
+    """Return a model's pickled weights: those that stand alone, and those that are copies.
+
+    A copy has safetensors beside it, which are loaded in its place. Weights in several files are
+    no such thing to modules, which know one file alone and would fall back to the pickle.
+    """
+    used = sorted(file for file in files if not UNUSED_FOLDERS & set(file.parts))
+    whole = {file.parent for file in used if file.name == _SAFE}
+    sharded = {file.parent for file in used if file.name == _SAFE_SHARDS}
+    # Whatever the case: some disks do not mind it, and the libraries open what they know.
+    pickles = [file for file in used if fnmatchcase(file.name.lower(), _PICKLES)]
+    copies = [
+        file
+        for file in pickles
+        if file.parent in whole
+        or (file.parent in sharded and not (modules and file.name.lower() == _PICKLE))
+    ]
+    return [file for file in pickles if file not in copies], copies
+
+
+def check_shards(name: str, folder: Path) -> None:
+    """Refuse an index of weights that names files outside of its own folder.
+
+    Raises:
+        InputError: it does, or is no index.
+    """
+    for file in _files(folder, "**/*.index.json"):
+        for shard in shard_names(folder / file):
+            if PurePosixPath(shard).name != shard or shard in {"", ".."} or "\\" in shard:
+                raise InputError(
+                    f"a model's weights must be in its folder: {file} of {name} names {shard!r}; "
+                    "take another model"
+                )
+
+
+def shard_names(index: Path) -> list[str]:
+    """Return the files that an index of weights names, each once; none where it is no index."""
+    settings = _settings(index)
+    table = settings.get("weight_map")
+    return sorted(set(map(str, table.values()))) if isinstance(table, dict) else []
+
+
+def _files(folder: Path, pattern: str) -> Iterator[PurePosixPath]:
+    for path in sorted(folder.glob(pattern)):
+        file = PurePosixPath(path.relative_to(folder).as_posix())
+        if not UNUSED_FOLDERS & set(file.parts) and path.is_file():
+            yield file
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """Return the settings in a file; none where it holds none, which the libraries then say."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _check_types(name: str, folder: Path) -> None:
+    """Refuse modules of other packages than sentence-transformers."""
+    path = folder / "modules.json"
+    try:
+        modules = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return
+    for module in modules if isinstance(modules, list) else ():
+        kind = module.get("type") if isinstance(module, dict) else None
+        if isinstance(kind, str) and not kind.startswith("sentence_transformers."):
+            raise InputError(
+                f"a model's modules must be those of sentence-transformers, unless it is trusted: "
+                f"{path.name} of {name} has {kind!r}; {_REMEDY}"
+            )
+
+
+def _asked(file: str, settings: dict[str, Any]) -> str | None:
+    """Return what settings ask for that is not in the folder, or ``None``."""
+    if file == "adapter_config.json":
+        return f"the model {settings.get('base_model_name_or_path')!r} under it"
+    if settings.get("auto_map"):
+        return "code of its own (auto_map)"
+    if str(settings.get("transformers_weights", "")).endswith(".bin"):
+        return "weights that are a pickle (transformers_weights)"
+    activation = settings.get("activation_function")  # of a Dense module: a class
+    if isinstance(activation, str) and "." in activation and not activation.startswith("torch."):
+        return f"the activation {activation!r}"
+    for wishes in (settings.get(key) for key in _WISHES):
+        strange = sorted(set(wishes) - _HARMLESS) if isinstance(wishes, dict) else []
+        if strange:
+            return f"the setting {strange[0]!r} of its loading"
+    return next((f"the kernel {kernel!r}" for kernel in _kernels(settings)), None)
+
+
+def _kernels(settings: object) -> Iterator[str]:
+    """Yield the attention kernels that settings would have fetched from the hub."""
+    if not isinstance(settings, dict):
+        return
+    for key, value in settings.items():
+        named = value.values() if isinstance(value, dict) else [value]
+        if str(key).endswith("attn_implementation"):
+            yield from (kernel for kernel in named if isinstance(kernel, str) and "/" in kernel)
+        else:
+            yield from _kernels(value)

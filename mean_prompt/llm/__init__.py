@@ -1,0 +1,1 @@
+"""Language models that predict a row's prompt: recorded, local, or behind a server."""

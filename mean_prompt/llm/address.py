@@ -1,0 +1,119 @@
+"""Where a server is and what opens it: the one is shown and kept, the other never is."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from mean_prompt.system.errors import InputError
+from mean_prompt.system.secrets import is_secret_name, masked_urls, scrubbed
+
+#: The key, where a server needs one. It is never part of a message, an identity or a cache.
+KEY_VARIABLE: Final = "OPENAI_API_KEY"
+#: What logs the URLs of requests, with what stands in their queries.
+_TALKATIVE: Final = ("httpx", "httpx2", "openai._base_client")
+
+
+class Address:
+    """A server's URL, taken apart.
+
+    User and password, a query and the key of the environment reach the server, in a header or as
+    parameters; nothing that is shown holds them.
+
+    Args:
+        url: as given.
+
+    Attributes:
+        shown: the URL without user, password, query and fragment.
+
+    Raises:
+        InputError: it is no URL of a server, or the key cannot be sent. The message holds neither.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.shown, self._parts = _read(url)
+        self.key()
+
+    def key(self) -> str:
+        """Return the key to send; a word in its place where there is none.
+
+        Raises:
+            InputError: it holds what no header can hold.
+        """
+        key = os.environ.get(KEY_VARIABLE, "").strip()
+        for place, character in enumerate(key, 1):
+            if not (character.isascii() and character.isprintable()):
+                raise InputError(
+                    f"{KEY_VARIABLE} must be printable ASCII: character {place} of it is not; set "
+                    "it anew"
+                )
+        return key or "none"  # local servers need none
+
+    def headers(self) -> dict[str, str]:
+        """Return the header that user and password become: in a URL, libraries would log them."""
+        if self._parts.username is None:
+            return {}
+        pair = f"{unquote(self._parts.username)}:{unquote(self._parts.password or '')}"
+        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+    def query(self) -> Mapping[str, str]:
+        """Return the parameters that every request gets."""
+        return dict(parse_qsl(self._parts.query, keep_blank_values=True))
+
+    def scrub(self, text: str) -> str:
+        """Return a text without the secrets, which some servers and libraries repeat."""
+        secrets = [os.environ.get(KEY_VARIABLE), (os.environ.get(KEY_VARIABLE) or "").strip()]
+        secrets += [unquote(self._parts.password or ""), self.headers().get("Authorization")]
+        secrets += [value for name, value in self.query().items() if is_secret_name(name)]
+        return scrubbed(text, secrets)
+
+    def __repr__(self) -> str:
+        return f"Address({self.shown!r})"
+
+
+@contextmanager
+def masked_logs() -> Iterator[None]:
+    """Mask the credentials in the URLs that libraries log, meanwhile."""
+    mask = _Mask()
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    for logger in loggers:
+        logger.addFilter(mask)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(mask)
+
+
+class _Mask(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(map(_masked, record.args))
+        return True
+
+
+def _masked(value: object) -> object:
+    """Return what a log shows of a value; only what holds a URL changes."""
+    shown: Any = str(value)
+    return masked_urls(shown) if ":/" in shown else value
+
+
+def _read(url: str) -> tuple[str, SplitResult]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if host is None or parts.scheme not in {"http", "https"} or not url.isprintable():
+        raise InputError(
+            "--llm server:MODEL@URL must have the URL of the server's API, such as "
+            "http://localhost:8000/v1: found none that can be read"
+        )
+    shown = f"[{host}]" if ":" in host else host
+    address = f"{parts.scheme}://{shown}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+    return address, parts

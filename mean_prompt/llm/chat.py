@@ -1,0 +1,247 @@
+"""A loaded causal model: questions that fit it, and answers, drawn row by row until a deadline."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+
+from mean_prompt.llm.base import one_line
+from mean_prompt.llm.instruction import TEXT_LIMIT, Question
+from mean_prompt.llm.options import LLMOptions
+from mean_prompt.system.errors import InputError
+
+#: Characters below which texts are not shortened to fit the model: while there are examples, of
+#: which one is dropped instead, and without any.
+_SHORTEST_BESIDE_EXAMPLES: Final = 1000
+_SHORTEST: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """A question as tokens that fit the model, and whether its texts had to be shortened."""
+
+    row: int
+    question: Question
+    tokens: list[int]
+    shortened: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was written: whether it came to an end, and whether that was the limit's."""
+
+    text: str
+    ended: bool
+    cut: bool
+
+
+class ChatModel:
+    """A loaded model with its tokenizer.
+
+    Attributes:
+        chats: whether it has a chat template; without one it continues a plain text.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, options: LLMOptions) -> None:  # noqa: ANN401
+        self._model = model
+        self._tokenizer = tokenizer
+        self._options = options
+        self.chats = tokenizer.chat_template is not None
+        self._ends = _ends_of(model, tokenizer)
+        padding = tokenizer.pad_token_id
+        self._padding: int = padding if padding is not None else (*self._ends, 0)[0]
+        self._room = _context(model, tokenizer) - options.max_new_tokens
+        if self._room < 1:
+            raise InputError(
+                f"the LLM's max_new_tokens must leave room for the question: the model reads "
+                f"{self._room + options.max_new_tokens} tokens, found {options.max_new_tokens}"
+            )
+        # Questions are measured here; the tokenizer need not warn of those yet to be shortened.
+        tokenizer.model_max_length = sys.maxsize
+        # Nothing of the model's own habits (sampling, penalties) but where its answers end.
+        model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+            do_sample=False,
+            max_new_tokens=options.max_new_tokens,
+            eos_token_id=list(self._ends) or None,
+            pad_token_id=self._padding,
+        )
+
+    def fit(self, row: int, question: Question) -> Fitting | None:
+        """Return a question with texts short enough for the model, or ``None``.
+
+        Texts are shortened to 1,000 characters, then the last examples go, one by one, and then
+        texts are shortened to 200.
+        """
+        asked, limit = question, TEXT_LIMIT
+        while True:
+            short, _ = asked.shortened(limit)
+            tokens = self._tokenize(short)
+            if len(tokens) <= self._room:
+                return Fitting(row, question, tokens, short != question)
+            shortest = _SHORTEST_BESIDE_EXAMPLES if asked.examples else _SHORTEST
+            limit = min(limit, asked.longest)
+            if limit > shortest:
+                limit = max(shortest, int(0.9 * limit * self._room / len(tokens)))
+            elif asked.examples:
+                asked = Question(asked.original, asked.rewritten, asked.examples[:-1])
+                limit = TEXT_LIMIT
+            else:
+                return None
+
+    def answer(self, asked: list[Fitting], deadline: float | None) -> list[list[Answer]]:
+        """Return the samples of each question; answers that the deadline cut have not ended."""
+        samples = self._options.samples
+        inputs = self._padded([one.tokens for one in asked for _ in range(samples)])
+        clock = Clock(deadline)
+        processors = LogitsProcessorList()
+        if self._options.temperature > 0:
+            seeds = [
+                one.question.seed(self._options.seed, sample)
+                for one in asked
+                for sample in range(samples)
+            ]
+            device = self._model.device
+            processors.append(Sampler(seeds, self._options.temperature, device))
+        with torch.inference_mode(), clock.watching(self._model):
+            try:
+                written = self._model.generate(
+                    **inputs,
+                    logits_processor=processors,
+                    stopping_criteria=StoppingCriteriaList([clock]),
+                )
+            except _DeadlineError:
+                return [[Answer("", ended=False, cut=False)]] * len(asked)
+        answers = [self._read(row) for row in written[:, inputs["input_ids"].shape[1] :].tolist()]
+        return [answers[first : first + samples] for first in range(0, len(answers), samples)]
+
+    def _tokenize(self, question: Question) -> list[int]:
+        if not self.chats:
+            return list(self._tokenizer(question.plain())["input_ids"])
+        from jinja2 import TemplateError
+
+        try:
+            # Models that can think first would spend all their tokens on it; templates that do
+            # not know the switch ignore it.
+            text = self._tokenizer.apply_chat_template(
+                question.messages(),
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=False,
+            )
+        except TemplateError as error:
+            raise InputError(
+                f"a model's chat template must take turns of user and assistant: "
+                f"{self._tokenizer.name_or_path} says {one_line(error)}; mend or remove it"
+            ) from error
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _padded(self, rows: list[list[int]]) -> dict[str, Tensor]:
+        """Return (n, longest) ids and mask, padded on the left: answers follow their question."""
+        longest = max(len(row) for row in rows)
+        ids = [[self._padding] * (longest - len(row)) + row for row in rows]
+        mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
+        device = self._model.device
+        return {
+            "input_ids": torch.tensor(ids, device=device),
+            "attention_mask": torch.tensor(mask, device=device),
+        }
+
+    def _read(self, tokens: list[int]) -> Answer:
+        length = next((n for n, token in enumerate(tokens) if token in self._ends), None)
+        cut = length is None and len(tokens) == self._options.max_new_tokens
+        text = self._tokenizer.decode(tokens[:length], skip_special_tokens=True)
+        return Answer(text, ended=length is not None or cut, cut=cut)
+
+
+class Sampler(LogitsProcessor):
+    """Draws by the Gumbel-max trick: argmax(logits / T - log E), E ~ Exp(1), samples softmax.
+
+    The library draws a whole batch from one global generator, so that an answer would depend on
+    the rows beside it. Here each row has its own.
+    """
+
+    def __init__(self, seeds: Sequence[int], temperature: float, device: torch.device) -> None:
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        self._temperature = temperature
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002 its signature
+        """Return (n, vocabulary) scores whose greatest is a draw."""
+        noise = torch.empty_like(scores, dtype=torch.float32)
+        for row, generator in zip(noise, self._generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores.float() / self._temperature - noise.log()
+
+
+class _DeadlineError(Exception):
+    """The deadline passed before the first token."""
+
+
+class Clock(StoppingCriteria):
+    """Ends generation at the deadline: between tokens, and between layers before the first.
+
+    Reading a batch of long questions can take minutes on a CPU, and nothing else looks at the
+    time in it. Once answers are begun, a step is short, and those that have ended are kept.
+    """
+
+    def __init__(self, deadline: float | None) -> None:
+        self._deadline = deadline
+        self._reading = True
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **_: object) -> Tensor:  # noqa: ARG002
+        """Return (n,) whether each answer must end now."""
+        self._reading = False
+        return torch.full((len(input_ids),), is_past(self._deadline), device=input_ids.device)
+
+    @contextmanager
+    def watching(self, model: nn.Module) -> Iterator[None]:
+        """Look at the time before each layer of a model."""
+        layers = [
+            layer
+            for stack in model.modules()
+            if isinstance(stack, nn.ModuleList)
+            for layer in stack
+        ]
+        hooks = [layer.register_forward_pre_hook(self._check) for layer in layers]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _check(self, *_: object) -> None:
+        if self._reading and is_past(self._deadline):
+            raise _DeadlineError
+
+
+def _context(model: Any, tokenizer: Any) -> int:  # noqa: ANN401
+    """Return the tokens that a model reads, question and answer together."""
+    config = model.config.get_text_config()
+    positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
+    return int(min(positions, tokenizer.model_max_length))
+
+
+def _ends_of(model: Any, tokenizer: Any) -> tuple[int, ...]:  # noqa: ANN401
+    """Return the tokens that end an answer, by the model and by the tokenizer."""
+    ends = model.generation_config.eos_token_id
+    several = ends if isinstance(ends, list) else [ends]
+    known = dict.fromkeys([*several, tokenizer.eos_token_id])
+    return tuple(token for token in known if token is not None)
+
+
+def is_past(deadline: float | None) -> bool:
+    """Tell whether a deadline, if there is one, has passed."""
+    return deadline is not None and time.monotonic() >= deadline

@@ -1,0 +1,126 @@
+"""What the command line's ``--llm`` names -> a predictor."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Final
+
+from mean_prompt.llm.base import Predictor
+from mean_prompt.llm.cache import CachedPredictor
+from mean_prompt.llm.options import LLMOptions
+from mean_prompt.llm.recorded import RecordedPredictor
+from mean_prompt.system.errors import InputError
+from mean_prompt.system.paths import path_exists, user_path
+
+#: What can be asked for, as it is to be written.
+SPECS: Final = (
+    "none",
+    "column:NAME",
+    "file:PATH",
+    "file:PATH#COLUMN",
+    "transformers:FOLDER_OR_HUB_NAME",
+    "server:MODEL@http://HOST:PORT/v1",
+)
+_SAMPLING: Final = {"samples", "temperature", "max_new_tokens"}
+#: The options that each kind heeds. The seed, which every run has, is heeded or not needed.
+_HEEDED: Final = {
+    "none": set[str](),
+    "column": set[str](),
+    "file": set[str](),
+    "transformers": _SAMPLING | {"batch", "dtype", "four_bit"},
+    "server": _SAMPLING | {"timeout", "concurrency", "retries"},
+}
+
+
+def make_predictor(
+    spec: str,
+    *,
+    test: Path | None = None,
+    options: LLMOptions | None = None,
+    device: str = "auto",
+    cached: bool = True,
+    trust: bool = False,
+) -> Predictor | None:
+    """Return the predictor that a specification names.
+
+    Args:
+        spec: ``none``, ``column:NAME``, ``file:PATH[#COLUMN]``, ``transformers:FOLDER_OR_NAME`` or
+            ``server:MODEL@URL``.
+        test: the file that a column is of.
+        options: how an LLM is asked.
+        device: of a local model.
+        cached: whether an LLM's predictions are kept on disk, and taken from there.
+        trust: whether a local model may run code of its own.
+
+    Returns:
+        ``None`` for ``none``.
+
+    Raises:
+        InputError: the specification is not known, an option has no effect with it, or what it
+            names cannot be had.
+    """
+    kind, mark, rest = spec.partition(":")
+    if kind not in _HEEDED or bool(rest) == (kind == "none"):
+        shown = f"{kind}{mark}{'...' if rest else ''}"  # the rest may hold credentials
+        raise InputError(f"--llm must be one of {', '.join(SPECS)}: found {shown!r}")
+    asked = options or LLMOptions()
+    _refuse_idle(asked, kind)
+    if kind == "none":
+        return None
+    if kind == "column":
+        if test is None:
+            raise InputError(
+                "--llm column:NAME needs the file that has the column: there is none; give "
+                "file:PATH#COLUMN"
+            )
+        return RecordedPredictor.from_file(test, rest)
+    if kind == "file":
+        return _recorded(rest)
+    if kind == "transformers":
+        predictor = _local(rest, asked, device, trust=trust)
+    else:
+        predictor = _server(rest, asked)
+    return CachedPredictor(predictor) if cached else predictor
+
+
+def _refuse_idle(options: LLMOptions, kind: str) -> None:
+    """Refuse options that would do nothing."""
+    idle = [
+        field.name
+        for field in fields(options)
+        if field.name not in _HEEDED[kind] | {"seed"}
+        and getattr(options, field.name) != field.default
+    ]
+    if idle:
+        raise InputError(
+            f"an LLM's options must have an effect: {', '.join(idle)} has none with --llm {kind}; "
+            "leave it out"
+        )
+
+
+def _recorded(rest: str) -> Predictor:
+    whole = user_path(rest)
+    path, mark, column = rest.rpartition("#")
+    if mark and not path_exists(whole):  # a file's own name may hold the mark
+        return RecordedPredictor.from_file(user_path(path), column)
+    return RecordedPredictor.from_file(whole)
+
+
+def _local(model: str, options: LLMOptions, device: str, *, trust: bool) -> Predictor:
+    from mean_prompt.llm.local import LocalPredictor
+
+    return LocalPredictor(model, options, device=device, trust=trust)
+
+
+def _server(rest: str, options: LLMOptions) -> Predictor:
+    from mean_prompt.llm.server import ServerPredictor
+
+    found = re.fullmatch(r"(?P<model>.+)@(?P<url>https?://.+)", rest)
+    # A second URL would make a model's name, which is shown, of the first one's password.
+    if found is None or "://" in found["model"]:
+        raise InputError(
+            f"--llm {SPECS[-1]} must name a model and an address: found no MODEL@http:// in it"
+        )
+    return ServerPredictor(found["model"], found["url"], options)

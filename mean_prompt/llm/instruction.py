@@ -1,0 +1,113 @@
+"""What an LLM is asked: chat messages from examples and a row, the one place with their words."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypedDict
+
+from mean_prompt.llm.base import Example
+
+INSTRUCTION: Final = (
+    "Below are a text and its rewrite by a language model. Say which instruction the model was "
+    "given. Answer with that instruction alone, in one line: no explanation, no quotes."
+)
+#: Characters of each text of the row asked about; the rewrite shows itself long before.
+TEXT_LIMIT: Final = 4000
+#: Characters of each text of an example, of which there may be several.
+EXAMPLE_LIMIT: Final = 1200
+
+
+class Message(TypedDict):
+    """One turn of a chat. There is no system turn, which some chat templates refuse."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A row, and the known rows shown before it."""
+
+    original: str
+    rewritten: str
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def longest(self) -> int:
+        """The least limit that :meth:`shortened` leaves everything whole under."""
+        shown = [len(text) for e in self.examples for text in (e.original, e.rewritten)]
+        share = -(-max(shown, default=0) * TEXT_LIMIT // EXAMPLE_LIMIT)
+        return max(len(self.original), len(self.rewritten), share)
+
+    def shortened(self, limit: int) -> tuple[Question, bool]:
+        """Return it with texts of at most so many characters, and whether any was cut.
+
+        Args:
+            limit: for the row's own texts; the examples' are held to the same share of theirs.
+        """
+        shares = max(1, EXAMPLE_LIMIT * limit // TEXT_LIMIT)
+        examples = tuple(
+            Example(shown.original[:shares], shown.rewritten[:shares], shown.prompt)
+            for shown in self.examples
+        )
+        short = Question(self.original[:limit], self.rewritten[:limit], examples)
+        return short, short != self
+
+    def messages(self) -> list[Message]:
+        """Return the turns of a chat that asks for the prompt; examples are earlier turns."""
+        turns: list[Message] = []
+        for shown in self.examples:
+            turns += [
+                {"role": "user", "content": _texts(shown.original, shown.rewritten)},
+                {"role": "assistant", "content": shown.prompt},
+            ]
+        turns.append({"role": "user", "content": _texts(self.original, self.rewritten)})
+        turns[0]["content"] = f"{INSTRUCTION}\n\n{turns[0]['content']}"
+        return turns
+
+    def plain(self) -> str:
+        """Return the same as a text to be continued, for models without a chat template."""
+        shown = [
+            f"{_texts(example.original, example.rewritten)}\n\nInstruction: {example.prompt}"
+            for example in self.examples
+        ]
+        asked = f"{_texts(self.original, self.rewritten)}\n\nInstruction:"
+        return "\n\n".join([INSTRUCTION, *shown, asked])
+
+    def seed(self, seed: int, sample: int) -> int:
+        """Return the seed of one sample: of the question alone, so that order does not matter."""
+        parts = [seed, sample, self.original, self.rewritten]
+        parts += [text for e in self.examples for text in (e.original, e.rewritten, e.prompt)]
+        digest = hashlib.sha256(repr(parts).encode()).digest()
+        return int.from_bytes(digest[:4], "big") >> 1  # servers take 31 bits
+
+
+def instruction_hash() -> str:
+    """Return a hash that changes when the words or the limits do, for predictors' identities."""
+    example = Example("original", "rewritten", "prompt")
+    asked = Question("original", "rewritten", (example,))
+    parts = [asked.messages(), asked.plain(), TEXT_LIMIT, EXAMPLE_LIMIT]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _texts(original: str, rewritten: str) -> str:
+    return f"Original text:\n{original}\n\nRewritten text:\n{rewritten}"
+
+
+def questions_of(
+    originals: Sequence[str],
+    rewritten: Sequence[str],
+    examples: Sequence[Sequence[Example]] | None,
+) -> list[Question]:
+    """Return one question a row.
+
+    Raises:
+        ValueError: there are examples, but not for each row.
+    """
+    shown = examples if examples is not None else [()] * len(originals)
+    return [
+        Question(original, rewrite, tuple(known))
+        for original, rewrite, known in zip(originals, rewritten, shown, strict=True)
+    ]

@@ -1,0 +1,84 @@
+"""How LLMs are asked: the options that the command line offers, and their bounds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from mean_prompt.system.errors import InputError
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+#: Least and greatest value of each number.
+_BOUNDS: Final = {
+    "samples": (1, 64),
+    "temperature": (0, 5),
+    "max_new_tokens": (1, 4096),
+    "batch": (1, 4096),
+    "timeout": (0.01, 86_400),
+    "concurrency": (1, 1024),
+    "retries": (0, 20),
+    "seed": (0, 2**63 - 1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LLMOptions:
+    """How an LLM is asked.
+
+    Attributes:
+        samples: predictions drawn for each row; more than one needs a temperature.
+        temperature: of the sampling; 0 takes the likeliest token each time.
+        max_new_tokens: tokens an answer may have.
+        batch: answers that a local model writes at once.
+        dtype: of a local model's weights; ``auto`` is bfloat16 on CUDA and on CPUs that
+            multiply it in hardware, float32 elsewhere.
+        four_bit: whether a local model's weights are quantized to four bits.
+        timeout: seconds that a server has for one answer.
+        concurrency: requests that a server gets at once.
+        retries: times that a request is made again after a busy or broken server's refusal.
+        seed: of the sampling.
+
+    Raises:
+        InputError: a value is out of its bounds.
+    """
+
+    samples: int = 1
+    temperature: float = 0.0
+    max_new_tokens: int = 64
+    batch: int = 8
+    dtype: Dtype = "auto"
+    four_bit: bool = False
+    timeout: float = 60.0
+    concurrency: int = 8
+    retries: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _BOUNDS.items():
+            value = getattr(self, name)
+            if not (math.isfinite(value) and least <= value <= most):
+                raise InputError(
+                    f"the LLM's {name} must be from {least} to {most}: found {value}; change it"
+                )
+        if self.dtype not in get_args(Dtype):
+            known = ", ".join(get_args(Dtype))
+            raise InputError(f"the LLM's dtype must be one of {known}: found {self.dtype!r}")
+        if self.samples > 1 and self.temperature == 0:
+            raise InputError(
+                f"several samples need a temperature above 0, or all are the same: found "
+                f"{self.samples} samples at temperature 0; set one, such as 0.7"
+            )
+
+    @property
+    def sampling(self) -> str:
+        """What the predictions depend on of these options, for an identity.
+
+        The seed says nothing where nothing is drawn.
+        """
+        drawn = f" seed={self.seed}" if self.temperature > 0 else ""
+        return (
+            f"samples={self.samples} temperature={self.temperature:g} "
+            f"max_new_tokens={self.max_new_tokens}{drawn}"
+        )

@@ -1,0 +1,99 @@
+"""Predictions that were made before: a column of a file, joined on the rows' ids."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from mean_prompt.corpus.readers import read_columns
+from mean_prompt.corpus.rows import Rows
+from mean_prompt.llm.base import Counts, Example, Prediction
+from mean_prompt.llm.cleaning import RULES_VERSION
+from mean_prompt.system.errors import InputError
+
+#: Columns taken as the predictions when none is named, in this order.
+COLUMN_GUESSES: Final = ("llm_prediction", "prediction", "rewrite_prompt")
+
+
+class RecordedPredictor:
+    """Gives out predictions that are there already.
+
+    Several predictions of one id are all taken. An id without one is a row without a prediction,
+    which is counted, and not a fault.
+
+    Args:
+        ids: of the rows that the predictions are for; an id may stand there several times.
+        predictions: as many, as the LLM wrote them; blanks are none.
+        source: where they come from, for messages.
+    """
+
+    def __init__(self, ids: Sequence[str], predictions: Sequence[str], *, source: str) -> None:
+        self._answers: dict[str, list[str]] = {}
+        digest = hashlib.sha256()
+        for name, prediction in zip(ids, predictions, strict=True):
+            answers = self._answers.setdefault(name, [])
+            if prediction.strip():
+                answers.append(prediction)
+            digest.update(repr((name, prediction)).encode())
+        self._source = source
+        self._identity = f"recorded {digest.hexdigest()} cleaning={RULES_VERSION}"
+        self._counts = Counts()
+
+    @classmethod
+    def from_file(cls, path: Path, column: str | None = None) -> Self:
+        """Read a CSV, TSV, JSONL, JSON or Parquet file with a column ``id`` and predictions.
+
+        Args:
+            path: of the file.
+            column: with the predictions; the first there is of ``llm_prediction``,
+                ``prediction`` and ``rewrite_prompt`` when left out.
+
+        Raises:
+            InputError: the file cannot be read, or lacks the columns.
+        """
+        if column is not None:
+            table = read_columns(path, ["id", column])
+            return cls(table["id"], table[column], source=f"column {column!r} of {path}")
+        table = read_columns(path, ["id"], COLUMN_GUESSES)
+        there = [guess for guess in COLUMN_GUESSES if guess in table]
+        if not there:
+            raise InputError(
+                f"a file of predictions must have a column {', '.join(COLUMN_GUESSES)}, or be "
+                f"given as file:PATH#COLUMN: {path} has none of these"
+            )
+        return cls(table["id"], table[there[0]], source=f"column {there[0]!r} of {path}")
+
+    @property
+    def identity(self) -> str:
+        """A hash of ids and predictions."""
+        return self._identity
+
+    def predict(
+        self,
+        rows: Rows,
+        examples: Sequence[Sequence[Example]] | None = None,  # noqa: ARG002 nothing to show them to
+        *,
+        deadline: float | None = None,
+    ) -> Iterator[Prediction]:
+        """Look the rows' ids up; see :class:`~mean_prompt.llm.base.Predictor`.
+
+        Raises:
+            InputError: no id of the rows is known: predictions of other rows.
+        """
+        if len(rows) and not any(name in self._answers for name in rows.ids):
+            raise InputError(
+                f"recorded predictions must be for the rows asked about: {self._source} knows "
+                f"none of the {len(rows):,} ids (the first is {rows.ids[0]!r}); check the file, "
+                "and that its ids are spelt alike"
+            )
+        for row, name in enumerate(rows.ids):
+            if deadline is not None and time.monotonic() >= deadline:
+                return
+            yield self._counts.prediction(row, self._answers.get(name, []), blank_fault=None)
+
+    def notes(self) -> list[str]:
+        """Return how many rows have a prediction, and what cleaning changed."""
+        return [f"recorded predictions: {self._source}", *self._counts.notes()]

@@ -1,0 +1,1 @@
+"""Sharpened cosine similarity, its expectation over a corpus, and its bounds."""

@@ -1,0 +1,359 @@
+"""The objective: expected sharpened cosine similarity (SCS), its gradient and its ceiling.
+
+Symbols used throughout:
+
+    P   (N, d) float32   unit vectors of the prompts, one a row
+    w   (N,)   float32   weights of the prompts, not negative, sum 1
+    x   (d,)   float32   unit vector of the string that is judged
+    c   (N,)             cosines, ``P x``
+    f(x) = w · c³        expected SCS, the number that a search maximises
+
+N may be a million: products run over blocks of rows, and P may be stored in half precision.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mean_prompt.objective.intervals import Interval
+
+Vectors = NDArray[np.float32]
+#: Vectors as they are kept: in half precision where float32 would not fit. Rounding is
+#: independent from entry to entry, and leaves f within 1e-5 of its value.
+StoredVectors = NDArray[np.float32] | NDArray[np.float16]
+
+#: The exponent of the competition's metric (Kaggle, LLM Prompt Recovery): SCS(c) = sign(c) |c|³.
+SHARPNESS: Final = 3
+_CEILING_STARTS: Final = 64
+_CEILING_ITERATIONS: Final = 500
+_CEILING_TOLERANCE: Final = 1e-7
+#: Best points of a guide that the ascent over all prompts goes on from.
+_GUIDED_STARTS: Final = 4
+#: The shift that makes every step towards the ceiling rise, (3 - 1) max Σ w |c| <= 2, and the
+#: first one tried, which is quicker and mostly enough.
+_SAFE_SHIFT: Final = float(SHARPNESS - 1)
+_FIRST_SHIFT: Final = _SAFE_SHIFT / 32
+#: Rows of P multiplied at once: 50 MB at d = 768, and no slower than all of them.
+_BLOCK_ROWS: Final = 16_384
+#: How far from 1 a row's length may be.
+_UNIT_TOLERANCE: Final = 1e-3
+#: Cosines held at once: bounds a (rows of x, rows of P) block to a few hundred megabytes.
+_BLOCK_CELLS: Final = 32_000_000
+
+
+def sharpened(cosines: torch.Tensor) -> torch.Tensor:
+    """Return the sharpened cosine similarity of each cosine; same shape, within [-1, 1].
+
+    An odd power keeps the sign, so that ``sign(c) |c|³`` is simply ``c³``.
+    """
+    return cosines**SHARPNESS
+
+
+def sharpened_cosines(vectors: Vectors, others: Vectors) -> Vectors:
+    """Return the SCS of each unit row with the row beside it: (n, d), (n, d) -> (n,)."""
+    scores: Vectors = np.einsum("nd,nd->n", vectors, others) ** SHARPNESS
+    return scores
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """The highest expected SCS that any unit vector reaches.
+
+    Attributes:
+        value: ``max f``; no string can score more.
+        vector: (d,) the unit vector that reaches it.
+        agreement: share of the starts, in (0, 1], that met at this value.
+    """
+
+    value: float
+    vector: Vectors
+    agreement: float
+
+
+class Expansion(NamedTuple):
+    """f around a vector m, to second order: ``f(m + δ) = value + g·δ + δᵀHδ + O(|δ|³)``.
+
+    Attributes:
+        value: f(m).
+        gradient: g (d,), on the objective's device.
+        curvature: H (d, d), half the Hessian, symmetric, on the objective's device.
+    """
+
+    value: float
+    gradient: torch.Tensor
+    curvature: torch.Tensor
+
+
+class Objective(ABC):
+    """What a search asks of f, be it exact or compressed: a homogeneous cubic on (d,) vectors."""
+
+    #: Where the products run, as torch names it.
+    device: torch.device
+    #: Width d of the vectors.
+    dimension: int
+
+    @abstractmethod
+    def score(self, vectors: Vectors) -> Vectors:
+        """Return f of each row: (n, d) unit rows -> (n,)."""
+
+    @abstractmethod
+    def expansion(self, vector: Vectors | torch.Tensor) -> Expansion:
+        """Return f's expansion around any vector m, of unit length or not: (d,) -> terms."""
+
+    @abstractmethod
+    def _values_and_pulls(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return f and a third of its gradient: (m, d) -> (m,), (m, d)."""
+
+    @abstractmethod
+    def ascent_starts(self, rng: np.random.Generator) -> torch.Tensor:
+        """Return (m, d) unit rows from which one ascent or another finds the ceiling."""
+
+    def value_and_gradient(self, vector: Vectors) -> tuple[float, Vectors]:
+        """Return f(x) and its Euclidean gradient ``3 Pᵀ(w ∘ (P x)²)``: (d,) -> float, (d,)."""
+        values, pulls = self._values_and_pulls(self._to_tensor(vector)[None])
+        return float(values[0]), to_numpy(SHARPNESS * pulls[0])
+
+    def tangent_gradient(self, vector: Vectors) -> Vectors:
+        """Return the gradient of f on the unit sphere at x: ``g - (g · x) x``, (d,) -> (d,)."""
+        _, gradient = self.value_and_gradient(vector)
+        return gradient - np.float32(gradient @ vector) * vector
+
+    def ceiling(self, *, seed: int = 0, guide: Objective | None = None) -> Ceiling:
+        """Return ``max f`` over unit vectors.
+
+        Args:
+            seed: of the random starts.
+            guide: a cheaper objective close to this one; where it is given, only its best
+                points are starts here.
+        """
+        values, points = (guide or self).peaks(seed)
+        if guide is not None:
+            best = values.topk(min(_GUIDED_STARTS, len(values))).indices
+            values, points = self.ascend(points[best])
+        top = int(values.argmax())
+        value = float(values[top])
+        met = (values > value - max(1e-4 * abs(value), 1e-6)).float().mean()
+        return Ceiling(value, to_numpy(points[top]), float(met))
+
+    def peaks(self, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the local maxima found from :meth:`ascent_starts`: (m,) values, (m, d) points."""
+        return self.ascend(self.ascent_starts(np.random.default_rng(seed)))
+
+    def ascend(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the local maxima that m starts lead to: (m, d) -> (m,) values, (m, d) points.
+
+        Iterates ``x <- normalize(Pᵀ(w ∘ (P x)²) + a x)`` from all starts at once. Where all
+        cosines are positive f is convex there, so that no step lowers it with a = 0. Where a
+        step does lower f, it is taken back and the path's shift a grows, at 2 or more of which
+        every step rises (SS-HOPM, Kolda and Mayo 2011).
+        """
+        shifts = torch.zeros((len(points), 1), device=points.device)
+        best_values, pulls = self._values_and_pulls(points)
+        best_points = points
+        for _ in range(_CEILING_ITERATIONS):
+            points = torch.nn.functional.normalize(pulls + shifts * best_points, dim=1)
+            values, new_pulls = self._values_and_pulls(points)
+            gains = values - best_values
+            rose, fell = gains > 0, gains < -_CEILING_TOLERANCE
+            best_values = torch.where(rose, values, best_values)
+            best_points = torch.where(rose[:, None], points, best_points)
+            pulls = torch.where(rose[:, None], new_pulls, pulls)
+            # At the safe shift only rounding makes a step fall, and would do so for ever.
+            unsettled = fell & (shifts[:, 0] < _SAFE_SHIFT)
+            shifts[fell] = (2 * shifts[fell]).clamp(_FIRST_SHIFT, _SAFE_SHIFT)
+            if float(gains.max()) < _CEILING_TOLERANCE and not bool(unsettled.any()):
+                break
+        return best_values, best_points
+
+    def _to_tensor(self, array: Vectors | torch.Tensor) -> torch.Tensor:
+        if isinstance(array, torch.Tensor):
+            return array.to(self.device, torch.float32)
+        return to_tensor(np.asarray(array, np.float32)).to(self.device)
+
+
+class ExpectedSCS(Objective):
+    """Expected SCS of strings against a weighted set of prompt vectors.
+
+    Args:
+        vectors: (N, d) unit rows, shared and not copied where the device allows it. They stay
+            in half precision where they come so.
+        weights: (N,) not negative; scaled to sum 1. Equal weights when left out.
+        device: where the products run, as torch names it.
+
+    Raises:
+        ValueError: when there are no rows, a row is not of unit length, or weights do not fit.
+    """
+
+    def __init__(
+        self,
+        vectors: StoredVectors,
+        weights: NDArray[np.floating] | None = None,
+        *,
+        device: str = "cpu",
+    ) -> None:
+        if vectors.ndim != 2 or len(vectors) == 0:
+            raise ValueError(f"vectors must be (N, d) with N >= 1, got shape {vectors.shape}")
+        if weights is None:
+            weights = np.ones(len(vectors))
+        if (
+            weights.shape != (len(vectors),)
+            or not (weights >= 0).all()
+            or not 0 < weights.sum() < np.inf
+        ):
+            raise ValueError("weights must be (N,), not negative, with a positive, finite sum")
+        kept = np.float16 if vectors.dtype == np.float16 else np.float32
+        self._hold(
+            torch.from_numpy(np.ascontiguousarray(vectors, kept)).to(device),
+            to_tensor((weights / weights.sum()).astype(np.float32)).to(device),
+        )
+        if not all(_are_unit(rows) for rows, _ in self.blocks()):
+            raise ValueError("vectors must have unit rows; normalise them first")
+
+    def _hold(self, prompts: torch.Tensor, weights: torch.Tensor) -> None:
+        self._prompts = prompts
+        self.weights = weights
+        self.device = prompts.device
+        self.dimension = int(prompts.shape[1])
+
+    def __len__(self) -> int:
+        return len(self._prompts)
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the vectors take."""
+        return self._prompts.nbytes
+
+    def part(self, rows: slice) -> Self:
+        """Return the objective over some of the prompts, which shares their memory."""
+        chosen = object.__new__(type(self))
+        weights = self.weights[rows]
+        chosen._hold(self._prompts[rows], weights / weights.sum())
+        return chosen
+
+    def blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield rows of P in float32 and their weights, a block at a time: (b, d), (b,)."""
+        for i in range(0, len(self), _BLOCK_ROWS):
+            yield self._prompts[i : i + _BLOCK_ROWS].float(), self.weights[i : i + _BLOCK_ROWS]
+
+    def rows(self, numbers: NDArray[np.int64]) -> torch.Tensor:
+        """Return some rows of P in float32: (k,) -> (k, d)."""
+        return self._prompts[torch.from_numpy(numbers).to(self.device)].float()
+
+    def cosines(self, vector: Vectors | torch.Tensor) -> torch.Tensor:
+        """Return ``P x``: (d,) -> (N,)."""
+        query = self._to_tensor(vector)
+        return torch.cat([rows @ query for rows, _ in self.blocks()])
+
+    def mean(self) -> torch.Tensor:
+        """Return the weighted mean of the rows of P, not of unit length: (d,)."""
+        return sum(
+            (weights @ rows for rows, weights in self.blocks()),
+            torch.zeros(self.dimension, device=self.device),
+        )
+
+    def score(self, vectors: Vectors) -> Vectors:
+        """Return f of each row: (n, d) unit rows -> (n,)."""
+        queries = self._to_tensor(vectors)
+        # A million shares of a millionth are added up in double precision.
+        totals = np.zeros(len(queries))
+        for rows, weights in self.blocks():
+            step = max(1, _BLOCK_CELLS // len(rows))
+            for i in range(0, len(queries), step):
+                scores = sharpened(queries[i : i + step] @ rows.T) @ weights
+                totals[i : i + step] += to_numpy(scores)
+        return totals.astype(np.float32)
+
+    def per_prompt(self, vector: Vectors) -> Vectors:
+        """Return the SCS of one string with each prompt: (d,) -> (N,)."""
+        return to_numpy(sharpened(self.cosines(vector)))
+
+    def expansion(self, vector: Vectors | torch.Tensor) -> Expansion:
+        """Return f's expansion around any vector m, of unit length or not: (d,) -> terms.
+
+        f is cubic, so that ``f(m + δ) = f(m) + g·δ + δᵀHδ + Σ w (P δ)³``, with the gradient
+        ``g = 3 Pᵀ(w ∘ (P m)²)`` and half the Hessian ``H = 3 Pᵀ diag(w ∘ P m) P``.
+        """
+        point = self._to_tensor(vector)
+        value, gradient = 0.0, torch.zeros_like(point)
+        curvature = torch.zeros((self.dimension, self.dimension), device=self.device)
+        for rows, weights in self.blocks():
+            cosines = rows @ point
+            value += float(sharpened(cosines) @ weights)
+            gradient += SHARPNESS * (rows.T @ (weights * cosines ** (SHARPNESS - 1)))
+            curvature += SHARPNESS * ((rows.T * (weights * cosines)) @ rows)
+        return Expansion(value, gradient, curvature)
+
+    def _values_and_pulls(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return f and ``Pᵀ(w ∘ (P x)²)``, a third of its gradient: (m, d) -> (m,), (m, d)."""
+        values, pulls = torch.zeros(len(points), device=self.device), torch.zeros_like(points)
+        for rows, weights in self.blocks():
+            cosines = points @ rows.T
+            values += sharpened(cosines) @ weights
+            pulls += (cosines ** (SHARPNESS - 1) * weights) @ rows
+        return values, pulls
+
+    def ascent_starts(self, rng: np.random.Generator) -> torch.Tensor:
+        """Return (m, d) unit rows: some prompts, the mean and random directions."""
+        rows = rng.choice(len(self), min(len(self), _CEILING_STARTS // 2), replace=False)
+        directions = rng.standard_normal((_CEILING_STARTS // 2, self.dimension), np.float32)
+        starts = torch.cat([self.rows(rows), self.mean()[None], self._to_tensor(directions)])
+        return torch.nn.functional.normalize(starts, dim=1)
+
+
+def _are_unit(rows: torch.Tensor) -> bool:
+    return bool(((rows.norm(dim=1) - 1).abs() <= _UNIT_TOLERANCE).all())
+
+
+def bootstrap_interval(
+    values: NDArray[np.floating],
+    weights: NDArray[np.floating],
+    groups: NDArray[np.integer],
+    *,
+    seed: int = 0,
+    resamples: int = 2_000,
+) -> Interval:
+    """Return the 95 % percentile interval of a weighted mean, resampling whole groups.
+
+    Near-duplicates share a group; drawing groups rather than rows (Field and Welsh 2007, the
+    cluster bootstrap) keeps the interval from shrinking where the rows repeat each other.
+
+    Args:
+        values: (N,) what is averaged.
+        weights: (N,) of the average.
+        groups: (N,) any integers; rows of one group are drawn together.
+        seed: of the resampling.
+        resamples: number of bootstrap samples.
+    """
+    _, members = np.unique(groups, return_inverse=True)
+    weighted = np.bincount(members, weights=values * weights)
+    mass = np.bincount(members, weights=weights)
+    rng = np.random.default_rng(seed)
+    count = len(mass)
+    means = np.empty(resamples)
+    for i in range(resamples):
+        drawn = np.bincount(rng.integers(count, size=count), minlength=count)
+        means[i] = (drawn @ weighted) / (drawn @ mass)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Interval(float(low), float(high))
+
+
+def to_tensor(array: NDArray[Any]) -> torch.Tensor:
+    """Return a copy of an array in memory that torch aligned.
+
+    A product of two vectors is rounded in an order that depends on where they lie in memory, and
+    numpy's lie anywhere: a search that is gone on with in another process would go another way.
+    """
+    return torch.tensor(array)
+
+
+def to_numpy(tensor: torch.Tensor) -> Vectors:
+    """Return a tensor as a numpy array, wherever it lives."""
+    array: Vectors = tensor.detach().cpu().numpy()
+    return array

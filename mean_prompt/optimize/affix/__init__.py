@@ -1,0 +1,1 @@
+"""The search for a string that is joined to every prediction."""

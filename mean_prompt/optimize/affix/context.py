@@ -1,0 +1,188 @@
+"""Predictions in whose context an affix is searched: a column of triples, split by true prompt.
+
+An affix stands before or after every prediction, one blank between them. Where that makes a row
+longer than its token budget, words at the end of the *prediction* are dropped until it fits: the
+affix always stands whole, and nothing is left to the model's own cutting, which would drop it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mean_prompt.corpus.corpus import Split
+from mean_prompt.corpus.readers import read_columns
+from mean_prompt.corpus.rows import Rows, Triples
+from mean_prompt.corpus.triples import ID, read_triples
+from mean_prompt.encoder.encoder import TokenIds
+from mean_prompt.system.errors import InputError
+
+Position = Literal["suffix", "prefix"]
+Tokenize = Callable[[Sequence[str]], list[TokenIds]]
+
+#: Column of the predictions when none is named.
+PREDICTIONS: Final = "llm_prediction"
+
+
+@dataclass(frozen=True, slots=True)
+class Joiner:
+    """Puts an affix beside predictions, within a token budget.
+
+    Attributes:
+        position: which side of the prediction the affix stands on.
+        budget: most tokens of a joined string, without those that the tokenizer puts around it.
+        tokenize: (n,) strings -> their token ids.
+    """
+
+    position: Position
+    budget: int
+    tokenize: Tokenize
+
+    def join(self, predictions: Sequence[str], affix: str) -> list[str]:
+        """Return each prediction with the affix; with an empty one, the predictions as they are.
+
+        Predictions that are too long lose words at their end, not more than needed and never the
+        first; the affix itself is never cut.
+        """
+        if not affix:
+            return list(predictions)
+        joined = [self._beside(prediction, affix) for prediction in predictions]
+        for row, ids in enumerate(self.tokenize(joined)):
+            if len(ids) > self.budget:
+                joined[row] = self._shortened(predictions[row], affix)
+        return joined
+
+    def _beside(self, prediction: str, affix: str) -> str:
+        parts = (prediction, affix) if self.position == "suffix" else (affix, prediction)
+        return " ".join(parts)
+
+    def _shortened(self, prediction: str, affix: str) -> str:
+        words = prediction.split()
+        fits, over = 1, len(words)
+        while over - fits > 1:
+            middle = (fits + over) // 2
+            text = self._beside(" ".join(words[:middle]), affix)
+            if len(self.tokenize([text])[0]) <= self.budget:
+                fits = middle
+            else:
+                over = middle
+        return self._beside(" ".join(words[:fits]), affix)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Rows with a prediction and their true prompt.
+
+    Attributes:
+        predictions: n strings, stripped, not blank.
+        triples: the n rows they were made for.
+        source: where they were read, for results.
+        notes: what cleaning did, a line each.
+    """
+
+    predictions: tuple[str, ...]
+    triples: Triples
+    source: str = "rows"
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.predictions) != len(self.triples):
+            raise ValueError("each row must have its prediction")
+        if not self.predictions:
+            raise InputError(
+                f"a context must have rows with a prediction and a true prompt: {self.source} has "
+                "none; give another file or --context-column"
+            )
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+    @classmethod
+    def from_file(cls, path: Path, column: str = PREDICTIONS) -> Context:
+        """Read triples and, beside them, a column of predictions; blank predictions are dropped.
+
+        Raises:
+            InputError: the file cannot be read, lacks a column, or has no row that is left.
+        """
+        known = read_triples(path)
+        columns = read_columns(path, (column,), (ID,))
+        cells = columns[column]
+        ids = columns.get(ID) or [str(number) for number in range(1, len(cells) + 1)]
+        by_id = dict(zip(ids, (cell.strip() for cell in cells), strict=True))
+        texts = [by_id[name] for name in known.triples.rows.ids]
+        keep = np.flatnonzero([bool(text) for text in texts])
+        blank = len(texts) - len(keep)
+        dropped = (f"{blank:,} rows dropped, {column} is blank",) if blank else ()
+        return cls(
+            tuple(texts[row] for row in keep),
+            known.triples.take(keep),
+            str(path),
+            (*known.notes, *dropped),
+        )
+
+    @classmethod
+    def from_pairs(cls, predictions: Sequence[str], prompts: Sequence[str]) -> Context:
+        """Make a context of predictions and true prompts already in memory.
+
+        Raises:
+            InputError: they differ in number, one is blank, or there are none.
+        """
+        if len(predictions) != len(prompts):
+            raise InputError(
+                f"each prediction needs its true prompt: found {len(predictions)} and "
+                f"{len(prompts)}"
+            )
+        pairs = [(p.strip(), t.strip()) for p, t in zip(predictions, prompts, strict=True)]
+        for number, pair in enumerate(pairs, 1):
+            if not all(pair):
+                raise InputError(
+                    f"each row of a context needs a prediction and a prompt: row {number} has a "
+                    "blank one; drop it"
+                )
+        blanks = ("",) * len(pairs)
+        rows = Rows(tuple(map(str, range(1, len(pairs) + 1))), blanks, blanks)
+        return cls(tuple(p for p, _ in pairs), Triples(rows, tuple(t for _, t in pairs)))
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """The true prompt of each row."""
+        return self.triples.prompts
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 over rows, prompts and predictions, in order."""
+        digest = hashlib.sha256(self.triples.content_hash.encode())
+        for text in self.predictions:
+            digest.update(f"{len(text)}\0{text}\n".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def split(self, holdout: float, *, seed: int = 0) -> Split:
+        """Set a share of the prompts aside with all their rows.
+
+        Args:
+            holdout: share of the groups of rows with one true prompt; 0 keeps all for training.
+            seed: of the random choice.
+
+        Raises:
+            InputError: all rows have the same prompt, so that none can be set aside.
+        """
+        rows = np.arange(len(self))
+        if holdout == 0:
+            return Split(rows, rows[:0])
+        groups = self.triples.groups()
+        count = int(groups.max()) + 1
+        if count < 2:
+            raise InputError(
+                "a hold-out needs rows with different prompts: all have the same; set --holdout 0"
+            )
+        aside = min(math.ceil(holdout * count), count - 1)
+        drawn = np.random.default_rng(seed).permutation(count)[:aside]
+        is_aside: NDArray[np.bool_] = np.isin(groups, drawn)
+        return Split(rows[~is_aside], rows[is_aside])

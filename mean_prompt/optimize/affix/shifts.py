@@ -1,0 +1,143 @@
+"""What an edit of the affix does to the rows' vectors, predicted and then measured row by row.
+
+An affix moves all rows' vectors in about the same direction, the further the shorter the
+prediction beside it: with ``L`` the tokens of the row, an edit turns ``x`` into
+
+    normalize(x + w m),    w = (mean L) / L,
+
+with one shift ``m`` (d,) for all rows. That holds well enough for two things:
+
+1. ``m`` is linear in the static vectors of the units that come and go. The map is learned from
+   every edit that was measured; on all-MiniLM-L6-v2 what it predicts of unseen words correlated
+   with their gain by 0.76 where the static vectors against the gradient gave 0.47.
+2. Measured on a mini-batch, ``m`` foretells the other rows: as a control variate it took the error
+   of the mean gain from 0.029 to 0.020 (32 rows of 511), that of twice as many rows.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mean_prompt.objective.scs import Vectors, sharpened, to_numpy, to_tensor
+from mean_prompt.optimize.affix.evaluator import Affix, Caution, Scores
+from mean_prompt.optimize.ridge import RecursiveRidge
+from mean_prompt.system.checkpoint import Tree
+
+#: Length of the shift along a unit's static vector before anything was measured, and the pull to
+#: it, in units of one measured edit.
+_PRIOR_SHIFT: Final = 0.2
+_RIDGE: Final = 0.1
+#: Scores foretold at once, shifts times rows: a few dozen megabytes.
+_CELLS: Final = 2_000_000
+
+
+class Shifts:
+    """Foretells rows' scores from one shift for all of them.
+
+    Args:
+        base: the affix that is edited.
+        truths: (n, d) of the true prompts.
+        reach: (n,) w of the rows.
+    """
+
+    def __init__(self, base: Affix, truths: Vectors, reach: NDArray[np.float32]) -> None:
+        self._base = torch.from_numpy(base.screened)
+        self._truths = torch.from_numpy(truths)
+        self._reach = to_tensor(reach)
+        self._cosines = (self._base * self._truths).sum(dim=1)
+
+    def scores(self, shifts: torch.Tensor) -> torch.Tensor:
+        """Return the SCS of every row after each shift: (k, d) -> (k, n).
+
+        ``(x + w m) · t / |x + w m|`` with ``|x + w m|² = 1 + 2 w x·m + w² |m|²``.
+        """
+        along = shifts @ self._base.T
+        lengths = 1 + 2 * self._reach * along + self._reach**2 * (shifts**2).sum(1, keepdim=True)
+        cosines = self._cosines + self._reach * (shifts @ self._truths.T)
+        return sharpened(cosines / lengths.clamp_min(1e-6).sqrt())
+
+    def measured(self, vectors: Vectors, rows: NDArray[np.int64]) -> torch.Tensor:
+        """Return the shift that fits measured rows best: (k, m, d) of m rows -> (k, d)."""
+        picked = torch.from_numpy(rows)
+        reach = self._reach[picked]
+        moved = to_tensor(vectors) - self._base[picked]
+        return torch.einsum("kmd,m->kd", moved, reach) / (reach @ reach)
+
+
+class ShiftModel:
+    """Learns what units do: static vectors of what comes less what goes -> the shift.
+
+    Args:
+        dimension: d.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        prior = torch.zeros((dimension + 1, dimension))
+        prior[:dimension] = _PRIOR_SHIFT * torch.eye(dimension)
+        self._ridge = RecursiveRidge(prior, ridge=_RIDGE, decay=1.0, solve_every=1)
+
+    def predict(self, features: torch.Tensor) -> torch.Tensor:
+        """Return shifts: (k, d + 1) features, the last the change of length -> (k, d)."""
+        return features @ self._ridge.weights
+
+    def observe(self, features: torch.Tensor, shifts: torch.Tensor) -> None:
+        """Learn from measured shifts: (k, d + 1), (k, d)."""
+        self._ridge.observe(features, shifts)
+
+    def state(self) -> Tree:
+        """Return what was learned."""
+        return self._ridge.state()
+
+    def restore(self, state: Tree) -> None:
+        """Go over to what :meth:`state` returned."""
+        self._ridge.restore(state)
+
+
+class Estimate:
+    """Values of candidates that were measured on a mini-batch, as if on all rows.
+
+    The shift foretells all rows; what it gets wrong on the measured ones, on average, is added.
+
+    Args:
+        shifts: around the affix that is edited.
+        empty: scores (n,) of the rows without an affix, screened.
+        caution: values gains.
+    """
+
+    def __init__(self, shifts: Shifts, empty: Scores, caution: Caution) -> None:
+        self._shifts = shifts
+        self._empty = to_tensor(empty)
+        self._caution = caution
+
+    def foretold(self, shifts: torch.Tensor) -> NDArray[np.float32]:
+        """Return values by shifts alone: (k, d) -> (k,)."""
+        step = max(1, _CELLS // len(self._empty))
+        parts = (shifts[first : first + step] for first in range(0, len(shifts), step))
+        gains = (self._shifts.scores(part) - self._empty for part in parts)
+        return np.concatenate([to_numpy(self._caution.values(some)) for some in gains])
+
+    def shifts_of(self, vectors: Vectors, rows: NDArray[np.int64]) -> torch.Tensor:
+        """Return the shifts that measured rows fit best: (k, m, d) of m rows -> (k, d)."""
+        return self._shifts.measured(vectors, rows)
+
+    def measured(
+        self, vectors: Vectors, scores: Scores, rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return values and their standard errors of measured candidates.
+
+        Args:
+            vectors: (k, m, d) of m rows with each candidate.
+            scores: (k, m) theirs.
+            rows: (m,) which.
+        """
+        foretold = self._shifts.scores(self._shifts.measured(vectors, rows))
+        wrong = to_tensor(scores) - foretold[:, torch.from_numpy(rows)]
+        weights = self._caution.weights[torch.from_numpy(rows)]
+        values = self._caution.values(foretold - self._empty) + wrong @ (weights / weights.sum())
+        rest = max(0.0, 1 - len(rows) / len(self._empty))
+        errors = wrong.std(dim=1) * (rest / len(rows)) ** 0.5
+        return to_numpy(values), to_numpy(errors)

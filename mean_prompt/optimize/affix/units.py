@@ -1,0 +1,77 @@
+"""What affixes are made of: words and signs of the vocabulary, and phrases of known prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mean_prompt.encoder.cache import VectorCache
+from mean_prompt.encoder.encoder import Encoder
+from mean_prompt.objective.scs import Vectors
+from mean_prompt.optimize.constraints import Rules
+from mean_prompt.optimize.phrases import mine_phrases
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitBank:
+    """Units that an affix may hold, with blanks between them.
+
+    Attributes:
+        texts: distinct; phrases first, the most frequent one before the others, then words.
+        vectors: (u, d) unit vectors of the units alone, in the screening dtype.
+        phrases: how many of the units are phrases.
+    """
+
+    texts: tuple[str, ...]
+    vectors: Vectors
+    phrases: int
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @classmethod
+    def gather(
+        cls,
+        prompts: Sequence[str],
+        encoder: Encoder,
+        rules: Rules,
+        tell: Callable[[int, int], None],
+    ) -> UnitBank:
+        """Encode the words that the rules allow, and the prompts' phrases, each alone.
+
+        Args:
+            prompts: true ones of the training side.
+            encoder: the model.
+            rules: say which tokens and phrases may be put in.
+            tell: called with strings encoded and all strings; may raise to end the work.
+        """
+        cache = VectorCache(f"{encoder.identity.key}-screened-{encoder.screening.dtype}")
+
+        def encode(texts: Sequence[str]) -> Vectors:
+            return cache.encode(texts, encoder.screen, progress=tell)
+
+        phrases = mine_phrases(prompts, encoder, rules, encode)
+        texts = [text.strip() for text in encoder.decode(phrases.bodies)] if len(phrases) else []
+        words = _words(rules)
+        # Case is lost on some models, so that two phrases may come to one text.
+        vectors = dict(zip(texts, phrases.vectors, strict=True))
+        count = len(vectors)
+        vectors |= {
+            word: vector
+            for word, vector in zip(words, encode(words), strict=True)
+            if word not in vectors
+        }
+        return cls(tuple(vectors), np.stack(list(vectors.values())), count)
+
+
+def _words(rules: Rules) -> list[str]:
+    """Return the allowed tokens that start a word, or are signs: whole units beside blanks."""
+    surfaces = (
+        rules.surfaces[token]
+        for token in rules.allowed
+        if rules.starts_word[token] or not rules.surfaces[token].isalnum()
+    )
+    # Without a whole word among them (odd tokenizers), any token will do.
+    return list(dict.fromkeys(surfaces)) or [rules.surfaces[token] for token in rules.allowed]

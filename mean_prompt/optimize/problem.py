@@ -1,0 +1,194 @@
+"""The problem of one run: a corpus in a model's space, split for an honest score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mean_prompt.corpus.corpus import Corpus, Split
+from mean_prompt.corpus.vectors.gather import check_model, corpus_vectors
+from mean_prompt.encoder.encoder import Encoder
+from mean_prompt.objective.compression import Compression, compress_if_large
+from mean_prompt.objective.intervals import Interval
+from mean_prompt.objective.scs import (
+    Ceiling,
+    ExpectedSCS,
+    Objective,
+    StoredVectors,
+    Vectors,
+    bootstrap_interval,
+)
+
+#: Prompts of a compressed corpus, nearest to the ceiling's vector, among which the best is taken
+#: to be.
+_NEAREST: Final = 8_192
+#: Prompts of a compressed corpus that are scored exactly to find its best one.
+_FINALISTS: Final = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """A corpus as vectors, whole and split, with its ceilings.
+
+    The training side comes first everywhere, so that either side is a view of the whole.
+
+    Attributes:
+        prompts: N, those of the training side before those of the hold-out.
+        vectors: (N, d) unit vectors of the prompts; in half precision where they are many, and
+            mapped from a file where they come from a folder of vectors.
+        weights, groups: (N,) of the prompts.
+        split: rows of the corpus on either side.
+        everything: the objective over all prompts, for the reported score.
+        train: over the training side; ``holdout`` over the other, or ``None`` without one.
+        screening: what a search goes by: ``train``, or a compressed objective close to it.
+        compression: how close, or ``None`` where the search goes by ``train``.
+        ceiling: of ``everything``; ``train_ceiling`` of ``train``.
+        seed: of the split and of the bootstrap.
+    """
+
+    prompts: Sequence[str]
+    vectors: StoredVectors
+    weights: NDArray[np.float64]
+    groups: NDArray[np.int64]
+    split: Split
+    everything: ExpectedSCS
+    train: ExpectedSCS
+    holdout: ExpectedSCS | None
+    screening: Objective
+    compression: Compression | None
+    ceiling: Ceiling
+    train_ceiling: float
+    seed: int
+
+    @classmethod
+    def build(
+        cls,
+        corpus: Corpus,
+        encoder: Encoder,
+        *,
+        holdout: float,
+        seed: int,
+        progress: Callable[[int, int], None],
+    ) -> Self:
+        """Split a corpus and embed it, from its folders of vectors or the cache where it is known.
+
+        Args:
+            corpus: the prompts.
+            encoder: the model.
+            holdout: share of the groups of near-duplicates that are held out.
+            seed: of the split and of the bootstrap.
+            progress: called with prompts done and all prompts; may raise to end the work.
+        """
+        check_model(corpus, encoder)
+        groups = corpus.groups() if holdout else np.arange(len(corpus))
+        split = corpus.split(holdout, groups=groups, seed=seed)
+        order = np.concatenate([split.train, split.holdout])
+        vectors = corpus_vectors(corpus, order, encoder, progress)
+        prompts = [corpus.prompts[row] for row in order]
+        return cls.of_vectors(
+            prompts,
+            vectors,
+            corpus.weights[order],
+            groups[order],
+            split,
+            device=encoder.device,
+            seed=seed,
+        )
+
+    @classmethod
+    def of_vectors(
+        cls,
+        prompts: Sequence[str],
+        vectors: StoredVectors,
+        weights: NDArray[np.float64],
+        groups: NDArray[np.int64],
+        split: Split,
+        *,
+        device: str,
+        seed: int,
+    ) -> Self:
+        """Set a problem up from vectors: everything in the order of :attr:`prompts`."""
+        count = len(split.train)
+        everything = ExpectedSCS(vectors, weights, device=device)
+        train = everything.part(slice(count)) if len(split.holdout) else everything
+        compression = compress_if_large(train, seed=seed)
+        # The compressed ceiling is found in seconds, and leaves few steps to take over all.
+        guide = compression.objective if compression else None
+        ceiling = everything.ceiling(seed=seed, guide=guide)
+        train_ceiling = ceiling if train is everything else train.ceiling(seed=seed, guide=guide)
+        return cls(
+            prompts=prompts,
+            vectors=vectors,
+            weights=weights,
+            groups=groups,
+            split=split,
+            everything=everything,
+            train=train,
+            holdout=everything.part(slice(count, None)) if len(split.holdout) else None,
+            screening=guide or train,
+            compression=compression,
+            ceiling=ceiling,
+            train_ceiling=train_ceiling.value,
+            seed=seed,
+        )
+
+    @property
+    def train_prompts(self) -> Sequence[str]:
+        """The prompts of the training side."""
+        return self.prompts[: len(self.train)]
+
+    @property
+    def train_vectors(self) -> Vectors:
+        """(n, d) vectors of the training side; a copy where they are kept in half precision."""
+        return self.vectors[: len(self.train)].astype(np.float32, copy=False)
+
+    def train_score(self, vector: Vectors) -> float:
+        """Return a string's expected SCS over every training prompt."""
+        return float(self.train.score(vector[None])[0])
+
+    def holdout_score(self, vector: Vectors) -> float | None:
+        """Return a string's expected SCS over the hold-out, or ``None`` without one."""
+        return None if self.holdout is None else float(self.holdout.score(vector[None])[0])
+
+    def holdout_interval(self, vector: Vectors) -> Interval | None:
+        """Return the 95 % interval of :meth:`holdout_score`, from a bootstrap over groups."""
+        if self.holdout is None:
+            return None
+        first = len(self.train)
+        return bootstrap_interval(
+            self.holdout.per_prompt(vector).astype(np.float64),
+            self.weights[first:],
+            self.groups[first:],
+            seed=self.seed,
+        )
+
+    def likely_starts(self) -> tuple[list[str], Vectors]:
+        """Return the prompts of the training side among which good starts are, (k, d) vectors."""
+        rows = self._promising()
+        return self._picked(rows[rows < len(self.train)])
+
+    def finalists(self) -> tuple[list[str], Vectors]:
+        """Return prompts to score over everything to find the best one, and (k, d) vectors."""
+        prompts, vectors = self._picked(self._promising())
+        if self.compression is None:
+            return prompts, vectors
+        best = np.sort(np.argsort(-self.screening.score(vectors))[:_FINALISTS])
+        return [prompts[row] for row in best], vectors[best]
+
+    def _promising(self) -> NDArray[np.int64]:
+        """Return the rows of all prompts, or of those nearest to the ceiling's vector.
+
+        To score each of a million prompts against each would take hours; a prompt that scores
+        well is near that vector.
+        """
+        if self.compression is None:
+            return np.arange(len(self.prompts))
+        cosines = self.everything.cosines(self.ceiling.vector).cpu().numpy()
+        return np.sort(np.argsort(-cosines)[:_NEAREST])
+
+    def _picked(self, rows: NDArray[np.int64]) -> tuple[list[str], Vectors]:
+        return [self.prompts[row] for row in rows], self.vectors[rows].astype(np.float32)

@@ -1,0 +1,115 @@
+"""What an affix does row by row, and what each of its tokens is worth there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mean_prompt.encoder.encoder import Encoder
+from mean_prompt.objective.scs import Vectors
+from mean_prompt.optimize.affix.evaluator import Scores, row_scores
+from mean_prompt.optimize.affix.problem import AffixProblem
+from mean_prompt.report.analysis.data import AffixAnalysis, AffixRow, TokenWorth
+from mean_prompt.report.analysis.served import shortened
+from mean_prompt.report.analysis.tokens import left_out
+
+#: Characters of a prediction or prompt that are kept: some are whole documents.
+_LONGEST: Final = 1_000
+#: Strings encoded between two looks at the clock: a few seconds of a large model on two cores.
+_STRINGS: Final = 128
+
+Clock = Callable[[], float]
+
+
+def analyse_affix(
+    problem: AffixProblem,
+    encoder: Encoder,
+    affix: str,
+    affixed: Scores,
+    *,
+    seconds: float,
+    clock: Clock = time.monotonic,
+) -> AffixAnalysis:
+    """Look at an affix on the rows that it was searched on and held out from.
+
+    Args:
+        problem: the n rows.
+        encoder: the model.
+        affix: not empty.
+        affixed: (n,) SCS of the rows with it.
+        seconds: that its tokens may take: rows are judged in a random order until these are over,
+            a few in any case.
+        clock: in seconds, never going back.
+    """
+    held = set(problem.split.holdout.tolist())
+    context = problem.context
+    rows = tuple(
+        AffixRow(
+            id=context.triples.rows.ids[row],
+            prediction=shortened(context.predictions[row], _LONGEST),
+            prompt=shortened(context.prompts[row], _LONGEST),
+            without=float(problem.without[row]),
+            affixed=float(affixed[row]),
+            held_out=row in held,
+        )
+        for row in range(len(context))
+    )
+    worths, judged = _worths(problem, encoder, affix, affixed, seconds, clock)
+    return AffixAnalysis(
+        text=affix,
+        position=problem.joiner.position,
+        rows=rows,
+        worths=worths,
+        judged=judged,
+    )
+
+
+def _worths(
+    problem: AffixProblem,
+    encoder: Encoder,
+    affix: str,
+    affixed: Scores,
+    seconds: float,
+    clock: Clock,
+) -> tuple[tuple[TokenWorth, ...], int]:
+    """Return what each token is worth, and the rows that tell it.
+
+    The mean SCS of these rows with the affix, less that with the affix without the token.
+    """
+    pieces, without = left_out(affix, encoder)
+    if not pieces:
+        return (), 0
+    end = clock() + seconds
+    order = np.random.default_rng(problem.seed).permutation(len(problem.context))
+    step = max(1, _STRINGS // len(pieces))
+    lost, judged = np.zeros(len(pieces)), 0
+    for first in range(0, len(order), step):
+        rows = order[first : first + step]
+        lost += _lost(problem, encoder, without, affixed[rows], rows)
+        judged += len(rows)
+        if clock() >= end:
+            break
+    worths = (lost / judged).tolist()
+    return (
+        tuple(TokenWorth(piece=p, worth=w) for p, w in zip(pieces, worths, strict=True)),
+        judged,
+    )
+
+
+def _lost(
+    problem: AffixProblem,
+    encoder: Encoder,
+    without: Sequence[str],
+    affixed: Scores,
+    rows: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return the sum over some rows of what goes with each token: (m,) rows -> (k,) tokens."""
+    texts = [text for affix in without for text in problem.texts(rows, affix)]
+    vectors: Vectors = encoder.encode(texts).reshape(len(without), len(rows), -1)
+    scores = row_scores(vectors, np.broadcast_to(problem.truths[rows], vectors.shape))
+    lost: NDArray[np.float64] = (affixed.astype(np.float64) - scores).sum(axis=1)
+    return lost

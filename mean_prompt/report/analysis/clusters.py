@@ -1,0 +1,145 @@
+"""Clusters of prompts: what kinds there are, by which words one knows them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mean_prompt.objective.scs import ExpectedSCS, Vectors, to_numpy, to_tensor
+from mean_prompt.report.analysis.data import Cluster
+from mean_prompt.report.analysis.served import shortened
+
+#: Most clusters: as many as a reader takes in.
+_MOST: Final = 12
+#: Words that name a cluster, and characters of a prompt that are looked at for them.
+_WORDS: Final = 4
+_READ: Final = 500
+_EXAMPLE: Final = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clusters:
+    """A clustering of all prompts.
+
+    Attributes:
+        members: (N,) cluster of each prompt.
+        words: a tuple a cluster.
+        examples: the prompt nearest to each centre.
+    """
+
+    members: NDArray[np.int64]
+    words: list[tuple[str, ...]]
+    examples: list[str]
+
+    @classmethod
+    def fit(
+        cls,
+        prompts: Sequence[str],
+        objective: ExpectedSCS,
+        sample: NDArray[np.int64],
+        *,
+        seed: int = 0,
+    ) -> Clusters:
+        """Cluster a sample by k-means, and put every prompt to the nearest centre.
+
+        Args:
+            prompts: N.
+            objective: holds their vectors.
+            sample: rows that centres and words are found by.
+            seed: of k-means.
+        """
+        vectors = to_numpy(objective.rows(sample))
+        centres = _centres(vectors, len(prompts), seed)
+        members, nearest = _assign(objective, centres)
+        texts = [prompts[row][:_READ] for row in sample.tolist()]
+        examples = [shortened(prompts[row], _EXAMPLE) for row in nearest]
+        return cls(members, _telling_words(texts, members[sample], len(centres)), examples)
+
+    def scored(
+        self, scores: NDArray[np.floating], weights: NDArray[np.floating]
+    ) -> tuple[Cluster, ...]:
+        """Return the clusters with a string's expected SCS in each, the largest share first.
+
+        Args:
+            scores: (N,) SCS of the string with each prompt.
+            weights: (N,) of the prompts, sum 1.
+        """
+        count = len(self.words)
+        sizes = np.bincount(self.members, minlength=count)
+        mass = np.bincount(self.members, weights=weights, minlength=count)
+        earned = np.bincount(self.members, weights=weights * scores, minlength=count)
+        return tuple(
+            Cluster(
+                words=self.words[k],
+                example=self.examples[k],
+                prompts=int(sizes[k]),
+                share=float(mass[k]),
+                score=float(earned[k] / mass[k]),
+            )
+            for k in np.argsort(-mass, kind="stable").tolist()
+            if mass[k] > 0
+        )
+
+    def by_share(self, weights: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Return each prompt's cluster, numbered as :meth:`scored` orders them: (N,)."""
+        mass = np.bincount(self.members, weights=weights, minlength=len(self.words))
+        rank = np.argsort(np.argsort(-mass, kind="stable"), kind="stable")
+        return rank[self.members]
+
+
+def _centres(vectors: Vectors, size: int, seed: int) -> Vectors:
+    from sklearn.cluster import KMeans
+
+    distinct = len(np.unique(vectors, axis=0))
+    count = min(_MOST, distinct, max(2, round(math.sqrt(size / 2))))
+    fitted = KMeans(n_clusters=count, n_init=1, random_state=seed).fit(vectors)
+    centres: Vectors = fitted.cluster_centers_.astype(np.float32)
+    return centres
+
+
+def _assign(objective: ExpectedSCS, centres: Vectors) -> tuple[NDArray[np.int64], list[int]]:
+    """Return the nearest centre of every prompt, and the nearest prompt of every centre."""
+    points = to_tensor(centres).to(objective.device)
+    lengths = (points**2).sum(dim=1) / 2
+    members = []
+    best = np.full(len(centres), -np.inf)
+    nearest = np.zeros(len(centres), np.int64)
+    first = 0
+    for rows, _ in objective.blocks():
+        near = to_numpy(rows @ points.T - lengths)  # half the squared distance, up to a constant
+        members.append(near.argmax(axis=1))
+        top = near.argmax(axis=0)
+        better = near[top, np.arange(len(centres))] > best
+        nearest[better] = top[better] + first
+        best = np.maximum(best, near.max(axis=0))
+        first += len(rows)
+    return np.concatenate(members), nearest.tolist()
+
+
+def _telling_words(
+    texts: Sequence[str], members: NDArray[np.int64], count: int
+) -> list[tuple[str, ...]]:
+    """Return the words whose mean TF-IDF in a cluster exceeds that of the others the most."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(stop_words="english", max_features=5_000, sublinear_tf=True)
+    try:
+        table = vectorizer.fit_transform(texts)
+    except ValueError:  # prompts without a single word, such as emoji alone
+        return [() for _ in range(count)]
+    names = vectorizer.get_feature_names_out()
+    found: list[tuple[str, ...]] = []
+    for k in range(count):
+        inside = members == k
+        if not inside.any() or inside.all():
+            found.append(())
+            continue
+        lead = np.asarray(table[inside].mean(axis=0) - table[~inside].mean(axis=0)).ravel()
+        top = np.argsort(-lead, kind="stable")[:_WORDS]
+        found.append(tuple(str(names[i]) for i in top if lead[i] > 0))
+    return found

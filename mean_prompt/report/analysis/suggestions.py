@@ -1,0 +1,199 @@
+"""Suggestions for the next edit of a string: the engine's own shortlist, truly scored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Self
+
+import numpy as np
+
+from mean_prompt.encoder.encoder import Encoder
+from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize.climb import ClimbSettings, Edits
+from mean_prompt.optimize.constraints import Constraints, Rules
+from mean_prompt.optimize.evaluator import Candidate, Evaluator
+from mean_prompt.optimize.moves import MoveMix
+from mean_prompt.optimize.problem import Problem
+from mean_prompt.optimize.starts import corpus_starts
+from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.report.analysis.data import Advice, Suggestion
+from mean_prompt.report.analysis.edits import Typed, described, edited
+from mean_prompt.report.analysis.mending import mended_bodies
+from mean_prompt.report.analysis.opening import OpenRun
+from mean_prompt.system.errors import RunError
+
+#: Suggestions that are given.
+_GIVEN: Final = 12
+#: Steps of the engine at one string, each of which learns from those before it, and edits in each.
+_STEPS: Final = 3
+_WIDTH: Final = 24
+#: Tokens looked at in a step, and replacements predicted one by one.
+_VOCABULARY: Final = 8_192
+_PREDICTED: Final = 384
+#: Edits that are scored in float32 beyond those that are given: screening is about that noisy.
+_SPARE: Final = 4
+#: Temperatures, as shares of the ceiling: the likeliest edits are wanted, not a random walk.
+_SPREAD: Final = 0.0005
+_COLD: Final = 0.0002
+#: A climb is at full length nearly always; somebody who types is not, and adds words.
+_MOVES: Final = MoveMix(
+    replace=0.45, combine=0.2, insert=0.2, delete=0.04, swap=0.02, move=0.05, phrase_in=0.04
+)
+#: More evaluations than any suggestion takes: it ends by itself.
+_NO_LIMIT: Final = 2**62
+
+
+class Suggester:
+    """Suggests edits of strings on one problem, under a run's rules.
+
+    The same string is given the same suggestions, whatever was asked before. Calls must come one
+    after another.
+
+    Args:
+        problem: the corpus in the model's space.
+        encoder: the model.
+        constraints: that every suggestion keeps to.
+        material: what edits may put in, where it was gathered before.
+        tell: called with what is embedded of the vocabulary, and all of it.
+
+    Raises:
+        InputError: the constraints contradict the model.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        encoder: Encoder,
+        constraints: Constraints,
+        *,
+        material: Material | None = None,
+        tell: Callable[[int, int], None] = lambda *_: None,
+    ) -> None:
+        self.rules = Rules(constraints, encoder)
+        self._problem = problem
+        self._encoder = encoder
+        self._material = material or Material.gather(
+            problem.train_prompts, encoder, self.rules, tell
+        )
+        budget = Budget(None, _NO_LIMIT)
+        # Found as the search finds them, by the training side; shown as what they score over all.
+        self._search = Evaluator(encoder, problem.screening, self.rules, budget)
+        self._whole = Evaluator(encoder, problem.everything, self.rules, budget)
+        self._settings = ClimbSettings(
+            width=_WIDTH,
+            predicted=_PREDICTED,
+            vocabulary=_VOCABULARY,
+            spread=_SPREAD,
+            moves=_MOVES,
+        )
+        self._starts: list[Candidate] | None = None
+
+    @classmethod
+    def of_run(cls, run: OpenRun, tell: Callable[[int, int], None] = lambda *_: None) -> Self:
+        """Return the suggester of a run's problem and rules."""
+        return cls(run.problem, run.encoder, run.recipe.constraints, tell=tell)
+
+    def suggest(
+        self, text: str, *, count: int = _GIVEN, check: Callable[[], None] = lambda: None
+    ) -> Advice:
+        """Suggest edits of a string.
+
+        Args:
+            text: any string.
+            count: suggestions at most.
+            check: called now and then; may raise to end the work.
+
+        Returns:
+            Strings that keep to the rules, the one with the highest expected SCS first. Where the
+            string itself breaks a rule they mend that; where it is blank they are beginnings.
+        """
+        typed = Typed.read(text, self._encoder)
+        fault = self.rules.violation(text, typed.ids)
+        if not text.strip():
+            return self._beginnings(count)
+        if fault is not None:
+            return self._mends(typed, fault, count, check)
+        read = self._search.read([self.rules.body_of(text)])
+        if not read:
+            return self._mends(typed, "is spelt otherwise by the model's tokenizer", count, check)
+        found = self._tried_at(read[0], text, check)
+        suggestions = self._scored(typed, _best(found, count + _SPARE), count)
+        tried = len({row.text for row in found})
+        return Advice(text=text, fault=None, tried=tried, suggestions=suggestions)
+
+    def _tried_at(self, state: Candidate, text: str, check: Callable[[], None]) -> list[Candidate]:
+        """Return what the engine's likeliest edits of a string make of it, screened."""
+        ceiling = self._problem.train_ceiling
+        rng = _generator(self._problem.seed, text)
+        edits = Edits(self._material, self._search, self._settings, ceiling, rng)
+        found: list[Candidate] = []
+        for _ in range(_STEPS):
+            check()
+            found += [candidate for _, candidate in edits.try_at(state, ceiling * _COLD)]
+        check()
+        return found
+
+    def _mends(self, typed: Typed, fault: str, count: int, check: Callable[[], None]) -> Advice:
+        """Suggest strings near one that breaks a rule which break none."""
+        bodies = mended_bodies(typed, self.rules, self._encoder, self._problem.everything, check)
+        check()
+        found = [row for row in self._search.screen(bodies) if row is not None] if bodies else []
+        suggestions = self._scored(typed, _best(found, count), count)
+        return Advice(text=typed.text, fault=fault, tried=len(bodies), suggestions=suggestions)
+
+    def _beginnings(self, count: int) -> Advice:
+        """Suggest the best prompts of the corpus, cut to the rules."""
+        if self._starts is None:
+            try:
+                self._starts = corpus_starts(*self._problem.likely_starts(), self._whole)
+            except RunError:  # no prompt keeps to the rules, even cut
+                self._starts = []
+        suggestions = [
+            Suggestion(edit="begin with this", text=row.text, score=row.score, gain=None)
+            for row in _best(self._starts, count)
+        ]
+        return Advice(
+            text="", fault="is blank", tried=len(self._starts), suggestions=tuple(suggestions)
+        )
+
+    def _scored(
+        self, typed: Typed, found: Sequence[Candidate], count: int
+    ) -> tuple[Suggestion, ...]:
+        """Score candidates in float32 over every prompt, and say what they change."""
+        base = float(self._problem.everything.score(self._encoder.encode([typed.text]))[0])
+        found = self._whole.exact([row for row in found if row.text != typed.text])
+        texts = self._as_typed(typed, found)
+        return tuple(
+            Suggestion(
+                edit=described(typed, row.ids, self.rules) or "spell it as the model reads it",
+                text=texts[row.text],
+                score=row.score,
+                gain=row.score - base,
+            )
+            for row in _best(found, count)
+        )
+
+    def _as_typed(self, typed: Typed, found: Sequence[Candidate]) -> dict[str, str]:
+        """Return each candidate's string with all that it leaves alone as it was typed.
+
+        A string of the same tokens has the same vector. Where the tokens would be others, or a
+        rule be broken, it is the candidate's own spelling.
+        """
+        texts = [edited(typed, row.ids, self.rules) for row in found]
+        chosen: dict[str, str] = {}
+        for row, text, ids in zip(found, texts, self._encoder.tokenize(texts), strict=True):
+            fits = ids == row.ids and self.rules.violation(text, ids) is None
+            chosen[row.text] = text if fits else row.text
+        return chosen
+
+
+def _best(found: Iterable[Candidate], count: int) -> list[Candidate]:
+    """Return the best candidates with different strings, best first."""
+    distinct = {row.text: row for row in found}
+    return sorted(distinct.values(), key=lambda row: (-row.score, row.text))[:count]
+
+
+def _generator(seed: int, text: str) -> np.random.Generator:
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest[:8])])

@@ -1,0 +1,78 @@
+"""What each token of a string is worth: the score that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from mean_prompt.encoder.encoder import Encoder
+from mean_prompt.objective.scs import Objective
+from mean_prompt.report.analysis.data import TokenWorth
+
+#: Strings encoded between two looks at whether the answer is still wanted.
+_CHUNK: Final = 32
+
+
+def token_worths(
+    text: str, encoder: Encoder, objective: Objective, *, check: Callable[[], None] = lambda: None
+) -> tuple[TokenWorth, ...]:
+    """Return leave-one-out worths: f of the string, less f of the string without the token.
+
+    The string without a token is what the remaining ids spell, tokenized anew: strings are what
+    is scored, and the neighbours of a token may merge where it goes.
+
+    Args:
+        text: the string; of a long one only the tokens that the model reads are judged.
+        encoder: the model.
+        objective: f.
+        check: called now and then; may raise to end the work.
+
+    Returns:
+        One entry a token, in order; none for a string without tokens.
+    """
+    pieces, without = left_out(text, encoder)
+    if not pieces:
+        return ()
+    strings = ["".join(pieces), *without]
+    parts = []
+    for first in range(0, len(strings), _CHUNK):
+        check()
+        parts.append(objective.score(encoder.encode(strings[first : first + _CHUNK])))
+    scores = np.concatenate(parts).tolist()
+    return tuple(
+        TokenWorth(piece=piece, worth=scores[0] - score)
+        for piece, score in zip(pieces, scores[1:], strict=True)
+    )
+
+
+def left_out(text: str, encoder: Encoder) -> tuple[list[str], list[str]]:
+    """Return a string's tokens as they stand in it, and the string without each of them.
+
+    Args:
+        text: the string; of a long one only the tokens that the model reads count.
+        encoder: the model.
+    """
+    read = encoder.tokenizer.encode(text, add_special_tokens=False)
+    ids = tuple(read.ids[: encoder.max_tokens])
+    if not ids:
+        return [], []
+    without = encoder.decode([ids[:i] + ids[i + 1 :] for i in range(len(ids))])
+    return pieces_of(text, read.offsets, len(ids)), without
+
+
+def pieces_of(text: str, offsets: list[tuple[int, int]], count: int) -> list[str]:
+    """Return what each token stands for, so that the pieces together are the string that is read.
+
+    What lies between two tokens, such as a blank that the tokenizer drops, goes to the second.
+
+    Args:
+        text: the string.
+        offsets: where each of its tokens begins and ends.
+        count: tokens that are read, the first ones.
+    """
+    ends = [end for _, end in offsets[:count]]
+    last = len(text) if len(offsets) == count else ends[-1]
+    bounds = [0, *ends[:-1], last]
+    return [text[bounds[i] : bounds[i + 1]] for i in range(count)]

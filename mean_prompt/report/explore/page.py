@@ -1,0 +1,152 @@
+"""The explorer's page: a thin layer of Gradio over the :class:`Explorer`.
+
+Gradio carries what is typed to Python and HTML back; what is shown is rendered by
+:mod:`mean_prompt.report.explore.views`, and a little script draws the map and applies suggestions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import gradio as gr
+
+from mean_prompt.report.explore.explorer import Explorer, readable
+from mean_prompt.report.explore.views import (
+    about_view,
+    advice_view,
+    blank_view,
+    look_view,
+    waiting_view,
+)
+
+LETTERS: Final = "ABCD"
+#: Seconds without a key stroke before a text is looked at.
+_PAUSE: Final = 0.15
+_QUIET: Final[dict[str, Any]] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+def build_page(explorer: Explorer, text: str) -> gr.Blocks:
+    """Return the page, with a string in its first column.
+
+    Args:
+        explorer: does the work.
+        text: of the first column.
+    """
+    page = gr.Blocks(title="mean-prompt explorer", analytics_enabled=False, fill_width=True)
+    with page:
+        gr.HTML(about_view(explorer.facts), js_on_load=None, apply_default_css=False)
+        shown = gr.State([letter == LETTERS[0] for letter in LETTERS])
+        with gr.Row(elem_classes="mp-columns"):
+            columns = [
+                _Column(explorer, letter, text if letter == LETTERS[0] else "")
+                for letter in LETTERS
+            ]
+        add = gr.Button("Add a string", elem_id="mp-add", size="sm")
+        gr.HTML('<div id="mp-map"></div>', js_on_load=None, apply_default_css=False)
+        _connect(shown, columns, add)
+    return page
+
+
+def theme() -> gr.themes.Base:
+    """Return a theme whose fonts are on every machine already."""
+    return gr.themes.Default(
+        primary_hue="blue",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+
+
+class _Column:
+    """One string with all that is seen of it."""
+
+    def __init__(self, explorer: Explorer, letter: str, text: str) -> None:
+        self._explorer = explorer
+        self._letter = letter
+        look, advice = self._last(text)
+        self.block = gr.Column(
+            min_width=300, visible=letter == LETTERS[0], elem_id=f"mp-column-{letter}"
+        )
+        with self.block:
+            self.text = gr.Textbox(
+                text, label=f"String {letter}", lines=3, max_lines=12, elem_id=f"mp-text-{letter}"
+            )
+            self.look = gr.HTML(look, js_on_load=None, apply_default_css=False)
+            self.advice = gr.HTML(advice, js_on_load=None, apply_default_css=False)
+            self.remove = gr.Button(
+                f"Remove string {letter}", size="sm", visible=letter != LETTERS[0]
+            )
+        self.text.change(
+            self._note, self.text, None, queue=False, trigger_mode="multiple", **_QUIET
+        )
+        self.text.change(
+            self._see,
+            self.text,
+            [self.look, self.advice],
+            trigger_mode="always_last",
+            concurrency_limit=len(LETTERS),
+            **_QUIET,
+        )
+
+    def cleared(self, *, visible: bool) -> dict[Any, Any]:
+        """Return the updates that show or hide the column, with nothing typed."""
+        look, advice = self._last("")
+        return {
+            self.block: gr.Column(visible=visible),
+            self.text: "",
+            self.look: look,
+            self.advice: advice,
+        }
+
+    def _note(self, text: str, request: gr.Request) -> None:
+        self._explorer.note((str(request.session_hash), self._letter), readable(text))
+
+    def _see(self, text: str, request: gr.Request) -> Iterator[tuple[Any, Any]]:
+        text, place = readable(text), (str(request.session_hash), self._letter)
+        time.sleep(_PAUSE)
+        if self._explorer.is_newest(place, text):
+            yield from self._views(text, place)
+
+    def _views(self, text: str, place: tuple[str, str]) -> Iterator[tuple[Any, Any]]:
+        letter, explorer = self._letter, self._explorer
+        if not text.strip():
+            yield blank_view(letter), advice_view(letter, explorer.beginnings())
+            return
+        for seen in explorer.see(text, place):
+            look = look_view(
+                letter, seen.look, limit=explorer.limit, fault=seen.fault, whole=seen.whole
+            )
+            advice = advice_view(letter, seen.advice) if seen.advice else waiting_view(letter)
+            yield look, advice
+
+    def _last(self, text: str) -> tuple[Any, Any]:
+        *_, last = self._views(text, ("", self._letter))
+        return last
+
+
+def _connect(shown: gr.State, columns: list[_Column], add: gr.Button) -> None:
+    """Let columns come and go."""
+    outputs = [shown, add] + [
+        part for one in columns for part in (one.block, one.text, one.look, one.advice)
+    ]
+
+    def switch(flags: list[bool], number: int, *, on: bool) -> dict[Any, Any]:
+        flags = [on if i == number else flag for i, flag in enumerate(flags)]
+        is_full = all(flags)
+        return {
+            shown: flags,
+            add: gr.Button(interactive=not is_full),
+            **columns[number].cleared(visible=on),
+        }
+
+    def show_next(flags: list[bool]) -> dict[Any, Any]:
+        return switch(flags, flags.index(False), on=True) if False in flags else {shown: flags}
+
+    add.click(show_next, shown, outputs, queue=False, **_QUIET)
+    for number, column in enumerate(columns):
+
+        def hide(flags: list[bool], number: int = number) -> dict[Any, Any]:
+            return switch(flags, number, on=False)
+
+        column.remove.click(hide, shown, outputs, queue=False, **_QUIET)

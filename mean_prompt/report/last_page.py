@@ -1,0 +1,43 @@
+"""The page that a prediction run ends with, which must not cost it anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from mean_prompt.hybrid.work_files import PAGE
+from mean_prompt.system.errors import MeanPromptError
+
+#: Seconds that a page may take: to load what draws it, and for each row. 1,400 rows took 0.8 s of
+#: a processor, and 2.4 s where eight processes shared two of them.
+_SECONDS: Final = 2.0
+_SECONDS_A_ROW: Final = 0.5e-3
+
+
+def write_last_page(out: Path, rows: int, left: float) -> tuple[Path | None, str | None]:
+    """Write the page of a submission that is complete, and return its path, or why there is none.
+
+    Args:
+        out: the submission; its table and journal are written.
+        rows: how many it has.
+        left: seconds until the time limit; infinite without one.
+    """
+    page = out.with_suffix(PAGE)
+    again = f"mean-prompt report {out} writes it"
+    if left < _SECONDS + _SECONDS_A_ROW * rows:
+        return None, f"the time limit left no time for {page}: {again}"
+    try:
+        return _write(out), None
+    except MeanPromptError as error:
+        return None, f"{page} was not written: {error}; the submission is whole"
+    except Exception as error:  # noqa: BLE001  a fault in a page must not fail a submission
+        fault = f"{type(error).__name__}: {error}"
+        return None, f"{page} was not written, by a fault of this program: {fault}; {again}"
+
+
+def _write(out: Path) -> Path:
+    # Only here: what draws figures takes a while to load, and a first submission is urgent.
+    from mean_prompt.report.hybrid_write import write_submission_report
+    from mean_prompt.report.page.submission_files import SubmissionFiles
+
+    return write_submission_report(SubmissionFiles.read(out))

@@ -1,0 +1,1 @@
+"""A report as one page: its data, figures and templates."""

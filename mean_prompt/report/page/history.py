@@ -1,0 +1,237 @@
+"""How a search went, read from its events."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from mean_prompt.system.errors import InputError
+
+Change = Literal["same", "out", "in"]
+
+#: Blanks go with the word behind them, so that a diff can be read aloud.
+_WORDS: Final = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A moment of a search.
+
+    Attributes:
+        seconds: of the run's clock; ``evaluations`` at that time.
+        score: expected SCS over the training prompts; ``fraction`` of their ceiling.
+    """
+
+    seconds: float
+    evaluations: int
+    score: float
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class Improvement:
+    """A string that was better than all before it.
+
+    Attributes:
+        point: when it was found and what it scores.
+        trial: number of the climb that found it.
+        move: that led to it: an edit, a kind of start, or a worker.
+        text: the string; ``before`` the best one until then, or ``None`` for the first.
+        gain: in score over it; the score itself for the first.
+        holdout: score over the hold-out, where it was known.
+    """
+
+    point: Point
+    trial: int
+    move: str
+    text: str
+    before: str | None
+    gain: float
+    holdout: float | None
+
+    def diff(self) -> list[tuple[Change, str]]:
+        """Return the string by what stayed, went out and came in, word by word."""
+        return diff("" if self.before is None else self.before, self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Climb:
+    """One climb, as far as its events tell.
+
+    Attributes:
+        worker: whose it was, or ``None`` in a search by one process.
+        trial: its number.
+        points: along it, the start first.
+        params: what was drawn for it, by Optuna's names, once it ended.
+        ended: how, or ``None`` while it goes on.
+        spent: strings encoded for it, once it ended.
+        score, fraction: of its best string.
+    """
+
+    worker: int | None
+    trial: int
+    points: tuple[Point, ...]
+    params: dict[str, Any]
+    ended: str | None
+    spent: int | None
+    score: float
+    fraction: float
+
+    @property
+    def start(self) -> str:
+        """How it began; ``going on`` while that is not known."""
+        return str(self.params.get("start", "going on"))
+
+    @property
+    def name(self) -> str:
+        """What it is called on a page."""
+        return f"climb {self.trial}" if self.worker is None else f"{self.worker}: {self.trial}"
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the events of a run tell.
+
+    Attributes:
+        improvements: in their order.
+        climbs: by worker and number.
+        resumes: seconds of the run's clock at which it was gone on with.
+        last: the last moment that was told, or ``None`` where there is none.
+    """
+
+    improvements: tuple[Improvement, ...] = ()
+    climbs: tuple[Climb, ...] = ()
+    resumes: tuple[float, ...] = ()
+    last: tuple[float, int] | None = None
+
+
+@dataclass(slots=True)
+class _Going:
+    points: list[Point] = field(default_factory=list)
+    last: dict[str, Any] = field(default_factory=dict)
+
+
+def read_history(events: Iterable[dict[str, Any]]) -> History:
+    """Read a run's events, in the order in which they stand.
+
+    Raises:
+        InputError: an event lacks what events have.
+    """
+    improvements: list[Improvement] = []
+    climbs: dict[tuple[int, int], _Going] = {}
+    resumes, last = [], None
+    for number, event in enumerate(events, 1):
+        try:
+            last = float(event["time"]), int(event["evaluations"])
+            if event["event"] == "best":
+                improvements.append(_improvement(event, improvements))
+            elif event["event"] in ("stage", "climb"):
+                going = climbs.setdefault((event.get("worker", -1), event["trial"]), _Going())
+                going.points.extend(_points(event))
+                going.last = event
+            elif event["event"] == "resume":
+                resumes.append(float(event["time"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"a run's events must be whole: number {number} is not: {error!r}; remove that line"
+            ) from error
+    return History(
+        tuple(improvements),
+        tuple(_climb(key, going) for key, going in sorted(climbs.items())),
+        tuple(resumes),
+        last,
+    )
+
+
+def diff(before: str, after: str) -> list[tuple[Change, str]]:
+    """Return two strings as one, by what stayed, went out and came in, word by word."""
+    old, new = _WORDS.findall(before), _WORDS.findall(after)
+    pieces: list[tuple[Change, str]] = []
+    matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
+    for tag, i, j, first, last in matcher.get_opcodes():
+        if tag == "equal":
+            pieces.append(("same", "".join(new[first:last])))
+            continue
+        if i < j:
+            pieces.append(("out", "".join(old[i:j])))
+        if first < last:
+            pieces.append(("in", "".join(new[first:last])))
+    return pieces
+
+
+def gains_by_move(history: History) -> list[tuple[str, int, float]]:
+    """Return each move's improvements, how many and their gain in all, the largest gain first.
+
+    The first string of a run is no improvement on another.
+    """
+    found: dict[str, tuple[int, float]] = {}
+    for row in history.improvements[1:]:
+        count, gain = found.get(row.move, (0, 0.0))
+        found[row.move] = count + 1, gain + row.gain
+    rows = [(move, count, gain) for move, (count, gain) in found.items()]
+    return sorted(rows, key=lambda row: -row[2])
+
+
+def _improvement(event: dict[str, Any], before: Sequence[Improvement]) -> Improvement:
+    last = before[-1] if before else None
+    holdout = event.get("holdout")
+    return Improvement(
+        point=_point(event),
+        trial=int(event["trial"]),
+        move=str(event["move"] or "start"),
+        text=str(event["text"]),
+        before=last.text if last else None,
+        gain=float(event["score"]) - (last.point.score if last else 0.0),
+        holdout=None if holdout is None else float(holdout),
+    )
+
+
+def _point(event: dict[str, Any]) -> Point:
+    return Point(
+        float(event["time"]),
+        int(event["evaluations"]),
+        float(event["score"]),
+        float(event["fraction"]),
+    )
+
+
+def _points(event: dict[str, Any]) -> list[Point]:
+    """Return the points that an event adds to its climb.
+
+    Of a climb by another process one hears at its end: its reports are spread over its time.
+    """
+    end = _point(event)
+    reports = event.get("reports", ())
+    if not reports or not end.score:
+        return [end]
+    step = float(event["seconds"]) / len(reports)
+    spent = float(event["spent"]) / len(reports)
+    left = [len(reports) - number for number in range(1, len(reports) + 1)]
+    return [
+        Point(
+            max(0.0, end.seconds - step * back),
+            max(0, round(end.evaluations - spent * back)),
+            float(score),
+            float(score) * end.fraction / end.score,
+        )
+        for back, score in zip(left, reports, strict=True)
+    ]
+
+
+def _climb(key: tuple[int, int], going: _Going) -> Climb:
+    last, (worker, trial) = going.last, key
+    is_over = last["event"] == "climb"
+    names = ("start", "kick", "order", "phrase", "width", "hot")
+    return Climb(
+        worker=None if worker < 0 else worker,
+        trial=trial,
+        points=tuple(going.points),
+        params={name: last[name] for name in names if name in last},
+        ended=str(last["ended"]) if is_over else None,
+        spent=int(last["spent"]) if is_over and "spent" in last else None,
+        score=float(last["score"]),
+        fraction=float(last["fraction"]),
+    )

@@ -1,0 +1,212 @@
+"""What answers come to, by how they came about, by what was expected, and by what they gain."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from mean_prompt.hybrid.answer import Answer, Outcome
+
+if TYPE_CHECKING:
+    from mean_prompt.objective.intervals import Interval
+
+#: Parts that rows are divided into by what was expected of them.
+_PARTS: Final = 10
+#: Bands of trust that rows are divided into.
+_BANDS: Final = 5
+_FEW_BANDS: Final = tuple((band / _BANDS, (band + 1) / _BANDS) for band in range(_BANDS))
+
+
+@dataclass(frozen=True, slots=True)
+class KindRow:
+    """Answers of one kind.
+
+    Attributes:
+        kind: how they came about.
+        rows: how many there are.
+        expected, universal: mean expected SCS of them and of the universal string, over those
+            that something was expected of; ``None`` where there are none.
+        trust: mean trust in their rows' predictions, likewise.
+        actual: mean SCS with the truth, over those whose truth is known.
+    """
+
+    kind: str
+    rows: int
+    expected: float | None
+    universal: float | None
+    trust: float | None
+    actual: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Rows that are alike in what was known of them.
+
+    Attributes:
+        name: what was known.
+        rows: how many there are.
+        kinds: how many answers of each kind they have.
+    """
+
+    name: str
+    rows: int
+    kinds: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of which about the same was expected.
+
+    Attributes:
+        rows: how many.
+        low, high: least and most that was expected.
+        expected, actual: means.
+        interval: of the actual mean, 95 %, from a bootstrap over prompts.
+    """
+
+    rows: int
+    low: float
+    high: float
+    expected: float
+    actual: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """An answer and what it gains over another one to the same row.
+
+    Attributes:
+        answer: what was chosen.
+        gain: in SCS, actual or expected.
+        actual: SCS with the truth, or ``None`` where it is not known.
+        prompt: the truth, likewise.
+    """
+
+    answer: Answer
+    gain: float
+    actual: float | None = None
+    prompt: str | None = None
+
+
+def by_kind(answers: Sequence[Answer], outcomes: Sequence[Outcome] = ()) -> list[KindRow]:
+    """Return the kinds of answers, the most frequent first."""
+    found = []
+    for kind, count in Counter(answer.kind for answer in answers).most_common():
+        some = [answer for answer in answers if answer.kind == kind]
+        found.append(
+            KindRow(
+                kind,
+                count,
+                _mean(answer.expected for answer in some),
+                _mean(answer.universal for answer in some),
+                _mean(answer.trust for answer in some),
+                _mean(row.actual for row in outcomes if row.answer.kind == kind),
+            )
+        )
+    return found
+
+
+def by_place(answers: Sequence[Answer]) -> list[Place]:
+    """Return rows by what was known of them: a prediction and its trust, none, or a rule's case.
+
+    In this order, and without what no row is of.
+    """
+    rows: dict[str, list[str]] = {}
+    for answer in answers:
+        rows.setdefault(_place(answer), []).append(answer.kind)
+    names = [_band(*bounds) for bounds in reversed(_FEW_BANDS)]
+    order = [*names, *sorted(set(rows) - set(names))]
+    return [
+        Place(name, len(rows[name]), dict(Counter(rows[name]))) for name in order if name in rows
+    ]
+
+
+def calibration(outcomes: Sequence[Outcome], *, seed: int = 0) -> list[Part]:
+    """Return tenths of the rows by what was expected of them, the least first.
+
+    Rows that nothing was expected of are left out.
+    """
+    known = [(row.answer.expected, row.actual, row.group) for row in outcomes]
+    judged = sorted((row for row in known if row[0] is not None), key=lambda row: row[0] or 0.0)
+    numbers = np.array_split(np.arange(len(judged)), min(_PARTS, len(judged)) or 1)
+    return [_part([judged[row] for row in part], seed) for part in numbers if len(part)]
+
+
+def gains_over_universal(outcomes: Sequence[Outcome]) -> list[Gain]:
+    """Return what answers gain over the universal string, the best first."""
+    return _sorted(
+        Gain(row.answer, row.actual - row.universal, row.actual, row.prompt)
+        for row in outcomes
+        if row.universal is not None
+    )
+
+
+def gains_over_llm(outcomes: Sequence[Outcome]) -> list[Gain]:
+    """Return what answers gain over the LLM's prediction alone, the best first."""
+    return _sorted(
+        Gain(row.answer, row.actual - row.llm, row.actual, row.prompt)
+        for row in outcomes
+        if row.llm is not None
+    )
+
+
+def expected_gains(answers: Sequence[Answer]) -> list[Gain]:
+    """Return what answers are expected to gain over the universal string, the best first."""
+    return _sorted(
+        Gain(answer, answer.expected - answer.universal)
+        for answer in answers
+        if answer.expected is not None and answer.universal is not None
+    )
+
+
+def ends(gains: Sequence[Gain], count: int) -> tuple[list[Gain], list[Gain]]:
+    """Return the best, and the worst that are not among them, the worst first."""
+    best = list(gains[: min(count, -(-len(gains) // 2))])
+    return best, list(reversed(gains[len(best) :]))[:count]
+
+
+def trusts(answers: Sequence[Answer]) -> list[float]:
+    """Return the trust in predictions, of the rows that have one."""
+    return [answer.trust for answer in answers if answer.trust is not None]
+
+
+def _part(rows: Sequence[tuple[float | None, float, int]], seed: int) -> Part:
+    from mean_prompt.objective.scs import bootstrap_interval  # it needs torch, most pages do not
+
+    expected, actual = (np.array([row[at] for row in rows], float) for at in (0, 1))
+    groups = np.array([row[2] for row in rows], np.int64)
+    return Part(
+        len(rows),
+        float(expected.min()),
+        float(expected.max()),
+        float(expected.mean()),
+        float(actual.mean()),
+        bootstrap_interval(actual, np.ones(len(rows)), groups, seed=seed),
+    )
+
+
+def _place(answer: Answer) -> str:
+    if answer.rule != "blend":
+        return f"by rule: {answer.rule}"
+    if answer.trust is None:
+        return "prediction, not weighed" if answer.with_llm else "no prediction"
+    band = min(int(answer.trust * _BANDS), _BANDS - 1)
+    return _band(*_FEW_BANDS[max(band, 0)])
+
+
+def _band(low: float, high: float) -> str:
+    return f"trust {low:.1f} to {high:.1f}"
+
+
+def _sorted(gains: Iterable[Gain]) -> list[Gain]:
+    return sorted(gains, key=lambda row: -row.gain)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

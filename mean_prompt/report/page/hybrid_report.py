@@ -1,0 +1,352 @@
+"""The page of answers: of a submission, or of known rows under cross-validation."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from mean_prompt.hybrid.answer import Answer, Outcome
+from mean_prompt.report.page import hybrid_data, hybrid_figures
+from mean_prompt.report.page.hybrid_data import Gain
+from mean_prompt.report.page.page import Parts, fragment
+from mean_prompt.report.page.submission_files import UNEXPLAINED, SubmissionFiles
+from mean_prompt.system.secrets import masked_urls
+
+if TYPE_CHECKING:
+    from mean_prompt.hybrid.comparison import Comparison
+    from mean_prompt.hybrid.evaluation import Evaluation, GroupScore, MethodScore
+    from mean_prompt.report.page.truth import Truth
+
+HEADINGS: Final = {
+    "status": "",
+    "winners": "Which candidate won where",
+    "truth": "Expected and actual",
+    "gains": "Rows by gain",
+    "reproduce": "To do it again",
+}
+#: Rows that are listed as gaining and as losing the most.
+_LISTED: Final = 12
+#: Characters of a hash that tell contents apart.
+_HASH: Final = 16
+#: What the journal pins, and what it is called on the page.
+_PINNED: Final = {
+    "universal": "universal string",
+    "llm": "LLM",
+    "shots": "known rows that the LLM was shown",
+    "calibrate": "known rows that the LLM was asked about",
+    "model": "model",
+    "model found": "model's content",
+    "corpus": "corpus",
+    "corpus hash": "corpus's content",
+    "prefix": "prefix",
+    "suffix": "suffix",
+    "max_tokens": "most tokens of an answer",
+    "trials": "settings tried",
+    "seed": "seed",
+    "test": "content of the test rows",
+    "triples": "content of the known rows",
+}
+#: Options that repeat what the journal pins.
+_OPTIONS: Final = {
+    "model": "--model",
+    "corpus": "--corpus",
+    "prefix": "--prefix",
+    "suffix": "--suffix",
+    "shots": "--llm-shots",
+    "calibrate": "--calibrate",
+    "max_tokens": "--max-tokens",
+    "trials": "--trials",
+    "seed": "--seed",
+}
+
+Figures = dict[str, dict[str, Any]]
+Facts = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a page of answers shows.
+
+    Attributes:
+        title: of the page.
+        universal: the string that serves where nothing is known, or ``None``.
+        answers: all of them.
+        outcomes: of those whose truth is known.
+        methods: what these earn beside other ways of answering.
+        groups: prompts that gain and lose most, by title.
+        facts, command, how: to do it again.
+        notes: on the truth, and on how it came about.
+    """
+
+    title: str
+    universal: str | None
+    answers: tuple[Answer, ...]
+    outcomes: tuple[Outcome, ...] = ()
+    methods: tuple[MethodScore, ...] = ()
+    groups: tuple[tuple[str, tuple[GroupScore, ...]], ...] = ()
+    facts: Facts = ()
+    command: str = ""
+    how: str = ""
+    truth_notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def submission_parts(files: SubmissionFiles, truth: Truth | None = None) -> Parts:
+    """Return the page of a submission, with what it really earns where the truth is known."""
+    return _parts(
+        Findings(
+            title=f"mean-prompt: {files.path.resolve().name}",
+            universal=files.universal,
+            answers=files.answers,
+            outcomes=truth.outcomes if truth else (),
+            methods=truth.methods if truth else (),
+            facts=_facts(files),
+            command=_predict_command(files),
+            how="The journal knows the files that were read by their content: put the same ones "
+            "in the places of TEST and TRIPLES, and the same LLM in that of LLM.",
+            truth_notes=truth.notes if truth else (),
+        )
+    )
+
+
+def evaluation_parts(evaluation: Evaluation, plan: Comparison, universal: str) -> Parts:
+    """Return the page of a comparison under cross-validation.
+
+    Args:
+        evaluation: what was found.
+        plan: what was compared.
+        universal: the universal string, which the plan may name by its run's folder.
+    """
+    return _parts(
+        Findings(
+            title=f"mean-prompt: evaluation of {plan.triples.name}",
+            universal=universal,
+            answers=tuple(row.answer for row in evaluation.outcomes),
+            outcomes=evaluation.outcomes,
+            methods=evaluation.methods,
+            groups=tuple(
+                (f"The prompts that {what} most against the {evaluation.reference}", rows)
+                for what, rows in (("gain", evaluation.winners), ("lose", evaluation.losers))
+            ),
+            facts=_plan_facts(plan, universal),
+            how="The same command gives the same figures on the same machine, where an LLM says "
+            "the same.",
+            truth_notes=(_known_rows(evaluation),),
+            notes=evaluation.notes,
+        )
+    )
+
+
+def _parts(found: Findings) -> Parts:
+    figures: Figures = {}
+    sections = dict(_sections(found, figures))
+    return Parts(title=found.title, headings=HEADINGS, sections=sections, figures=figures)
+
+
+def _sections(found: Findings, figures: Figures) -> Iterator[tuple[str, str]]:
+    yield "status", _status(found)
+    yield "winners", _winners(found, figures)
+    if found.outcomes:
+        yield "truth", _truth(found, figures)
+    tables = list(_gains(found, figures))
+    if tables:
+        yield "gains", fragment("hybrid/gains.html", tables=tables)
+    if found.facts:
+        yield (
+            "reproduce",
+            fragment(
+                "hybrid/reproduce.html",
+                facts=found.facts,
+                how=found.how,
+                command=found.command,
+                notes=found.notes,
+            ),
+        )
+
+
+def _status(found: Findings) -> str:
+    rows = len(found.answers)
+    improved = sum(answer.text != found.universal for answer in found.answers)
+    line = f"{rows:,} rows"
+    if found.universal is not None:
+        line += (
+            f": {improved:,} with an answer of their own, {rows - improved:,} with the universal "
+            "string"
+        )
+    kinds = hybrid_data.by_kind(found.answers)
+    late = sum(a.rule == "no time" and a.kind != UNEXPLAINED for a in found.answers)
+    return fragment(
+        "hybrid/status.html",
+        line=f"{line}.",
+        kinds=[(row.kind, row.rows) for row in kinds],
+        late=late,
+        unexplained=sum(answer.kind == UNEXPLAINED for answer in found.answers),
+    )
+
+
+def _winners(found: Findings, figures: Figures) -> str:
+    kinds = hybrid_data.by_kind(found.answers, found.outcomes)
+    places = hybrid_data.by_place(found.answers)
+    trusts = hybrid_data.trusts(found.answers)
+    figures["plot-kinds"] = hybrid_figures.kinds_bars(kinds)
+    figures["plot-places"] = hybrid_figures.places_bars(places)
+    has_scores = any(row.expected is not None or row.actual is not None for row in kinds)
+    if has_scores:
+        figures["plot-expected"] = hybrid_figures.expected_bars(kinds)
+    if trusts:
+        figures["plot-trust"] = hybrid_figures.trust_bars(trusts)
+    return fragment(
+        "hybrid/winners.html",
+        kinds=kinds,
+        rows=len(found.answers),
+        places=places,
+        names=[row.kind for row in kinds],
+        columns=[f"#{row.kind}" for row in kinds],
+        has_scores=has_scores,
+        is_known=bool(found.outcomes),
+        trusts=len(trusts),
+    )
+
+
+def _truth(found: Findings, figures: Figures) -> str:
+    parts = hybrid_data.calibration(found.outcomes)
+    judged = [row for row in found.outcomes if row.answer.expected is not None]
+    if parts:
+        figures["plot-truth"] = hybrid_figures.truth_points(found.outcomes)
+        figures["plot-calibration"] = hybrid_figures.calibration_line(parts)
+    figures["plot-methods"] = hybrid_figures.methods_bars(found.methods)
+    return fragment(
+        "hybrid/truth.html",
+        figures=_figures(found, judged),
+        methods=found.methods,
+        parts=parts,
+        judged=len(judged),
+        drawn=len(hybrid_figures.drawn(found.outcomes)),
+        groups=found.groups,
+        notes=found.truth_notes,
+    )
+
+
+def _figures(found: Findings, judged: Sequence[Outcome]) -> list[tuple[str, str, str]]:
+    """Return the figures of all outcomes by name, each with a note."""
+    figures = []
+    if judged:
+        expected = sum(row.answer.expected or 0.0 for row in judged) / len(judged)
+        actual = sum(row.actual for row in judged) / len(judged)
+        figures += [
+            ("mean expected", f"{expected:.5f}", f"SCS, {len(judged):,} rows that were weighed"),
+            ("mean actual", f"{actual:.5f}", "the same rows"),
+        ]
+    for method in found.methods:
+        if method.name in {"hybrid", "universal alone", "LLM alone"}:
+            interval = f"95 % interval {method.interval.low:.5f} to {method.interval.high:.5f}"
+            figures.append((f"{method.name}, all rows", f"{method.mean:.5f}", interval))
+    return figures
+
+
+def _gains(found: Findings, figures: Figures) -> Iterator[dict[str, Any]]:
+    """Yield tables of rows by what they gain, each with its figure."""
+    for name, over, title, gains in _kinds_of_gain(found):
+        if not gains:
+            continue
+        best, worst = hybrid_data.ends(gains, _LISTED)
+        figures[name] = hybrid_figures.gain_bars(gains, over)
+        yield {
+            "plot": name,
+            "title": title,
+            "best": best,
+            "worst": worst,
+            "rows": len(gains),
+            "gaining": sum(row.gain > 0 for row in gains),
+            "losing": sum(row.gain < 0 for row in gains),
+            "is_known": bool(found.outcomes),
+        }
+
+
+def _kinds_of_gain(found: Findings) -> Iterator[tuple[str, str, str, list[Gain]]]:
+    if not found.outcomes:
+        yield (
+            "plot-expected-gain",
+            "the universal string",
+            "Expected gain over the universal string",
+            hybrid_data.expected_gains(found.answers),
+        )
+        return
+    yield (
+        "plot-gain-universal",
+        "the universal string",
+        "Actual gain over the universal string",
+        hybrid_data.gains_over_universal(found.outcomes),
+    )
+    yield (
+        "plot-gain-llm",
+        "the LLM alone",
+        "Actual gain over the LLM alone",
+        hybrid_data.gains_over_llm(found.outcomes),
+    )
+
+
+def _known_rows(evaluation: Evaluation) -> str:
+    return (
+        f"{evaluation.rows:,} known rows of {evaluation.groups:,} prompts, each answered by a "
+        "predictor that never saw its prompt."
+    )
+
+
+def _plan_facts(plan: Comparison, universal: str) -> Facts:
+    """Return what an evaluation was of, by name."""
+    asked = {name: getattr(plan, name, None) for name in _PINNED}
+    asked |= {"universal": universal, "llm": masked_urls(plan.llm), "corpus": list(plan.corpus)}
+    asked["triples"] = None  # it is the file's name here
+    facts = {"known rows": str(plan.triples), "predictions swapped": f"{plan.swap:g}"}
+    facts |= {title: _said(asked[name]) for name, title in _PINNED.items()}
+    return tuple((name, value) for name, value in facts.items() if value)
+
+
+def _facts(files: SubmissionFiles) -> Facts:
+    """Return what a prediction run was of, by name."""
+    facts = [(title, _said(files.job.get(name))) for name, title in _PINNED.items()]
+    for name, title in (("text", "without a prediction"), ("all", "with a prediction")):
+        facts.append((f"rows are compared by, {title}", _key(files.fit.get(f"{name}_key"))))
+    for name, title in (("text", "without a prediction"), ("llm", "with a prediction")):
+        facts.append((f"settings of the blend, {title}", _said(files.fit.get(name))))
+    return tuple((name, value) for name, value in facts if value)
+
+
+def _said(value: object) -> str:
+    """Return what the journal holds as a text; hashes are cut, nothing is said of nothing."""
+    if value is None or value == []:
+        return ""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_said(inner) or 'none'}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_said, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = str(value) if str(value).strip() else repr(value)
+    is_hash = len(text) == 64 and set(text) <= set("0123456789abcdef")
+    return text[:_HASH] if is_hash else text
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, dict):
+        return ""
+    parts = " + ".join(map(str, key.get("parts", ())))
+    if key.get("kind") == "raw":
+        return parts
+    return f"ridge regression of {parts}, alpha {key.get('alpha')}"
+
+
+def _predict_command(files: SubmissionFiles) -> str:
+    if not files.job:
+        return ""
+    words = ["mean-prompt", "predict", "TEST", "--triples", "TRIPLES"]
+    words += ["--prompt", str(files.universal), *(["--llm", "LLM"] if files.job.get("llm") else [])]
+    for name, option in _OPTIONS.items():
+        value = files.job.get(name)
+        for one in value if isinstance(value, list) else [value]:
+            words += [] if one is None else [option, json.dumps(one).strip('"')]
+    return shlex.join([*words, "--out", "submission.csv"])

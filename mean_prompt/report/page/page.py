@@ -1,0 +1,107 @@
+"""A page of sections and figures: one file that needs nothing else, or the same page, followed."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from mean_prompt.report.page.figures import PALETTE
+
+#: Where a page may get anything from: itself, and for a page that is followed its own server.
+_POLICY: Final = (
+    "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:; "
+    "style-src 'unsafe-inline'; script-src {scripts}; connect-src {server}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a page shows.
+
+    Attributes:
+        title: of the page.
+        headings: of the sections, by their element ids, in their order.
+        sections: HTML of each section that there is something to show in, by the same ids.
+        figures: Plotly figures by the ids of the elements that they are drawn in; these stand
+            in the sections.
+    """
+
+    title: str
+    headings: Mapping[str, str]
+    sections: Mapping[str, str]
+    figures: Mapping[str, dict[str, Any]]
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("mean_prompt.report.page", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(parts: Parts, *, live: bool = False) -> str:
+    """Return a whole page as HTML.
+
+    Args:
+        parts: what it shows.
+        live: whether its script asks the server that it came from for ``parts.json``, again and
+            again, and shows what has changed.
+    """
+    return fragment(
+        "page.html",
+        parts=parts,
+        live=live,
+        figures=dict(parts.figures),
+        palette=PALETTE,
+        style=_own("style.css"),
+        scripts=[_plotly(), _own("page.js")],
+        policy=policy(live=live),
+    )
+
+
+def fragment(template: str, **values: object) -> str:
+    """Return a template with values put in, every text among them escaped."""
+    return _templates().get_template(template).render(**values)
+
+
+def policy(*, live: bool) -> str:
+    """Return the page's content security policy: what its scripts are, and whom they may ask."""
+    allowed = " ".join(_fingerprint(script) for script in (_plotly(), _own("page.js")))
+    return _POLICY.format(scripts=allowed, server="'self'" if live else "'none'")
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    script: str = get_plotlyjs()
+    if "</script" in script.lower():
+        raise AssertionError("a script that ends itself cannot stand in a page")
+    return script
+
+
+@cache
+def _own(name: str) -> str:
+    return (files("mean_prompt.report.page") / "templates" / name).read_text("utf-8")
+
+
+@cache
+def _fingerprint(script: str) -> str:
+    return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
+
+
+def exact(text: str) -> str:
+    """Return a text as JSON, in which no reader of HTML changes a line's end."""
+    return json.dumps(text)

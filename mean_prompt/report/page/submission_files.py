@@ -1,0 +1,170 @@
+"""What a report needs of a submission and the files beside it, read without what made them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from mean_prompt.corpus.readers import read_columns
+from mean_prompt.corpus.tables import Source, open_rows
+from mean_prompt.hybrid.answer import Answer
+from mean_prompt.hybrid.submission import HEADER
+from mean_prompt.hybrid.work_files import ANSWERS, FIT, JOB, PAGE, TABLE, WORK, read_answers
+from mean_prompt.system.errors import InputError
+
+#: Suffixes of a submission, and of the table that says how it came about.
+SUFFIXES: Final = (".csv", TABLE)
+#: How an answer came about of which nothing is written down.
+UNEXPLAINED: Final = "not explained"
+
+_FIELDS: Final = tuple(field.name for field in fields(Answer))
+_NEEDED: Final = _FIELDS[: _FIELDS.index("universal")]
+_CHECKED: Final = TypeAdapter(Answer)
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionFiles:
+    """A submission, and what is known of its rows.
+
+    Attributes:
+        path: of the submission.
+        answers: to its rows, in its order. One that nothing is known of is of the kind
+            ``not explained``.
+        job: what was asked, as the journal keeps it; empty where there is no journal.
+        fit: what the fit decided, likewise.
+    """
+
+    path: Path
+    answers: tuple[Answer, ...]
+    job: dict[str, Any]
+    fit: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> SubmissionFiles:
+        """Read a submission and what is beside it.
+
+        The journal tells more than the table where a run was killed, and the table is all there
+        is where the journal was left behind. What they say counts for a row whose answer is the
+        one that they speak of.
+
+        Args:
+            path: of the submission, or of the table beside it.
+
+        Raises:
+            InputError: it is no submission, nothing beside it says how it came about, or a file
+                is damaged.
+        """
+        work = path.with_suffix(WORK)
+        job = _read_object(work / JOB)
+        told = {answer.id: answer for answer in _table(path.with_suffix(TABLE))}
+        told |= {answer.id: answer for answer in _journal(work / ANSWERS)}
+        if not told and not job:
+            raise InputError(
+                f"a report is of a submission that predict wrote: beside {path} there is neither "
+                f"{path.with_suffix(TABLE).name} nor {work.name}; name one that has them"
+            )
+        submission = path.with_suffix(SUFFIXES[0]) if path.suffix == TABLE else path
+        answers = tuple(_explained(submission, told, job.get("universal")))
+        return cls(submission, answers, job, _read_object(work / FIT))
+
+    @property
+    def universal(self) -> str | None:
+        """The universal string; ``None`` where nothing tells it any more."""
+        asked = self.job.get("universal")
+        if isinstance(asked, str):
+            return asked
+        kept = (answer.text for answer in self.answers if answer.kind == "universal")
+        return next(kept, None)
+
+    @property
+    def page(self) -> Path:
+        """Where its report belongs."""
+        return self.path.with_suffix(PAGE)
+
+
+def _explained(path: Path, told: dict[str, Answer], universal: object) -> Iterator[Answer]:
+    """Yield the answers of a submission, each with what was told of it."""
+    columns = read_columns(path, HEADER)
+    for name, text in zip(*(columns[column] for column in HEADER), strict=True):
+        answer = told.get(name)
+        if answer is not None and answer.text == text:
+            yield answer
+        elif text == universal:
+            yield Answer(name, text, "universal", None, None, "no time", 0, with_llm=False)
+        else:
+            yield Answer(name, text, UNEXPLAINED, None, None, "no time", 0, with_llm=False)
+
+
+def _table(path: Path) -> Iterator[Answer]:
+    """Yield the answers of the table, where there is one."""
+    if not path.exists():
+        return
+    source = Source(path, "a submission's table")
+    try:
+        with open_rows(source, lambda names: _chosen(names, path)) as rows:
+            for number, cells in rows.cells:
+                yield _checked(dict(zip(rows.names, cells, strict=True)), f"{path}, row {number}")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _chosen(names: Sequence[str], path: Path) -> list[str]:
+    missing = [name for name in _NEEDED if name not in names]
+    if missing:
+        raise InputError(
+            f"a submission's table must have the columns {', '.join(_NEEDED)}: {path} lacks "
+            f"{', '.join(missing)}; it is not of predict, or not whole: move it away"
+        )
+    return [name for name in _FIELDS if name in names]
+
+
+def _journal(path: Path) -> Iterator[Answer]:
+    try:
+        answers = read_answers(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    for answer in answers.values():
+        yield _checked(asdict(answer), f"{path}, row {answer.id}")
+
+
+def _checked(values: dict[Any, Any], place: str) -> Answer:
+    try:
+        answer = _CHECKED.validate_python(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise InputError(
+            f"each answer must be whole: {place}: {'.'.join(map(str, first['loc']))}: "
+            f"{first['msg']}; move the file away, or predict anew"
+        ) from error
+    # A number that is none could be neither drawn nor averaged.
+    numbers = {name: _finite(getattr(answer, name)) for name in ("expected", "trust", "universal")}
+    return replace(answer, **numbers)  # type: ignore[arg-type]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object; empty where there is no file."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"a submission's work must be whole: {path} is no JSON; move it away"
+        ) from error
+    return found if isinstance(found, dict) else {}
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"a submission must be readable: {path}: {error.strerror or error}")

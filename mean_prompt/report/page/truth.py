@@ -1,0 +1,109 @@
+"""What a submission really earns, where the truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mean_prompt.corpus.rows import Triples
+from mean_prompt.corpus.triples import read_triples
+from mean_prompt.encoder.encoder import Encoder
+from mean_prompt.hybrid.answer import Answer, Outcome
+from mean_prompt.hybrid.evaluation import (
+    HYBRID,
+    LLM,
+    UNIVERSAL,
+    MethodScore,
+    method_scores,
+    outcomes_of,
+)
+from mean_prompt.hybrid.space import Space
+from mean_prompt.objective.scs import sharpened_cosines
+from mean_prompt.report.page.submission_files import SubmissionFiles
+from mean_prompt.system.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is known of a submission beside itself.
+
+    Attributes:
+        outcomes: of the answers whose truth is known, in the submission's order.
+        methods: what these answers earn, and what others would have earned.
+        notes: on what it was computed, a line each.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    methods: tuple[MethodScore, ...]
+    notes: tuple[str, ...]
+
+
+def joined_triples(files: SubmissionFiles, path: Path) -> tuple[tuple[Answer, ...], Triples]:
+    """Return the answers whose truth a file holds, and their triples, joined on ids.
+
+    Raises:
+        InputError: the file cannot be used, or has none of the submission's ids.
+    """
+    triples = read_triples(path).triples
+    place = {name: row for row, name in enumerate(triples.rows.ids)}
+    answers = tuple(answer for answer in files.answers if answer.id in place)
+    if not answers:
+        raise InputError(
+            f"--truth must have rows of the submission: {path} has none of the "
+            f"{len(files.answers):,} ids of {files.path}; give the file that its rows came from"
+        )
+    return answers, triples.take([place[answer.id] for answer in answers])
+
+
+def find_truth(
+    files: SubmissionFiles, answers: Sequence[Answer], triples: Triples, encoder: Encoder
+) -> Truth:
+    """Score answers with the truth, and beside them the universal string and the LLM alone.
+
+    The LLM's prediction is the first one that the run had, cleaned; a row without one has the
+    universal string.
+
+    Args:
+        files: the submission.
+        answers: to rows whose truth is known.
+        triples: of these rows.
+        encoder: of the space that they are scored in.
+    """
+    space = Space(encoder)
+    targets = space.exact(triples.prompts, "prompts")
+    earned: dict[str, NDArray[np.float64]] = {
+        name: sharpened_cosines(space.exact(texts), targets).astype(np.float64)
+        for name, texts in _ways(answers, files.universal).items()
+    }
+    reference = next(name for name in (LLM, UNIVERSAL, HYBRID) if name in earned)
+    notes = [
+        f"The truth of {len(answers):,} of {len(files.answers):,} rows is known.",
+        f"Actual scores are of {encoder.identity.name}.",
+    ]
+    chosen_by = files.job.get("model found")
+    if chosen_by not in {None, encoder.identity.key}:
+        notes.append(
+            "Answers were chosen, and their scores expected, by another model: the two do not "
+            "compare."
+        )
+    return Truth(
+        outcomes_of(answers, triples, earned),
+        method_scores(earned, triples.groups(), reference),
+        tuple(notes),
+    )
+
+
+def _ways(answers: Sequence[Answer], universal: str | None) -> dict[str, list[str]]:
+    """Return ways of answering by name, as far as their answers are known."""
+    ways = {HYBRID: [answer.text for answer in answers]}
+    if universal is not None:
+        ways[UNIVERSAL] = [universal] * len(answers)
+    said = [answer.prediction or universal for answer in answers]
+    texts = [text for text in said if text is not None]
+    if len(texts) == len(said) and any(answer.prediction for answer in answers):
+        ways[LLM] = texts
+    return ways

@@ -1,0 +1,1 @@
+"""Progress of a running search, in a terminal and in a notebook."""

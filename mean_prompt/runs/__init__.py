@@ -1,0 +1,1 @@
+"""One search from start to result: recipe, session, folder, checkpoint."""

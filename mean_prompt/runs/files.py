@@ -1,0 +1,72 @@
+"""The files of a run's folder, for those who only read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from mean_prompt.system.errors import InputError
+
+BEST: Final = "best.txt"
+RESULT: Final = "result.json"
+EVENTS: Final = "events.jsonl"
+STUDY: Final = "study.db"
+WORKERS: Final = "workers"
+RECIPE: Final = "recipe.toml"
+SNAPSHOTS: Final = "snapshots"
+ANALYSIS: Final = "analysis.json"
+ROWS: Final = "rows.json"
+REPORT: Final = "report.html"
+LIVE: Final = "live"
+
+_Read = TypeVar("_Read")
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield a run's events; a last line that is being written, or that a crash tore, is left out.
+
+    Raises:
+        InputError: another line is no event.
+        OSError: the file cannot be read.
+    """
+    *lines, _unfinished = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            event = json.loads(line)
+        except ValueError as error:
+            raise InputError(
+                f"each line of a run's events must be JSON: {path}, line {number} is not; remove it"
+            ) from error
+        yield event
+
+
+def read_json(path: Path, validate: Callable[[object], _Read]) -> _Read | None:
+    """Read a JSON file of a run; ``None`` where it is not there.
+
+    Args:
+        path: of the file.
+        validate: makes of its content what is returned, as pydantic does.
+
+    Raises:
+        InputError: it cannot be read, or is not of its kind.
+    """
+    try:
+        return validate(json.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"a run's {path.name} must be whole: {path}: {_reason(error)}; delete it and make it "
+            "anew, or name another run"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,195 @@
+"""A recipe: everything one run was asked to do, as a validated model and as TOML."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import tomli_w
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from mean_prompt.optimize.affix.context import PREDICTIONS, Position
+from mean_prompt.optimize.affix.search import AffixSettings
+from mean_prompt.optimize.climb import ClimbSettings
+from mean_prompt.optimize.constraints import Constraints
+from mean_prompt.optimize.sampling import StudySettings
+from mean_prompt.system.data import shipped_folder
+from mean_prompt.system.durations import format_duration, parse_duration
+from mean_prompt.system.errors import InputError
+from mean_prompt.system.paths import path_exists, user_path
+from mean_prompt.system.text import shown
+from mean_prompt.system.toml import check_plain, read_toml
+
+#: Fields that a run may change when it is gone on with.
+_FREE: Final = frozenset(
+    {"search.budget", "search.max_evaluations", "corpus.sources", "context.triples"}
+)
+
+
+def _duration(text: str) -> str:
+    try:
+        return format_duration(parse_duration(text))
+    except InputError as error:
+        # pydantic turns a ValueError into a finding with the field's place.
+        raise ValueError(str(error)) from error
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CorpusSection(_Section):
+    """Which prompts to search against.
+
+    Attributes:
+        sources: corpora as on the command line: ``NAME=PATH:WEIGHT``.
+        column: of the prompts; guessed when left out.
+        holdout: share of the groups of near-duplicates kept out of the search, to be scored only.
+    """
+
+    sources: tuple[str, ...] = ()
+    column: str | None = None
+    holdout: float = Field(default=0.2, ge=0, le=0.9)
+
+
+class ModelSection(_Section):
+    """Which model's space to search in.
+
+    Attributes:
+        name: folder or hub name; sentence-t5-base where it can be had when left out.
+        device: where it runs.
+        screening: ``auto`` screens in bfloat16 where that is faster and agrees.
+        trust: whether the model may run code: load pickled weights, and classes that come with it.
+    """
+
+    name: str | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    screening: Literal["auto", "float32"] = "auto"
+    trust: bool = False
+
+
+class SearchSection(_Section):
+    """How long to search.
+
+    Attributes:
+        budget: wall-clock time of the whole run, from its start to its last file.
+        max_evaluations: strings encoded by the search; with it alone, a run repeats exactly.
+        seed: of every random choice.
+    """
+
+    budget: Annotated[str, AfterValidator(_duration)] | None = None
+    max_evaluations: int | None = Field(default=None, ge=1)
+    # numpy's and Optuna's seeds are 32 bits wide.
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+
+
+class ContextSection(_Section):
+    """Which predictions to search an affix for; without ``triples`` a whole string is searched.
+
+    Attributes:
+        triples: file of rows with their true prompts and predictions.
+        column: of the predictions.
+        position: which side of the prediction the affix stands on.
+        max_tokens: of prediction and affix together; the prediction's last words give way.
+    """
+
+    triples: str | None = None
+    column: str = PREDICTIONS
+    position: Position = "suffix"
+    max_tokens: int = Field(default=128, ge=1)
+
+
+class Recipe(_Section):
+    """One run: corpus or context, model, constraints, budget, and the engines' own settings."""
+
+    corpus: CorpusSection = CorpusSection()
+    model: ModelSection = ModelSection()
+    constraints: Constraints = Constraints()
+    search: SearchSection = SearchSection()
+    climb: ClimbSettings = ClimbSettings()
+    study: StudySettings = StudySettings()
+    context: ContextSection = ContextSection()
+    affix: AffixSettings = AffixSettings()
+
+    @classmethod
+    def load(cls, source: str | Path) -> Recipe:
+        """Read a recipe from a TOML file, or by the name of a packaged one (``quick``).
+
+        Raises:
+            InputError: no such file, broken TOML, an unknown field or a value out of range.
+        """
+        path = _find(source)
+        return cls.parse(read_toml(path, "a recipe"), where=str(path))
+
+    @classmethod
+    def parse(cls, data: dict[str, Any], *, where: str) -> Recipe:
+        """Validate parsed TOML; faults become one :class:`InputError` that names the field."""
+        check_plain(data, where)
+        try:
+            recipe = cls.model_validate(data)
+        except ValidationError as error:
+            raise InputError(_first_fault(error, where)) from error
+        # A number may have been given as text.
+        check_plain(recipe.model_dump(), where)
+        return recipe
+
+    def override(self, **sections: dict[str, Any]) -> Recipe:
+        """Return a recipe with some fields replaced; ``None`` leaves a field as it is.
+
+        Args:
+            sections: field values by section, as from a command line.
+        """
+        data = self.model_dump()
+        for section, fields in sections.items():
+            data[section] |= {key: value for key, value in fields.items() if value is not None}
+        return type(self).parse(data, where="the options")
+
+    def differences(self, other: Recipe) -> Iterator[tuple[str, Any, Any]]:
+        """Yield the fields in which another recipe would make another run: name, ours, theirs.
+
+        How long to search is no such field, nor are the names of the corpora: these are told
+        apart by what they hold.
+        """
+        ours, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
+        for section, fields in ours.items():
+            for name, value in fields.items():
+                field = f"{section}.{name}"
+                if field not in _FREE and value != theirs[section][name]:
+                    yield field, value, theirs[section][name]
+
+    def to_toml(self) -> str:
+        """Return the recipe as TOML that :meth:`load` reads back; unset fields are left out."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the recipe as TOML."""
+        return hashlib.sha256(self.to_toml().encode()).hexdigest()
+
+
+def _find(source: str | Path) -> Path:
+    path = user_path(source)
+    packaged = {file.stem: file for file in sorted(shipped_folder("search").glob("*.toml"))}
+    if str(source) in packaged and not path.is_file():
+        return packaged[str(source)]
+    if not path_exists(path):
+        names = ", ".join(packaged)
+        raise InputError(f"a recipe must be a file or one of {names}: found neither: {source}")
+    return path
+
+
+def _first_fault(error: ValidationError, where: str) -> str:
+    """Return one line for the first fault: the field, the rule and what was found."""
+    fault = error.errors()[0]
+    field = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return (
+            f"a recipe may hold only known fields: {where} has {shown(field)}; "
+            "search/README.md lists them all"
+        )
+    reason = fault["msg"].removeprefix("Value error, ")
+    found = "" if fault["type"] == "value_error" else f", found {shown(fault['input'])}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{field} in {where} is not valid: {reason}{found}{more}"

@@ -1,0 +1,290 @@
+"""What a search found, as a typed object and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, TypeAdapter
+
+from mean_prompt.objective.intervals import Interval
+from mean_prompt.optimize.scores import Baseline, ContextScores, Side
+from mean_prompt.runs.files import RESULT, read_json
+from mean_prompt.system.durations import format_duration
+from mean_prompt.system.errors import InputError
+from mean_prompt.system.html import Table, View, shortened, view_html
+
+#: What the file holds of a result and its fields do not.
+_DERIVED: Final = frozenset({"evaluations_per_second"})
+#: Characters of a string that somebody looks at for its own sake.
+_MOST: Final = 2_000
+#: Seconds that an event's time may differ by.
+_ROUNDING: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        string: the best string.
+        tokens: its tokens, without special ones; ``model_tokens`` with them.
+        score: expected SCS over every prompt given, float32.
+        train_score: over the prompts that the search saw.
+        holdout_score: over those it did not see, or ``None`` without a hold-out.
+        holdout_interval: 95 % bootstrap interval of the hold-out score.
+        ceiling: highest score of any unit vector over every prompt.
+        fraction: ``score / ceiling``.
+        baselines: what it is compared with, over every prompt.
+        evaluations: strings encoded by the search.
+        seconds: of the whole run; ``search_seconds`` without loading and embedding.
+        stopped: whether somebody ended it before its budget.
+        context: of an affix, how predictions do with it and without; its scores above are mean
+            SCS of predictions with it, and its ceiling the highest one that a single shift of all
+            the predictions' vectors reaches. ``None`` for a whole string.
+        details: model, corpus, recipe and versions, as in ``result.json``.
+    """
+
+    string: str
+    tokens: int
+    model_tokens: int
+    score: float
+    train_score: float
+    holdout_score: float | None
+    holdout_interval: Interval | None
+    ceiling: float
+    fraction: float
+    baselines: tuple[Baseline, ...]
+    evaluations: int
+    seconds: float
+    search_seconds: float
+    stopped: bool
+    out: Path | None = None
+    context: ContextScores | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def evaluations_per_second(self) -> float:
+        """Strings encoded a second while searching."""
+        return self.evaluations / max(self.search_seconds, 1e-9)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the content of ``result.json``."""
+        interval = self.holdout_interval
+        return {
+            "string": self.string,
+            "tokens": self.tokens,
+            "model_tokens": self.model_tokens,
+            "score": self.score,
+            "train_score": self.train_score,
+            "holdout_score": self.holdout_score,
+            "holdout_interval": None if interval is None else [interval.low, interval.high],
+            "ceiling": self.ceiling,
+            "fraction": self.fraction,
+            "baselines": [asdict(baseline) for baseline in self.baselines],
+            "evaluations": self.evaluations,
+            "evaluations_per_second": self.evaluations_per_second,
+            "seconds": self.seconds,
+            "search_seconds": self.search_seconds,
+            "stopped": self.stopped,
+            **({} if self.context is None else {"context": asdict(self.context)}),
+            **self.details,
+        }
+
+    def _repr_html_(self) -> str:
+        return view_html(result_view(self))
+
+    def is_before(self, seconds: float) -> bool:
+        """Tell whether the run went on after it, as it did where an event is of a later time.
+
+        Args:
+            seconds: of the run, at its last event.
+        """
+        return seconds > self.seconds + _ROUNDING
+
+    @classmethod
+    def load(cls, folder: Path) -> SearchResult:
+        """Read the result of a run's folder.
+
+        Raises:
+            InputError: the folder holds no finished run, or its result is damaged.
+        """
+        result = cls.find(folder)
+        if result is None:
+            raise InputError(f"a finished run holds a {RESULT}: found none in {folder}")
+        return result
+
+    @classmethod
+    def find(cls, folder: Path) -> SearchResult | None:
+        """Read the result of a run's folder; ``None`` where there is none.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        found = read_json(folder / RESULT, _adapter().validate_python)
+        return None if found is None else replace(found, out=folder)
+
+
+@cache
+def _adapter() -> TypeAdapter[SearchResult]:
+    return TypeAdapter(Annotated[SearchResult, BeforeValidator(_fields)])
+
+
+def _fields(data: object) -> object:
+    """Return the content of ``result.json`` by the fields of a result."""
+    if not isinstance(data, dict):
+        return data
+    own = {one.name for one in fields(SearchResult)} - {"out", "details"}
+    found = {name: value for name, value in data.items() if name in own}
+    if isinstance(bounds := found.get("holdout_interval"), list):
+        found["holdout_interval"] = dict(zip(("low", "high"), bounds, strict=True))
+    rest = {name: value for name, value in data.items() if name not in own | _DERIVED}
+    return found | {"details": rest}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredString:
+    """A string and its score over every prompt of a corpus.
+
+    Attributes:
+        text: the string.
+        tokens: its tokens, without special ones.
+        score: expected SCS, float32.
+        fraction: of the ceiling.
+        ceiling: highest score of any unit vector.
+        truncated: whether the model reads only the string's beginning.
+    """
+
+    text: str
+    tokens: int
+    score: float
+    fraction: float
+    ceiling: float
+    truncated: bool
+
+    def _repr_html_(self) -> str:
+        return view_html(scored_view(self))
+
+
+def result_view(result: SearchResult) -> View:
+    """Show the string, its scores, and what it is compared with."""
+    if result.context is not None:
+        return _affix_view(result, result.context)
+    *others, found = compared(result)
+    table = Table(
+        "expected SCS over every prompt",
+        ("string", "score", "of the ceiling", "text"),
+        (
+            *((name, score, share, shortened(text)) for score, share, name, text in others),
+            (found[2], found[0], found[1], "as above"),
+        ),
+        strong=len(others),
+    )
+    return View(
+        f"expected SCS {result.score:.5f}, {result.fraction:.3f} of the ceiling "
+        f"{result.ceiling:.5f}",
+        string=shortened(result.string, _MOST),
+        share=min(max(result.fraction, 0.0), 1.0),
+        tables=(table,),
+        lines=_closing(result),
+    )
+
+
+def _affix_view(result: SearchResult, scores: ContextScores) -> View:
+    gain = scores.everything.ratio - 1
+    title = f"{scores.position} that changes the mean SCS of predictions by {gain:+.2%}"
+    table = Table(
+        f"mean SCS of predictions, {scores.position} searched",
+        affix_headings(scores),
+        tuple(affix_rows(scores)),
+    )
+    return View(
+        title if result.string else no_affix(scores),
+        string=shortened(result.string, _MOST) if result.string else None,
+        tables=(table,),
+        lines=_closing(result),
+    )
+
+
+def _closing(result: SearchResult) -> tuple[str, ...]:
+    model = result.details.get("model")
+    lines = (
+        holdout_line(result) if result.context is None else None,
+        effort(result),
+        f"model {model['name']}" if isinstance(model, dict) and "name" in model else None,
+        f"saved in {result.out}" if result.out else None,
+    )
+    return tuple(line for line in lines if line)
+
+
+def scored_view(scored: ScoredString) -> View:
+    """Show a string and its score."""
+    cut = "; the model reads only its beginning" if scored.truncated else ""
+    return View(
+        f"expected SCS {scored.score:.5f}, {scored.fraction:.3f} of the ceiling "
+        f"{scored.ceiling:.5f}",
+        string=shortened(scored.text, _MOST),
+        share=min(max(scored.fraction, 0.0), 1.0),
+        lines=(f"{scored.tokens:,} tokens{cut}",),
+    )
+
+
+def effort(result: SearchResult) -> str:
+    """Return what a search took."""
+    line = (
+        f"{result.tokens} tokens, {result.evaluations:,} evaluations in "
+        f"{format_duration(result.seconds)} ({result.evaluations_per_second:,.0f}/s searching)"
+    )
+    return f"{line}; stopped early" if result.stopped else line
+
+
+def holdout_line(result: SearchResult) -> str | None:
+    """Return the scores of both sides of the hold-out, if there is one."""
+    interval = result.holdout_interval
+    if result.holdout_score is None or interval is None:
+        return None
+    return (
+        f"training {result.train_score:.5f}, hold-out {result.holdout_score:.5f} "
+        f"(95 % interval {interval.low:.5f} to {interval.high:.5f})"
+    )
+
+
+def compared(result: SearchResult) -> list[tuple[str, str, str, str]]:
+    """Return score, share of the ceiling, name and text of the baselines, and last of what won."""
+    rows = [(row.score, row.name, row.text) for row in result.baselines]
+    rows = [*sorted(rows, key=lambda row: row[0]), (result.score, "found", result.string)]
+    return [
+        (f"{score:.5f}", f"{score / result.ceiling:.3f}", name, text) for score, name, text in rows
+    ]
+
+
+def affix_headings(scores: ContextScores) -> tuple[str, ...]:
+    """Return what stands over the columns of :func:`affix_rows`."""
+    without, affixed = f"without {scores.position}", f"with {scores.position}"
+    return ("rows", "number", "prompts", without, affixed, "change", "95 % interval")
+
+
+def affix_rows(scores: ContextScores) -> list[tuple[str, ...]]:
+    """Return what an affix does for predictions, a row for each side of the hold-out."""
+    sides = [("searched", scores.train), ("held out", scores.holdout), ("all", scores.everything)]
+    return [(name, *_side_figures(side)) for name, side in sides if side is not None]
+
+
+def no_affix(scores: ContextScores) -> str:
+    """Return what is said where the affix found is empty."""
+    return (
+        f"No {scores.position} was found that is better than none: leave predictions as they are."
+    )
+
+
+def _side_figures(side: Side) -> tuple[str, ...]:
+    return (
+        f"{side.rows:,}",
+        f"{side.groups:,}",
+        f"{side.without:.5f}",
+        f"{side.affixed:.5f}",
+        f"{side.ratio - 1:+.2%}",
+        f"{side.low / side.without:+.2%} to {side.high / side.without:+.2%}",
+    )

@@ -1,0 +1,1 @@
+"""Files, locks, deadlines, durations, text, signals: what every room uses."""

@@ -1,0 +1,13 @@
+"""The data folders that ship with the package: corpora and recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def shipped_folder(name: str) -> Path:
+    """Return ``corpora`` or ``search`` as installed, or as they stand in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "_shipped" / name
+    # In a checkout the folders stand beside the package; a wheel carries them inside it.
+    return installed if installed.is_dir() else package.parent / name

@@ -1,0 +1,43 @@
+"""Durations as people write them: ``90s``, ``10m``, ``2h``, ``1h30m``."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from mean_prompt.system.errors import InputError
+from mean_prompt.system.text import shown
+
+_SECONDS: Final = {"h": 3600, "m": 60, "s": 1}
+#: What can be written again: parts of a duration that add up to more could not be read back.
+_LONGEST: Final = 999_999 * 3600
+_DURATION: Final = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s)?", re.ASCII)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that a duration such as ``1h30m`` stands for.
+
+    Raises:
+        InputError: the text is no duration, or stands for no time at all, or for a century.
+    """
+    match = _DURATION.fullmatch(text.strip().lower())
+    if not match or not any(match.groups()):
+        raise InputError(f"a duration reads like 90s, 10m, 2h or 1h30m: found {shown(text)}")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if not total:
+        raise InputError(f"a duration must be longer than nothing: found {shown(text)}")
+    if total > _LONGEST:
+        raise InputError(f"a duration must be at most 999999h: found {shown(text)}")
+    return float(total)
+
+
+def format_duration(seconds: float) -> str:
+    """Return whole seconds in the notation that :func:`parse_duration` reads; ``0s`` for none."""
+    left = max(0, round(seconds))
+    parts = []
+    for unit, size in _SECONDS.items():
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"

@@ -1,0 +1,89 @@
+"""Which file system a path is on: SQLite's locks cannot be relied on across a network."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from mean_prompt.system.errors import InputError
+
+#: Every mount of this process, a line each; Linux alone has it.
+_MOUNTS: Final = Path("/proc/self/mountinfo")
+#: Types of file systems that several machines may have open at once. What containers and virtual
+#: machines have as their root (overlay, 9p, virtiofs) is not among them.
+_NETWORK: Final = frozenset(
+    {"acfs", "afs", "auristorfs", "beegfs", "ceph", "cifs", "coda", "davfs", "fhgfs", "gfarm"}
+    | {"glusterfs", "gpfs", "ibrix", "lustre", "moosefs", "ncpfs", "nfs", "nfs4", "openafs"}
+    | {"orangefs", "panfs", "pvfs2", "quobyte", "smb", "smb2", "smb3", "smbfs", "vboxsf", "wekafs"}
+)
+#: The same for those that run as a program: ``fuse.sshfs``.
+_NETWORK_FUSE: Final = _NETWORK | frozenset(
+    {"afpfs", "blobfuse", "blobfuse2", "ceph-fuse", "cephfs", "curlftpfs", "davfs2", "gcsfuse"}
+    | {"goofys", "hdfs", "juicefs", "mfs", "mount.glusterfs", "mountpoint-s3", "rclone", "s3fs"}
+    | {"seaweedfs", "sshfs", "weed"}
+)
+#: How a mount's path spells blanks and backslashes: three octal digits.
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
+
+
+def network_file_system(path: Path) -> str | None:
+    """Return the type of the network file system that a path is on, such as ``nfs4``.
+
+    Args:
+        path: of a file or folder, there or yet to be made; links are followed.
+
+    Returns:
+        ``None`` where it is a local one, and where that cannot be told (outside Linux).
+    """
+    place = Path(os.path.realpath(path))
+    # Of several mounts on one point the last one is seen.
+    holding = [(len(point.parts), kind) for point, kind in _mounts() if _holds(point, place)]
+    deepest = max((depth for depth, _ in holding), default=0)
+    kind = next((kind for depth, kind in reversed(holding) if depth == deepest), "")
+    family, _, program = kind.partition(".")
+    is_network = program in _NETWORK_FUSE if family == "fuse" else kind in _NETWORK
+    return kind if is_network else None
+
+
+def check_local(path: Path, what: str, remedy: str) -> None:
+    """Refuse a place for an SQLite file that is on a network file system.
+
+    Args:
+        path: of the file or its folder.
+        what: is to be there, as the message calls it.
+        remedy: what to do instead.
+
+    Raises:
+        InputError: it is on one.
+    """
+    kind = network_file_system(path)
+    if kind:
+        raise InputError(
+            f"{what} must be on a local disk, since SQLite relies on locks that a network file "
+            f"system does not keep: {path} is on {kind}; {remedy}"
+        )
+
+
+def _holds(point: Path, place: Path) -> bool:
+    return place == point or point in place.parents
+
+
+def _mounts() -> Iterator[tuple[Path, str]]:
+    """Yield the point and the type of every mount, in the order they were made."""
+    try:
+        lines = _MOUNTS.read_bytes().decode("utf-8", "surrogateescape").split("\n")
+    except OSError:  # not Linux, or no /proc
+        return
+    for line in lines:
+        # 36 35 98:0 /root /point rw,noatime shared:1 - ext4 /dev/sda1 rw
+        mount, mark, source = line.partition(" - ")
+        fields = mount.split(" ")
+        if mark and len(fields) > 4:
+            yield Path(_unescaped(fields[4])), source.split(" ")[0]
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), text)

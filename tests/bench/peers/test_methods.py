@@ -1,0 +1,182 @@
+"""How every search method behaves, whatever it does inside."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from mean_prompt.bench.engine import Engine
+from mean_prompt.bench.peers import PEERS
+from mean_prompt.optimize.budget import Budget
+from tests.bench.peers.worlds import (
+    GradientFake,
+    RoughFake,
+    evaluations,
+    make_task,
+    objective_for,
+)
+
+#: TPE's model takes milliseconds a trial, the more the wider its space is.
+NARROW_TPE = replace(PEERS["tpe"], slots=3, bank=24)
+#: Every way to search. A new one is added here and passes as it stands.
+METHODS = (Engine(), *(PEERS | {"tpe": NARROW_TPE}).values())
+#: Most strings that a method may try between two looks at its budget.
+BATCH = 512
+
+every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+
+
+class WorkClock:
+    """A clock that goes on by a hundredth of a second with every string encoded."""
+
+    def __init__(self, encoder):
+        self._encoder = encoder
+
+    def __call__(self):
+        return self._encoder.encoded / 100
+
+
+@every_method
+def test_a_search_ends_at_its_deadline(method):
+    encoder = GradientFake()
+    clock = WorkClock(encoder)
+    task = make_task(Budget(6.0, clock=clock), encoder=encoder)
+    task.evaluator.budget._began = clock()
+    list(method.search(task))
+    assert 5.4 <= task.evaluator.budget.elapsed <= 6.0
+
+
+@every_method
+def test_a_search_spends_its_evaluations_and_a_batch_more_at_most(method):
+    task = make_task(evaluations(300))
+    list(method.search(task))
+    assert 300 <= task.evaluator.budget.evaluations <= 300 + BATCH
+
+
+@every_method
+def test_no_batch_is_larger_than_the_limit(method, monkeypatch):
+    task = make_task(evaluations(150))
+    screen, sizes = task.evaluator.screen, []
+
+    def measured(bodies):
+        sizes.append(len(bodies))
+        return screen(bodies)
+
+    monkeypatch.setattr(task.evaluator, "screen", measured)
+    list(method.search(task))
+    assert max(sizes) <= BATCH
+
+
+@every_method
+def test_a_stop_ends_the_search_within_a_batch(method):
+    task = make_task(evaluations(10**9))
+    budget = task.evaluator.budget
+    steps = method.search(task)
+    list(itertools.islice(steps, 3))
+    spent = budget.evaluations
+    budget.stop()
+    list(steps)
+    assert budget.evaluations <= spent + BATCH
+
+
+@every_method
+def test_a_budget_that_is_over_still_yields_the_best_start(method):
+    task = make_task(evaluations(10))
+    task.evaluator.budget.stop()
+    assert [row.text for row in method.search(task)] == [task.starts[0].text]
+    assert task.evaluator.budget.evaluations == 0
+
+
+@every_method
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {},
+        {"max_tokens": 1},
+        {"prefix": "make", "suffix": "email"},
+        {"banned_words": ("poem", "tone", "!")},
+        {"alphabet": "words"},
+    ],
+    ids=["plain", "one-token", "frame", "banned", "words"],
+)
+def test_every_string_obeys_the_rules(method, rules):
+    task = make_task(evaluations(200), **rules)
+    bound = task.evaluator.rules
+    for row in method.search(task):
+        assert bound.violation(row.text, row.ids) is None
+        assert task.evaluator.encoder.tokenize([row.text]) == [row.ids]
+        assert row.text == bound.compose(task.evaluator.encoder.decode([row.body])[0])
+
+
+@every_method
+@pytest.mark.parametrize("encoder", [GradientFake, RoughFake])
+def test_the_best_never_falls_and_scores_what_it_says(method, encoder):
+    task = make_task(evaluations(300), encoder=encoder())
+    found = list(method.search(task))
+    scores = [row.score for row in found]
+    assert scores == sorted(scores)
+    exact = task.evaluator.objective.score(task.evaluator.encoder.encode([r.text for r in found]))
+    assert scores == pytest.approx(exact.tolist(), abs=1e-6)
+
+
+@every_method
+def test_an_easy_problem_is_improved_on(method):
+    task = make_task(evaluations(400))
+    found = list(method.search(task))
+    assert found[0].score >= task.starts[0].score
+    assert found[-1].score > task.starts[0].score + 0.05 * task.ceiling
+
+
+@every_method
+def test_a_search_goes_on_from_a_start_and_never_loses_it(method):
+    first = list(method.search(make_task(evaluations(200))))[-1]
+    task = make_task(evaluations(200), seed=1)
+    rest = [row.score for row in method.search(task, first)]
+    assert rest[0] >= first.score
+    assert rest == sorted(rest)
+
+
+@every_method
+def test_the_same_seed_and_evaluations_find_the_same_string(method):
+    runs = [
+        [row.text for row in method.search(make_task(evaluations(200), seed=seed))]
+        for seed in (3, 3, 4, 5, 6)
+    ]
+    assert runs[0] == runs[1]
+    assert any(run != runs[0] for run in runs[2:])
+
+
+@every_method
+def test_a_search_that_may_propose_nothing_still_ends(method, monkeypatch):
+    task = make_task(evaluations(5))
+    monkeypatch.setattr(task.evaluator.rules, "violation", lambda _text, _ids: "is never allowed")
+    assert {row.text for row in method.search(task)} == {task.starts[0].text}
+    assert task.evaluator.budget.expired()
+
+
+@every_method
+def test_corpora_without_phrases_can_be_searched(method):
+    task = make_task(evaluations(200), phrases=())
+    assert list(method.search(task))[-1].score >= task.starts[0].score
+
+
+@every_method
+def test_strings_of_a_real_tokenizer_are_what_they_say(method, tiny_t5):
+    """Unigram pieces merge with their neighbours, so that tokens drawn are not tokens read."""
+    task = make_task(
+        evaluations(250),
+        encoder=tiny_t5,
+        objective=objective_for(tiny_t5.dimension),
+        starts=("Rewrite the poem as a letter.", "make this formal, please"),
+        phrases=("in the style of", "more formal", "as a poem"),
+        max_tokens=10,
+        prefix="Please",
+    )
+    found = list(method.search(task))
+    for row in found:
+        assert tiny_t5.tokenize([row.text]) == [row.ids]
+        assert task.evaluator.rules.violation(row.text, row.ids) is None
+    best = found[-1]
+    assert best.score > task.starts[0].score
+    exact = task.evaluator.objective.score(tiny_t5.encode([best.text]))
+    assert best.score == pytest.approx(float(exact[0]), abs=1e-6)

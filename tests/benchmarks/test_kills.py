@@ -1,0 +1,129 @@
+"""How two runs are compared, one of which was killed; the kills themselves take minutes."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import kills as module
+from benchmarks.kills import Life
+from mean_prompt.optimize.sampling import StudySettings
+from mean_prompt.runs.snapshots import Snapshots
+from mean_prompt.runs.study_file import StudyFile
+from mean_prompt.system.errors import RunError
+from tests.workers.records import climb
+
+EVENTS = [
+    {"event": "best", "time": 1.0, "evaluations": 9, "trial": 0, "text": "a"},
+    {"event": "climb", "time": 2.0, "evaluations": 20, "trial": 0, "text": "a"},
+]
+RESULT = {"score": 0.5, "evaluations": 20, "fraction": 0.9}
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Return a function that leaves a run's folder."""
+
+    def make(name, *, text="a", result=RESULT, events=EVENTS, score=0.5):
+        run = tmp_path / name
+        run.mkdir()
+        (run / "best.txt").write_text(text)
+        (run / "result.json").write_text(json.dumps(result))
+        (run / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in events))
+        study = StudyFile(run / "study.db", StudySettings())
+        study.hand_in(climb(score=score))
+        study.close()
+        return run
+
+    return make
+
+
+def test_runs_that_differ_in_their_clocks_alone_are_the_same(make_run):
+    later = [event | {"time": event["time"] + 5} for event in EVENTS]
+    resumed = {"event": "resume", "number": 1, "time": 3.0}
+    same = module._compare(make_run("whole"), make_run("broken", events=[resumed, *later]))
+    assert same.pop("trials left running") == 0
+    assert same.pop("fraction") == 0.9
+    assert same == dict.fromkeys(["string", "score", "evaluations", "events", "climbs"], True)
+
+
+@pytest.mark.parametrize(
+    ("differing", "what"),
+    [
+        ({"text": "b"}, "string"),
+        ({"result": RESULT | {"score": 0.4}}, "score"),
+        ({"result": RESULT | {"evaluations": 21}}, "evaluations"),
+        ({"events": [*EVENTS, EVENTS[-1]]}, "events"),
+        ({"score": 0.4}, "climbs"),
+    ],
+)
+def test_whatever_differs_is_named(make_run, differing, what):
+    same = module._compare(make_run("whole"), make_run("broken", **differing))
+    assert [name for name, value in same.items() if value is False] == [what]
+
+
+def test_a_life_reached_what_the_snapshot_and_the_tape_hold(tmp_path):
+    (tmp_path / "snapshots").mkdir()
+    assert module._life(tmp_path, 1.5, "SIGKILL") == Life(1.5, 0, 0, "SIGKILL")
+    snapshots = Snapshots(tmp_path / "snapshots")
+    tape = snapshots.tape(lambda: 1.0)
+    snapshots.keep({"evaluations": 300, "spent": 1.0}, tape)
+    tape.vectors(["a", "b"], lambda: np.zeros((2, 3), np.float32))
+    snapshots.close()
+    assert module._life(tmp_path, 2.0, "SIGKILL") == Life(2.0, 302, 2, "SIGKILL")
+
+
+def test_it_is_killed_so_often_and_then_left_to_end(tmp_path, monkeypatch):
+    """With processes that are none, the last of which alone comes to an end by itself."""
+    commands, killed = [], []
+    run = tmp_path / "run"
+
+    class Process:
+        def __init__(self, command):
+            commands.append(command)
+            (run / "snapshots").mkdir(parents=True, exist_ok=True)
+            if len(commands) > 1:  # the first one is killed before it has written what it is asked
+                (run / "recipe.toml").touch()
+
+        def kill(self):
+            killed.append(self)
+
+    monkeypatch.setattr(module, "_started", Process)
+    monkeypatch.setattr(module, "_wait_for_work", lambda *_: None)
+    waits = []
+    monkeypatch.setattr(module, "_wait", lambda _process, seconds: waits.append(seconds))
+    monkeypatch.setattr(
+        module, "_finish", lambda process: "SIGKILL" if process in killed else "done"
+    )
+    lives = module._disturbed(["first"], run, [0.0] * 4)
+    assert [life.ended for life in lives] == ["SIGKILL"] * 4 + ["done"]
+    assert commands[:2] == [["first"], ["first"]]
+    assert commands[2:] == [["search", "--resume", str(run), "--quiet"]] * 3
+    assert len(waits) == 4
+    assert all(0.0 <= seconds <= 40.0 for seconds in waits)
+
+
+@pytest.mark.parametrize(
+    ("code", "ended"),
+    [("pass", "done"), ("import os; os.kill(os.getpid(), 9)", "SIGKILL")],
+)
+def test_how_a_search_ended_is_told(code, ended):
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    assert module._finish(process) == ended
+
+
+def test_a_search_that_fails_ends_the_benchmark():
+    code = "import sys; print('a warning', file=sys.stderr); sys.exit('mean-prompt: no corpus')"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    with pytest.raises(RunError, match="a search must not fail: mean-prompt: no corpus"):
+        module._finish(process)
+
+
+def test_all_kills_fall_into_the_search():
+    pauses = module._pauses(20, 100.0, 3)
+    assert len(pauses) == 20
+    assert min(pauses) >= 0.0
+    assert 50.0 < sum(pauses) <= 85.0
+    assert pauses == module._pauses(20, 100.0, 3) != module._pauses(20, 100.0, 4)

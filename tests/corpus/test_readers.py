@@ -1,0 +1,770 @@
+"""Files of prompts: every format gives back the same strings; every fault names its place."""
+
+import csv
+import io
+import json
+import os
+import random
+import re
+import tracemalloc
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mean_prompt.corpus import tables
+from mean_prompt.corpus.readers import (
+    MAX_CELL,
+    SUFFIXES,
+    choose_column,
+    iter_prompts,
+    read_columns,
+    read_prompts,
+    text_lines,
+)
+from mean_prompt.system.errors import InputError
+
+#: Everything that may stand in a prompt and trip a format: quotes, delimiters, newlines, letters
+#: beyond ASCII and beyond the basic plane, blanks around, separators that look like newlines.
+PROMPTS = [
+    'Say "hello", twice',
+    "Two\nlines, one prompt",
+    "  blanks around\t",
+    "Café, naïve \u2014 déjà vu 🦜",
+    "one\u2028two\x0bthree\x85four",
+    "semi;colon\tand tab",
+    "null",
+    "123",
+]
+TEN_MB = "x" * 10_000_000
+
+
+def written(path, prompts, column="prompt"):
+    """Write prompts the way that other programs do; return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [{column: prompt} for prompt in prompts]
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        pl.DataFrame(rows, schema={column: pl.String}).write_parquet(path)
+    elif kind in {".csv", ".tsv"}:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(
+                file, [column, "n"], delimiter="\t" if kind == ".tsv" else ",", restval="7"
+            )
+            writer.writeheader()
+            writer.writerows(rows)
+    elif kind == ".txt":
+        path.write_bytes("".join(f"{prompt}\n" for prompt in prompts).encode())
+    else:
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        text = "\n".join(lines) if kind == ".jsonl" else f"[{','.join(lines)}]"
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(path, column=None):
+    """Return the message of the refusal; it is one line and names the file."""
+    with pytest.raises(InputError) as caught:
+        read_prompts(path, column)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    return message
+
+
+# What is read
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_format_gives_the_strings_back_byte_for_byte(tmp_path, suffix):
+    prompts = [p for p in PROMPTS if suffix != ".txt" or "\n" not in p]
+    assert read_prompts(written(tmp_path / f"a{suffix}", prompts)) == prompts
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_suffix_in_capitals_is_known(tmp_path, suffix):
+    path = written(tmp_path / f"a{suffix.upper()}", ["one", "two"])
+    assert read_prompts(path) == ["one", "two"]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(TEXT, min_size=1, max_size=6))
+def test_any_text_survives_every_structured_format(tmp_path_factory, prompts):
+    folder = tmp_path_factory.mktemp("text")
+    for suffix in (".csv", ".tsv", ".jsonl", ".json", ".parquet"):
+        assert read_prompts(written(folder / f"a{suffix}", prompts), "prompt") == prompts
+
+
+@given(TEXT)
+def test_text_files_have_the_lines_that_newlines_make(text):
+    universal = text.replace("\r\n", "\n").replace("\r", "\n")
+    expected = universal.removesuffix("\n").split("\n") if text else []
+    assert text_lines(text) == expected
+
+
+def test_csv_of_windows_with_quotes_and_newlines_in_cells(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(
+        b'\xef\xbb\xbfid,prompt\r\n1,"say ""hi"", twice"\r\n2,"two\r\nlines"\r\n\r\n3,plain\r\n'
+    )
+    assert read_prompts(path) == ['say "hi", twice', "two\r\nlines", "plain"]
+
+
+def test_text_file_with_windows_newlines_and_blank_lines(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one\r\n\r\ntwo")
+    assert read_prompts(path) == ["one", "", "two"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".txt"])
+def test_byte_order_mark_is_no_part_of_the_text(tmp_path, suffix):
+    path = written(tmp_path / f"a{suffix}", ["one", "two"])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_prompts(path) == ["one", "two"]
+
+
+def test_json_rows_may_be_bare_strings(tmp_path):
+    lines, array = tmp_path / "a.jsonl", tmp_path / "a.json"
+    lines.write_text('"one"\n\n"two"\n')
+    array.write_text('["one", "two"]')
+    assert read_prompts(lines) == read_prompts(array) == ["one", "two"]
+
+
+def test_empty_cells_and_nulls_are_kept_as_empty_strings(tmp_path):
+    cells = ["one", None, "", "two"]
+    expected = ["one", "", "", "two"]
+    (tmp_path / "a.csv").write_text("id,prompt\n1,one\n2,\n3,\n4,two\n")
+    (tmp_path / "b.csv").write_text('prompt\none\n\n""\ntwo\n')  # null and empty, one column
+    (tmp_path / "c.jsonl").write_text(
+        '{"prompt": "one"}\n{"prompt": null}\n{"prompt": ""}\n{"prompt": "two"}\n'
+    )
+    (tmp_path / "d.jsonl").write_text(
+        '{"prompt": "one"}\n{"other": 1}\n{"prompt": ""}\n{"prompt": "two"}\n'
+    )
+    pl.DataFrame({"prompt": cells}).write_parquet(tmp_path / "e.parquet")
+    for name in ("a.csv", "b.csv", "c.jsonl", "d.jsonl", "e.parquet"):
+        assert read_prompts(tmp_path / name) == expected, name
+
+
+def test_parquet_whose_name_looks_like_a_pattern(tmp_path):
+    written(tmp_path / "a1.parquet", ["the wrong file"])
+    assert read_prompts(written(tmp_path / "a[1].parquet", ["one"])) == ["one"]
+
+
+def test_parquet_of_categories(tmp_path):
+    frame = pl.DataFrame({"prompt": ["one", "two", "one"]}, schema={"prompt": pl.Categorical})
+    frame.write_parquet(tmp_path / "a.parquet")
+    assert read_prompts(tmp_path / "a.parquet") == ["one", "two", "one"]
+
+
+# Folders
+
+
+def test_folder_is_read_whole_in_order_of_paths(tmp_path):
+    written(tmp_path / "b.csv", ["three"])
+    written(tmp_path / "a.jsonl", ["one"], column="rewrite_prompt")
+    written(tmp_path / "a.txt", ["two"])
+    written(tmp_path / "deep" / "er" / "c.parquet", ["four"], column="text")
+    (tmp_path / "README.md").write_text("no prompts here")
+    assert read_prompts(tmp_path) == ["one", "two", "three", "four"]
+
+
+def test_hidden_files_and_folders_are_left_out(tmp_path):
+    written(tmp_path / "a.csv", ["one"])
+    written(tmp_path / ".a.csv", ["hidden"])
+    written(tmp_path / ".ipynb_checkpoints" / "a-checkpoint.csv", ["a copy"])
+    assert read_prompts(tmp_path) == ["one"]
+
+
+def test_folder_inside_a_hidden_one_is_read(tmp_path):
+    written(tmp_path / ".cache" / "corpus" / "a.csv", ["one"])
+    assert read_prompts(tmp_path / ".cache" / "corpus") == ["one"]
+
+
+def test_folder_without_prompts_is_refused(tmp_path):
+    (tmp_path / "notes.md").write_text("nothing")
+    (tmp_path / "folder.csv").mkdir()
+    assert "must hold prompts: found no file of .csv, .tsv, .jsonl," in refusal(tmp_path)
+
+
+def test_fault_in_a_folder_names_the_file(tmp_path):
+    written(tmp_path / "a.csv", ["one"])
+    bad = tmp_path / "deep" / "b.jsonl"
+    bad.parent.mkdir()
+    bad.write_text('{"prompt": \n')
+    with pytest.raises(InputError, match=rf"{re.escape(str(bad))}: line 1: "):
+        read_prompts(tmp_path)
+
+
+# Columns
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (["text", "prompt", "rewrite_prompt"], "rewrite_prompt"),
+        (["original_text", "text", "prompt"], "prompt"),
+        (["id", "text"], "text"),
+        (["instruction"], "instruction"),
+    ],
+)
+def test_column_is_guessed_in_order(names, chosen):
+    assert choose_column(names, None, Path("a.csv")) == chosen
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".parquet"])
+def test_named_column_goes_before_the_guess(tmp_path, suffix):
+    rows = {"prompt": ["guessed"], "style": ["named"]}
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".parquet":
+        pl.DataFrame(rows).write_parquet(path)
+    elif suffix in {".csv", ".tsv"}:
+        pl.DataFrame(rows).write_csv(path, separator="\t" if suffix == ".tsv" else ",")
+    else:
+        row = json.dumps({name: value[0] for name, value in rows.items()})
+        path.write_text(row if suffix == ".jsonl" else f"[{row}]")
+    assert read_prompts(path) == ["guessed"]
+    assert read_prompts(path, "style") == ["named"]
+    assert "must be in the file" in refusal(path, "stlye")
+    assert "has prompt, style, not 'stlye'" in refusal(path, "stlye")
+
+
+def test_no_likely_column_lists_those_there_are(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("id,original\n1,a\n")
+    message = refusal(path)
+    assert "named rewrite_prompt, prompt, text, be the only one" in message
+    assert message.endswith("has id, original")
+
+
+def test_columns_of_jsonl_are_those_of_all_rows(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": 1}\n{"id": 2, "words": "x"}\n')
+    assert refusal(path).endswith("has id, words")
+
+
+# Faults, each with its place
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".txt"])
+def test_invalid_utf8_names_line_and_byte(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(b"prompt\none\ncaf\xe9\nfour\n")
+    assert "line 3 holds byte 0xe9; convert the file" in refusal(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_other_encodings_are_refused(tmp_path, encoding):
+    path = tmp_path / "a.csv"
+    path.write_text("prompt\ncafé\n", encoding=encoding)
+    assert "a corpus must be UTF-8" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("id,prompt\n1,one\n2,a, b\n", "the header's 2 cells: {path}, line 3 has 3; quote cells"),
+        ("id,prompt\n1,one\n2\n", "the header's 2 cells: {path}, line 3 has 1; quote cells"),
+        ('id,prompt\n1,"one\n2,two\n', "{path}: line 3: unexpected end of data"),
+        ('id,prompt\n1,one\n2,"two"!\n', "{path}: line 3: ',' expected after"),
+        ("", "must have a header line: {path} is empty"),
+    ],
+    ids=["too many cells", "too few cells", "unclosed quote", "text after a quote", "empty file"],
+)
+def test_broken_csv_names_the_line(tmp_path, text, fault):
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    assert fault.format(path=path) in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ('{"prompt": "tw', "line 3: Unterminated string"),
+        ("{'prompt': 'two'}", "line 3: Expecting property name"),
+        ("prompt,two", "line 3: Expecting value"),
+        ("[" * 100_000, "line 3: maximum recursion depth"),
+        ('{"prompt": ' + "9" * 5000 + "}", "line 3: Exceeds the limit"),
+    ],
+    ids=["cut off", "python", "csv", "nested too deep", "number too long"],
+)
+def test_broken_jsonl_names_the_line(tmp_path, line, fault):
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"prompt": "one"}}\n\n{line}\n{{"prompt": "four"}}\n')
+    assert f"a JSONL file must be well formed: {path}: {fault}" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('[{"prompt": "one"},\n', "must be well formed: {path}: Expecting value: line 2"),
+        ("", "must be well formed: {path}: Expecting value: line 1"),
+        ('{"prompt": "one"}', "must be an array of rows: {path} holds one value"),
+    ],
+)
+def test_broken_json_is_refused(tmp_path, text, fault):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    assert fault.format(path=path) in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"prompt": "one"}\n["two"]\n', "line 2 is list"),
+        ('{"prompt": "one"}\n\n"three"\n', "line 3 is str"),
+        ('{"prompt": "one"}\nnull\n', "line 2 is NoneType"),
+        ("1\n2\n", "line 1 is int"),
+    ],
+)
+def test_rows_that_are_no_objects_are_named(tmp_path, text, fault):
+    path = tmp_path / "a.jsonl"
+    path.write_text(text)
+    assert refusal(path).endswith(fault)
+
+
+def test_a_cell_that_is_no_string_is_named(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "one"}\n\n{"prompt": 3}\n')
+    (tmp_path / "b.json").write_text('[{"prompt": "one"}, {"prompt": ["two"]}]')
+    pl.DataFrame({"prompt": [1.5, 2.5]}).write_parquet(tmp_path / "c.parquet")
+    pl.DataFrame({"prompt": [b"one"]}).write_parquet(tmp_path / "d.parquet")
+    assert refusal(tmp_path / "a.jsonl").endswith("line 3 has int in 'prompt'")
+    assert refusal(tmp_path / "b.json").endswith("row 2 has list in 'prompt'")
+    assert refusal(tmp_path / "c.parquet").endswith("row 1 has float in 'prompt'")
+    assert refusal(tmp_path / "d.parquet").endswith("row 1 has bytes in 'prompt'")
+
+
+def test_half_a_surrogate_pair_is_refused(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "one"}\n{"prompt": "cut \\ud83d"}\n')
+    assert "line 2 holds half a surrogate pair" in refusal(path)
+    path.write_text('{"prompt": "whole \\ud83e\\udd9c"}\n')
+    assert read_prompts(path) == ["whole 🦜"]
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
+def test_truncated_parquet_is_refused(tmp_path, kept):
+    path = written(tmp_path / "a.parquet", [f"prompt number {n}" for n in range(500)])
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    assert "a Parquet file must be well formed" in refusal(path)
+
+
+def test_text_that_is_called_parquet_is_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    path.write_text("prompt\none\n" * 10)
+    assert "a Parquet file must be well formed" in refusal(path)
+
+
+def test_damaged_parquet_is_read_or_refused_never_more(tmp_path):
+    """Bytes overwritten and blocks of zeros, as interrupted downloads leave them."""
+    data = written(tmp_path / "a.parquet", [f"prompt number {n}" for n in range(50)]).read_bytes()
+    rng = random.Random(0)
+    refused = 0
+    for number in range(150):
+        damaged = bytearray(data)
+        place = rng.randrange(len(data))
+        size = rng.randrange(1, len(data) - place + 1) if number % 3 == 0 else 1
+        damaged[place : place + size] = bytes(size) if size > 1 else rng.randbytes(1)
+        path = tmp_path / "b.parquet"
+        path.write_bytes(damaged)
+        try:
+            read_prompts(path)
+        except InputError as error:
+            refused += str(path) in str(error)
+    assert refused > 50
+
+
+def test_what_the_reader_of_parquet_raises_is_a_refusal(tmp_path, monkeypatch):
+    path = written(tmp_path / "a.parquet", ["one"])
+
+    def fail(*_args, **_options):
+        raise pa.ArrowException("cannot be read\nin detail")
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", fail)
+    assert f"must be well formed: {path}: cannot be read; mend" in refusal(path)
+
+
+@pytest.mark.parametrize("names", [("a.b", "prompt"), ("a", "a.b", "prompt"), ("^p.*$", "prompt")])
+def test_parquet_columns_are_known_by_their_whole_names(tmp_path, names):
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({name: [f"{name} 1", f"{name} 2"] for name in names}).write_parquet(path)
+    for name in names:
+        assert read_prompts(path, name) == [f"{name} 1", f"{name} 2"]
+    assert read_columns(path, names)[names[0]] == [f"{names[0]} 1", f"{names[0]} 2"]
+
+
+# Files that are never held whole
+
+
+def pieces(path, column=None):
+    """Return the prompts that come before a fault, and the fault."""
+    found = []
+    try:
+        found.extend(iter_prompts(path, column))
+    except InputError as error:
+        return found, str(error)
+    return found, None
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".txt", ".parquet"])
+def test_prompts_come_one_by_one(tmp_path, suffix, monkeypatch):
+    monkeypatch.setattr(tables, "_BLOCK", 64)
+    monkeypatch.setattr(tables, "_SLICE", 5)
+    prompts = [f"prompt number {number}" for number in range(200)]
+    path = written(tmp_path / f"a{suffix}", prompts)
+    stream = iter_prompts(path)
+    assert next(stream) == prompts[0]
+    assert list(stream) == prompts[1:]
+
+
+def test_a_fault_further_on_comes_after_what_stands_before_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_BLOCK", 64)
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one\n" * 50 + b"caf\xe9\n" + b"two\n")
+    found, fault = pieces(path)
+    assert found == ["one"] * len(found)
+    assert len(found) > 20
+    assert "line 51 holds byte 0xe9" in fault
+
+
+@settings(deadline=None)
+@given(
+    st.text(st.sampled_from('ab,"\r\n\u2028é🦜'), max_size=60),
+    st.sampled_from([".txt", ".csv", ".jsonl"]),
+    st.integers(1, 9),
+)
+def test_pieces_of_any_size_give_the_same_rows(tmp_path_factory, text, suffix, size):
+    path = tmp_path_factory.mktemp("blocks") / f"a{suffix}"
+    body = text if suffix != ".jsonl" else "\n".join(json.dumps(part) for part in text.split("a"))
+    path.write_bytes((f"prompt\n{body}" if suffix == ".csv" else body).encode())
+    whole = pieces(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "_BLOCK", size)
+        assert pieces(path) == whole
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".txt"])
+def test_a_line_without_an_end_is_refused_before_it_is_read(tmp_path, suffix, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_LINE", 2**14)
+    monkeypatch.setattr(tables, "_BLOCK", 2**10)
+    path = written(tmp_path / f"a{suffix}", ["one"])
+    with path.open("ab") as file:
+        # JSONL's rows are separated by newlines, the others' are ended by them.
+        file.write(b"\n" if suffix == ".jsonl" else b"")
+        file.truncate(2**30)  # a gigabyte of zeros that takes no room on the disk
+    tracemalloc.start()
+    message = refusal(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    number = 3 if suffix in {".csv", ".tsv"} else 2
+    assert f"a line may hold at most 16,384 bytes: {path}, line {number} holds more" in message
+    assert peak < 2**20
+
+
+def test_a_record_without_an_end_is_refused_whatever_the_field_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_LINE", 2**18)
+    path = tmp_path / "a.csv"
+    path.write_text('id,prompt\n1,"one\n' + "2,two\n" * 100_000)
+    before = csv.field_size_limit(10**9)
+    try:
+        assert "a CSV record may hold at most 262,144 characters: " in refusal(path)
+    finally:
+        csv.field_size_limit(before)
+    many = written(tmp_path / "b.csv", ["two"] * 100_000)
+    assert len(read_prompts(many)) == 100_000
+
+
+def test_a_json_array_too_large_to_hold_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_JSON", 1_000)
+    path = written(tmp_path / "a.json", ["one"] * 10)
+    assert read_prompts(path) == ["one"] * 10
+    message = refusal(written(tmp_path / "a.json", ["one"] * 1_000))
+    assert f"may hold at most 1,000 bytes, for it has to be held whole: {path} holds" in message
+    assert message.endswith("write a row a line, as JSONL")
+
+
+def test_fields_without_end_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "MAX_FIELDS", 10)
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({f"field {n}": "x"}) + "\n" for n in range(11)))
+    assert f"at most 10 fields between them: {path}, line 11 has one more" in refusal(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".txt", ".parquet"])
+def test_memory_does_not_grow_with_the_file(tmp_path, suffix):
+    def peak(count):
+        path = written(tmp_path / f"a{suffix}", [f"{n} {'word ' * 20}" for n in range(count)])
+        tracemalloc.start()
+        for _ in iter_prompts(path):
+            pass
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(10)  # imports
+    assert peak(40_000) < 1.3 * peak(10_000) + 2**17
+
+
+# A cell of ten megabytes
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_ten_megabytes_in_a_cell_are_refused_with_their_place(tmp_path, suffix):
+    path = written(tmp_path / f"a{suffix}", ["one", TEN_MB, "three"])
+    message = refusal(path)
+    unit = "row" if suffix in {".json", ".parquet"} else "line"
+    number = 3 if suffix in {".csv", ".tsv"} else 2  # a header stands on the first line
+    assert f"{unit} {number}" in message
+    assert f"{MAX_CELL:,} characters" in message
+    assert len(message) < 500
+
+
+def test_unclosed_quote_before_megabytes_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('id,prompt\n1,"one\n' + "2,two\n" * 200_000)
+    assert f"a cell holds more than {MAX_CELL:,} characters" in refusal(path)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_longest_cell_allowed_is_read(tmp_path, suffix):
+    longest = "x" * MAX_CELL
+    assert read_prompts(written(tmp_path / f"a{suffix}", [longest])) == [longest]
+
+
+def test_field_limit_set_by_another_library_changes_nothing(tmp_path):
+    path = written(tmp_path / "a.csv", ["x" * (MAX_CELL + 1)])
+    before = csv.field_size_limit(10**9)
+    try:
+        assert f"at most {MAX_CELL:,} characters: {path}, line 2" in refusal(path)
+    finally:
+        csv.field_size_limit(before)
+
+
+# Files that are not there, or not for us
+
+
+@pytest.mark.parametrize("name", ["gone.csv", "gone.parquet", "gone", "gone.docx", "deep/gone.txt"])
+def test_missing_file_is_refused(tmp_path, name):
+    path = tmp_path / name
+    assert refusal(path) == f"a file of prompts must exist: found no file or folder {path}"
+
+
+@pytest.mark.parametrize("name", ["a.docx", "a", "a.csv.gz", ".csv"])
+def test_unknown_suffix_lists_the_known(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("prompt\none\n")
+    assert "one of .csv, .tsv, .jsonl, .json, .parquet, .txt, or a folder" in refusal(path)
+
+
+def test_name_too_long_for_a_file_is_refused(tmp_path):
+    assert "must be readable" in refusal(tmp_path / ("x" * 300 + ".csv"))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_file_that_the_system_does_not_give_is_refused(tmp_path, suffix, monkeypatch):
+    path = written(tmp_path / f"a{suffix}", ["one"])
+
+    def forbidden(_path, *_args, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", forbidden)
+    assert refusal(path) == f"a corpus must be readable: {path}: Permission denied"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_file_without_permissions_is_refused(tmp_path, suffix):
+    path = written(tmp_path / f"a{suffix}", ["one"])
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user reads files whatever their permissions")
+    assert "must be readable" in refusal(path)
+
+
+def test_reading_error_in_the_middle_of_a_file_is_refused(tmp_path):
+    """The memory of this process, read from its start, is an input/output error for anyone."""
+    memory = Path("/proc/self/mem")
+    if not memory.exists():
+        pytest.skip("this system shows no process memory as a file")
+    path = tmp_path / "a.csv"
+    path.symlink_to(memory)
+    assert "must be readable" in refusal(path)
+
+
+def test_link_to_nothing_is_a_missing_file(tmp_path):
+    path = tmp_path / "a.csv"
+    path.symlink_to(tmp_path / "gone.csv")
+    assert "must exist" in refusal(path)
+
+
+# Against a slow oracle
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9),
+            min_size=2,
+            max_size=2,
+        ),
+        max_size=5,
+    )
+)
+def test_what_the_csv_module_writes_reads_back(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([["id", "prompt"], *rows])
+    path.write_bytes(text.getvalue().encode())
+    assert read_prompts(path) == [row[1] for row in rows]
+
+
+# Several columns of one file
+
+TABLES = [suffix for suffix in SUFFIXES if suffix != ".txt"]
+
+
+def table(path, rows):
+    """Write rows of columns the way that other programs do; return the path."""
+    if path.suffix == ".parquet":
+        pl.DataFrame(rows).write_parquet(path)
+    elif path.suffix in {".csv", ".tsv"}:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            delimiter = "\t" if path.suffix == ".tsv" else ","
+            writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter)
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        lines = [json.dumps(row) for row in rows]
+        text = "\n".join(lines) if path.suffix == ".jsonl" else f"[{','.join(lines)}]"
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+def columns_refusal(path, *names):
+    """Return the message of the refusal; it is one line, names the file and calls it no corpus."""
+    with pytest.raises(InputError) as caught:
+        read_columns(path, names or ("id", "text"))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    assert "corpus" not in message
+    assert "prompt" not in message
+    return message
+
+
+@pytest.mark.parametrize("suffix", TABLES)
+def test_columns_keep_every_string_and_stay_together(tmp_path, suffix):
+    rows = [
+        {"text": text, "skipped": "x", "id": number, "note": None}
+        for number, text in enumerate(PROMPTS)
+    ]
+    path = table(tmp_path / f"a{suffix}", rows)
+    assert read_columns(path, ("id", "text"), ("note", "gone")) == {
+        "id": [str(number) for number in range(len(PROMPTS))],
+        "text": PROMPTS,
+        "note": [""] * len(PROMPTS),
+    }
+
+
+@pytest.mark.parametrize("suffix", TABLES)
+def test_ids_with_leading_zeros_stay(tmp_path, suffix):
+    path = table(tmp_path / f"a{suffix}", [{"id": "007"}, {"id": "1e3"}, {"id": " 2.0"}])
+    assert read_columns(path, ("id",)) == {"id": ["007", "1e3", " 2.0"]}
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json"])
+def test_byte_order_mark_is_no_part_of_a_columns_name(tmp_path, suffix):
+    path = table(tmp_path / f"a{suffix}", [{"id": "1", "text": "one"}])
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_columns(path, ("id", "text")) == {"id": ["1"], "text": ["one"]}
+
+
+def test_fields_that_a_json_object_does_not_have_are_empty(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": 1, "text": "one"}\n{"id": 2}\n{"text": "three"}\n')
+    assert read_columns(path, ("id", "text")) == {
+        "id": ["1", "2", ""],
+        "text": ["one", "", "three"],
+    }
+
+
+def test_a_column_asked_for_twice_is_read_once(tmp_path):
+    path = table(tmp_path / "a.parquet", [{"id": "1"}])
+    assert read_columns(path, ("id", "id"), ("id",)) == {"id": ["1"]}
+
+
+@pytest.mark.parametrize("suffix", TABLES)
+def test_missing_columns_are_named_with_those_there_are(tmp_path, suffix):
+    path = table(tmp_path / f"a{suffix}", [{"id": "1", "words": "one"}])
+    assert columns_refusal(path, "id", "text", "more") == (
+        f"a table must have the columns id, text, more: {path} has id, words, not text, more; "
+        "rename its columns, or add them"
+    )
+
+
+def test_a_wanted_column_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("id,text,x,text,x\n1,one,2,three,4\n")
+    assert "a.csv has 'text' 2 times; rename or remove" in columns_refusal(path)
+    assert read_columns(path, ("id",)) == {"id": ["1"]}
+
+
+def test_cells_that_are_neither_text_nor_whole_numbers_are_named(tmp_path):
+    for name, cell, kind in (("a", True, "bool"), ("b", 1.0, "float"), ("c", ["x"], "list")):
+        path = table(tmp_path / f"{name}.jsonl", [{"id": 1}, {"id": cell}])
+        place = f"{path.name}, line 2 has {kind} in 'id'"
+        assert columns_refusal(path, "id").endswith(place)
+    path = table(tmp_path / "a.parquet", [{"id": 1.5}])
+    fault = "cells must be text or whole numbers: .*row 1 has float in 'id'"
+    assert re.match(fault, columns_refusal(path, "id"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("a.txt", "one\n", "must be one of .csv, .tsv, .jsonl, .json, .parquet: "),
+        ("a.docx", "one\n", "must be one of .csv, .tsv, .jsonl, .json, .parquet: "),
+        ("a.jsonl", '"one"\n"two"\n', r"named columns \(id, text\): .*a.jsonl holds bare strings"),
+        ("a.json", '["one"]', r"named columns \(id, text\): .*a.json holds bare strings"),
+        ("a.jsonl", "\n", r"named columns \(id, text\): .*a.jsonl holds no rows"),
+        ("a.json", "[]", r"named columns \(id, text\): .*a.json holds no rows"),
+        ("a.json", "3", "a JSON table must be an array of rows: .*a.json holds one value"),
+        ("a.jsonl", '{"id": 1}\n2\n', "must be a JSON object, .*a.jsonl, line 2 is int"),
+        ("a.csv", "", "must have a header line: .*a.csv is empty"),
+        ("a.csv", "id,text\n1,one\n2\n", "each row must have .*a.csv, line 3 has 1; quote"),
+        ("a.csv", 'id,text\n1,"one\n', "a CSV file must be well formed: .*a.csv: line 2: unexpec"),
+        ("a.csv", b"id,text\n1,\xff\n", "a table must be UTF-8: .*a.csv, line 2 holds byte 0xff"),
+        ("a.parquet", "id", "a Parquet file must be well formed"),
+        ("a.jsonl", r'{"id": 1, "text": "\ud83d"}', "a cell must be Unicode text: .*line 1 holds"),
+        ("a.csv", "id,text\n1," + "x" * 10**6, "a.csv: line 2: a cell holds more than 131,072"),
+        (
+            "a.jsonl",
+            '\n{"id": 1, "text": "' + "x" * 10**6 + '"}',
+            "a cell may hold at most 131,072 characters: .*a.jsonl, line 2 holds 1,000,000",
+        ),
+    ],
+)
+def test_tables_that_cannot_be_read_name_the_fault(tmp_path, name, content, fault):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert re.search(fault, columns_refusal(path))
+
+
+def test_a_table_must_be_a_file(tmp_path, monkeypatch):
+    assert columns_refusal(tmp_path).endswith("is a folder")
+    assert columns_refusal(tmp_path / "gone.csv").endswith("gone.csv is not there")
+    assert "a table must be readable" in columns_refusal(tmp_path / ("x" * 300))
+    path = table(tmp_path / "a.csv", [{"id": "1", "text": "one"}])
+
+    def forbidden(_path, *_args, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", forbidden)
+    assert columns_refusal(path) == f"a table must be readable: {path}: Permission denied"

@@ -1,0 +1,172 @@
+"""Whatever a file holds, reading it ends in strings or in one line that names the file."""
+
+import csv
+import io
+import json
+import math
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mean_prompt.corpus.readers import MAX_CELL, SUFFIXES, read_columns, read_prompts
+from mean_prompt.system.errors import InputError
+
+#: Together with the parameters: 2,550 files.
+MANY = settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+TEXTS = [suffix for suffix in SUFFIXES if suffix != ".parquet"]
+
+#: What formats are made of, and what trips them: quotes, delimiters, newlines of every kind, a
+#: byte-order mark, half a surrogate pair as JSON spells it, zeros.
+PIECES = st.sampled_from(
+    [
+        *"\",\t\r\n{}[]:;'\\ \0",
+        "prompt", "text", "id", "null", "true", "1e999", "NaN", "-0", "\r\n", "\ufeff", "\u2028",
+        "\\ud83d", "\\u0000", '{"prompt": "', '"}\n', '["', '"]', "prompt,text\n", "é", "🦜",
+    ]
+)  # fmt: skip
+WORDS = st.text(st.characters(codec="utf-8"), max_size=12)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=8,
+)
+ROWS = st.lists(
+    st.fixed_dictionaries({"prompt": WORDS | JSON, "id": WORDS | st.integers()}), max_size=6
+)
+
+
+@pytest.fixture
+def ends_well(tmp_path):
+    """Return a check that a file with some bytes is read, or refused in one line that names it."""
+
+    def check(suffix, data):
+        path = tmp_path / f"a{suffix}"
+        path.write_bytes(data)
+        for column in (None, "prompt"):
+            texts = outcome(path, read_prompts, path, column)
+            assert all(type(text) is str and len(text) <= MAX_CELL for text in texts)
+        columns = outcome(path, read_columns, path, ("prompt",), ("id",))
+        assert len({len(columns[name]) for name in columns}) <= 1
+
+    return check
+
+
+def outcome(path, read, *args):
+    """Return what was read, or nothing where it was refused as it should be."""
+    try:
+        return read(*args)
+    except InputError as error:
+        message = str(error)
+        assert str(path) in message
+        assert len(message.splitlines()) == 1
+        assert len(message) < 3_000
+        return []
+
+
+def spelt(suffix, rows):
+    """Return rows in a format, as another program would write them."""
+    if suffix == ".json":
+        return json.dumps(rows).encode()
+    if suffix == ".jsonl":
+        return "".join(f"{json.dumps(row)}\n" for row in rows).encode()
+    if suffix == ".txt":
+        return "".join(f"{row['prompt']}\n" for row in rows).encode("utf-8", "replace")
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, ["id", "prompt"], delimiter="\t" if suffix == ".tsv" else ",")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode("utf-8", "replace")
+
+
+@st.composite
+def damaged(draw, data):
+    """Return bytes as a bad disk, a bad copy or a careless editor leaves them."""
+    data = bytearray(data)
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, max(0, len(data) - 1)))
+        size = draw(st.integers(1, 24))
+        kind = draw(st.sampled_from(["byte", "bytes", "zeros", "gone", "added", "cut", "twice"]))
+        if kind == "byte":
+            data[place : place + 1] = draw(st.binary(min_size=1, max_size=1))
+        elif kind == "bytes":
+            data[place : place + size] = draw(st.binary(min_size=size, max_size=size))
+        elif kind == "zeros":
+            data[place : place + size] = bytes(size)
+        elif kind == "gone":
+            del data[place : place + size]
+        elif kind == "added":
+            data[place:place] = draw(st.binary(max_size=size))
+        elif kind == "cut":
+            del data[place:]
+        else:
+            data[place:place] = data[place : place + size]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@given(data=st.binary(max_size=200))
+@MANY
+def test_random_bytes(ends_well, suffix, data):
+    ends_well(suffix, data)
+
+
+@pytest.mark.parametrize("suffix", TEXTS)
+@given(pieces=st.lists(PIECES, max_size=30))
+@MANY
+def test_what_formats_are_made_of_in_any_order(ends_well, suffix, pieces):
+    ends_well(suffix, "".join(pieces).encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json"])
+@given(rows=ROWS, draws=st.data())
+@MANY
+def test_damaged_tables(ends_well, suffix, rows, draws):
+    data = spelt(suffix, rows)
+    ends_well(suffix, data)
+    ends_well(suffix, draws.draw(damaged(data)))
+
+
+@given(
+    cells=st.lists(WORDS, min_size=1, max_size=40),
+    numbers=st.sampled_from([pl.Int64, pl.Float32, pl.String, pl.Boolean, pl.Categorical]),
+    compression=st.sampled_from(["zstd", "snappy", "uncompressed", "gzip"]),
+    draws=st.data(),
+)
+@settings(MANY, max_examples=300)
+def test_damaged_parquet(ends_well, cells, numbers, compression, draws):
+    ids = pl.Series([str(number % 2) for number in range(len(cells))])
+    ids = ids if numbers in {pl.String, pl.Categorical} else ids.cast(pl.Int64)
+    frame = pl.DataFrame({"prompt": cells, "id": ids.cast(numbers)})
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression=compression, row_group_size=7)
+    ends_well(".parquet", buffer.getvalue())
+    ends_well(".parquet", draws.draw(damaged(buffer.getvalue())))
+
+
+VALUES = {
+    "list": [["a"], ["b", None]],
+    "struct": [{"a": 1}, {"a": 2}],
+    "binary": [b"\xff", b"a"],
+    "float": [math.nan, 1.0],
+    "null": [None, None],
+}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_parquet_of_other_types(ends_well, kind):
+    buffer = io.BytesIO()
+    pl.DataFrame({"prompt": VALUES[kind], "id": ["1", "2"]}).write_parquet(buffer)
+    ends_well(".parquet", buffer.getvalue())
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_names_without_end_make_no_message_without_end(ends_well, suffix):
+    long = "x" * 100_000
+    names = [f"{long}{number}\n" for number in range(30)]
+    row = ",".join(f'"{name}"' for name in names)
+    ends_well(suffix, (row if suffix == ".csv" else json.dumps(dict.fromkeys(names, 1))).encode())
+    ends_well(suffix, (f'"{long}\n"\n1' if suffix == ".csv" else json.dumps({long: 1})).encode())

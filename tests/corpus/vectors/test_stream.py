@@ -1,0 +1,80 @@
+"""Shards of a corpus: the same for the same texts, whatever the file; everything is counted."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mean_prompt.corpus.sources import parse_source
+from mean_prompt.corpus.vectors import stream
+from mean_prompt.corpus.vectors.stream import Shard, Stream, Work
+from tests.corpus.vectors.conftest import PROMPTS, ROWS
+
+
+def shards(*paths, size=10, column=None):
+    found = Stream([parse_source(str(path)) for path in paths], column, size)
+    return list(found), found.sources
+
+
+def test_prompts_are_cleaned_merged_within_a_shard_and_counted(corpus_file):
+    found, [source] = shards(corpus_file)
+    assert [len(shard.prompts) for shard in found] == [10, 10, 10, 8]
+    assert (source.rows, source.stripped, source.empty, source.duplicates) == (41, 1, 2, 1)
+    # The repeat that comes within its shard is merged there, the others are where they stand.
+    assert [prompt for shard in found for prompt in shard.prompts] == [
+        *PROMPTS[:15], PROMPTS[3], *PROMPTS[15:], PROMPTS[0],
+    ]  # fmt: skip
+    assert [sum(shard.counts) for shard in found] == [10, 10, 10, 9]
+    assert found[3].counts[found[3].prompts.index(PROMPTS[30])] == 2
+
+
+def test_the_same_texts_make_the_same_shards_in_any_files(write, tmp_path):
+    whole, _ = shards(write(ROWS))
+    first, second = write(ROWS[:13], "a.jsonl"), tmp_path / "b.txt"
+    rows = [row.replace("\n", "") for row in ROWS[13:]]
+    second.write_text("\n".join(rows) + "\n")
+    parts, sources = shards(first, second)
+    assert [shard.digest for shard in parts] == [shard.digest for shard in whole]
+    assert [source.rows for source in sources] == [13, 28]
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(["a", "b ", "b", "c", "", " ", "d"])), st.integers(1, 4))
+def test_no_row_is_lost(tmp_path_factory, rows, size):
+    path = tmp_path_factory.mktemp("rows") / "a.json"
+    path.write_text(json.dumps(rows))
+    found, [source] = shards(path, size=size)
+    kept = [row.strip() for row in rows if row.strip()]
+    assert sum(sum(shard.counts) for shard in found) == len(kept)
+    assert source.rows == len(rows)
+    assert source.rows - source.empty - source.duplicates == sum(len(s.prompts) for s in found)
+    assert all(len(set(shard.prompts)) == len(shard.prompts) <= size for shard in found)
+    assert all(len(shard.prompts) == size for shard in found[:-1])
+
+
+def test_long_prompts_end_a_shard_early(write, monkeypatch):
+    monkeypatch.setattr(stream, "_CHARACTERS", 100)
+    found, _ = shards(write([f"{number} {'x' * 60}" for number in range(5)]))
+    assert [len(shard.prompts) for shard in found] == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((("a", "b"), (1, 1)), (("b", "a"), (1, 1))),
+        ((("a", "b"), (1, 1)), (("ab",), (1,))),
+        ((("a",), (1,)), (("a",), (2,))),
+        ((("a\n1 1\nb",), (1,)), (("a", "b"), (1, 1))),
+    ],
+)
+def test_a_digest_is_of_texts_counts_and_their_order(one, other):
+    assert Shard(0, *one).digest != Shard(0, *other).digest
+    assert Shard(0, *one).digest == Shard(7, *one).digest
+
+
+def test_work_reads_no_further_than_it_must(corpus_file, tmp_path):
+    sources = (parse_source(str(corpus_file)), parse_source(str(tmp_path / "gone.csv")))
+    work = Work(sources, None, 10, frozenset({0, 2}))
+    assert [shard.number for shard in work.shards()] == [0, 2]
+    assert list(Work(sources, None, 10, frozenset()).shards()) == []

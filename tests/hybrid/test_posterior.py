@@ -1,0 +1,133 @@
+"""What candidates are worth under each part of the posterior, against a slow oracle."""
+
+import numpy as np
+import pytest
+
+from mean_prompt.hybrid.candidates import Candidate
+from mean_prompt.hybrid.keys import normalized
+from mean_prompt.hybrid.posterior import (
+    Near,
+    Posterior,
+    Scene,
+    expected_known,
+    feature_names,
+    mean_scs,
+    scs_between,
+    signs_of,
+)
+from mean_prompt.hybrid.retrieval import Bank, Neighbourhood
+from mean_prompt.objective.scs import ExpectedSCS
+
+KINDS = ("universal", "prediction", "shortened", "template", "retrieved", "joined", "affixed")
+CANDIDATES = [Candidate(" ".join(["word"] * (n + 1)), kind) for n, kind in enumerate(KINDS)]
+POSTERIOR = Posterior(temperature=0.2, neighbours=3)
+
+
+def unit(count, seed):
+    return normalized(np.random.default_rng(seed).standard_normal((count, 5)))
+
+
+VECTORS, PREDICTIONS, CORPUS, PAIR = unit(7, 0), unit(2, 1), unit(6, 2), unit(2, 3)
+WEIGHTS = np.arange(1.0, 7.0)
+BANK = Bank(tuple("abcd"), unit(4, 4), np.arange(4))
+#: Two rows; of the second, the third neighbour was not found.
+BY_TEXT = Neighbourhood(
+    unit(2, 5),
+    np.array([[0, 1, 2, 3], [3, 1, -1, -1]]),
+    np.array([[0.9, 0.8, 0.5, 0.4], [0.7, 0.6, -1, -1]], np.float32),
+)
+BY_ALL = Neighbourhood(
+    unit(2, 6),
+    np.array([[2, 0, 1, 3], [2, 3, 0, 1]]),
+    np.array([[0.8, 0.3, 0.2, 0.1], [0.9, 0.8, 0.5, 0.4]], np.float32),
+)
+
+
+def scene(row, *, with_llm, with_corpus):
+    objectives = [ExpectedSCS(BANK.vectors)]
+    if with_corpus:
+        objectives.append(ExpectedSCS(CORPUS, WEIGHTS))
+    return Scene(
+        candidates=CANDIDATES,
+        vectors=VECTORS,
+        by_text=Near.of(VECTORS, BY_TEXT, row, BANK),
+        by_all=Near.of(VECTORS, BY_ALL, row, BANK) if with_llm else None,
+        llm=mean_scs(VECTORS, PREDICTIONS) if with_llm else None,
+        known=expected_known(VECTORS, objectives),
+        signs=np.zeros(5) if with_llm else None,
+    )
+
+
+def scs(a, b):
+    cosine = sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
+    return np.sign(cosine) * abs(cosine) ** 3
+
+
+def expectation(vector, found, row, temperature):
+    """Return the expected SCS over the first three neighbours, one after the other."""
+    total = mass = 0.0
+    for number, cosine in list(zip(found.numbers[row], found.cosines[row], strict=True))[:3]:
+        if number >= 0:
+            share = np.exp(float(cosine) / temperature)
+            total += share * scs(vector, BANK.vectors[number])
+            mass += share
+    return total / mass
+
+
+def oracle(name, row, number):
+    """Return one feature of one candidate by its name."""
+    vector, candidate = VECTORS[number], CANDIDATES[number]
+    if name.startswith("is "):
+        return float(candidate.kind == name.removeprefix("is "))
+    what, _, by = name.partition(" by ")
+    found = {"text": BY_TEXT, "all": BY_ALL}.get(by)
+    return {
+        "centre": lambda: scs(vector, found.centres[row]),
+        "near": lambda: expectation(vector, found, row, 0.2),
+        "near2": lambda: expectation(vector, found, row, 0.4),
+        "known": lambda: np.mean([scs(vector, prompt) for prompt in BANK.vectors]),
+        "corpus": lambda: np.average([scs(vector, one) for one in CORPUS], weights=WEIGHTS),
+        "llm": lambda: np.mean([scs(vector, prediction) for prediction in PREDICTIONS]),
+        "words": lambda: number + 1,
+        "log words": lambda: np.log(number + 1),
+    }[what]()
+
+
+@pytest.mark.parametrize("row", [0, 1])
+@pytest.mark.parametrize("with_llm", [False, True])
+@pytest.mark.parametrize("with_corpus", [False, True])
+def test_features_are_what_their_names_say(row, with_llm, with_corpus):
+    features = scene(row, with_llm=with_llm, with_corpus=with_corpus).features(POSTERIOR)
+    names = feature_names(with_llm=with_llm, with_corpus=with_corpus)
+    assert len(set(names)) == len(names)
+    expected = [[oracle(name, row, number) for name in names] for number in range(len(CANDIDATES))]
+    assert features.shape == (len(CANDIDATES), len(names))
+    np.testing.assert_allclose(features, expected, atol=1e-6)
+
+
+def test_a_row_without_neighbours_expects_nothing_of_them():
+    nobody = Neighbourhood(unit(1, 5) * 0, np.full((1, 4), -1), np.full((1, 4), -1, np.float32))
+    for terms in Near.of(VECTORS, nobody, 0, BANK).terms(POSTERIOR):
+        assert terms.tolist() == [0] * 7
+
+
+def test_scs_is_of_every_pair():
+    found = scs_between(VECTORS, PAIR)
+    assert found.shape == (7, 2)
+    assert found[3, 1] == pytest.approx(scs(VECTORS[3], PAIR[1]), abs=1e-7)
+    assert (found < 0).any()
+
+
+def test_signs_compare_a_prediction_with_all_that_is_known():
+    prediction, centre, original, rewritten = unit(4, 7)
+    found = signs_of(prediction, centre, original, rewritten, BANK)
+    mean = BANK.vectors.mean(axis=0)
+    nearest = max(float(prediction @ prompt) for prompt in BANK.vectors)
+    expected = [prediction @ centre, prediction @ original, prediction @ rewritten, nearest,
+                prediction @ (mean / np.linalg.norm(mean))]  # fmt: skip
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_prompts_without_a_mean_have_no_direction():
+    bank = Bank(("a", "b"), np.concatenate([PAIR[:1], -PAIR[:1]]), np.arange(2))
+    assert np.isfinite(signs_of(*unit(4, 7), bank)).all()

@@ -1,0 +1,150 @@
+"""A server's credentials reach the server, and nothing else."""
+
+import base64
+import json
+import logging
+import threading
+import traceback
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import httpcore2
+import pytest
+
+from mean_prompt.corpus.rows import Rows
+from mean_prompt.llm.address import Address
+from mean_prompt.llm.cache import CachedPredictor
+from mean_prompt.llm.factory import make_predictor
+from mean_prompt.llm.options import LLMOptions
+from mean_prompt.llm.server import ServerPredictor
+from mean_prompt.system.errors import InputError
+
+PASSWORD, KEY, TOKEN = "p:Tr0ub/4dor", "sk-Zebra", "Qu0kka"
+SECRETS = (PASSWORD, "Tr0ub", KEY, TOKEN, base64.b64encode(f"me:{PASSWORD}".encode()).decode())
+ROWS = Rows(("a",), ("the story",), ("a poem",))
+
+
+@pytest.fixture
+def server():
+    """A server that answers with its status, and repeats what it was sent; a list of requests."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            serving.requests.append((self.path, self.headers["Authorization"]))
+            said = f"{serving.status}: {self.path} {self.headers['Authorization']} {PASSWORD}"
+            body = json.dumps({"error": {"message": said}}).encode()
+            self.send_response(serving.status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+        serving.requests, serving.status = [], 418
+        thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield serving
+        serving.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def url(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    return f"http://me:p%3ATr0ub%2F4dor@127.0.0.1:{server.server_port}/v1/?api_key={TOKEN}&x=1#f"
+
+
+def assert_told_nothing(*said):
+    for secret in SECRETS:
+        assert secret not in " ".join(map(str, said))
+
+
+def test_user_password_and_query_reach_the_server(server, url):
+    list(ServerPredictor("m", url, LLMOptions(retries=0)).predict(ROWS))
+    [(path, authorization)] = server.requests
+    assert urlsplit(path).path == "/v1/chat/completions"
+    assert parse_qs(urlsplit(path).query) == {"api_key": [TOKEN], "x": ["1"]}
+    assert authorization == f"Basic {base64.b64encode(f'me:{PASSWORD}'.encode()).decode()}"
+
+
+def test_without_a_user_the_key_does(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")  # as a file of secrets has it
+    address = f"http://127.0.0.1:{server.server_port}/v1"
+    list(ServerPredictor("m", address, LLMOptions(retries=0)).predict(ROWS))
+    assert server.requests == [("/v1/chat/completions", f"Bearer {KEY}")]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 418, 429, 500])
+def test_no_refusal_tells_them(server, url, status, caplog):
+    caplog.set_level(logging.DEBUG)
+    server.status = status
+    predictor = ServerPredictor("m", url, LLMOptions(retries=0))
+    said = [repr(predictor), predictor.identity]
+    try:
+        said += list(predictor.predict(ROWS))
+    except InputError as error:
+        said += traceback.format_exception(error)
+    assert server.requests
+    assert_told_nothing(*said, predictor.notes(), predictor._address, caplog.text)
+    assert "/v1/chat/completions?" in caplog.text  # the libraries did log the URL
+
+
+@pytest.mark.parametrize("key", ["sk-Zebra\nx", "sk-Zebra\x00", "sk-Zébra", "sk-Zebra\udcff"])
+def test_a_key_that_cannot_be_sent_is_said_without_it(url, monkeypatch, key):
+    monkeypatch.setattr("os.environ", {"OPENAI_API_KEY": key})
+    with pytest.raises(
+        InputError, match=r"OPENAI_API_KEY must be printable ASCII: character \d"
+    ) as e:
+        ServerPredictor("m", url)
+    assert_told_nothing(e.value)
+
+
+def test_a_lost_connection_does_not_tell_them(monkeypatch, url):
+    """Whatever the library below says of it."""
+
+    async def lose(*_args, **_options):
+        raise httpcore2.ConnectError(f"lost {KEY} {PASSWORD} {TOKEN}")
+
+    monkeypatch.setattr("httpcore2.AsyncConnectionPool.handle_async_request", lose)
+    with pytest.raises(InputError) as caught:
+        list(ServerPredictor("m", url, LLMOptions(retries=0)).predict(ROWS))
+    assert_told_nothing(*traceback.format_exception(caught.value))
+
+
+def test_what_is_kept_of_predictions_is_under_an_address_without_them(url, tmp_path):
+    cached = CachedPredictor(ServerPredictor("m", url), tmp_path)
+    list(cached.predict(ROWS))
+    assert_told_nothing(cached.identity, cached.path, cached.notes())
+    for path in cached.path.parent.iterdir():
+        assert_told_nothing(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        f"server:http://me:{PASSWORD}@host/v1",
+        f"server:m@http://me:{PASSWORD}@http://host/v1",
+        f"server:m@ftp://me:{PASSWORD}@host/v1",
+        f"server:m@http://me:{PASSWORD}@[host/v1",
+        f"server:m@http://me:{PASSWORD}@host:port/v1",
+        f"server:m@http://me:{PASSWORD}@host\x1b/v1",
+        f"sever:m@http://me:{PASSWORD}@host/v1",
+        f"transformers:http://me:{PASSWORD}@host/m",
+    ],
+)
+def test_no_spelling_mistake_tells_them(spec):
+    with pytest.raises(InputError) as caught:
+        make_predictor(spec)
+    assert_told_nothing(*traceback.format_exception(caught.value.with_traceback(None)))
+
+
+def test_an_address_shows_what_is_no_secret():
+    address = Address("https://me@[::1]:8000/v1/?key=x")
+    assert (address.shown, repr(address)) == (
+        "https://[::1]:8000/v1",
+        f"Address({address.shown!r})",
+    )
+    assert Address("http://HOST/v1").headers() == {}

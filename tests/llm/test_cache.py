@@ -1,0 +1,164 @@
+"""Nothing is paid for twice, and nothing is mixed up."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from mean_prompt.corpus.rows import Rows
+from mean_prompt.llm import cache as llm_cache
+from mean_prompt.llm.base import Example, Prediction
+from mean_prompt.llm.cache import CachedPredictor
+from mean_prompt.system.errors import InputError
+
+ROWS = Rows(tuple("abcde"), tuple("ABCDE"), tuple("12345"))
+
+
+class Spy:
+    """Predicts by the row's texts, backwards, and keeps what it was asked."""
+
+    def __init__(self, name="spy", faults=()):
+        self.identity = name
+        self.faults = faults
+        self.asked = []
+
+    def predict(self, rows, examples=None, *, deadline=None):  # noqa: ARG002
+        for row in reversed(range(len(rows))):
+            self.asked.append(rows.originals[row])
+            if rows.originals[row] in self.faults:
+                yield Prediction(row, (), "time-out: too slow")
+            else:
+                shown = [example.prompt for example in examples[row]] if examples else []
+                texts = (f"{self.identity} {rows.originals[row]}", *shown)
+                yield Prediction(row, texts, raw=tuple(f'"{text}"' for text in texts))
+
+    def notes(self):
+        return [f"asked {len(self.asked)}"]
+
+
+def by_row(predictions):
+    return {one.row: one for one in predictions}
+
+
+def texts(predictions):
+    return {one.row: one.texts for one in predictions}
+
+
+def test_a_second_run_asks_nothing(tmp_path):
+    first, second = Spy(), Spy()
+    paid = by_row(CachedPredictor(first, tmp_path).predict(ROWS))
+    cached = CachedPredictor(second, tmp_path)
+    assert by_row(cached.predict(ROWS)) == paid
+    assert paid[2] == Prediction(2, ("spy C",), raw=('"spy C"',))
+    assert sorted(first.asked) == list("ABCDE")
+    assert second.asked == []
+    assert cached.notes() == ["from the cache: 5 rows", "asked 0"]
+
+
+def test_a_run_that_is_left_after_some_rows_keeps_them(tmp_path):
+    predictions = CachedPredictor(Spy(), tmp_path).predict(ROWS)
+    assert [next(predictions).row for _ in range(3)] == [4, 3, 2]
+    # As after a kill: nothing is closed, and the file is read by somebody else.
+    with sqlite3.connect(CachedPredictor(Spy(), tmp_path).path) as other:
+        assert other.execute("SELECT count(*) FROM predictions").fetchone() == (3,)
+    other.close()
+    spy = Spy()
+    rows = [one.row for one in CachedPredictor(spy, tmp_path).predict(ROWS)]
+    assert spy.asked == ["B", "A"]
+    assert rows == [2, 3, 4, 1, 0]
+    predictions.close()
+
+
+def test_a_killed_run_pays_for_nothing_twice(tmp_path):
+    script = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from tests.llm.test_cache import ROWS, CachedPredictor, Spy\n"
+        "predictions = CachedPredictor(Spy(), Path(sys.argv[1])).predict(ROWS)\n"
+        "[next(predictions) for _ in range(2)]\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    spy = Spy()
+    assert len(list(CachedPredictor(spy, tmp_path).predict(ROWS))) == 5
+    assert spy.asked == ["C", "B", "A"]
+
+
+def test_a_kept_row_serves_other_ids_and_orders(tmp_path):
+    list(CachedPredictor(Spy(), tmp_path).predict(ROWS))
+    spy = Spy()
+    rows = Rows(("x", "y", "z"), ("E", "new", "A"), ("5", "0", "1"))
+    found = texts(CachedPredictor(spy, tmp_path).predict(rows))
+    assert found == {0: ("spy E",), 1: ("spy new",), 2: ("spy A",)}
+    assert spy.asked == ["new"]
+
+
+@pytest.mark.parametrize("change", ["identity", "original", "rewritten", "examples"])
+def test_what_differs_in_anything_is_asked_again(tmp_path, change):
+    row = ROWS.take([0])
+    list(CachedPredictor(Spy(), tmp_path).predict(row, [[Example("x", "y", "z")]]))
+    spy = Spy("other" if change == "identity" else "spy")
+    other = Rows(
+        ("a",),
+        ("A!" if change == "original" else "A",),
+        ("1!" if change == "rewritten" else "1",),
+    )
+    examples = [[Example("x", "y", "z!" if change == "examples" else "z")]]
+    list(CachedPredictor(spy, tmp_path).predict(other, examples))
+    assert len(spy.asked) == 1
+
+
+def test_examples_go_with_the_rows_that_are_asked(tmp_path):
+    list(CachedPredictor(Spy(), tmp_path).predict(ROWS.take([1]), [[Example("", "", "1")]]))
+    examples = [[Example("", "", str(row))] for row in range(5)]
+    found = texts(CachedPredictor(Spy(), tmp_path).predict(ROWS, examples))
+    assert {row: shown[1] for row, shown in found.items()} == {n: str(n) for n in range(5)}
+
+
+def test_texts_are_not_run_together(tmp_path):
+    list(CachedPredictor(Spy(), tmp_path).predict(Rows(("a",), ("AB",), ("C",))))
+    spy = Spy()
+    list(CachedPredictor(spy, tmp_path).predict(Rows(("a",), ("A",), ("BC",))))
+    assert spy.asked == ["A"]
+
+
+def test_a_file_of_another_schema_is_left_alone(tmp_path, monkeypatch):
+    before = CachedPredictor(Spy(), tmp_path).path
+    monkeypatch.setattr(llm_cache, "_SCHEMA", 3)
+    assert CachedPredictor(Spy(), tmp_path).path != before
+
+
+def test_faults_are_passed_on_and_not_kept(tmp_path):
+    found = list(CachedPredictor(Spy(faults="C"), tmp_path).predict(ROWS))
+    assert Prediction(2, (), "time-out: too slow") in found
+    spy = Spy()
+    assert texts(CachedPredictor(spy, tmp_path).predict(ROWS))[2] == ("spy C",)
+    assert spy.asked == ["C"]
+
+
+def test_any_text_can_be_kept(tmp_path):
+    odd = Rows(("a",), ("\x00 \ud800 \n",), ("\U0001f98a",))
+    list(CachedPredictor(Spy(), tmp_path).predict(odd))
+    assert texts(CachedPredictor(Spy(), tmp_path).predict(odd)) == {0: ("spy \x00 \ud800 \n",)}
+
+
+def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "mounts").write_text(f"1 1 0:1 / {tmp_path} rw - fuse.sshfs me@host:/ rw\n")
+    monkeypatch.setattr("mean_prompt.system.filesystems._MOUNTS", tmp_path / "mounts")
+    with pytest.raises(
+        InputError, match=r"predictions must be on a local .* is on fuse\.sshfs; set"
+    ):
+        CachedPredictor(Spy(), tmp_path)
+
+
+def test_a_broken_cache_is_named(tmp_path):
+    path = CachedPredictor(Spy(), tmp_path).path
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(InputError, match="delete it, or set MEAN_PROMPT_CACHE"):
+        CachedPredictor(Spy(), tmp_path)
+
+
+def test_the_users_cache_is_the_default():
+    assert CachedPredictor(Spy()).path.parent.name == "predictions"

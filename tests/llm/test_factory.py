@@ -1,0 +1,103 @@
+"""--llm: every specification, and every refusal."""
+
+import pytest
+
+from mean_prompt.llm.cache import CachedPredictor
+from mean_prompt.llm.factory import SPECS, make_predictor
+from mean_prompt.llm.options import LLMOptions
+from mean_prompt.llm.recorded import RecordedPredictor
+from mean_prompt.system.errors import InputError
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "test.csv"
+    path.write_text("id,llm_prediction,other\n1,Sing it,Say it\n")
+    return path
+
+
+def test_none_is_none():
+    assert make_predictor("none") is None
+
+
+def test_a_column_of_the_test_file(file):
+    predictor = make_predictor("column:other", test=file)
+    assert isinstance(predictor, RecordedPredictor)
+    assert predictor.notes()[0] == f"recorded predictions: column 'other' of {file}"
+
+
+def test_a_column_needs_its_file():
+    with pytest.raises(InputError, match="there is none; give file:PATH#COLUMN"):
+        make_predictor("column:other")
+
+
+def test_a_file_with_or_without_a_column(file):
+    assert "'llm_prediction'" in make_predictor(f"file:{file}").notes()[0]
+    assert "'other'" in make_predictor(f"file:{file}#other").notes()[0]
+
+
+def test_a_files_name_may_hold_the_mark(file):
+    marked = file.rename(file.with_name("test#2.csv"))
+    assert "'llm_prediction'" in make_predictor(f"file:{marked}").notes()[0]
+    assert "'other'" in make_predictor(f"file:{marked}#other").notes()[0]
+
+
+def test_a_local_model_is_cached_unless_told_otherwise(chat_folder):
+    predictor = make_predictor(f"transformers:{chat_folder}", device="cpu")
+    assert isinstance(predictor, CachedPredictor)
+    bare = make_predictor(f"transformers:{chat_folder}", device="cpu", cached=False)
+    assert bare.identity == predictor.identity
+
+
+def test_a_server_with_an_at_in_its_model():
+    predictor = make_predictor("server:lab/model@main@http://localhost:8000/v1/", cached=False)
+    assert predictor.notes() == ["server: lab/model@main at http://localhost:8000/v1"]
+
+
+@pytest.mark.parametrize("spec", ["server:model", "server:@http://localhost", "server:m@host:80"])
+def test_a_server_needs_a_model_and_an_address(spec):
+    with pytest.raises(InputError, match="must name a model and an address"):
+        make_predictor(spec)
+
+
+@pytest.mark.parametrize("spec", ["", "nothing", "none:x", "column:", "file", "Server:m@http://h"])
+def test_other_specifications_are_refused_with_the_list(spec):
+    with pytest.raises(InputError) as caught:
+        make_predictor(spec)
+    assert all(known in str(caught.value) for known in SPECS)
+
+
+def test_credentials_in_a_mistyped_specification_are_not_told():
+    with pytest.raises(InputError, match=r"found 'sever:\.\.\.'") as caught:
+        make_predictor("sever:m@http://me:secret@host/v1")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "idle"),
+    [
+        ("none", {"batch": 2}, "batch"),
+        ("column:x", {"max_new_tokens": 9}, "max_new_tokens"),
+        ("file:x", {"temperature": 1.0, "samples": 2}, "samples, temperature"),
+        ("transformers:x", {"timeout": 3, "retries": 0}, "timeout, retries"),
+        ("server:m@http://h", {"four_bit": True, "dtype": "float16"}, "dtype, four_bit"),
+    ],
+)
+def test_options_without_an_effect_are_refused(spec, options, idle):
+    with pytest.raises(InputError, match=f"{idle} has none with --llm {spec.split(':')[0]}"):
+        make_predictor(spec, options=LLMOptions(**options))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"samples": 0}, "samples must be from 1 to 64: found 0"),
+        ({"temperature": float("nan")}, "temperature must be"),
+        ({"timeout": 0}, "timeout must be"),
+        ({"dtype": "int8"}, "dtype must be one of auto, float32, bfloat16, float16: found 'int8'"),
+        ({"samples": 2}, "2 samples at temperature 0; set one"),
+    ],
+)
+def test_options_have_bounds(options, message):
+    with pytest.raises(InputError, match=message):
+        LLMOptions(**options)

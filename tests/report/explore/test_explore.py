@@ -1,0 +1,340 @@
+"""The explorer in a headless browser, as a person uses it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+
+from mean_prompt.report.analysis.opening import open_run
+from mean_prompt.report.analysis.suggestions import Suggester
+from mean_prompt.report.explore.explorer import Explorer, readable
+from tests.browser import DESKTOP, PHONE, page_of, serious_faults
+from tests.report.explore.conftest import HOSTILE
+
+#: Milliseconds that an answer may take on a busy machine.
+PATIENCE = 60_000
+
+
+@pytest.fixture(scope="module")
+def found(run_folder):
+    return open_run(run_folder)
+
+
+@pytest.fixture(scope="module")
+def explorer(found):
+    return Explorer.of_run(found)
+
+
+@pytest.fixture(scope="module")
+def url(run_folder):
+    """The address of the command, which Ctrl-C ends with exit code 0."""
+    command = [sys.executable, "-m", "mean_prompt", "explore", str(run_folder)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        said = server.stdout.readline()
+        address = re.search(r"http://127\.0\.0\.1:\d+/", said)
+        if address is None:
+            server.kill()
+            pytest.fail(f"no address: {said}{server.stderr.read()}")
+        yield address[0]
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 0
+        assert server.stderr.read() == ""
+
+
+@contextmanager
+def explorer_page(browser, url, **options):
+    with page_of(browser, url, **options) as page:
+        page.set_default_timeout(PATIENCE)
+        page.wait_for_selector("#mp-plot[data-ready]")
+        yield page
+
+
+@pytest.fixture
+def fresh_page(browser, url):
+    """The page as it begins."""
+    with explorer_page(browser, url) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def page(browser, url):
+    """The page with whatever was typed last; loading one takes longer than most of the tests."""
+    with explorer_page(browser, url) as page:
+        yield page
+
+
+def box(page, letter="A"):
+    return page.locator(f"#mp-text-{letter} textarea")
+
+
+def part(page, name, letter="A"):
+    return page.locator(f".mp-look[data-column={letter}] [data-part={name}]")
+
+
+def wait_for_score(page, space, text, letter="A"):
+    """Wait until the headline is a text's, and return what a look says of it."""
+    look = space.look(text)
+    page.wait_for_function(
+        """([letter, score]) => document.querySelector(
+            `.mp-look[data-column=${letter}] [data-part=score]`)?.textContent === score""",
+        arg=[letter, f"{look.score:.5f}"],
+    )
+    return look
+
+
+def wait_for_advice(page, letter="A"):
+    page.wait_for_selector(f".mp-advice[data-column={letter}] .mp-apply")
+
+
+def marks(page):
+    """Return the strings' markers on the map: letter -> place."""
+    return page.evaluate(
+        """() => Object.fromEntries(document.getElementById("mp-plot").data
+            .filter((row) => row.name.startsWith("string "))
+            .map((row) => [row.name.slice(7), [row.x[0], row.y[0]]]))"""
+    )
+
+
+def test_the_page_begins_with_the_runs_best_string(fresh_page, found):
+    look = found.space.look(found.best)
+    assert box(fresh_page).input_value() == found.best
+    assert part(fresh_page, "score").inner_text() == f"{look.score:.5f}"
+    assert part(fresh_page, "tokens").inner_text() == str(look.tokens)
+    assert marks(fresh_page)["A"] == pytest.approx(look.place, abs=1e-3)
+
+
+def test_what_is_typed_is_seen_at_once(page, found):
+    box(page).fill("")
+    box(page).press_sequentially("make the poem formally")
+    for _ in "ly":
+        box(page).press("Backspace")
+    look = wait_for_score(page, found.space, "make the poem formal")
+    assert part(page, "fraction").inner_text() == f"{look.fraction:.3f}"
+    assert part(page, "tokens").inner_text() == "4"
+    nearest = page.locator("[data-part=nearest] tbody tr").first
+    assert nearest.inner_text().startswith(f"{look.nearest[0].cosine:.3f}")
+    page.wait_for_function("() => document.querySelectorAll('.mp-tokens bdi').length === 4")
+    titles = [token.get_attribute("title") for token in page.locator(".mp-tokens bdi").all()]
+    assert titles == [f"{worth.worth:+.5f}" for worth in look.worths]
+    assert marks(page)["A"] == pytest.approx(look.place, abs=1e-3)
+
+
+def test_the_map_shows_the_corpus(fresh_page, found, explorer):
+    drawn = fresh_page.evaluate(
+        """() => document.getElementById("mp-plot").data.map((row) => [row.name, row.x.length])"""
+    )
+    places = dict(drawn)
+    assert sum(places.values()) == len(found.problem.prompts) + 3
+    assert places["mean of the corpus"] == places["direction of the ceiling"] == 1
+    assert [row[0] for row in drawn] == [
+        *(trace["name"] for trace in explorer.figure["traces"]), "string A",
+    ]  # fmt: skip
+    assert fresh_page.locator("#mp-plot .legend").is_visible()
+
+
+def test_a_suggestion_keeps_its_promise(page, found):
+    box(page).fill("make the poem formal")
+    wait_for_score(page, found.space, "make the poem formal")
+    wait_for_advice(page)
+    button = page.locator(".mp-advice[data-column=A] .mp-apply").first
+    promised = page.locator("[data-part=promised]").first.inner_text()
+    text = Suggester.of_run(found).suggest("make the poem formal").suggestions[0].text
+    assert button.get_attribute("data-text") == text
+    button.click()
+    assert box(page).input_value() == text
+    wait_for_score(page, found.space, text)
+    assert float(part(page, "score").inner_text()) == pytest.approx(float(promised), abs=1.1e-5)
+
+
+def test_strings_stand_side_by_side(fresh_page, found):
+    fresh_page.locator("#mp-add").click()
+    wait_for_advice(fresh_page, "B")
+    begin = fresh_page.locator(".mp-advice[data-column=B] .mp-apply").first
+    text = begin.get_attribute("data-text")
+    begin.click()
+    wait_for_score(fresh_page, found.space, text, "B")
+    assert box(fresh_page, "B").input_value() == text
+    assert box(fresh_page, "A").input_value() == found.best
+    boxes = [box(fresh_page, letter).bounding_box() for letter in "AB"]
+    assert boxes[1]["x"] > boxes[0]["x"] + boxes[0]["width"]
+    fresh_page.wait_for_function(
+        """() => document.getElementById("mp-plot").data.some((row) => row.name === "string B")"""
+    )
+    for letter in "CD":
+        fresh_page.locator("#mp-add").click()
+        box(fresh_page, letter).wait_for()
+    assert fresh_page.locator("#mp-add").is_disabled()
+    fresh_page.get_by_role("button", name="Remove string B").click()
+    box(fresh_page, "B").wait_for(state="detached")
+    fresh_page.wait_for_function(
+        """() => document.getElementById("mp-plot").data.every((row) => row.name !== "string B")"""
+    )
+    assert fresh_page.locator("#mp-add").is_enabled()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_only_shown(page, found, text):
+    title = page.title()
+    before = page.locator("a, img, script, iframe, b, br").count()
+    box(page).fill(text)
+    wait_for_score(page, found.space, text)
+    page.wait_for_selector(".mp-advice[data-column=A] :is(.mp-apply, p:not(.mp-wait))")
+    assert page.title() == title
+    assert box(page).input_value() == text
+    first = page.locator("[data-part=nearest] tbody tr bdi").first.inner_text()
+    assert first.rstrip("…") in text
+    assert page.locator("a, img, script, iframe, b, br").count() == before
+    assert page.evaluate("() => document.body.scrollWidth <= window.innerWidth")
+
+
+def test_hostile_prompts_are_plain_on_the_map(page):
+    shown = page.evaluate(
+        """() => document.getElementById("mp-plot").data.flatMap((row) => row.text).join(" ")"""
+    )
+    assert "&lt;script&gt;" in shown
+    assert "<script" not in shown
+    assert "<br>" not in shown
+
+
+def test_a_broken_rule_is_told_and_mended(page, found):
+    text = "the " * 10 + "text"
+    box(page).fill(text)
+    wait_for_score(page, found.space, text)
+    fault = page.locator(".mp-fault")
+    assert fault.inner_text() == (
+        "The run would not accept this string: it has 11 tokens, over 10."
+    )
+    wait_for_advice(page)
+    page.locator(".mp-apply").first.click()
+    fault.wait_for(state="detached")
+
+
+def test_an_open_table_stays_open(page, found):
+    page.locator("summary", has_text="As a table").click()
+    box(page).fill("make the text")
+    wait_for_score(page, found.space, "make the text")
+    table = page.locator("details[data-key=A-tokens] tbody tr")
+    page.wait_for_function(
+        "() => document.querySelectorAll('details[data-key=A-tokens] tbody tr').length === 3"
+    )
+    assert table.nth(1).is_visible()
+    assert table.nth(1).inner_text().split()[:2] == ["2", "the"]
+
+
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESKTOP), ("dark", PHONE)])
+def test_everybody_can_use_it(browser, url, scheme, viewport):
+    with explorer_page(browser, url, scheme=scheme, viewport=viewport) as page:
+        page.locator("#mp-add").click()
+        wait_for_advice(page, "B")
+        box(page, "B").fill("the text of a 😀 king")
+        page.wait_for_selector(".mp-look[data-column=B] .mp-fault")
+        page.wait_for_selector(".mp-look[data-column=B] .mp-tokens")
+        for summary in page.locator("summary").all():
+            if not summary.evaluate("(element) => element.parentElement.open"):
+                summary.click()
+        assert serious_faults(page) == []
+        assert page.evaluate("() => document.body.scrollWidth <= window.innerWidth")
+
+
+def test_it_works_by_the_keyboard(fresh_page, found):
+    wait_for_advice(fresh_page)
+    button = fresh_page.locator(".mp-apply").nth(1)
+    text = button.get_attribute("data-text")
+    button.focus()
+    fresh_page.keyboard.press("Enter")
+    assert box(fresh_page).input_value() == text
+    wait_for_score(fresh_page, found.space, text)
+
+
+def asked(url, **headers):
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers), error.read()
+
+
+def test_only_its_own_page_is_answered(url):
+    port = url.rsplit(":", 1)[1].strip("/")
+    assert asked(url, Host=f"localhost:{port}")[0] == 200
+    assert asked(url, Host=f"rebound.example:{port}")[0] == 403
+    assert asked(url, Origin="http://elsewhere.example")[0] == 403
+    assert asked(url, Origin="null")[0] == 403
+    assert asked(url, Origin=url.rstrip("/"))[0] == 200
+
+
+def test_the_page_names_no_other_host(url):
+    status, headers, body = asked(url)
+    assert status == 200
+    assert "default-src 'self'" in headers["content-security-policy"]
+    loaded = re.findall(rb'(?:src|href|content)="(https?:)?//[^"]*"', body)
+    assert loaded == []
+
+
+def test_a_newer_text_ends_the_work_on_an_older_one(explorer):
+    place = ("page", "A")
+    explorer.note(place, "the text")
+    seeing = explorer.see("the text", place)
+    assert not next(seeing).whole
+    explorer.note(place, "the text of")
+    assert list(seeing) == []
+    assert len(list(explorer.see("the text of", place))) == 3
+
+
+def test_several_threads_see_the_same(explorer):
+    texts = ["make the text", "the story tone", "a poem of the sea", "rewrite it"]
+    alone = {text: list(explorer.see(text))[-1] for text in texts}
+    together = {}
+
+    def see(text):
+        together[text] = list(explorer.see(text, ("page", text)))[-1]
+
+    threads = [threading.Thread(target=see, args=[text]) for text in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
+
+
+def test_half_a_character_is_no_error(explorer):
+    [*_, last] = explorer.see(readable("the \ud83d text"))
+    assert last.look.text == "the \ufffd text"
+
+
+def test_without_gradio_the_install_command_is_told(program, run_folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    code, out, said = program("explore", run_folder)
+    assert (code, out) == (2, "")
+    assert said.count("\n") == 1
+    assert "pip install 'mean-prompt[web]'" in said
+
+
+def test_a_taken_port_is_refused(program, run_folder, url):
+    port = url.rsplit(":", 1)[1].strip("/")
+    code, _, said = program("explore", run_folder, "--port", port)
+    assert code == 2
+    assert f"--host and --port must be an address that is free here: 127.0.0.1, port {port}" in said
+    assert "is taken; give another port" in said
+
+
+def test_no_run_is_refused(program, tmp_path):
+    code, _, said = program("explore", tmp_path)
+    assert code == 2
+    assert "must hold its recipe.toml" in said
+
+
+def test_what_is_served_is_data(explorer):
+    assert json.loads(json.dumps(explorer.figure)) == explorer.figure
+    assert os.environ.get("GRADIO_ANALYTICS_ENABLED", "False") == "False"

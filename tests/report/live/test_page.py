@@ -1,0 +1,136 @@
+"""The live page in a real browser: it follows a real search to its end, a kill and a resume."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.grammar import generate
+from mean_prompt.report.live.start import LivePage
+from tests.browser import page_of
+from tests.report.live.conftest import best
+
+#: Milliseconds that a page has to show something: a model has to load on a busy machine.
+PATIENCE = 120_000
+SHOWN = "document.querySelector('#string .text')?.textContent"
+DRAWN = "document.getElementById('plot-time')?.data?.[0]?.y ?? []"
+
+
+@pytest.fixture
+def begin_search(tmp_path, tiny_bert_folder, kill_server):
+    """Return a function that begins ``search --live``: its process, and the page's address."""
+    (tmp_path / "prompts.txt").write_text(
+        "\n".join(row["prompt"] for row in generate(120, seed=5)), "utf-8"
+    )
+    kill_server(tmp_path / "run", later=True)
+    begun = []
+
+    def begin(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mean_prompt", "search", "--live", *arguments],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        begun.append(process)
+        lines = iter(process.stderr.readline, "")
+        return process, next(line[11:-1] for line in lines if line.startswith("live page: "))
+
+    asked = ["prompts.txt", "--out", "run", "--model", str(tiny_bert_folder)]
+    yield lambda *more: begin(*asked, "--max-tokens", "10", *more)
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def result_of(run):
+    return json.loads((run / "result.json").read_text("utf-8"))
+
+
+def wait_for(page, expression, *arguments):
+    page.wait_for_function(expression, arg=arguments or None, timeout=PATIENCE)
+
+
+def status(page):
+    return page.locator("#status").inner_text()
+
+
+def test_it_follows_a_search_to_its_end_through_a_kill(browser, begin_search, tmp_path):
+    run = tmp_path / "run"
+    process, url = begin_search("--budget", "1h")
+    with page_of(browser, url) as page:
+        # While it runs, the string changes.
+        wait_for(page, f"() => {SHOWN}")
+        first = page.evaluate(SHOWN)
+        wait_for(page, f"([first]) => {SHOWN} !== first && ({DRAWN}).length > 3", first)
+        assert "Running: a search works on this run" in status(page)
+
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        wait_for(page, "() => document.querySelector('#status .interrupted')")
+        kept = (run / "best.txt").read_text("utf-8")
+        wait_for(page, f"([kept]) => {SHOWN} === kept", kept)
+        assert "Running" not in status(page)
+        assert page.locator("#score").inner_text().count("score so far") == 1
+
+        *_, last = (run / "events.jsonl").read_text("utf-8").splitlines()
+        asked = json.loads(last)["evaluations"] + 500
+        process, again = begin_search("--resume", "--max-evaluations", str(asked))
+        assert again == url
+        wait_for(page, "() => document.querySelector('#status .running')")
+        assert process.stderr.read().endswith(f"live page: {url} stays for as long as it is open\n")
+        assert process.wait() == 0
+
+        # The same page follows on, and ends with the result.
+        wait_for(page, "() => document.querySelector('#status .ended')")
+        result = result_of(run)
+        assert page.evaluate(SHOWN) == result["string"]
+        scores = page.locator("#score").inner_text()
+        shown = [result["score"], result["train_score"], result["holdout_score"], result["ceiling"]]
+        assert all(f"{score:.5f}" in scores for score in shown)
+        assert f"{100 * result['fraction']:.1f} %" in scores
+        assert f"{result['evaluations']:,} strings encoded" in status(page)
+        drawn = page.evaluate(DRAWN)
+        assert max(drawn) == pytest.approx(result["train_score"] / result["ceiling"], rel=0.05)
+        # What the search found out at its end is there too.
+        wait_for(page, "() => document.getElementById('plot-map')?.data?.length > 0")
+        assert page.locator("#away").is_hidden()
+
+
+def test_an_open_page_comes_back_with_its_server(browser, folder, kill_server):
+    kill_server(folder, later=True)
+    with LivePage(folder) as served:
+        served.begin()
+    with browser.new_page() as page:
+        page.goto(served.address.url)
+        wait_for(page, f"() => {SHOWN} === 'a first string'")
+        kill_server(folder)
+        page.locator("#away").wait_for(state="visible", timeout=PATIENCE)
+        assert "not there any more" in page.locator("#away").inner_text()
+        assert page.evaluate(SHOWN) == "a first string"
+
+        with (folder / "events.jsonl").open("a") as file:
+            file.write(json.dumps(best("a second string")) + "\n")
+        with LivePage(folder) as served:
+            served.begin()
+        page.locator("#away").wait_for(state="hidden", timeout=PATIENCE)
+        wait_for(page, f"() => {SHOWN} === 'a second string'")
+
+
+def test_hostile_strings_are_only_shown(browser, folder, kill_server):
+    kill_server(folder, later=True)
+    hostile = "<script>document.title = 'x'</script><img src=x onerror=alert(1)> \u202e' \" & 😀"
+    with LivePage(folder) as served:
+        served.begin()
+    with page_of(browser, served.address.url) as page:
+        title = page.title()
+        with (folder / "events.jsonl").open("a") as file:
+            file.write(json.dumps(best(hostile)) + "\n")
+        wait_for(page, f"([hostile]) => {SHOWN} === hostile", hostile)
+        assert page.title() == title
+        assert page.locator("main img, main script").count() == 0

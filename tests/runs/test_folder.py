@@ -1,0 +1,237 @@
+"""A run's folder: files are old or new and never half there, and no run is written over."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mean_prompt.runs.files import BEST, EVENTS, RECIPE, RESULT, STUDY
+from mean_prompt.runs.folder import RunFolder
+from mean_prompt.runs.recipe import Recipe
+from mean_prompt.system.errors import InputError, RunError
+
+UNICODE = "Réécris ce texte 🦜 \u2014 改写"
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder(tmp_path / "run")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+# What is written
+
+
+def test_folder_is_made_with_its_parents_and_is_empty(tmp_path):
+    run = RunFolder(tmp_path / "results" / "runs" / "one")
+    assert run.path.is_dir()
+    assert names(run.path) == []
+
+
+@pytest.mark.parametrize("text", ["Improve this text", UNICODE, "two\nlines", "cr\r\nlf", " x "])
+def test_best_holds_the_very_bytes_and_no_newline_more(run, text):
+    run.write_best(text)
+    assert run.file("best.txt").read_bytes() == text.encode("utf-8")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_string_comes_back(tmp_path_factory, text):
+    run = RunFolder(tmp_path_factory.mktemp("run"))
+    run.write_best(text)
+    assert (run.path / BEST).read_bytes().decode("utf-8") == text
+
+
+def test_best_is_replaced_and_nothing_stays_beside_it(run):
+    for text in ("a long first string", "short"):
+        run.write_best(text)
+    assert run.file(BEST).read_text("utf-8") == "short"
+    assert names(run.path) == [BEST]
+
+
+def test_files_can_be_read_by_others(run):
+    run.write_best("text")
+    assert run.file(BEST).stat().st_mode & 0o777 == 0o644
+
+
+def test_result_is_readable_json(run):
+    run.write_result({"string": UNICODE, "holdout_score": None, "score": 0.25})
+    text = run.file("result.json").read_text("utf-8")
+    assert json.loads(text) == {"string": UNICODE, "holdout_score": None, "score": 0.25}
+    assert UNICODE in text
+    assert text.endswith("}\n")
+
+
+def test_recipe_reads_back(run):
+    recipe = Recipe().override(search={"seed": 7}, constraints={"prefix": UNICODE})
+    run.write_recipe(recipe)
+    assert Recipe.load(run.file("recipe.toml")) == recipe
+
+
+def test_events_are_appended_a_line_each(run):
+    events = [{"score": 0.1, "text": "two\nlines"}, {"score": 0.2, "text": UNICODE + "\u2028"}]
+    for event in events:
+        run.log(event)
+    lines = run.file("events.jsonl").read_bytes().decode("utf-8").split("\n")
+    assert lines.pop() == ""
+    assert [json.loads(line) for line in lines] == events
+
+
+# What goes wrong while writing
+
+
+def no_space(*_args, **_options):
+    raise OSError(28, "No space left on device")
+
+
+FAULTS = [(os, "fsync"), (Path, "replace"), (Path, "chmod"), (os, "fdopen")]
+
+
+@pytest.mark.parametrize(("owner", "step"), FAULTS, ids=[step for _, step in FAULTS])
+def test_old_content_survives_a_write_that_fails(run, monkeypatch, owner, step):
+    run.write_best("the old string")
+    with monkeypatch.context() as broken:
+        broken.setattr(owner, step, no_space)
+        with pytest.raises(RunError, match=r"stay writable: .*best\.txt: No space left on device"):
+            run.write_best("the new string")
+    assert run.file(BEST).read_text("utf-8") == "the old string"
+    assert names(run.path) == [BEST]
+    run.write_best("the new string")
+    assert run.file(BEST).read_text("utf-8") == "the new string"
+
+
+def test_first_write_that_fails_leaves_no_file(run, monkeypatch):
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(RunError, match=r"result\.json: No space left"):
+        run.write_result({"score": 0.5})
+    assert names(run.path) == []
+
+
+def test_interrupt_while_writing_leaves_the_old_file_alone(run, monkeypatch):
+    run.write_best("the old string")
+
+    def interrupt(_handle):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run.write_best("the new string")
+    assert run.file(BEST).read_text("utf-8") == "the old string"
+    assert names(run.path) == [BEST]
+
+
+def test_content_is_on_disk_before_it_takes_its_place_and_its_place_is_kept(run, monkeypatch):
+    """A rename that overtakes its data leaves an empty file after a power cut, and one that is
+    not on the disk itself leaves the old one.
+    """
+    steps = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(handle):
+        status = os.fstat(handle)
+        is_folder = os.path.samestat(status, run.path.stat())
+        steps.append("folder synced" if is_folder else f"{status.st_size} bytes synced")
+        fsync(handle)
+
+    def noted_replace(path, target):
+        assert path.parent == target.parent
+        steps.append("replaced")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    run.write_best("twelve bytes")
+    folder = ["folder synced"] if os.name == "posix" else []
+    assert steps == ["12 bytes synced", "replaced", *folder]
+
+
+def test_folder_that_is_gone_is_a_failed_run(run):
+    run.path.rmdir()
+    for write in (lambda: run.write_best("text"), lambda: run.log({"score": 1})):
+        with pytest.raises(RunError, match=r"No such file or directory; what was written before"):
+            write()
+    assert RunError.exit_code == 1
+
+
+# What cannot be a run's folder
+
+
+@pytest.mark.parametrize("name", [BEST, RESULT, EVENTS, STUDY])
+def test_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path, name):
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(InputError, match=rf"without a run: {tmp_path} holds one; choose another"):
+        RunFolder(tmp_path)
+    assert names(tmp_path) == [name]
+    assert (tmp_path / name).read_text() == "precious"
+
+
+def test_folder_with_other_files_is_taken(tmp_path):
+    (tmp_path / "notes.md").write_text("mine")
+    RunFolder(tmp_path).write_best("text")
+    assert names(tmp_path) == [BEST, "notes.md"]
+
+
+def test_second_run_in_the_same_folder_is_refused(run):
+    run.write_recipe(Recipe())
+    run.close()
+    RunFolder(run.path).close()  # no string was found yet: nothing is lost
+    run.write_best("text")
+    with pytest.raises(InputError, match="holds one"):
+        RunFolder(run.path)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "x" * 300])
+def test_path_that_can_be_no_folder_is_refused(tmp_path, place):
+    (tmp_path / "file").write_text("in the way")
+    path = tmp_path / place
+    with pytest.raises(InputError, match=rf"a folder that can be written: {path}: \w.*; choose"):
+        RunFolder(path)
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_folder_without_permissions_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        if os.access(tmp_path, os.W_OK):
+            pytest.skip("this user writes whatever the permissions")
+        for path in (tmp_path, tmp_path / "below"):
+            with pytest.raises(InputError, match=r"that can be written: .*Permission denied"):
+                RunFolder(path)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_folder_that_takes_no_file_is_refused(tmp_path, monkeypatch):
+    """A full or read-only disk shows only when something is written."""
+    monkeypatch.setattr("tempfile.TemporaryFile", no_space)
+    with pytest.raises(InputError, match=rf"{tmp_path}: No space left on device; choose another"):
+        RunFolder(tmp_path)
+
+
+def test_names_are_the_contracts():
+    assert (BEST, RESULT, EVENTS, STUDY, RECIPE) == (
+        "best.txt",
+        "result.json",
+        "events.jsonl",
+        "study.db",
+        "recipe.toml",
+    )
+
+
+def test_a_folder_made_for_nothing_is_removed_and_others_stay(tmp_path):
+    made = RunFolder(tmp_path / "new")
+    made.close()
+    assert not made.path.exists()
+    kept = RunFolder(tmp_path / "kept")
+    kept.write_best("string")
+    kept.close()
+    assert kept.path.is_dir()
+    there = tmp_path / "there"
+    there.mkdir()
+    RunFolder(there).close()
+    assert there.is_dir()
