@@ -30,9 +30,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mean_prompt.bench.setup import write_figures
-from mean_prompt.runs.files import EVENTS, RESULT, read_events
-from mean_prompt.system.durations import format_duration, parse_duration
-from mean_prompt.system.errors import RunError
+from mean_prompt.runs import EVENTS, RESULT, read_events
+from mean_prompt.system import RunError, format_duration, parse_duration
 
 _COMMAND: Final = "python -m benchmarks.crew"
 app = typer.Typer(no_args_is_help=True, add_completion=False)

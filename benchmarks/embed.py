@@ -28,8 +28,7 @@ from mean_prompt.bench.models import save_tiny_bert
 from mean_prompt.bench.setup import write_figures
 from mean_prompt.corpus.vectors.folder import VectorFolder
 from mean_prompt.corpus.vectors.job import SHARD
-from mean_prompt.system.errors import RunError
-from mean_prompt.system.files import write_atomically
+from mean_prompt.system import RunError, write_atomically
 
 _COMMAND: Final = "python -m benchmarks.embed"
 #: Shares of the shards after which the work is killed.

@@ -12,7 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from mean_prompt.system.data import shipped_folder
+from mean_prompt.system import shipped_folder
 
 DEFAULT_GRAMMAR = shipped_folder("corpora") / "grammar.toml"
 

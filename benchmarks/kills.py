@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from mean_prompt.bench.setup import write_figures
+from mean_prompt.runs import Snapshots
 from mean_prompt.runs.files import BEST, EVENTS, RESULT, SNAPSHOTS, STUDY, read_events
-from mean_prompt.runs.snapshots import Snapshots
 from mean_prompt.runs.study_file import STUDY_NAME
-from mean_prompt.system.errors import RunError
+from mean_prompt.system import RunError
 
 _COMMAND: Final = "python -m benchmarks.kills"
 _PAUSE: Final = 0.02

@@ -29,10 +29,10 @@ import typer
 
 from mean_prompt.api import search
 from mean_prompt.bench.setup import write_figures
+from mean_prompt.report import LivePage
 from mean_prompt.report.live.place import last_server
-from mean_prompt.report.live.start import LivePage
-from mean_prompt.runs.progress import Progress
-from mean_prompt.system.errors import InputError
+from mean_prompt.runs import Progress
+from mean_prompt.system import InputError
 
 _COMMAND: Final = "python -m benchmarks.live"
 _BROWSER_OPTIONS: Final = (

@@ -20,11 +20,9 @@ from benchmarks.grammar import generate, to_jsonl
 from mean_prompt.api import search
 from mean_prompt.bench.models import save_tiny_bert
 from mean_prompt.bench.setup import write_figures
-from mean_prompt.report.analysis.opening import open_run
-from mean_prompt.report.analysis.space import Space
-from mean_prompt.report.write import write_analysis, write_report
-from mean_prompt.runs.files import RESULT
-from mean_prompt.system.files import write_atomically
+from mean_prompt.report import Space, open_run, write_analysis, write_report
+from mean_prompt.runs import RESULT
+from mean_prompt.system import write_atomically
 
 _COMMAND: Final = "python -m benchmarks.pages"
 _WIDTH: Final = 384

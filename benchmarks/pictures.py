@@ -17,11 +17,9 @@ from rich.console import Console
 from rich.text import Text
 
 from mean_prompt.cli.display import print_result
+from mean_prompt.report import write_report
 from mean_prompt.report.progress.terminal import highlight_edit, search_panel
-from mean_prompt.report.write import write_report
-from mean_prompt.runs.files import BEST, RECIPE, RESULT
-from mean_prompt.runs.progress import Progress
-from mean_prompt.runs.result import SearchResult
+from mean_prompt.runs import BEST, RECIPE, RESULT, Progress, SearchResult
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -20,10 +20,9 @@ from rich.console import Console
 from mean_prompt.api import search
 from mean_prompt.bench.models import save_tiny_bert
 from mean_prompt.bench.setup import write_figures
-from mean_prompt.encoder.loading import load_encoder
-from mean_prompt.runs.progress import Progress
-from mean_prompt.runs.recipe import Recipe
-from mean_prompt.system.data import shipped_folder
+from mean_prompt.encoder import load_encoder
+from mean_prompt.runs import Progress, Recipe
+from mean_prompt.system import shipped_folder
 
 _COMMAND: Final = "python -m benchmarks.soak"
 #: Steps between two looks at the memory.

@@ -18,18 +18,13 @@ import optuna
 import torch
 import typer
 
-from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.encoder.loading import load_encoder
-from mean_prompt.optimize.budget import Budget
+from mean_prompt.corpus import Corpus
+from mean_prompt.encoder import load_encoder
+from mean_prompt.optimize import Budget, Constraints, Evaluator, Material, Problem, Rules
 from mean_prompt.optimize.climb import Climb, ClimbSettings
-from mean_prompt.optimize.constraints import Constraints, Rules
-from mean_prompt.optimize.evaluator import Evaluator
-from mean_prompt.optimize.problem import Problem
 from mean_prompt.optimize.starts import corpus_starts, filled_start
-from mean_prompt.optimize.vocabulary import Material
-from mean_prompt.runs.recipe import Recipe
-from mean_prompt.system.data import shipped_folder
-from mean_prompt.system.files import write_atomically
+from mean_prompt.runs import Recipe
+from mean_prompt.system import shipped_folder, write_atomically
 
 #: Seconds of a step without its parts, replacements predicted a second, and strings of 32 tokens
 #: screened a second: all-MiniLM-L6-v2 on two quiet cores.

@@ -11,18 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.encoder.loading import load_encoder
-from mean_prompt.optimize.board import Elite, Mark
-from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.constraints import Constraints, Rules
-from mean_prompt.optimize.evaluator import Evaluator
-from mean_prompt.optimize.problem import Problem
-from mean_prompt.optimize.sampling import ClimbRecord
-from mean_prompt.optimize.study import ClimbStudy
-from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.corpus import Corpus
+from mean_prompt.encoder import load_encoder
+from mean_prompt.optimize import (
+    Budget,
+    ClimbRecord,
+    ClimbStudy,
+    Constraints,
+    Elite,
+    Evaluator,
+    Mark,
+    Material,
+    Problem,
+    Rules,
+)
+from mean_prompt.runs import Recipe
 from mean_prompt.runs.climbing import Opening
-from mean_prompt.runs.recipe import Recipe
 
 #: Points of a curve.
 POINTS: Final = 20

@@ -1,86 +1,52 @@
 """Find the mean prompt: the string whose embedding is closest to a whole corpus of prompts."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import importlib
-from typing import TYPE_CHECKING, Final
+from mean_prompt.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from mean_prompt.api import score, search, search_affix
-    from mean_prompt.corpus.corpus import Corpus
-    from mean_prompt.corpus.rows import Rows, Triples
-    from mean_prompt.corpus.triples import read_rows, read_triples
-    from mean_prompt.corpus.vectors.cluster import Cluster
-    from mean_prompt.corpus.vectors.job import embed
-    from mean_prompt.encoder.encoder import Encoder
-    from mean_prompt.encoder.loading import load_encoder
-    from mean_prompt.hybrid.predictor import HybridPredictor
-    from mean_prompt.objective.scs import ExpectedSCS
-    from mean_prompt.optimize.affix.context import Context
-    from mean_prompt.report.progress.terminal import progress_display
-    from mean_prompt.runs.recipe import Recipe
-    from mean_prompt.runs.result import ScoredString, SearchResult
-    from mean_prompt.system.errors import InputError, MeanPromptError, RunError
+    from mean_prompt.api import (
+        predict as predict,
+        score as score,
+        search as search,
+        search_affix as search_affix,
+    )
+    from mean_prompt.corpus import (
+        Cluster as Cluster,
+        Corpus as Corpus,
+        Rows as Rows,
+        Triples as Triples,
+        embed as embed,
+        read_rows as read_rows,
+        read_triples as read_triples,
+    )
+    from mean_prompt.encoder import Encoder as Encoder, load_encoder as load_encoder
+    from mean_prompt.hybrid import HybridPredictor as HybridPredictor
+    from mean_prompt.objective import ExpectedSCS as ExpectedSCS
+    from mean_prompt.optimize import Context as Context
+    from mean_prompt.report import progress_display as progress_display
+    from mean_prompt.runs import (
+        Recipe as Recipe,
+        ScoredString as ScoredString,
+        SearchResult as SearchResult,
+    )
+    from mean_prompt.system import (
+        InputError as InputError,
+        MeanPromptError as MeanPromptError,
+        RunError as RunError,
+    )
 
-__all__ = [
-    "Cluster",
-    "Context",
-    "Corpus",
-    "Encoder",
-    "ExpectedSCS",
-    "HybridPredictor",
-    "InputError",
-    "MeanPromptError",
-    "Recipe",
-    "Rows",
-    "RunError",
-    "ScoredString",
-    "SearchResult",
-    "Triples",
-    "embed",
-    "load_encoder",
-    "progress_display",
-    "read_rows",
-    "read_triples",
-    "score",
-    "search",
-    "search_affix",
-]
-
-_HOMES: Final = {
-    "Cluster": "corpus.vectors.cluster",
-    "Context": "optimize.affix.context",
-    "Corpus": "corpus.corpus",
-    "Encoder": "encoder.encoder",
-    "ExpectedSCS": "objective.scs",
-    "HybridPredictor": "hybrid.predictor",
-    "InputError": "system.errors",
-    "MeanPromptError": "system.errors",
-    "Recipe": "runs.recipe",
-    "Rows": "corpus.rows",
-    "RunError": "system.errors",
-    "ScoredString": "runs.result",
-    "SearchResult": "runs.result",
-    "Triples": "corpus.rows",
-    "embed": "corpus.vectors.job",
-    "load_encoder": "encoder.loading",
-    "progress_display": "report.progress.terminal",
-    "read_rows": "corpus.triples",
-    "read_triples": "corpus.triples",
-    "score": "api",
-    "search": "api",
-    "search_affix": "api",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for: torch takes seconds, ``--help`` must not."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "api": ["predict", "score", "search", "search_affix"],
+        "corpus": ["Cluster", "Corpus", "Rows", "Triples", "embed", "read_rows", "read_triples"],
+        "encoder": ["Encoder", "load_encoder"],
+        "hybrid": ["HybridPredictor"],
+        "objective": ["ExpectedSCS"],
+        "optimize": ["Context"],
+        "report": ["progress_display"],
+        "runs": ["Recipe", "ScoredString", "SearchResult"],
+        "system": ["InputError", "MeanPromptError", "RunError"],
+    },
+)

@@ -11,39 +11,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mean_prompt.corpus.corpus import Corpus, default_corpus_folder
-from mean_prompt.corpus.vectors.gather import corpus_vectors
-from mean_prompt.encoder.cache import Progress
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.encoder.loading import load_encoder
-from mean_prompt.objective.compression import compress_if_large
-from mean_prompt.objective.scs import ExpectedSCS
-from mean_prompt.optimize.affix.context import Context, Position
-from mean_prompt.optimize.affix.evaluator import Scores
-from mean_prompt.optimize.affix.problem import AffixProblem
-from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.problem import Problem
-from mean_prompt.report.analysis.affix import analyse_affix
-from mean_prompt.report.analysis.space import Space
-from mean_prompt.report.write import write_affix_analysis, write_analysis, write_report
-from mean_prompt.runs.affix_session import AffixRun, worth_seconds
-from mean_prompt.runs.files import WORKERS
-from mean_prompt.runs.folder import RunFolder
-from mean_prompt.runs.progress import Listener
-from mean_prompt.runs.recipe import Recipe
-from mean_prompt.runs.result import ScoredString, SearchResult
-from mean_prompt.runs.resume import check_identity, check_recipe
-from mean_prompt.runs.session import Search
-from mean_prompt.system.durations import parse_duration
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.paths import user_path
-from mean_prompt.system.signals import stopping
-from mean_prompt.workers.conductor import Conductor
-from mean_prompt.workers.crew import Crew
+from mean_prompt.corpus import Corpus, corpus_vectors, default_corpus_folder
+from mean_prompt.encoder import Encoder, Progress, load_encoder
+from mean_prompt.objective import ExpectedSCS, compress_if_large
+from mean_prompt.optimize import AffixProblem, Budget, Context, Position, Problem, Scores
+from mean_prompt.report import (
+    Space,
+    analyse_affix,
+    write_affix_analysis,
+    write_analysis,
+    write_report,
+)
+from mean_prompt.runs import (
+    WORKERS,
+    AffixRun,
+    Listener,
+    Recipe,
+    RunFolder,
+    ScoredString,
+    Search,
+    SearchResult,
+    check_identity,
+    check_recipe,
+    worth_seconds,
+)
+from mean_prompt.system import InputError, parse_duration, stopping, user_path
+from mean_prompt.workers import Conductor, Crew
 
 if TYPE_CHECKING:
-    from mean_prompt.hybrid.job import Listener as PredictListener
-    from mean_prompt.hybrid.request import Request, Summary
+    from mean_prompt.hybrid import Listener as PredictListener, Request, Summary
 
 #: Budget of a search that is given neither time nor evaluations.
 DEFAULT_BUDGET = "2m"
@@ -249,8 +245,8 @@ def predict(
     Raises:
         InputError: something given cannot be used.
     """
-    from mean_prompt.hybrid.job import PredictionJob
-    from mean_prompt.report.last_page import write_last_page
+    from mean_prompt.hybrid import PredictionJob
+    from mean_prompt.report import write_last_page
 
     job = PredictionJob(request, listener=listener, started=started)
     summary = job.run()

@@ -10,17 +10,20 @@ import numpy as np
 
 from mean_prompt.bench.method import Method, SearchTask
 from mean_prompt.bench.report import MethodRun, TracePoint
-from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.objective.scs import Vectors
-from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.constraints import Rules
-from mean_prompt.optimize.evaluator import Candidate, Evaluator
-from mean_prompt.optimize.problem import Problem
-from mean_prompt.optimize.starts import corpus_starts
-from mean_prompt.optimize.vocabulary import Material
-from mean_prompt.runs.recipe import Recipe
-from mean_prompt.system.errors import RunError
+from mean_prompt.corpus import Corpus
+from mean_prompt.encoder import Encoder
+from mean_prompt.objective import Vectors
+from mean_prompt.optimize import (
+    Budget,
+    Candidate,
+    Evaluator,
+    Material,
+    Problem,
+    Rules,
+    corpus_starts,
+)
+from mean_prompt.runs import Recipe
+from mean_prompt.system import RunError
 
 #: Called with the run's seconds and its best string so far, at every step of a method.
 Watch = Callable[[float, Candidate], None]

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mean_prompt.bench.method import SearchTask
-from mean_prompt.optimize.climb import ClimbSettings
-from mean_prompt.optimize.evaluator import Candidate
-from mean_prompt.optimize.sampling import StudySettings
-from mean_prompt.optimize.study import ClimbStudy
+from mean_prompt.optimize import Candidate, ClimbSettings, ClimbStudy, StudySettings
 
 
 class Engine:

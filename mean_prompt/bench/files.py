@@ -5,9 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from mean_prompt.system.errors import InputError, RunError
-from mean_prompt.system.files import write_atomically
-from mean_prompt.system.paths import user_path
+from mean_prompt.system import InputError, RunError, user_path, write_atomically
 
 
 class ReportFolder:

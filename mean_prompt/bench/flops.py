@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mean_prompt.encoder.encoder import Encoder
+from mean_prompt.encoder import Encoder
 
 
 def flops_per_string(encoder: Encoder, tokens: int) -> float:

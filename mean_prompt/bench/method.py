@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mean_prompt.optimize.evaluator import Candidate, Evaluator
-from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.optimize import Candidate, Evaluator, Material
 
 
 @dataclass(frozen=True, slots=True, eq=False)

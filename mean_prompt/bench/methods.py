@@ -14,13 +14,11 @@ from mean_prompt.bench.page import methods_markdown, methods_page
 from mean_prompt.bench.registry import choose_methods
 from mean_prompt.bench.report import MethodRun, MethodsReport, MethodsSetup
 from mean_prompt.bench.setup import Machine
-from mean_prompt.corpus.corpus import Corpus, default_corpus_folder
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.encoder.loading import load_encoder
-from mean_prompt.optimize.evaluator import Candidate
-from mean_prompt.runs.recipe import Recipe
-from mean_prompt.system.durations import parse_duration
-from mean_prompt.system.errors import InputError, RunError
+from mean_prompt.corpus import Corpus, default_corpus_folder
+from mean_prompt.encoder import Encoder, load_encoder
+from mean_prompt.optimize import Candidate
+from mean_prompt.runs import Recipe
+from mean_prompt.system import InputError, RunError, parse_duration
 
 DEFAULT_BUDGET = "120s"
 DEFAULT_TOKENS = 32

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from mean_prompt.encoder.identity import ModelIdentity
-from mean_prompt.encoder.loading import PACKAGED_MODEL, find_model, quiet_loading
+from mean_prompt.encoder import PACKAGED_MODEL, ModelIdentity, find_model, quiet_loading
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from mean_prompt.encoder.encoder import Encoder
+    from mean_prompt.encoder import Encoder
 
 #: What the model is called on the command line and in reports.
 RANDOM_T5: Final = "random-sentence-t5-base"
@@ -48,7 +47,7 @@ def random_sentence_t5(
         device: where it runs.
         shape: fields of transformers' ``T5Config`` that differ, for tests.
     """
-    from mean_prompt.encoder.encoder import Encoder
+    from mean_prompt.encoder import Encoder
 
     with tempfile.TemporaryDirectory() as folder:
         model = _build(Path(folder), _SHAPE | shape, device)

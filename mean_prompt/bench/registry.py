@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mean_prompt.bench.method import Method
-from mean_prompt.runs.recipe import Recipe
-from mean_prompt.system.errors import InputError
+from mean_prompt.runs import Recipe
+from mean_prompt.system import InputError
 
 #: The project's own method; the others are its peers.
 OWN = "mean-prompt"

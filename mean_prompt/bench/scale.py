@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mean_prompt.corpus.corpus import Split
-from mean_prompt.encoder.cache import need_half
-from mean_prompt.objective.scs import Objective, StoredVectors, Vectors
-from mean_prompt.optimize.problem import Problem
+from mean_prompt.corpus import Split
+from mean_prompt.encoder import need_half
+from mean_prompt.objective import Objective, StoredVectors, Vectors
+from mean_prompt.optimize import Problem
 
 if TYPE_CHECKING:
-    from mean_prompt.encoder.encoder import Encoder
+    from mean_prompt.encoder import Encoder
 
 SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
 #: The size that steps are compared with.

@@ -15,8 +15,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from mean_prompt.system.files import write_atomically
-from mean_prompt.system.secrets import masked_urls
+from mean_prompt.system import masked_urls, write_atomically
 
 _PACKAGES: Final = ("mean-prompt", "torch", "sentence-transformers", "transformers", "numpy")
 

@@ -23,9 +23,8 @@ from mean_prompt.bench.flops import flops_per_string
 from mean_prompt.bench.markup import code_span, escaped
 from mean_prompt.bench.models import RANDOM_T5, random_sentence_t5
 from mean_prompt.bench.setup import Frozen, Machine
-from mean_prompt.encoder.encoder import Encoder, TokenIds, special_ids
-from mean_prompt.encoder.loading import PACKAGED_MODEL, load_encoder
-from mean_prompt.system.errors import InputError
+from mean_prompt.encoder import PACKAGED_MODEL, Encoder, TokenIds, load_encoder, special_ids
+from mean_prompt.system import InputError
 
 #: Models timed where none is named: the packaged one, and the competition's true shape.
 DEFAULT_MODELS: Final = (PACKAGED_MODEL, RANDOM_T5)

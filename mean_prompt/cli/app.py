@@ -19,7 +19,7 @@ from mean_prompt.cli.score import score
 from mean_prompt.cli.search import search
 from mean_prompt.cli.status import status
 from mean_prompt.cli.worker import worker
-from mean_prompt.system.secrets import masked_urls
+from mean_prompt.system import masked_urls
 
 
 class _Commands(TyperGroup):

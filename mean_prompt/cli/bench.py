@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from mean_prompt.cli.model_options import Trust
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 bench = typer.Typer(
     no_args_is_help=True,
@@ -73,10 +73,10 @@ def methods(
     as_json: _Json = False,
 ) -> None:
     """Compare search methods: same corpus, model, rules and wall clock, several seeds."""
-    from mean_prompt.bench.methods import DEFAULT_TOKENS, bench_methods
+    from mean_prompt.bench import DEFAULT_TOKENS, bench_methods
     from mean_prompt.cli.bench_display import methods_display, print_methods
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.runs.recipe import Recipe
+    from mean_prompt.runs import Recipe
 
     plan = Recipe.load(recipe) if recipe else Recipe()
     plan = plan.override(
@@ -122,7 +122,7 @@ def speed(
     as_json: _Json = False,
 ) -> None:
     """Time the paths through a model: strings a second, and the share of the matrix rate."""
-    from mean_prompt.bench.speed import bench_speed
+    from mean_prompt.bench import bench_speed
     from mean_prompt.cli.bench_display import print_speed, speed_display
     from mean_prompt.cli.warnings import one_line_warnings
 
@@ -153,8 +153,7 @@ def scale(
     """Measure how a search grows with its corpus: time of a step, memory, error of the score."""
     from dataclasses import asdict
 
-    from mean_prompt.bench.scale import bench_scale
-    from mean_prompt.bench.setup import Machine
+    from mean_prompt.bench import Machine, bench_scale
     from mean_prompt.cli.bench_display import print_scale
 
     counts = _integers("--sizes", sizes)

@@ -12,16 +12,12 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from mean_prompt.bench.page import HEADINGS, setup_line, summary_rows
-from mean_prompt.bench.speed import product_line
+from mean_prompt.bench import HEADINGS, product_line, setup_line, summary_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mean_prompt.bench.methods import BenchProgress
-    from mean_prompt.bench.report import MethodsReport
-    from mean_prompt.bench.scale import ScaleRow
-    from mean_prompt.bench.speed import SpeedReport
+    from mean_prompt.bench import BenchProgress, MethodsReport, ScaleRow, SpeedReport
 
 _SCALE_HEADINGS: Final = (
     "prompts",

@@ -11,7 +11,7 @@ import typer
 from mean_prompt.cli.model_options import Trust
 
 if TYPE_CHECKING:
-    from mean_prompt.hybrid.check import Finding
+    from mean_prompt.hybrid import Finding
 
 _NOT_COUNTED = "tokens were not counted: give --max-tokens or --model to find over-long answers"
 
@@ -45,8 +45,8 @@ def check(
     """Find what is wrong with a submission; exit code 2 where it is not valid."""
     from dataclasses import asdict
 
-    from mean_prompt.corpus.triples import read_ids
-    from mean_prompt.system.paths import user_path
+    from mean_prompt.corpus import read_ids
+    from mean_prompt.system import user_path
 
     submission, test = user_path(submission), user_path(test)
     rows = len(read_ids(test))
@@ -68,7 +68,7 @@ def check(
 def _find(
     submission: Path, test: Path, model: str | None, max_tokens: int | None, *, trust: bool
 ) -> list[Finding]:
-    from mean_prompt.hybrid.check import check_submission
+    from mean_prompt.hybrid import check_submission
 
     # Without the model first: files that are not there are found before seconds of loading.
     findings = check_submission(submission, test)
@@ -76,7 +76,7 @@ def _find(
         return findings
 
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.encoder.loading import load_encoder
+    from mean_prompt.encoder import load_encoder
 
     with one_line_warnings():
         encoder = load_encoder(model, screening="float32", trust=trust)

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mean_prompt.runs.files import REPORT
-from mean_prompt.runs.result import (
+from mean_prompt.runs import (
+    REPORT,
     affix_headings,
     affix_rows,
     compared,
@@ -21,7 +21,7 @@ from mean_prompt.runs.result import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mean_prompt.runs.result import ScoredString, SearchResult
+    from mean_prompt.runs import ScoredString, SearchResult
 
 
 def print_result(result: SearchResult, console: Console | None = None) -> None:

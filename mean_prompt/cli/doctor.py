@@ -13,8 +13,7 @@ from mean_prompt.cli.storage_options import Storage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mean_prompt.doctor.finding import Finding
-    from mean_prompt.doctor.patient import Patient
+    from mean_prompt.doctor import Finding, Patient
 
 
 def doctor(
@@ -42,8 +41,8 @@ def doctor(
     import json
     from dataclasses import asdict
 
-    from mean_prompt.doctor.patient import RUNS, Patient
-    from mean_prompt.system.errors import InputError
+    from mean_prompt.doctor import RUNS, Patient
+    from mean_prompt.system import InputError
 
     if study is not None and storage is None:
         raise InputError("--study is looked for in a storage: found none; give --storage too")
@@ -63,7 +62,7 @@ def _looked_at(patient: Patient) -> Iterator[Finding]:
 
     from mean_prompt.cli.lines import shown_line
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.doctor.examine import examine
+    from mean_prompt.doctor import examine
 
     with one_line_warnings():
         for one in examine(patient):

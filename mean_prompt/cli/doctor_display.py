@@ -11,7 +11,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mean_prompt.doctor.finding import Finding, State
+    from mean_prompt.doctor import Finding, State
 
 _STYLES: Final[dict[State, str]] = {
     "good": "green",

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from mean_prompt.cli.model_options import Trust
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 
 def embed(
@@ -69,8 +69,7 @@ def embed(
     """
     from mean_prompt.cli.embed_display import choose_listener, print_embedding
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.corpus.vectors.cluster import Cluster
-    from mean_prompt.corpus.vectors.job import embed as embed_corpus
+    from mean_prompt.corpus import Cluster, embed as embed_corpus
 
     if workers and ray is None:
         raise InputError("--workers are of a cluster: give --ray, or leave them out")

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from mean_prompt.cli.hybrid_display import StageProgress
-from mean_prompt.system.durations import format_duration
+from mean_prompt.system import format_duration
 
 if TYPE_CHECKING:
-    from mean_prompt.corpus.vectors.job import Embedding
+    from mean_prompt.corpus import Embedding
 
 #: Seconds between two log lines.
 _LOG_EVERY: Final = 10.0

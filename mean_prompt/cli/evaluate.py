@@ -75,8 +75,8 @@ def evaluate(
 
     from mean_prompt.cli.hybrid_display import choose_progress, print_evaluation
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.hybrid.comparison import Comparison, compare
-    from mean_prompt.system.paths import user_path
+    from mean_prompt.hybrid import Comparison, compare
+    from mean_prompt.system import user_path
 
     page = None if report is None else _checked(user_path(report))
     plan = Comparison(
@@ -109,7 +109,7 @@ def evaluate(
     with one_line_warnings(), choose_progress() as progress:
         evaluation = compare(plan, listener=progress)
     if page is not None:
-        from mean_prompt.report.hybrid_write import write_evaluation_report
+        from mean_prompt.report import write_evaluation_report
 
         write_evaluation_report(page, evaluation, plan)
     if as_json:
@@ -122,7 +122,7 @@ def evaluate(
 
 def _checked(page: Path) -> Path:
     """Refuse a page that cannot be written, before minutes are spent on it."""
-    from mean_prompt.report.hybrid_write import check_page
+    from mean_prompt.report import check_page
 
     check_page(page, "--report")
     return page

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mean_prompt.report.explore.explorer import Explorer
+    from mean_prompt.report import Explorer
 
 
 def explore(
@@ -31,8 +31,7 @@ def explore(
     """Serve a page on which strings are typed and seen in the run's space, until Ctrl-C."""
     import os
 
-    from mean_prompt.system.address import Address
-    from mean_prompt.system.paths import user_path
+    from mean_prompt.system import Address, user_path
 
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when Gradio is imported
     _need_web()
@@ -43,7 +42,7 @@ def explore(
         explorer, best = _opened(folder, corpus or [])
 
         from mean_prompt.cli.warnings import one_line_warnings
-        from mean_prompt.report.explore.server import explorer_app, serve
+        from mean_prompt.report import explorer_app, serve
 
         with one_line_warnings():
             served = explorer_app(explorer, best, address)
@@ -55,7 +54,7 @@ def _need_web() -> None:
     """Refuse to begin without the page's own library, before anything is loaded."""
     from importlib.util import find_spec
 
-    from mean_prompt.system.errors import InputError
+    from mean_prompt.system import InputError
 
     # Looked for and not imported: an import that fails for another reason tells that itself.
     if find_spec("gradio") is None:
@@ -68,8 +67,7 @@ def _opened(folder: Path, corpus: list[str]) -> tuple[Explorer, str]:
     from rich.console import Console
 
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.report.analysis.opening import open_run
-    from mean_prompt.report.explore.explorer import Explorer
+    from mean_prompt.report import Explorer, open_run
 
     console = Console(stderr=True, highlight=False)
     with one_line_warnings(), console.status("reading the run") as status:

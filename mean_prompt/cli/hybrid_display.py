@@ -10,14 +10,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from mean_prompt.report.progress.figures import METHOD_HEADINGS, method_figures
-from mean_prompt.system.durations import format_duration
+from mean_prompt.system import format_duration
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from mean_prompt.hybrid.evaluation import Evaluation, GroupScore
-    from mean_prompt.hybrid.request import Summary
+    from mean_prompt.hybrid import Evaluation, GroupScore, Summary
 
 
 def choose_progress() -> StageProgress:
@@ -101,6 +99,8 @@ def print_evaluation(evaluation: Evaluation, console: Console | None = None) -> 
         title_justify="left",
     )
     table.add_column("method")
+    from mean_prompt.hybrid import METHOD_HEADINGS, method_figures
+
     for name in METHOD_HEADINGS:
         table.add_column(name, justify="right", no_wrap=True)
     for method in evaluation.methods:

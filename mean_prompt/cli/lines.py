@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mean_prompt.system.secrets import masked_urls
+from mean_prompt.system import masked_urls
 
 
 def shown_line(text: str) -> str:

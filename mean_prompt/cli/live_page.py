@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mean_prompt.report.live.start import LivePage
-    from mean_prompt.report.progress.terminal import Display
-    from mean_prompt.runs.progress import Listener, Progress
+    from mean_prompt.report import Display, LivePage
+    from mean_prompt.runs import Listener, Progress
 
 Live = Annotated[
     bool,
@@ -47,8 +46,8 @@ def live_page(run: Path, *, live: bool, at: str | None) -> Iterator[LivePage | N
     if not live and at is None:
         yield None
         return
-    from mean_prompt.report.live.start import LivePage
-    from mean_prompt.system.address import Address
+    from mean_prompt.report import LivePage
+    from mean_prompt.system import Address
 
     with LivePage(run, None if at is None else Address.parse(at)) as page:
         yield page

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from mean_prompt.llm.options import LLMOptions
+    from mean_prompt.llm import LLMOptions
 
 LLM = Annotated[
     str,
@@ -59,6 +59,6 @@ Retries = Annotated[
 
 def llm_options(*, seed: int, **given: object) -> LLMOptions:
     """Return the options given, the others as they are by default."""
-    from mean_prompt.llm.options import LLMOptions
+    from mean_prompt.llm import LLMOptions
 
     return LLMOptions(seed=seed, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]

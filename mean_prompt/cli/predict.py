@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mean_prompt.cli import STARTED
-from mean_prompt.cli import llm_options as llm_cli
+from mean_prompt.cli import STARTED, llm_options as llm_cli
 from mean_prompt.cli.model_options import Trust
 
 
@@ -102,9 +101,8 @@ def predict(
     from mean_prompt.api import predict as answer_rows
     from mean_prompt.cli.hybrid_display import choose_progress, print_summary
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.hybrid.request import Request
-    from mean_prompt.system.durations import parse_duration
-    from mean_prompt.system.paths import user_path
+    from mean_prompt.hybrid import Request
+    from mean_prompt.system import parse_duration, user_path
 
     request = Request(
         test=user_path(test),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mean_prompt.cli.model_options import Trust
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 
 def report(
@@ -42,7 +42,7 @@ def report(
     whose string was not looked at in its corpus's space, that is done first, which loads its
     corpus and its model.
     """
-    from mean_prompt.system.paths import user_path
+    from mean_prompt.system import user_path
 
     target = user_path(target)
     if target.suffix.lower() in {".csv", ".parquet"} and not target.is_dir():
@@ -63,8 +63,7 @@ def _refuse(target: Path, options: dict[str, object]) -> None:
 
 
 def _of_submission(target: Path, truth: Path | None, model: str | None, *, trust: bool) -> Path:
-    from mean_prompt.report.hybrid_write import write_submission_report
-    from mean_prompt.report.page.submission_files import SubmissionFiles
+    from mean_prompt.report import SubmissionFiles, write_submission_report
 
     if truth is None and (model or trust):
         option = "--model" if model else "--trust-model"
@@ -74,8 +73,8 @@ def _of_submission(target: Path, truth: Path | None, model: str | None, *, trust
         return write_submission_report(files)
 
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.encoder.loading import load_encoder
-    from mean_prompt.report.page.truth import find_truth, joined_triples
+    from mean_prompt.encoder import load_encoder
+    from mean_prompt.report import find_truth, joined_triples
 
     answers, triples = joined_triples(files, truth)
     asked = files.job.get("model")
@@ -87,7 +86,7 @@ def _of_submission(target: Path, truth: Path | None, model: str | None, *, trust
 def _of_run(folder: Path) -> Path:
     from rich.console import Console
 
-    from mean_prompt.report.write import write_report
+    from mean_prompt.report import write_report
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with console.status("reading the run"):
@@ -101,14 +100,13 @@ def _of_run(folder: Path) -> Path:
 def _look_again(run: Path) -> str | None:
     """Look at the run's string in its corpus's space where that is lacking, or say why not."""
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.report.page.files import RunFiles
+    from mean_prompt.report import RunFiles
 
     files = RunFiles.read(run)
     is_affix = files.result is not None and files.result.context is not None
     if files.analysis or files.string is None or is_affix:
         return None
-    from mean_prompt.report.analysis.opening import open_run
-    from mean_prompt.report.write import write_analysis
+    from mean_prompt.report import open_run, write_analysis
 
     try:
         with one_line_warnings():

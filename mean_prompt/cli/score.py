@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mean_prompt.cli.model_options import Trust
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 
 def score(
@@ -48,7 +48,7 @@ def score(
     """Score strings against a corpus: expected SCS over every prompt, in float32."""
     from dataclasses import asdict
 
-    from mean_prompt.corpus.sources import check_sources
+    from mean_prompt.corpus import check_sources
 
     check_sources(corpus or ())
 
@@ -69,7 +69,7 @@ def score(
 
 def _texts(given: str) -> list[str]:
     """Return the strings that one argument stands for; blank lines of files are left out."""
-    from mean_prompt.corpus.readers import SUFFIXES, read_prompts, text_lines
+    from mean_prompt.corpus import SUFFIXES, read_prompts, text_lines
 
     if given == "-":
         return [line for line in text_lines(_standard_input()) if line.strip()]

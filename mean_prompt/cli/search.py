@@ -149,7 +149,7 @@ def search(
 
     With --context, search for the one that serves predictions best as their affix.
     """
-    from mean_prompt.corpus.sources import check_sources
+    from mean_prompt.corpus import check_sources
 
     if resume:
         out, corpus = _run_and_corpus(out, corpus)
@@ -158,11 +158,9 @@ def search(
     from mean_prompt import api
     from mean_prompt.cli.display import print_affix, print_result
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.report.progress.terminal import progress_display
-    from mean_prompt.runs.folder import begun_recipe
-    from mean_prompt.runs.recipe import Recipe
-    from mean_prompt.system.errors import InputError
-    from mean_prompt.system.paths import user_path
+    from mean_prompt.report import progress_display
+    from mean_prompt.runs import Recipe, begun_recipe
+    from mean_prompt.system import InputError, user_path
 
     begun = begun_recipe(out) if resume and out else Recipe()
     plan = (Recipe.load(recipe) if recipe else begun).override(
@@ -213,8 +211,7 @@ def search(
 
 def _run_and_corpus(out: Path | None, corpus: list[str] | None) -> tuple[Path, list[str] | None]:
     """Return the run to go on with, and its corpus where it is named again."""
-    from mean_prompt.system.errors import InputError
-    from mean_prompt.system.paths import user_path
+    from mean_prompt.system import InputError, user_path
 
     if out is not None:
         return user_path(out), corpus

@@ -23,8 +23,8 @@ def status(
     import json
 
     from mean_prompt.cli.status_display import print_status
-    from mean_prompt.system.paths import user_path
-    from mean_prompt.workers.status import find_status
+    from mean_prompt.system import user_path
+    from mean_prompt.workers import find_status
 
     found = find_status(user_path(run) if run else None, storage, study)
     if as_json:

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mean_prompt.system.durations import format_duration
+from mean_prompt.system import format_duration
 
 if TYPE_CHECKING:
-    from mean_prompt.workers.status import Status
+    from mean_prompt.workers import Status
 
 
 def print_status(status: Status, console: Console | None = None) -> None:

@@ -52,10 +52,9 @@ def worker(
     import os
 
     from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.report.progress.terminal import progress_display
-    from mean_prompt.system.errors import InputError
-    from mean_prompt.system.paths import user_path
-    from mean_prompt.workers.storage_url import StorageURL
+    from mean_prompt.report import progress_display
+    from mean_prompt.system import InputError, user_path
+    from mean_prompt.workers import StorageURL
 
     if storage is None or study is None:
         raise InputError(
@@ -66,8 +65,7 @@ def worker(
 
     import torch
 
-    from mean_prompt.workers.pool import TETHER_VARIABLE
-    from mean_prompt.workers.worker import Assignment, Worker
+    from mean_prompt.workers import TETHER_VARIABLE, Assignment, Worker
 
     if threads is not None:
         torch.set_num_threads(threads)

@@ -1,1 +1,54 @@
 """Prompts and triples, from files to rows with weights."""
+
+from typing import TYPE_CHECKING
+
+from mean_prompt.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from mean_prompt.corpus.corpus import (
+        Corpus as Corpus,
+        Split as Split,
+        default_corpus_folder as default_corpus_folder,
+    )
+    from mean_prompt.corpus.readers import (
+        SUFFIXES as SUFFIXES,
+        read_columns as read_columns,
+        read_prompts as read_prompts,
+        text_lines as text_lines,
+    )
+    from mean_prompt.corpus.rows import Rows as Rows, Triples as Triples
+    from mean_prompt.corpus.sources import check_sources as check_sources
+    from mean_prompt.corpus.tables import (
+        Source as Source,
+        csv_reason as csv_reason,
+        decode as decode,
+        open_rows as open_rows,
+    )
+    from mean_prompt.corpus.triples import (
+        ID as ID,
+        read_ids as read_ids,
+        read_rows as read_rows,
+        read_triples as read_triples,
+        shown_id as shown_id,
+    )
+    from mean_prompt.corpus.vectors.cluster import Cluster as Cluster
+    from mean_prompt.corpus.vectors.gather import (
+        check_model as check_model,
+        corpus_vectors as corpus_vectors,
+    )
+    from mean_prompt.corpus.vectors.job import Embedding as Embedding, embed as embed
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "corpus": ["Corpus", "Split", "default_corpus_folder"],
+        "readers": ["SUFFIXES", "read_columns", "read_prompts", "text_lines"],
+        "rows": ["Rows", "Triples"],
+        "sources": ["check_sources"],
+        "tables": ["Source", "csv_reason", "decode", "open_rows"],
+        "triples": ["ID", "read_ids", "read_rows", "read_triples", "shown_id"],
+        "vectors.cluster": ["Cluster"],
+        "vectors.gather": ["check_model", "corpus_vectors"],
+        "vectors.job": ["Embedding", "embed"],
+    },
+)

@@ -17,10 +17,16 @@ from mean_prompt.corpus.duplicates import NEAR_DUPLICATE
 from mean_prompt.corpus.readers import read_prompts
 from mean_prompt.corpus.sources import Source, parse_source
 from mean_prompt.corpus.vectors.folder import VectorFolder
-from mean_prompt.system.data import shipped_folder
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.html import Cell, Table, View, shortened, view_html
-from mean_prompt.system.paths import user_path
+from mean_prompt.system import (
+    Cell,
+    InputError,
+    Table,
+    View,
+    shipped_folder,
+    shortened,
+    user_path,
+    view_html,
+)
 
 __all__ = ["NEAR_DUPLICATE", "Corpus", "Source", "Split", "default_corpus_folder"]
 
@@ -223,7 +229,7 @@ class Corpus:
 
     def _sketch(self) -> list[NDArray[Any]]:
         """Return the groups and each prompt's typicality, from the cache where they are known."""
-        from mean_prompt.encoder.arrays import cached_arrays
+        from mean_prompt.encoder import cached_arrays
 
         key = f"duplicates-{self.content_hash[:24]}"
         return cached_arrays(key, lambda: duplicates.sketch(self.prompts))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from mean_prompt.corpus.tables import MAX_CELL, SUFFIXES, Rows, Source, open_rows, text_lines
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 __all__ = [
     "MAX_CELL",

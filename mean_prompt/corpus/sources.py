@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mean_prompt.corpus.readers import check_there
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.paths import path_exists, user_path
+from mean_prompt.system import InputError, path_exists, user_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile

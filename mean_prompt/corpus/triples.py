@@ -11,8 +11,7 @@ import numpy as np
 
 from mean_prompt.corpus.readers import read_columns
 from mean_prompt.corpus.rows import Rows, Triples
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.paths import user_path
+from mean_prompt.system import InputError, user_path
 
 ID: Final = "id"
 ORIGINAL: Final = "original_text"

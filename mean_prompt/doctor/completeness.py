@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from mean_prompt.encoder.loading import tokenizer_files
-from mean_prompt.encoder.trust import UNUSED_FOLDERS, shard_names
+from mean_prompt.encoder import UNUSED_FOLDERS, shard_names, tokenizer_files
 
 #: Modules that have weights; what others need, their loading tells.
 _WEIGHTED: Final = frozenset({"Transformer", "Dense"})

@@ -8,7 +8,7 @@ from typing import Final
 from mean_prompt.doctor.finding import Finding
 from mean_prompt.doctor.patient import Patient
 from mean_prompt.doctor.sizes import bytes_shown
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 #: Bytes of files above which reading them takes longer than anybody waits here.
 _LARGE: Final = 50 * 10**6
@@ -17,7 +17,7 @@ _REMEDY: Final = "mend it, or name a corpus with every search"
 
 def check_corpus(_patient: Patient) -> Iterator[Finding]:
     """Read the prompts of the corpus that is taken where none is named, as a search does first."""
-    from mean_prompt.corpus.corpus import Corpus, default_corpus_folder
+    from mean_prompt.corpus import Corpus, default_corpus_folder
 
     folder = default_corpus_folder()
     whose = "the packaged one" if folder.is_absolute() else "that of the working directory"

@@ -23,7 +23,7 @@ def check_device(_patient: Patient) -> Iterator[Finding]:
     """Compute something on the best device there is."""
     import torch
 
-    from mean_prompt.encoder.loading import choose_device
+    from mean_prompt.encoder import choose_device
 
     # torch says in a warning why a GPU that is there cannot be used.
     with warnings.catch_warnings(record=True) as said:

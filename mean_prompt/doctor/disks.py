@@ -12,9 +12,7 @@ from typing import Final
 from mean_prompt.doctor.finding import Finding, State
 from mean_prompt.doctor.patient import Patient
 from mean_prompt.doctor.sizes import bytes_shown
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.filesystems import check_local
-from mean_prompt.system.paths import user_path
+from mean_prompt.system import InputError, check_local, user_path
 
 #: Bytes that are written, brought to the disk and gone again.
 _PROBE: Final = 64 * 1024
@@ -27,7 +25,7 @@ _CACHE_REMEDY: Final = "set MEAN_PROMPT_CACHE to another folder"
 
 def check_disks(patient: Patient) -> Iterator[Finding]:
     """Write where a run writes: in its folder, the caches, and the system's temporary folder."""
-    from mean_prompt.encoder.cache import cache_folder
+    from mean_prompt.encoder import cache_folder
 
     yield _place("runs' folder", user_path(patient.out), _OUT_REMEDY, keeps="a run's study")
     yield _place("caches", cache_folder(), _CACHE_REMEDY, keeps="the cache of vectors")

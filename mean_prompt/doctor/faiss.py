@@ -7,7 +7,7 @@ from typing import Final
 
 from mean_prompt.doctor.finding import Finding, first_line
 from mean_prompt.doctor.patient import Patient
-from mean_prompt.encoder.loading import LOADING_ERRORS
+from mean_prompt.encoder import LOADING_ERRORS
 
 #: Enough rows for FAISS to go about them in blocks, few enough to take no time.
 _ROWS: Final = 2_000
@@ -23,7 +23,7 @@ def check_faiss(patient: Patient) -> Iterator[Finding]:
     """Search a small index as a prediction does, and hold it against comparing with every row."""
     import numpy as np
 
-    from mean_prompt.hybrid.index import VectorIndex
+    from mean_prompt.hybrid import VectorIndex
 
     if "faiss-cpu" in patient.unusable:
         yield Finding("faiss", "skipped", "it cannot be used: see the packages")

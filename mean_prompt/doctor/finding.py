@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from mean_prompt.system.errors import MeanPromptError
+from mean_prompt.system import MeanPromptError
 
 State = Literal["good", "note", "warning", "fault", "skipped"]
 

@@ -11,7 +11,7 @@ from mean_prompt.doctor.finding import Finding
 from mean_prompt.doctor.limits import available_memory, core_quota, physical_cores
 from mean_prompt.doctor.patient import Patient
 from mean_prompt.doctor.sizes import bytes_shown
-from mean_prompt.workers.pool import available_cores
+from mean_prompt.workers import available_cores
 
 #: Memory that a search takes: with all-MiniLM-L6-v2 over the packaged corpus, 64 tokens, on a CPU,
 #: 1.3 GB were resident at its peak. A T5 of base size has 0.5 GB more in its two copies.

@@ -10,22 +10,23 @@ from mean_prompt.doctor.completeness import inventory
 from mean_prompt.doctor.finding import Finding, first_line
 from mean_prompt.doctor.patient import Patient
 from mean_prompt.doctor.sizes import bytes_shown
-from mean_prompt.encoder.loading import (
+from mean_prompt.encoder import (
     DEFAULT_MODEL,
     PACKAGED_MODEL,
     cached_folder,
+    check_pickles,
+    check_shards,
+    check_untrusted,
     find_default,
     find_model,
     hub_answers,
     hub_files,
     is_hub_name,
 )
-from mean_prompt.encoder.trust import check_pickles, check_shards, check_untrusted
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.paths import path_exists, user_path
+from mean_prompt.system import InputError, path_exists, user_path
 
 if TYPE_CHECKING:
-    from mean_prompt.encoder.loading import ModelFolder
+    from mean_prompt.encoder import ModelFolder
 
 _FILES: Final = "model files"
 _OFFLINE: Final = "offline"

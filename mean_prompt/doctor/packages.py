@@ -18,7 +18,7 @@ from mean_prompt.doctor.requirements import (
     module_of,
     package_folder,
 )
-from mean_prompt.encoder.loading import LOADING_ERRORS
+from mean_prompt.encoder import LOADING_ERRORS
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from mean_prompt.encoder.loading import ModelFolder
+    from mean_prompt.encoder import ModelFolder
 
 #: Under which runs make their folders where none is named.
 RUNS: Final = Path("results") / "runs"

@@ -11,10 +11,10 @@ from mean_prompt.doctor.finding import Finding
 from mean_prompt.doctor.limits import has_fast_bfloat16
 from mean_prompt.doctor.model_files import anew
 from mean_prompt.doctor.patient import Patient
-from mean_prompt.system.errors import MeanPromptError
+from mean_prompt.system import MeanPromptError
 
 if TYPE_CHECKING:
-    from mean_prompt.encoder.encoder import Encoder, TokenIds
+    from mean_prompt.encoder import Encoder, TokenIds
 
 #: Strings of so many tokens are timed, so many at once: a search's usual step.
 _TOKENS: Final = 32
@@ -28,8 +28,7 @@ def check_precision(patient: Patient) -> Iterator[Finding]:
     if patient.found is None:
         yield Finding("model", "skipped", "there is none on this machine that is whole")
         return
-    from mean_prompt.encoder.encoder import PROOF_TOLERANCE
-    from mean_prompt.encoder.loading import load_encoder
+    from mean_prompt.encoder import PROOF_TOLERANCE, load_encoder
 
     start = time.perf_counter()
     try:
@@ -51,7 +50,7 @@ def check_precision(patient: Patient) -> Iterator[Finding]:
 
 def _gate(encoder: Encoder) -> Finding:
     """Return what the parity gate decided, and what it is worth."""
-    from mean_prompt.encoder.encoder import PARITY_COSINE
+    from mean_prompt.encoder import PARITY_COSINE
 
     gate, batch = encoder.screening, _batch(encoder)
     reference = _rate(encoder.encode_ids, batch)

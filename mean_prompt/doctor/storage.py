@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from mean_prompt.doctor.disks import probe
 from mean_prompt.doctor.finding import Finding
 from mean_prompt.doctor.patient import Patient
-from mean_prompt.system.errors import InputError
-from mean_prompt.workers.storage_url import StorageURL
+from mean_prompt.system import InputError
+from mean_prompt.workers import StorageURL
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -64,7 +64,7 @@ def _connected(url: StorageURL) -> Iterator[sa.Connection]:
     Raises:
         InputError: it cannot be reached, or not be read.
     """
-    from mean_prompt.workers.connection import explained
+    from mean_prompt.workers import explained
 
     with explained(url):
         engine = _engine(url)
@@ -78,7 +78,7 @@ def _connected(url: StorageURL) -> Iterator[sa.Connection]:
 def _engine(url: StorageURL) -> sa.Engine:
     import sqlalchemy as sa
 
-    from mean_prompt.workers.connection import engine_options
+    from mean_prompt.workers import engine_options
 
     if url.path is None:
         return sa.create_engine(url.with_secrets(), **engine_options(url))
@@ -170,7 +170,7 @@ def _optuna_tables(url: StorageURL, connection: sa.Connection, *, has_version: b
 def _own_tables(connection: sa.Connection) -> Finding:
     import sqlalchemy as sa
 
-    from mean_prompt.workers.registry import SCHEMA
+    from mean_prompt.workers import SCHEMA
 
     check = "mean-prompt's tables"
     rows = connection.execute(sa.text(f"SELECT study, schema FROM {_RUNS} ORDER BY study")).all()  # noqa: S608
@@ -191,7 +191,7 @@ def _study(connection: sa.Connection, study: str) -> Finding:
     """
     import sqlalchemy as sa
 
-    from mean_prompt.workers.registry import Registry
+    from mean_prompt.workers import Registry
 
     check = "study"
     here = sa.text(f"SELECT count(*) FROM {_RUNS} WHERE study = :study")  # noqa: S608

@@ -1,1 +1,99 @@
 """Sentence encoders: strings to unit vectors."""
+
+from typing import TYPE_CHECKING
+
+from mean_prompt.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from mean_prompt.encoder.arrays import cached_arrays as cached_arrays
+    from mean_prompt.encoder.attention import NotPropagable as NotPropagable
+    from mean_prompt.encoder.cache import (
+        Encode as Encode,
+        Progress as Progress,
+        VectorCache as VectorCache,
+        cache_folder as cache_folder,
+        need_half as need_half,
+    )
+    from mean_prompt.encoder.cache_faults import cache_fault as cache_fault
+    from mean_prompt.encoder.encoder import (
+        PARITY_COSINE as PARITY_COSINE,
+        PROOF_TOLERANCE as PROOF_TOLERANCE,
+        Encoder as Encoder,
+        TokenIds as TokenIds,
+        special_ids as special_ids,
+        token_strings as token_strings,
+    )
+    from mean_prompt.encoder.identity import (
+        ModelIdentity as ModelIdentity,
+        content_hash as content_hash,
+    )
+    from mean_prompt.encoder.loading import (
+        DEFAULT_MODEL as DEFAULT_MODEL,
+        LOADING_ERRORS as LOADING_ERRORS,
+        PACKAGED_MODEL as PACKAGED_MODEL,
+        ModelFolder as ModelFolder,
+        cached_folder as cached_folder,
+        choose_device as choose_device,
+        find_default as find_default,
+        find_model as find_model,
+        hub_answers as hub_answers,
+        hub_files as hub_files,
+        is_hub_name as is_hub_name,
+        load_encoder as load_encoder,
+        quiet_loading as quiet_loading,
+        tokenizer_files as tokenizer_files,
+    )
+    from mean_prompt.encoder.propagation import (
+        FrozenString as FrozenString,
+        TokenPropagation as TokenPropagation,
+    )
+    from mean_prompt.encoder.trust import (
+        UNUSED_FOLDERS as UNUSED_FOLDERS,
+        check_pickles as check_pickles,
+        check_shards as check_shards,
+        check_untrusted as check_untrusted,
+        shard_names as shard_names,
+    )
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "arrays": ["cached_arrays"],
+        "attention": ["NotPropagable"],
+        "cache": ["Encode", "Progress", "VectorCache", "cache_folder", "need_half"],
+        "cache_faults": ["cache_fault"],
+        "encoder": [
+            "Encoder",
+            "PARITY_COSINE",
+            "PROOF_TOLERANCE",
+            "TokenIds",
+            "special_ids",
+            "token_strings",
+        ],
+        "identity": ["ModelIdentity", "content_hash"],
+        "loading": [
+            "DEFAULT_MODEL",
+            "LOADING_ERRORS",
+            "ModelFolder",
+            "PACKAGED_MODEL",
+            "cached_folder",
+            "choose_device",
+            "find_default",
+            "find_model",
+            "hub_answers",
+            "hub_files",
+            "is_hub_name",
+            "load_encoder",
+            "quiet_loading",
+            "tokenizer_files",
+        ],
+        "propagation": ["FrozenString", "TokenPropagation"],
+        "trust": [
+            "UNUSED_FOLDERS",
+            "check_pickles",
+            "check_shards",
+            "check_untrusted",
+            "shard_names",
+        ],
+    },
+)

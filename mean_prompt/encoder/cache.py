@@ -20,8 +20,8 @@ import platformdirs
 from numpy.typing import NDArray
 
 from mean_prompt.encoder.cache_faults import cache_fault
-from mean_prompt.objective.scs import StoredVectors, Vectors
-from mean_prompt.system.filesystems import check_local
+from mean_prompt.objective import StoredVectors, Vectors
+from mean_prompt.system import check_local
 
 #: Strings encoded between two writes.
 _CHUNK: Final = 512

@@ -6,7 +6,7 @@ import errno
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 #: No room on the disk, none under the user's quota, and none under the process's limit.
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

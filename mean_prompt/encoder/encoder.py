@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from mean_prompt.encoder.identity import ModelIdentity
 from mean_prompt.encoder.kernels import quicken
-from mean_prompt.objective.scs import Vectors, to_numpy
-from mean_prompt.system.errors import InputError, RunError
+from mean_prompt.objective import Vectors, to_numpy
+from mean_prompt.system import InputError, RunError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

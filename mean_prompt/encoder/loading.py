@@ -19,9 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mean_prompt.encoder.identity import ModelIdentity, content_hash
 from mean_prompt.encoder.trust import check_pickles, check_shards, check_untrusted, pickled_weights
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.paths import path_exists, user_path
-from mean_prompt.system.secrets import masked_urls
+from mean_prompt.system import InputError, masked_urls, path_exists, user_path
 
 if TYPE_CHECKING:
     from mean_prompt.encoder.encoder import Encoder

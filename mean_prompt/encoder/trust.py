@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 #: Folders of a model that are never loaded from: other frameworks' weights, and the hub's notes.
 UNUSED_FOLDERS: Final = frozenset({"onnx", "openvino", ".cache"})

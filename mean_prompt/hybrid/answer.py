@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mean_prompt.system.html import Table, View, shortened, view_html
+from mean_prompt.system import Table, View, shortened, view_html
 
 #: Characters of an answer that are shown.
 _MOST: Final = 2_000

@@ -11,13 +11,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.corpus.rows import Rows, Triples
+from mean_prompt.corpus import Rows, Triples
+from mean_prompt.hybrid.few_shot import Shots
 from mean_prompt.hybrid.predictor import LEAST_PREDICTED
 from mean_prompt.hybrid.scenes import EmbeddedRows
-from mean_prompt.hybrid.shots import Shots
 from mean_prompt.hybrid.space import Space
-from mean_prompt.llm.base import Example, Prediction, Predictor
-from mean_prompt.system.deadline import Clock
+from mean_prompt.llm import Example, Prediction, Predictor
+from mean_prompt.system import Clock
 
 #: Seconds waited for predictions before the clock is asked again.
 _PATIENCE: Final = 0.25

@@ -11,10 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from mean_prompt.corpus.tables import Source, csv_reason, decode
-from mean_prompt.corpus.triples import read_ids, shown_id
+from mean_prompt.corpus import Source, csv_reason, decode, read_ids, shown_id
 from mean_prompt.hybrid.submission import HEADER, is_null_to_pandas
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 #: Places that one finding names.
 _FEW: Final = 5

@@ -7,21 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.corpus.rows import Triples
-from mean_prompt.corpus.triples import read_triples
-from mean_prompt.encoder.loading import load_encoder
+from mean_prompt.corpus import Corpus, Triples, read_triples
+from mean_prompt.encoder import load_encoder
 from mean_prompt.hybrid.asking import Examples
 from mean_prompt.hybrid.evaluation import Evaluation, Texts, evaluate, swapped
 from mean_prompt.hybrid.predictor import MAX_TOKENS, TRIALS, HybridPredictor
 from mean_prompt.hybrid.request import universal_string
 from mean_prompt.hybrid.space import Progress, Space
-from mean_prompt.llm.base import Predictor
-from mean_prompt.llm.factory import make_predictor
-from mean_prompt.llm.options import LLMOptions
-from mean_prompt.llm.recorded import RecordedPredictor
-from mean_prompt.system.deadline import Clock
-from mean_prompt.system.errors import InputError
+from mean_prompt.llm import LLMOptions, Predictor, RecordedPredictor, make_predictor
+from mean_prompt.system import Clock, InputError
 
 
 @dataclass(frozen=True, slots=True)

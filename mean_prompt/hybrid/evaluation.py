@@ -14,14 +14,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.corpus.rows import Triples
+from mean_prompt.corpus import Triples
 from mean_prompt.hybrid.answer import Answer, Outcome
 from mean_prompt.hybrid.candidates import joined
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.retrieval import grouped_folds
-from mean_prompt.objective.intervals import Interval
-from mean_prompt.objective.scs import Vectors, bootstrap_interval, sharpened_cosines
-from mean_prompt.system.html import Table, View, shortened, view_html
+from mean_prompt.objective import Interval, Vectors, bootstrap_interval, sharpened_cosines
+from mean_prompt.system import Table, View, shortened, view_html
 
 Texts = Sequence[Sequence[str]]
 

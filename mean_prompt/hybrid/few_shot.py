@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.corpus.rows import Triples
+from mean_prompt.corpus import Triples
 from mean_prompt.hybrid.index import VectorIndex
 from mean_prompt.hybrid.keys import RowVectors, normalized
-from mean_prompt.llm.base import Example
+from mean_prompt.llm import Example
 
 #: Neighbours looked up for each that is shown: those of one prompt are shown once.
 _SPARE = 8

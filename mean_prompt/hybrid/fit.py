@@ -9,8 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.corpus.rows import Triples
+from mean_prompt.corpus import Corpus, Triples
 from mean_prompt.hybrid.candidates import Kitchen, learn_heads
 from mean_prompt.hybrid.keys import Key
 from mean_prompt.hybrid.mixture import Numbers
@@ -19,9 +18,14 @@ from mean_prompt.hybrid.retrieval import Bank, Retriever, choose_key, grouped_fo
 from mean_prompt.hybrid.scenes import EmbeddedRows, Stage
 from mean_prompt.hybrid.space import Space
 from mean_prompt.hybrid.tuning import BlendSettings, FittedBlend, Samples, fit_blend, tune
-from mean_prompt.objective.compression import compress_if_large
-from mean_prompt.objective.scs import ExpectedSCS, Objective, Vectors, sharpened_cosines
-from mean_prompt.system.deadline import Clock
+from mean_prompt.objective import (
+    ExpectedSCS,
+    Objective,
+    Vectors,
+    compress_if_large,
+    sharpened_cosines,
+)
+from mean_prompt.system import Clock
 
 #: Known rows that a blend is fitted on, at most; the index holds all of them.
 _MOST_SAMPLES: Final = 1_500

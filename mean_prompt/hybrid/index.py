@@ -18,9 +18,8 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.objective.scs import Vectors
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.files import write_together
+from mean_prompt.objective import Vectors
+from mean_prompt.system import InputError, write_together
 
 IndexKind = Literal["exact", "ivf", "hnsw"]
 

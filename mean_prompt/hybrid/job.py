@@ -16,21 +16,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.corpus.rows import Rows, Triples
-from mean_prompt.corpus.triples import read_rows, read_triples
+from mean_prompt.corpus import Corpus, Rows, Triples, read_rows, read_triples
 from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.asking import Examples, Mailbox, ask_known
 from mean_prompt.hybrid.journal import Journal
 from mean_prompt.hybrid.predictor import LEAST_PREDICTED, HybridPredictor
 from mean_prompt.hybrid.request import Request, Summary, universal_string
 from mean_prompt.hybrid.submission import Submission
-from mean_prompt.llm.base import Prediction, Predictor
-from mean_prompt.llm.factory import make_predictor
-from mean_prompt.llm.recorded import RecordedPredictor
-from mean_prompt.system.deadline import Clock, OutOfTimeError
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.signals import stopping
+from mean_prompt.llm import Prediction, Predictor, RecordedPredictor, make_predictor
+from mean_prompt.system import Clock, InputError, OutOfTimeError, stopping
 
 #: Seconds, and share of the limit, kept for writing the last files.
 _MARGIN_SECONDS: Final = 3.0

@@ -16,8 +16,7 @@ from typing import Any
 from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.predictor import FitOutcome
 from mean_prompt.hybrid.work_files import ANSWERS, FIT, JOB, PAGE, TABLE, WORK, read_answers
-from mean_prompt.system.errors import InputError, RunError
-from mean_prompt.system.files import write_atomically
+from mean_prompt.system import InputError, RunError, write_atomically
 
 
 class Journal:

@@ -20,7 +20,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.objective.scs import Vectors
+from mean_prompt.objective import Vectors
 
 Part = Literal["original", "rewritten", "difference", "prediction"]
 

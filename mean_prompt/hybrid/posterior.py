@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from mean_prompt.hybrid.candidates import Candidate
 from mean_prompt.hybrid.retrieval import Bank, Neighbourhood, softmax_weights
-from mean_prompt.objective.scs import SHARPNESS, Objective, Vectors
+from mean_prompt.objective import SHARPNESS, Objective, Vectors
 
 Terms = NDArray[np.float64]
 

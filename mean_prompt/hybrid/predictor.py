@@ -10,10 +10,8 @@ from typing import Final, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.corpus.rows import Rows, Triples
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.encoder.loading import load_encoder
+from mean_prompt.corpus import Corpus, Rows, Triples
+from mean_prompt.encoder import Encoder, load_encoder
 from mean_prompt.hybrid.answer import Answer, Rule
 from mean_prompt.hybrid.fit import Learned, Learner, Workshop
 from mean_prompt.hybrid.index import Manifest, VectorIndex
@@ -24,9 +22,8 @@ from mean_prompt.hybrid.scenes import EmbeddedRows, one_for_each
 from mean_prompt.hybrid.space import Progress, Space
 from mean_prompt.hybrid.submission import is_null_to_pandas
 from mean_prompt.hybrid.tuning import BlendSettings
-from mean_prompt.objective.scs import Vectors
-from mean_prompt.system.deadline import Clock
-from mean_prompt.system.errors import InputError
+from mean_prompt.objective import Vectors
+from mean_prompt.system import Clock, InputError
 
 #: Tokens that an answer may have, as a search's string.
 MAX_TOKENS: Final = 64

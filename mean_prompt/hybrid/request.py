@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from mean_prompt.hybrid.predictor import MAX_TOKENS, TRIALS
-from mean_prompt.llm.options import LLMOptions
-from mean_prompt.runs.files import BEST
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.paths import user_path
+from mean_prompt.llm import LLMOptions
+from mean_prompt.runs import BEST
+from mean_prompt.system import InputError, user_path
 
 #: Ending of files that hold a string.
 _TEXT: Final = ".txt"

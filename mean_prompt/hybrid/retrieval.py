@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
-from mean_prompt.corpus.rows import Triples
+from mean_prompt.corpus import Triples
 from mean_prompt.hybrid.index import VectorIndex
 from mean_prompt.hybrid.keys import Key, RowVectors, normalized
-from mean_prompt.objective.scs import Vectors, sharpened_cosines
-from mean_prompt.system.deadline import Clock
-from mean_prompt.system.errors import InputError
+from mean_prompt.objective import Vectors, sharpened_cosines
+from mean_prompt.system import Clock, InputError
 
 Numbers = NDArray[np.int64]
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.corpus.rows import Rows
+from mean_prompt.corpus import Rows
 from mean_prompt.hybrid.candidates import Candidate, Choice, Ingredients, Kitchen
 from mean_prompt.hybrid.keys import RowVectors, normalized
 from mean_prompt.hybrid.posterior import Near, Scene, Terms, expected_known, mean_scs, signs_of
 from mean_prompt.hybrid.retrieval import Neighbourhood, Retriever
 from mean_prompt.hybrid.space import Space
 from mean_prompt.hybrid.submission import is_null_to_pandas
-from mean_prompt.objective.scs import Objective, Vectors
-from mean_prompt.system.deadline import Clock
+from mean_prompt.objective import Objective, Vectors
+from mean_prompt.system import Clock
 
 #: Predictions of one row that are put to use, the likeliest first.
 MOST_PREDICTIONS = 4

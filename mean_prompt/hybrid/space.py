@@ -7,10 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from mean_prompt.encoder.cache import Encode, VectorCache
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.objective.scs import Vectors
-from mean_prompt.system.deadline import Clock, OutOfTimeError
+from mean_prompt.encoder import Encode, Encoder, VectorCache
+from mean_prompt.objective import Vectors
+from mean_prompt.system import Clock, OutOfTimeError
 
 #: Characters encoded between two looks at the clock: half a second on two cores, and hundreds of
 #: short strings, which are quicker in large batches.

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.system.errors import InputError, RunError
-from mean_prompt.system.files import check_target, write_atomically
+from mean_prompt.system import InputError, RunError, check_target, write_atomically
 
 HEADER: Final = ("id", "rewrite_prompt")
 

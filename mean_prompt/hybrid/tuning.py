@@ -15,7 +15,7 @@ from mean_prompt.hybrid.candidates import MOST_HEADS, SEPARATORS, Choice, chosen
 from mean_prompt.hybrid.mixture import Array, Mixture, Numbers, Trust
 from mean_prompt.hybrid.posterior import Posterior, Scene
 from mean_prompt.hybrid.retrieval import MOST_NEIGHBOURS
-from mean_prompt.system.deadline import Clock
+from mean_prompt.system import Clock
 
 _NO_JOIN: Final = "none"
 

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.secrets import is_secret_name, masked_urls, scrubbed
+from mean_prompt.system import InputError, is_secret_name, masked_urls, scrubbed
 
 #: The key, where a server needs one. It is never part of a message, an identity or a cache.
 KEY_VARIABLE: Final = "OPENAI_API_KEY"

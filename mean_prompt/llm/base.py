@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from mean_prompt.corpus.rows import Rows
+from mean_prompt.corpus import Rows
 from mean_prompt.llm.cleaning import clean
 
 

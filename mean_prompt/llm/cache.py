@@ -17,11 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.corpus.rows import Rows
-from mean_prompt.encoder.cache import cache_folder
-from mean_prompt.encoder.cache_faults import cache_fault
+from mean_prompt.corpus import Rows
+from mean_prompt.encoder import cache_fault, cache_folder
 from mean_prompt.llm.base import Example, Prediction, Predictor
-from mean_prompt.system.filesystems import check_local
+from mean_prompt.system import check_local
 
 #: To be raised when what is kept of a prediction changes: files from before it are left alone.
 _SCHEMA: Final = 2

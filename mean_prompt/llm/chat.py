@@ -22,7 +22,7 @@ from transformers import (
 from mean_prompt.llm.base import one_line
 from mean_prompt.llm.instruction import TEXT_LIMIT, Question
 from mean_prompt.llm.options import LLMOptions
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 #: Characters below which texts are not shortened to fit the model: while there are examples, of
 #: which one is dropped instead, and without any.

@@ -11,8 +11,7 @@ from mean_prompt.llm.base import Predictor
 from mean_prompt.llm.cache import CachedPredictor
 from mean_prompt.llm.options import LLMOptions
 from mean_prompt.llm.recorded import RecordedPredictor
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.paths import path_exists, user_path
+from mean_prompt.system import InputError, path_exists, user_path
 
 #: What can be asked for, as it is to be written.
 SPECS: Final = (

@@ -10,15 +10,15 @@ from typing import Any, Final
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from mean_prompt.corpus.rows import Rows
-from mean_prompt.encoder.loading import LOADING_ERRORS, ModelFolder, choose_device, quiet_loading
+from mean_prompt.corpus import Rows
+from mean_prompt.encoder import LOADING_ERRORS, ModelFolder, choose_device, quiet_loading
 from mean_prompt.llm.base import Counts, Example, Prediction, one_line
 from mean_prompt.llm.chat import Answer, ChatModel, Fitting, is_past
 from mean_prompt.llm.cleaning import RULES_VERSION
 from mean_prompt.llm.instruction import instruction_hash, questions_of
 from mean_prompt.llm.models import find_chat_model, weights_identity
 from mean_prompt.llm.options import LLMOptions
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 #: Batches of rows that are sorted by length together, so that a batch has little padding and the
 #: first predictions still come soon.

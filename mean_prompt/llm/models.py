@@ -7,18 +7,19 @@ import logging
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from mean_prompt.encoder.identity import content_hash
-from mean_prompt.encoder.loading import (
+from mean_prompt.encoder import (
     ModelFolder,
+    check_pickles,
+    check_shards,
+    check_untrusted,
+    content_hash,
     hub_answers,
     hub_files,
     is_hub_name,
+    shard_names,
     tokenizer_files,
 )
-from mean_prompt.encoder.trust import check_pickles, check_shards, check_untrusted, shard_names
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.paths import path_exists, user_path
-from mean_prompt.system.secrets import masked_urls
+from mean_prompt.system import InputError, masked_urls, path_exists, user_path
 
 #: Weights are taken from safetensors: pickles can run code, and are fetched where the model is
 #: trusted and has no others, as its own code is where it is trusted.

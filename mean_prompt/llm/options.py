@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 

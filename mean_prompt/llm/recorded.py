@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from mean_prompt.corpus.readers import read_columns
-from mean_prompt.corpus.rows import Rows
+from mean_prompt.corpus import Rows, read_columns
 from mean_prompt.llm.base import Counts, Example, Prediction
 from mean_prompt.llm.cleaning import RULES_VERSION
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 #: Columns taken as the predictions when none is named, in this order.
 COLUMN_GUESSES: Final = ("llm_prediction", "prediction", "rewrite_prompt")

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, cast
 
-from mean_prompt.corpus.rows import Rows
+from mean_prompt.corpus import Rows
 from mean_prompt.llm.address import KEY_VARIABLE, Address, masked_logs
 from mean_prompt.llm.base import Counts, Example, Prediction, one_line
 from mean_prompt.llm.cleaning import RULES_VERSION
@@ -25,7 +25,7 @@ from mean_prompt.llm.instruction import (
     questions_of,
 )
 from mean_prompt.llm.options import LLMOptions
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI

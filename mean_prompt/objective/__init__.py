@@ -1,1 +1,48 @@
 """Sharpened cosine similarity, its expectation over a corpus, and its bounds."""
+
+from typing import TYPE_CHECKING
+
+from mean_prompt.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from mean_prompt.objective.compression import (
+        Compression as Compression,
+        compress_if_large as compress_if_large,
+    )
+    from mean_prompt.objective.intervals import Interval as Interval
+    from mean_prompt.objective.scs import (
+        SHARPNESS as SHARPNESS,
+        Ceiling as Ceiling,
+        Expansion as Expansion,
+        ExpectedSCS as ExpectedSCS,
+        Objective as Objective,
+        StoredVectors as StoredVectors,
+        Vectors as Vectors,
+        bootstrap_interval as bootstrap_interval,
+        sharpened as sharpened,
+        sharpened_cosines as sharpened_cosines,
+        to_numpy as to_numpy,
+        to_tensor as to_tensor,
+    )
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "compression": ["Compression", "compress_if_large"],
+        "intervals": ["Interval"],
+        "scs": [
+            "Ceiling",
+            "Expansion",
+            "ExpectedSCS",
+            "Objective",
+            "SHARPNESS",
+            "StoredVectors",
+            "Vectors",
+            "bootstrap_interval",
+            "sharpened",
+            "sharpened_cosines",
+            "to_numpy",
+            "to_tensor",
+        ],
+    },
+)

@@ -1,1 +1,83 @@
 """The search: predictions, moves, phrases, climbs, the study over climbs, baselines."""
+
+from typing import TYPE_CHECKING
+
+from mean_prompt.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from mean_prompt.optimize.affix.context import (
+        PREDICTIONS as PREDICTIONS,
+        Context as Context,
+        Joiner as Joiner,
+        Position as Position,
+    )
+    from mean_prompt.optimize.affix.evaluator import (
+        Affix as Affix,
+        AffixEvaluator as AffixEvaluator,
+        Caution as Caution,
+        Scores as Scores,
+        row_scores as row_scores,
+    )
+    from mean_prompt.optimize.affix.problem import AffixProblem as AffixProblem
+    from mean_prompt.optimize.affix.search import (
+        AffixSearch as AffixSearch,
+        AffixSettings as AffixSettings,
+    )
+    from mean_prompt.optimize.affix.units import UnitBank as UnitBank
+    from mean_prompt.optimize.baselines import score_baselines as score_baselines
+    from mean_prompt.optimize.board import Elite as Elite, Exchange as Exchange, Mark as Mark
+    from mean_prompt.optimize.budget import Budget as Budget
+    from mean_prompt.optimize.climb import ClimbSettings as ClimbSettings, Edits as Edits
+    from mean_prompt.optimize.constraints import Constraints as Constraints, Rules as Rules
+    from mean_prompt.optimize.evaluator import (
+        CONTENDERS as CONTENDERS,
+        SCREENING_NOISE as SCREENING_NOISE,
+        Candidate as Candidate,
+        Evaluator as Evaluator,
+    )
+    from mean_prompt.optimize.moves import MoveMix as MoveMix
+    from mean_prompt.optimize.problem import Problem as Problem
+    from mean_prompt.optimize.rounds import Moment as Moment
+    from mean_prompt.optimize.sampling import (
+        ClimbRecord as ClimbRecord,
+        StudySettings as StudySettings,
+    )
+    from mean_prompt.optimize.scores import (
+        Baseline as Baseline,
+        ContextScores as ContextScores,
+        Side as Side,
+    )
+    from mean_prompt.optimize.starts import corpus_starts as corpus_starts
+    from mean_prompt.optimize.study import ClimbStudy as ClimbStudy
+    from mean_prompt.optimize.tape import (
+        FileTape as FileTape,
+        ReplayError as ReplayError,
+        Tape as Tape,
+    )
+    from mean_prompt.optimize.vocabulary import Material as Material
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "affix.context": ["Context", "Joiner", "PREDICTIONS", "Position"],
+        "affix.evaluator": ["Affix", "AffixEvaluator", "Caution", "Scores", "row_scores"],
+        "affix.problem": ["AffixProblem"],
+        "affix.search": ["AffixSearch", "AffixSettings"],
+        "affix.units": ["UnitBank"],
+        "baselines": ["score_baselines"],
+        "board": ["Elite", "Exchange", "Mark"],
+        "budget": ["Budget"],
+        "climb": ["ClimbSettings", "Edits"],
+        "constraints": ["Constraints", "Rules"],
+        "evaluator": ["CONTENDERS", "Candidate", "Evaluator", "SCREENING_NOISE"],
+        "moves": ["MoveMix"],
+        "problem": ["Problem"],
+        "rounds": ["Moment"],
+        "sampling": ["ClimbRecord", "StudySettings"],
+        "scores": ["Baseline", "ContextScores", "Side"],
+        "starts": ["corpus_starts"],
+        "study": ["ClimbStudy"],
+        "tape": ["FileTape", "ReplayError", "Tape"],
+        "vocabulary": ["Material"],
+    },
+)

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.objective.scs import ExpectedSCS, Vectors
+from mean_prompt.encoder import Encoder
+from mean_prompt.objective import ExpectedSCS, Vectors
 from mean_prompt.optimize.scores import Baseline
 
 #: Strings that competitors published as answers for every row, as the README lists them.
@@ -21,7 +21,7 @@ PUBLISHED: Final = (
 )
 
 
-def baselines(
+def score_baselines(
     prompts: Sequence[str], vectors: Vectors, objective: ExpectedSCS, encoder: Encoder
 ) -> list[Baseline]:
     """Return the best prompt of the corpus and the published strings.

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from mean_prompt.objective.scs import Vectors, to_numpy, to_tensor
+from mean_prompt.objective import Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.evaluator import CONTENDERS, SCREENING_NOISE, Candidate, Evaluator
 from mean_prompt.optimize.moves import Choices, MoveMix, MoveName, Proposal, propose
 from mean_prompt.optimize.surrogate import Outlook, Surrogate
 from mean_prompt.optimize.vocabulary import Material
-from mean_prompt.system.checkpoint import Tree
+from mean_prompt.system import Tree
 
 #: Edits are drawn at this share of the temperature: the encoder has the last word.
 _DRAW_SHARE: Final = 0.5

@@ -22,11 +22,11 @@ from typing import Final
 import numpy as np
 import torch
 
-from mean_prompt.encoder.encoder import TokenIds
-from mean_prompt.objective.scs import Expansion, Vectors, to_numpy, to_tensor
+from mean_prompt.encoder import TokenIds
+from mean_prompt.objective import Expansion, Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.ridge import RecursiveRidge
-from mean_prompt.system.checkpoint import Tree
+from mean_prompt.system import Tree
 
 #: Rows of sets (C, size), their expected scores, sums and faults.
 _Found = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]

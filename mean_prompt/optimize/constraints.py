@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from mean_prompt.encoder.encoder import TokenIds, special_ids, token_strings
+from mean_prompt.encoder import TokenIds, special_ids, token_strings
 from mean_prompt.optimize.dictionary import dictionary, is_readable
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 if TYPE_CHECKING:
-    from mean_prompt.encoder.encoder import Encoder
+    from mean_prompt.encoder import Encoder
 
 Alphabet = Literal["ascii", "words", "unicode"]
 

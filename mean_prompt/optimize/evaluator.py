@@ -13,12 +13,12 @@ from typing import Final, Self
 
 import numpy as np
 
-from mean_prompt.encoder.encoder import Encoder, TokenIds
-from mean_prompt.objective.scs import Objective, Vectors
+from mean_prompt.encoder import Encoder, TokenIds
+from mean_prompt.objective import Objective, Vectors
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.constraints import Rules
 from mean_prompt.optimize.tape import Tape
-from mean_prompt.system.checkpoint import Tree
+from mean_prompt.system import Tree
 
 #: Screened candidates that a step scores again in float32 at most, and how far below the best
 #: string's screened score, as a share of the ceiling, one may stand: bfloat16 is about that noisy.

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from mean_prompt.encoder.encoder import TokenIds
-from mean_prompt.objective.scs import Vectors
+from mean_prompt.encoder import TokenIds
+from mean_prompt.objective import Vectors
 
 MoveName = Literal[
     "replace", "combine", "insert", "delete", "swap", "move", "phrase_in", "phrase_for_span"

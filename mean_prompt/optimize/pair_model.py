@@ -10,10 +10,10 @@ from typing import Final
 
 import torch
 
-from mean_prompt.objective.scs import Expansion, Vectors, to_numpy
+from mean_prompt.objective import Expansion, Vectors, to_numpy
 from mean_prompt.optimize.combinations import LEAST_SQUARED_LENGTH
 from mean_prompt.optimize.ridge import RecursiveRidge
-from mean_prompt.system.checkpoint import Tree
+from mean_prompt.system import Tree
 
 #: Pull towards matching pursuit, the rows being about 1 long, the weight of the past after each
 #: step, some 30 of which count, and steps between two solutions.

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.encoder.encoder import Encoder, TokenIds
-from mean_prompt.objective.scs import Vectors
+from mean_prompt.encoder import Encoder, TokenIds
+from mean_prompt.objective import Vectors
 from mean_prompt.optimize.constraints import Rules
 
 _WORD: Final = r"[A-Za-z][A-Za-z'-]*"

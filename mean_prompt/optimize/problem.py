@@ -9,18 +9,18 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.corpus.corpus import Corpus, Split
-from mean_prompt.corpus.vectors.gather import check_model, corpus_vectors
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.objective.compression import Compression, compress_if_large
-from mean_prompt.objective.intervals import Interval
-from mean_prompt.objective.scs import (
+from mean_prompt.corpus import Corpus, Split, check_model, corpus_vectors
+from mean_prompt.encoder import Encoder
+from mean_prompt.objective import (
     Ceiling,
+    Compression,
     ExpectedSCS,
+    Interval,
     Objective,
     StoredVectors,
     Vectors,
     bootstrap_interval,
+    compress_if_large,
 )
 
 #: Prompts of a compressed corpus, nearest to the ceiling's vector, among which the best is taken

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mean_prompt.system.checkpoint import Tree
+from mean_prompt.system import Tree
 
 
 class RecursiveRidge:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from mean_prompt.optimize.climb import Climb, Step
 from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.starts import StartKind
-from mean_prompt.system.checkpoint import Tree
+from mean_prompt.system import Tree
 
 Ending = Literal["complete", "pruned", "stopped"]
 

@@ -8,12 +8,12 @@ from typing import Final, Literal
 import numpy as np
 import torch
 
-from mean_prompt.encoder.encoder import TokenIds
-from mean_prompt.objective.scs import Objective, Vectors, to_numpy, to_tensor
+from mean_prompt.encoder import TokenIds
+from mean_prompt.objective import Objective, Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
 from mean_prompt.optimize.moves import kick
 from mean_prompt.optimize.vocabulary import Material
-from mean_prompt.system.errors import RunError
+from mean_prompt.system import RunError
 
 StartKind = Literal["corpus", "phrases", "elite"]
 

@@ -31,7 +31,7 @@ from mean_prompt.optimize.sampling import (
 )
 from mean_prompt.optimize.starts import StartKind, assembled_start, filled_start, kicked
 from mean_prompt.optimize.vocabulary import Material
-from mean_prompt.system.checkpoint import Tree
+from mean_prompt.system import Tree
 
 #: Best prompts of the corpus, one of which a climb begins with.
 _FIRST_STARTS: Final = 5

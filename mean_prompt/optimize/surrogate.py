@@ -33,15 +33,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mean_prompt.encoder.encoder import Encoder, TokenIds
-from mean_prompt.encoder.propagation import FrozenString
-from mean_prompt.objective.scs import Expansion, Objective, Vectors, to_numpy, to_tensor
+from mean_prompt.encoder import Encoder, FrozenString, TokenIds
+from mean_prompt.objective import Expansion, Objective, Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.combinations import Combinations, MeasuredEffects
 from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.pair_model import PairModel, scores_after
 from mean_prompt.optimize.ridge import RecursiveRidge
 from mean_prompt.optimize.vocabulary import Material
-from mean_prompt.system.checkpoint import Tree, ragged, ragged_rows
+from mean_prompt.system import Tree, ragged, ragged_rows
 
 #: Pull of the correction towards the identity, its rows being about 0.3 long, the weight of the
 #: past after each step, some 100 of which count, and steps between two solutions.

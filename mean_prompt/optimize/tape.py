@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from mean_prompt.objective.scs import Vectors
-from mean_prompt.system.checkpoint import Tree, pack
-from mean_prompt.system.errors import unwritable
+from mean_prompt.objective import Vectors
+from mean_prompt.system import Tree, pack, unwritable
 
 
 class ReplayError(Exception):

@@ -9,11 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.encoder.attention import NotPropagable
-from mean_prompt.encoder.cache import VectorCache
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.encoder.propagation import TokenPropagation
-from mean_prompt.objective.scs import Vectors
+from mean_prompt.encoder import Encoder, NotPropagable, TokenPropagation, VectorCache
+from mean_prompt.objective import Vectors
 from mean_prompt.optimize.constraints import Rules
 from mean_prompt.optimize.phrases import PhraseBank, mine_phrases, sample_note
 

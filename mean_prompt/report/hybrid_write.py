@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mean_prompt.report.page.page import Parts, render
-from mean_prompt.system.errors import InputError, RunError
-from mean_prompt.system.files import check_target, write_atomically
+from mean_prompt.system import InputError, RunError, check_target, write_atomically
 
 if TYPE_CHECKING:
-    from mean_prompt.hybrid.comparison import Comparison
-    from mean_prompt.hybrid.evaluation import Evaluation
+    from mean_prompt.hybrid import Comparison, Evaluation
     from mean_prompt.report.page.submission_files import SubmissionFiles
     from mean_prompt.report.page.truth import Truth
 
@@ -36,7 +34,7 @@ def write_evaluation_report(path: Path, evaluation: Evaluation, plan: Comparison
     Raises:
         RunError: it cannot be written.
     """
-    from mean_prompt.hybrid.request import universal_string
+    from mean_prompt.hybrid import universal_string
     from mean_prompt.report.page.hybrid_report import evaluation_parts
 
     write_page(path, evaluation_parts(evaluation, plan, universal_string(plan.prompt)))

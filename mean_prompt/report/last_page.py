@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.hybrid.work_files import PAGE
-from mean_prompt.system.errors import MeanPromptError
+from mean_prompt.hybrid import PAGE
+from mean_prompt.system import MeanPromptError
 
 #: Seconds that a page may take: to load what draws it, and for each row. 1,400 rows took 0.8 s of
 #: a processor, and 2.4 s where eight processes shared two of them.

@@ -8,9 +8,8 @@ from mean_prompt.report.analysis.data import AffixAnalysis
 from mean_prompt.report.analysis.space import Space
 from mean_prompt.report.page.page import render
 from mean_prompt.report.page.run_report import run_parts
-from mean_prompt.runs.files import ANALYSIS, REPORT, ROWS
-from mean_prompt.system.errors import unwritable
-from mean_prompt.system.files import write_atomically
+from mean_prompt.runs import ANALYSIS, REPORT, ROWS
+from mean_prompt.system import unwritable, write_atomically
 
 
 def write_analysis(run: Path, space: Space, string: str) -> None:

@@ -7,16 +7,23 @@ from typing import Final
 
 import numpy as np
 
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.optimize.affix.context import Context, Joiner
-from mean_prompt.optimize.affix.evaluator import Affix, AffixEvaluator, Caution, Scores, row_scores
-from mean_prompt.optimize.affix.problem import AffixProblem
-from mean_prompt.optimize.affix.search import AffixSearch
-from mean_prompt.optimize.affix.units import UnitBank
-from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.constraints import Rules
-from mean_prompt.optimize.scores import Baseline
-from mean_prompt.optimize.tape import Tape
+from mean_prompt.encoder import Encoder
+from mean_prompt.optimize import (
+    Affix,
+    AffixEvaluator,
+    AffixProblem,
+    AffixSearch,
+    Baseline,
+    Budget,
+    Caution,
+    Context,
+    Joiner,
+    Rules,
+    Scores,
+    Tape,
+    UnitBank,
+    row_scores,
+)
 from mean_prompt.runs.folder import RunFolder
 from mean_prompt.runs.identity import model_notes, run_details, run_identity
 from mean_prompt.runs.progress import Listener, Progress
@@ -24,8 +31,7 @@ from mean_prompt.runs.recipe import Recipe
 from mean_prompt.runs.result import SearchResult
 from mean_prompt.runs.resume import RunMemory
 from mean_prompt.runs.telling import Teller
-from mean_prompt.system.checkpoint import Tree
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError, Tree
 
 #: Share of the search's time that scores of the hold-out may take while it runs.
 _HOLDOUT_SHARE: Final = 0.03

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.optimize.board import Exchange
-from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.constraints import Rules
-from mean_prompt.optimize.evaluator import Candidate, Evaluator
-from mean_prompt.optimize.problem import Problem
-from mean_prompt.optimize.rounds import Moment
-from mean_prompt.optimize.starts import corpus_starts
-from mean_prompt.optimize.study import ClimbStudy
-from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.encoder import Encoder
+from mean_prompt.optimize import (
+    Budget,
+    Candidate,
+    ClimbStudy,
+    Evaluator,
+    Exchange,
+    Material,
+    Moment,
+    Problem,
+    Rules,
+    corpus_starts,
+)
 from mean_prompt.runs.progress import Tracker
 from mean_prompt.runs.recipe import Recipe
 from mean_prompt.runs.resume import RunMemory
 from mean_prompt.runs.telling import Teller
-from mean_prompt.system.checkpoint import Tree
+from mean_prompt.system import Tree
 
 
 @dataclass(frozen=True, slots=True)

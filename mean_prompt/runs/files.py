@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 BEST: Final = "best.txt"
 RESULT: Final = "result.json"

@@ -21,11 +21,14 @@ from mean_prompt.runs.files import (
 )
 from mean_prompt.runs.recipe import Recipe
 from mean_prompt.runs.snapshots import Snapshots
-from mean_prompt.system.errors import InputError, unwritable
-from mean_prompt.system.files import write_atomically
-from mean_prompt.system.filesystems import check_local
-from mean_prompt.system.locks import FolderLock
-from mean_prompt.system.paths import path_exists
+from mean_prompt.system import (
+    FolderLock,
+    InputError,
+    check_local,
+    path_exists,
+    unwritable,
+    write_atomically,
+)
 
 
 class RunFolder:

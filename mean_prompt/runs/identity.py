@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import torch
 
-from mean_prompt.encoder.encoder import Encoder
+from mean_prompt.encoder import Encoder
 from mean_prompt.runs.recipe import Recipe
 
 _PACKAGES: Final = ("torch", "sentence-transformers", "transformers", "optuna", "numpy")

@@ -8,13 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.evaluator import Candidate
-from mean_prompt.optimize.problem import Problem
-from mean_prompt.optimize.rounds import Moment
-from mean_prompt.optimize.sampling import ClimbRecord
+from mean_prompt.optimize import Budget, Candidate, ClimbRecord, Moment, Problem
 from mean_prompt.runs.folder import RunFolder
-from mean_prompt.system.checkpoint import Tree
+from mean_prompt.system import Tree
 
 
 @dataclass(frozen=True, slots=True)

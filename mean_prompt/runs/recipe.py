@@ -10,17 +10,25 @@ from typing import Annotated, Any, Final, Literal
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from mean_prompt.optimize.affix.context import PREDICTIONS, Position
-from mean_prompt.optimize.affix.search import AffixSettings
-from mean_prompt.optimize.climb import ClimbSettings
-from mean_prompt.optimize.constraints import Constraints
-from mean_prompt.optimize.sampling import StudySettings
-from mean_prompt.system.data import shipped_folder
-from mean_prompt.system.durations import format_duration, parse_duration
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.paths import path_exists, user_path
-from mean_prompt.system.text import shown
-from mean_prompt.system.toml import check_plain, read_toml
+from mean_prompt.optimize import (
+    PREDICTIONS,
+    AffixSettings,
+    ClimbSettings,
+    Constraints,
+    Position,
+    StudySettings,
+)
+from mean_prompt.system import (
+    InputError,
+    check_plain,
+    format_duration,
+    parse_duration,
+    path_exists,
+    read_toml,
+    shipped_folder,
+    shown,
+    user_path,
+)
 
 #: Fields that a run may change when it is gone on with.
 _FREE: Final = frozenset(

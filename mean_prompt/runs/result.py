@@ -9,12 +9,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, TypeAdapter
 
-from mean_prompt.objective.intervals import Interval
-from mean_prompt.optimize.scores import Baseline, ContextScores, Side
+from mean_prompt.objective import Interval
+from mean_prompt.optimize import Baseline, ContextScores, Side
 from mean_prompt.runs.files import RESULT, read_json
-from mean_prompt.system.durations import format_duration
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.html import Table, View, shortened, view_html
+from mean_prompt.system import InputError, Table, View, format_duration, shortened, view_html
 
 #: What the file holds of a result and its fields do not.
 _DERIVED: Final = frozenset({"evaluations_per_second"})

@@ -6,15 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.tape import FileTape, ReplayError, Tape
+from mean_prompt.optimize import Budget, FileTape, ReplayError, Tape
 from mean_prompt.runs.folder import RunFolder
 from mean_prompt.runs.recipe import Recipe
 from mean_prompt.runs.snapshots import Snapshots
 from mean_prompt.runs.telling import Teller
-from mean_prompt.system.checkpoint import Tree
-from mean_prompt.system.durations import format_duration
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError, Tree, format_duration
 
 T = TypeVar("T")
 

@@ -6,13 +6,9 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict
 from typing import Any
 
-from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.optimize.baselines import baselines
-from mean_prompt.optimize.board import Exchange
-from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.constraints import Rules
-from mean_prompt.optimize.problem import Problem
+from mean_prompt.corpus import Corpus
+from mean_prompt.encoder import Encoder
+from mean_prompt.optimize import Budget, Exchange, Problem, Rules, score_baselines
 from mean_prompt.runs.climbing import Climbing
 from mean_prompt.runs.files import STUDY
 from mean_prompt.runs.folder import RunFolder
@@ -142,7 +138,7 @@ def close_search(
         holdout_interval=problem.holdout_interval(best.vector),
         ceiling=ceiling,
         fraction=score / ceiling,
-        baselines=tuple(baselines(*problem.finalists(), problem.everything, encoder)),
+        baselines=tuple(score_baselines(*problem.finalists(), problem.everything, encoder)),
         evaluations=budget.evaluations,
         seconds=budget.elapsed,
         search_seconds=tracker.search_seconds,

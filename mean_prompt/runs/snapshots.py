@@ -12,10 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.optimize.tape import FileTape
-from mean_prompt.system.checkpoint import Tree, frames, pack, unpack
-from mean_prompt.system.errors import InputError, unwritable
-from mean_prompt.system.files import write_atomically
+from mean_prompt.optimize import FileTape
+from mean_prompt.system import InputError, Tree, frames, pack, unpack, unwritable, write_atomically
 
 #: Seconds between two snapshots at least, and their time as a share of the run's at most. What
 #: came since the last one is told again from the tape, at about twice the speed that it came.

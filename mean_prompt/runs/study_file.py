@@ -14,9 +14,8 @@ from optuna.trial import TrialState
 from sqlalchemy import URL, event
 from sqlalchemy.exc import SQLAlchemyError
 
-from mean_prompt.optimize.board import Elite, Mark
-from mean_prompt.optimize.sampling import ClimbRecord, StudySettings
-from mean_prompt.system.errors import InputError
+from mean_prompt.optimize import ClimbRecord, Elite, Mark, StudySettings
+from mean_prompt.system import InputError
 
 STUDY_NAME: Final = "mean-prompt"
 #: Seconds that a connection waits for SQLite's lock.

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize import Budget
 from mean_prompt.runs.progress import Listener, Progress
-from mean_prompt.system.errors import RunError
+from mean_prompt.system import RunError
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,74 @@
 """Files, locks, deadlines, durations, text, signals: what every room uses."""
+
+from typing import TYPE_CHECKING
+
+from mean_prompt.system.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from mean_prompt.system.address import LOOPBACK as LOOPBACK, Address as Address
+    from mean_prompt.system.checkpoint import (
+        Tree as Tree,
+        frames as frames,
+        pack as pack,
+        ragged as ragged,
+        ragged_rows as ragged_rows,
+        unpack as unpack,
+    )
+    from mean_prompt.system.data import shipped_folder as shipped_folder
+    from mean_prompt.system.deadline import Clock as Clock, OutOfTimeError as OutOfTimeError
+    from mean_prompt.system.durations import (
+        format_duration as format_duration,
+        parse_duration as parse_duration,
+    )
+    from mean_prompt.system.errors import (
+        InputError as InputError,
+        MeanPromptError as MeanPromptError,
+        RunError as RunError,
+        unwritable as unwritable,
+    )
+    from mean_prompt.system.files import (
+        check_target as check_target,
+        write_atomically as write_atomically,
+        write_together as write_together,
+    )
+    from mean_prompt.system.filesystems import check_local as check_local
+    from mean_prompt.system.html import (
+        Cell as Cell,
+        Table as Table,
+        View as View,
+        render as render,
+        shortened as shortened,
+        view_html as view_html,
+    )
+    from mean_prompt.system.locks import FolderLock as FolderLock, is_held as is_held
+    from mean_prompt.system.paths import path_exists as path_exists, user_path as user_path
+    from mean_prompt.system.secrets import (
+        MASK as MASK,
+        is_secret_name as is_secret_name,
+        masked_urls as masked_urls,
+        scrubbed as scrubbed,
+    )
+    from mean_prompt.system.signals import stopping as stopping
+    from mean_prompt.system.text import shown as shown
+    from mean_prompt.system.toml import check_plain as check_plain, read_toml as read_toml
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "address": ["Address", "LOOPBACK"],
+        "checkpoint": ["Tree", "frames", "pack", "ragged", "ragged_rows", "unpack"],
+        "data": ["shipped_folder"],
+        "deadline": ["Clock", "OutOfTimeError"],
+        "durations": ["format_duration", "parse_duration"],
+        "errors": ["InputError", "MeanPromptError", "RunError", "unwritable"],
+        "files": ["check_target", "write_atomically", "write_together"],
+        "filesystems": ["check_local"],
+        "html": ["Cell", "Table", "View", "render", "shortened", "view_html"],
+        "locks": ["FolderLock", "is_held"],
+        "paths": ["path_exists", "user_path"],
+        "secrets": ["MASK", "is_secret_name", "masked_urls", "scrubbed"],
+        "signals": ["stopping"],
+        "text": ["shown"],
+        "toml": ["check_plain", "read_toml"],
+    },
+)

@@ -11,24 +11,24 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.optimize.board import Elite
-from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.constraints import Rules
-from mean_prompt.optimize.problem import Problem
-from mean_prompt.runs.climbing import Climbing
-from mean_prompt.runs.files import WORKERS
-from mean_prompt.runs.folder import RunFolder
-from mean_prompt.runs.identity import model_notes
-from mean_prompt.runs.progress import Listener, Tracker
-from mean_prompt.runs.recipe import Recipe
-from mean_prompt.runs.result import SearchResult
-from mean_prompt.runs.resume import RunMemory
-from mean_prompt.runs.session import close_search
-from mean_prompt.runs.study_file import StudyStore
-from mean_prompt.runs.telling import Teller
-from mean_prompt.system.durations import format_duration
+from mean_prompt.corpus import Corpus
+from mean_prompt.encoder import Encoder
+from mean_prompt.optimize import Budget, Elite, Problem, Rules
+from mean_prompt.runs import (
+    WORKERS,
+    Climbing,
+    Listener,
+    Recipe,
+    RunFolder,
+    RunMemory,
+    SearchResult,
+    StudyStore,
+    Teller,
+    Tracker,
+    close_search,
+    model_notes,
+)
+from mean_prompt.system import format_duration
 from mean_prompt.workers.crew import Crew
 from mean_prompt.workers.plan import Plan
 from mean_prompt.workers.pool import Pool

@@ -9,8 +9,8 @@ from typing import Any, Final
 from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from mean_prompt.runs.study_file import SQLITE_PATIENCE
-from mean_prompt.system.errors import InputError
+from mean_prompt.runs import SQLITE_PATIENCE
+from mean_prompt.system import InputError
 from mean_prompt.workers.registry import METADATA
 from mean_prompt.workers.storage_url import StorageURL
 

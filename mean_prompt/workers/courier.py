@@ -16,11 +16,9 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from mean_prompt.optimize.board import Elite, Mark
-from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.sampling import ClimbRecord
-from mean_prompt.runs.study_file import StudyStore
-from mean_prompt.system.errors import MeanPromptError, RunError
+from mean_prompt.optimize import Budget, ClimbRecord, Elite, Mark
+from mean_prompt.runs import StudyStore
+from mean_prompt.system import MeanPromptError, RunError
 from mean_prompt.workers.connection import reason
 from mean_prompt.workers.registry import News, Phase, Registry, Report
 from mean_prompt.workers.spool import Spool

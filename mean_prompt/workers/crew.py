@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from mean_prompt.runs.files import STUDY, WORKERS
-from mean_prompt.system.errors import InputError, unwritable
-from mean_prompt.system.files import write_atomically
-from mean_prompt.system.secrets import MASK
+from mean_prompt.runs import STUDY, WORKERS
+from mean_prompt.system import MASK, InputError, unwritable, write_atomically
 from mean_prompt.workers.pool import STORAGE_VARIABLE
 from mean_prompt.workers.storage_url import StorageURL
 

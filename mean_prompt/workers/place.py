@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from mean_prompt.system.errors import InputError, unwritable
-from mean_prompt.system.files import write_atomically
-from mean_prompt.system.locks import FolderLock, is_held
+from mean_prompt.system import FolderLock, InputError, is_held, unwritable, write_atomically
 from mean_prompt.workers.registry import Registry, Report
 
 #: Under which workers that are given no folder make theirs.

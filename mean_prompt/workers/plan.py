@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.runs.recipe import Recipe
-from mean_prompt.system.errors import InputError
+from mean_prompt.corpus import Corpus
+from mean_prompt.encoder import Encoder
+from mean_prompt.runs import Recipe
+from mean_prompt.system import InputError
 
 
 @dataclass(frozen=True, slots=True)

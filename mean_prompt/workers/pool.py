@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.system.errors import InputError, RunError, unwritable
+from mean_prompt.system import InputError, RunError, unwritable
 from mean_prompt.workers.storage_url import StorageURL
 
 #: Under this name processes are given the storage: a command line can be seen by everybody.

@@ -17,8 +17,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from mean_prompt.optimize.board import Elite, Mark
-from mean_prompt.system.errors import InputError, RunError
+from mean_prompt.optimize import Elite, Mark
+from mean_prompt.system import InputError, RunError
 
 #: Version of the two tables below.
 SCHEMA: Final = 1

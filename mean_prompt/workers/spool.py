@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from mean_prompt.optimize.sampling import ClimbRecord
-from mean_prompt.system.errors import InputError, unwritable
-from mean_prompt.system.files import write_atomically
+from mean_prompt.optimize import ClimbRecord
+from mean_prompt.system import InputError, unwritable, write_atomically
 
 
 class Spool:

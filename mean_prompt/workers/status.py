@@ -8,12 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mean_prompt.runs.files import BEST, EVENTS, RECIPE, read_events
-from mean_prompt.runs.result import SearchResult
-from mean_prompt.system.durations import format_duration, parse_duration
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.locks import is_held
-from mean_prompt.system.paths import path_exists
+from mean_prompt.runs import BEST, EVENTS, RECIPE, SearchResult, read_events
+from mean_prompt.system import InputError, format_duration, is_held, parse_duration, path_exists
 from mean_prompt.workers.connection import explained, open_engine
 from mean_prompt.workers.crew import Crew
 from mean_prompt.workers.registry import Registry, Report, WorkerRow
@@ -170,7 +166,7 @@ def _score(report: Report) -> float:
 
 def _alone(run: Path) -> Status:
     """Return the status of a search by one process, from the events in its folder."""
-    from mean_prompt.runs.recipe import (
+    from mean_prompt.runs import (
         Recipe,  # brings torch, which a look at a database need not wait for
     )
 

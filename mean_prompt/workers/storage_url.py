@@ -12,10 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.filesystems import check_local
-from mean_prompt.system.paths import user_path
-from mean_prompt.system.secrets import MASK, is_secret_name, scrubbed
+from mean_prompt.system import MASK, InputError, check_local, is_secret_name, scrubbed, user_path
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL

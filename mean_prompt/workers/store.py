@@ -9,11 +9,16 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import event
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import (
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    SQLAlchemyError,
+    TimeoutError as PoolTimeout,
+)
 
-from mean_prompt.runs.study_file import write_ahead
-from mean_prompt.system.errors import InputError
+from mean_prompt.runs import write_ahead
+from mean_prompt.system import InputError
 from mean_prompt.workers.connection import (
     engine_options,
     explained,

@@ -10,22 +10,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.encoder.loading import load_encoder
-from mean_prompt.optimize.board import Elite
-from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.constraints import Rules
-from mean_prompt.optimize.problem import Problem
-from mean_prompt.runs.climbing import Climbing
-from mean_prompt.runs.identity import model_notes, run_identity
-from mean_prompt.runs.progress import Listener, Tracker
-from mean_prompt.runs.recipe import Recipe
-from mean_prompt.runs.resume import RunMemory
-from mean_prompt.runs.snapshots import Snapshots
-from mean_prompt.runs.study_file import StudyStore, close_storage
-from mean_prompt.runs.telling import Teller
-from mean_prompt.system.signals import stopping
+from mean_prompt.corpus import Corpus
+from mean_prompt.encoder import Encoder, load_encoder
+from mean_prompt.optimize import Budget, Elite, Problem, Rules
+from mean_prompt.runs import (
+    Climbing,
+    Listener,
+    Recipe,
+    RunMemory,
+    Snapshots,
+    StudyStore,
+    Teller,
+    Tracker,
+    close_storage,
+    model_notes,
+    run_identity,
+)
+from mean_prompt.system import stopping
 from mean_prompt.workers.courier import Courier
 from mean_prompt.workers.place import Place, taken_place
 from mean_prompt.workers.plan import Plan

@@ -6,8 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from mean_prompt.bench import methods as bench
-from mean_prompt.bench import registry
+from mean_prompt.bench import methods as bench, registry
 from mean_prompt.bench.arena import Arena
 from mean_prompt.bench.methods import BenchProgress, bench_methods, schedule
 from mean_prompt.bench.page import curve, methods_markdown, methods_page, summary_rows

@@ -5,8 +5,7 @@ from functools import partial
 
 import pytest
 
-from mean_prompt.bench import methods as bench
-from mean_prompt.bench import registry, scale, speed
+from mean_prompt.bench import methods as bench, registry, scale, speed
 from mean_prompt.bench.scale import ScaleRow
 from tests.bench.test_methods import Interrupted, Steps
 

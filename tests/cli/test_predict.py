@@ -8,8 +8,7 @@ from functools import partial
 import pytest
 from click import unstyle
 
-from mean_prompt.hybrid import job
-from mean_prompt.hybrid import predictor as blend
+from mean_prompt.hybrid import job, predictor as blend
 from mean_prompt.hybrid.check import check_submission
 from mean_prompt.system.data import shipped_folder
 from mean_prompt.system.errors import RunError

@@ -8,8 +8,7 @@ import sys
 
 import pytest
 import typer
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from mean_prompt import cli
 from mean_prompt.cli.app import app

@@ -7,8 +7,7 @@ import math
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from mean_prompt.corpus.readers import MAX_CELL, SUFFIXES, read_columns, read_prompts
 from mean_prompt.system.errors import InputError

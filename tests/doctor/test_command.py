@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mean_prompt.doctor import examine as examining
+from mean_prompt.doctor import examination as examining
 from mean_prompt.doctor.finding import Finding
 
 
@@ -129,6 +129,6 @@ def test_several_things_broken_at_once_are_all_told(run, folder, tmp_path):
 
 def test_it_starts_where_any_package_is_broken():
     heavy = {"torch", "numpy", "faiss", "optuna", "sqlalchemy", "transformers", "packaging"}
-    code = f"import sys, mean_prompt.doctor.examine as _; print({heavy} & set(sys.modules))"
+    code = f"import sys, mean_prompt.doctor.examination as _; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -5,8 +5,7 @@ import sqlite3
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from mean_prompt.encoder import cache as vectors_module
 from mean_prompt.encoder.cache import VectorCache, cache_folder

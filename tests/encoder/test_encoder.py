@@ -7,8 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from sentence_transformers import SentenceTransformer
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 

@@ -11,8 +11,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import modules
 from transformers import BertTokenizer, MPNetConfig, MPNetModel, RobertaConfig, RobertaModel
 
-from mean_prompt.encoder import attention as exchange
-from mean_prompt.encoder import propagation
+from mean_prompt.encoder import attention as exchange, propagation
 from mean_prompt.encoder.attention import NotPropagable, attention_scores
 from mean_prompt.encoder.encoder import Encoder
 from mean_prompt.encoder.loading import load_encoder

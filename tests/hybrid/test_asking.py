@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 import pytest
-from mean_prompt.hybrid.shots import Shots
 
 from mean_prompt.corpus.rows import Rows, Triples
 from mean_prompt.hybrid.asking import Examples, Mailbox, ask_known
+from mean_prompt.hybrid.few_shot import Shots
 from mean_prompt.hybrid.keys import RowVectors
 from mean_prompt.hybrid.predictor import LEAST_PREDICTED
 from mean_prompt.hybrid.space import Space

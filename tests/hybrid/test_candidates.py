@@ -1,8 +1,7 @@
 """Strings that a row might be answered with."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from mean_prompt.hybrid.candidates import (
     MOST_HEADS,

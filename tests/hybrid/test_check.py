@@ -4,8 +4,7 @@ import csv
 import re
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from mean_prompt.hybrid.check import check_submission
 from mean_prompt.hybrid.submission import Submission

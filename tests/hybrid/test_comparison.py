@@ -9,8 +9,7 @@ from mean_prompt.hybrid.comparison import Comparison, compare
 from mean_prompt.hybrid.evaluation import HYBRID, LLM, UNIVERSAL, evaluate, swapped
 from mean_prompt.system.errors import InputError
 from tests.hybrid.prediction_run import KNOWN, WORLD, FakeLLM, write_rows
-from tests.hybrid.synthetic import UNIVERSAL as STRING
-from tests.hybrid.synthetic import encoder
+from tests.hybrid.synthetic import UNIVERSAL as STRING, encoder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,8 +9,7 @@ from mean_prompt.corpus.rows import Rows, Triples
 from mean_prompt.hybrid.evaluation import HYBRID, LLM, NEAREST, ORACLE, UNIVERSAL, evaluate, swapped
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.system.errors import InputError
-from tests.hybrid.synthetic import UNIVERSAL as STRING
-from tests.hybrid.synthetic import encoder, tongue
+from tests.hybrid.synthetic import UNIVERSAL as STRING, encoder, tongue
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mean_prompt.hybrid import job
-from mean_prompt.hybrid import predictor as blend
+from mean_prompt.hybrid import job, predictor as blend
 from mean_prompt.hybrid.job import PredictionJob
 from mean_prompt.hybrid.journal import Journal
 from mean_prompt.hybrid.predictor import LEAST_PREDICTED, HybridPredictor

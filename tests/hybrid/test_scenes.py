@@ -4,8 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from mean_prompt.corpus.rows import Rows
 from mean_prompt.hybrid.candidates import Choice, Kitchen

@@ -5,8 +5,7 @@ import os
 
 import polars as pl
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from mean_prompt.hybrid import submission as module
 from mean_prompt.hybrid.submission import Submission, is_null_to_pandas

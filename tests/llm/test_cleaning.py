@@ -1,8 +1,7 @@
 """Cleaning of LLM answers: each rule by itself, and what holds for any text."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from mean_prompt.llm.cleaning import Cleaned, clean
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from mean_prompt.corpus.rows import Rows
-from mean_prompt.llm import chat as llm_chat
-from mean_prompt.llm import local as llm_local
+from mean_prompt.llm import chat as llm_chat, local as llm_local
 from mean_prompt.llm.base import Example
 from mean_prompt.llm.chat import Answer, Sampler
 from mean_prompt.llm.instruction import EXAMPLE_LIMIT, TEXT_LIMIT, Question

@@ -1,8 +1,7 @@
 """Dictionary words: what is readable, and what only looks so."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from mean_prompt.optimize.dictionary import dictionary, is_readable
 

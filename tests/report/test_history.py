@@ -1,8 +1,7 @@
 """What the events of a run tell, by events written by hand."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from mean_prompt.report.page.history import diff, gains_by_move, read_history
 from mean_prompt.system.errors import InputError

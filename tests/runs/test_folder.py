@@ -5,8 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from mean_prompt.runs.files import BEST, EVENTS, RECIPE, RESULT, STUDY
 from mean_prompt.runs.folder import RunFolder

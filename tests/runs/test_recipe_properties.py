@@ -6,8 +6,7 @@ import os
 
 import pytest
 import tomli_w
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from pydantic import BaseModel
 
 from mean_prompt.runs.recipe import Recipe

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from mean_prompt.system.checkpoint import frames, pack, ragged, ragged_rows, unpack
 

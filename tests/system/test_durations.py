@@ -1,8 +1,7 @@
 """Durations: what people write is read, what is written reads back, nonsense is refused."""
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from mean_prompt.system.durations import format_duration, parse_duration
 from mean_prompt.system.errors import InputError

@@ -7,8 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from mean_prompt.system.errors import InputError
-from mean_prompt.workers import connection as connection_module
-from mean_prompt.workers import registry as module
+from mean_prompt.workers import connection as connection_module, registry as module
 from mean_prompt.workers.registry import Registry, Report
 from mean_prompt.workers.status import find_status
 from tests.workers.conftest import PLAN

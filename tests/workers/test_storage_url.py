@@ -10,8 +10,7 @@ import traceback
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from sqlalchemy.engine import make_url
 
 from mean_prompt.system import filesystems as mounts

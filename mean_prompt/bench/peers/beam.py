@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mean_prompt.bench.method import SearchTask
 from mean_prompt.bench.peers.incumbent import Incumbent
-from mean_prompt.encoder.encoder import TokenIds
-from mean_prompt.optimize.evaluator import Candidate
+from mean_prompt.encoder import TokenIds
+from mean_prompt.optimize import Candidate
 
 #: Share of the whole budget that one growth may take.
 _GROWTH_SHARE: Final = 0.5

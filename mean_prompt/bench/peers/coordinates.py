@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from mean_prompt.bench.method import SearchTask
 from mean_prompt.bench.peers.incumbent import Incumbent
-from mean_prompt.encoder.encoder import Encoder, TokenIds
-from mean_prompt.objective.scs import Vectors
-from mean_prompt.optimize.constraints import Rules
-from mean_prompt.optimize.evaluator import Candidate
+from mean_prompt.encoder import Encoder, TokenIds
+from mean_prompt.objective import Vectors
+from mean_prompt.optimize import Candidate, Rules
 
 _FILLER: Final = "!"
 

@@ -17,8 +17,8 @@ from mean_prompt.bench.peers.coordinates import (
     replaced,
 )
 from mean_prompt.bench.peers.incumbent import Incumbent
-from mean_prompt.objective.scs import Vectors
-from mean_prompt.optimize.evaluator import Candidate
+from mean_prompt.objective import Vectors
+from mean_prompt.optimize import Candidate
 
 #: Strings differentiated between two looks at the budget, on a CPU: about two seconds with 64
 #: tokens and a T5 of base size. Elsewhere all at once.

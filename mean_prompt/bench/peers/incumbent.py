@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from mean_prompt.bench.method import SearchTask
-from mean_prompt.encoder.encoder import TokenIds
-from mean_prompt.optimize.evaluator import CONTENDERS, SCREENING_NOISE, Candidate
+from mean_prompt.encoder import TokenIds
+from mean_prompt.optimize import CONTENDERS, SCREENING_NOISE, Candidate
 
 #: Most strings screened between two looks at the budget. On a CPU 64 strings of 64 tokens take
 #: two seconds with a T5 of base size, which the budget keeps for closing; larger batches are no

@@ -9,8 +9,8 @@ import numpy as np
 
 from mean_prompt.bench.method import SearchTask
 from mean_prompt.bench.peers.incumbent import Incumbent
-from mean_prompt.encoder.encoder import TokenIds
-from mean_prompt.optimize.evaluator import Candidate
+from mean_prompt.encoder import TokenIds
+from mean_prompt.optimize import Candidate
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,7 @@ from mean_prompt.corpus.sources import Source, parse_source
 from mean_prompt.corpus.vectors.folder import VectorFolder
 from mean_prompt.corpus.vectors.lock import held
 from mean_prompt.corpus.vectors.manifest import MANIFEST, Manifest
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.paths import path_exists, user_path
+from mean_prompt.system import InputError, path_exists, user_path
 
 
 def corpus_sources(corpus: str | Path | Sequence[str | Path] | None) -> tuple[Source, ...]:

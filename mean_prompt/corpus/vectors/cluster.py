@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 if TYPE_CHECKING:
     from mean_prompt.corpus.vectors.encoding import Encoded

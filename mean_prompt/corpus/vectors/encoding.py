@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.objective.scs import Vectors
-from mean_prompt.system.errors import RunError
+from mean_prompt.encoder import Encoder
+from mean_prompt.objective import Vectors
+from mean_prompt.system import RunError
 
 Halves = NDArray[np.float16]
 

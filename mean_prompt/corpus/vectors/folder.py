@@ -22,9 +22,7 @@ from mean_prompt.corpus.vectors.manifest import (
     vectors_name,
 )
 from mean_prompt.corpus.vectors.stream import Shard
-from mean_prompt.system.errors import InputError, RunError
-from mean_prompt.system.files import write_atomically, write_together
-from mean_prompt.system.paths import path_exists
+from mean_prompt.system import InputError, RunError, path_exists, write_atomically, write_together
 
 if TYPE_CHECKING:
     from mean_prompt.corpus.vectors.encoding import Encoded, Halves

@@ -20,14 +20,13 @@ from numpy.typing import NDArray
 
 from mean_prompt.corpus.corpus import Corpus
 from mean_prompt.corpus.vectors.lock import held
-from mean_prompt.encoder.cache import Progress, VectorCache, cache_folder, need_half
-from mean_prompt.encoder.cache_faults import cache_fault
-from mean_prompt.objective.scs import StoredVectors
-from mean_prompt.system.errors import InputError
+from mean_prompt.encoder import Progress, VectorCache, cache_fault, cache_folder, need_half
+from mean_prompt.objective import StoredVectors
+from mean_prompt.system import InputError
 
 if TYPE_CHECKING:
     from mean_prompt.corpus.vectors.folder import VectorFolder
-    from mean_prompt.encoder.encoder import Encoder
+    from mean_prompt.encoder import Encoder
 
 #: Maps kept in the cache, those used last: each seed and hold-out has one of its own.
 _KEPT: Final = 4

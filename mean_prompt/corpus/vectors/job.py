@@ -22,13 +22,11 @@ from mean_prompt.corpus.vectors.manifest import (
     SourceEntry,
 )
 from mean_prompt.corpus.vectors.stream import Shard, Stream, Work
-from mean_prompt.encoder.loading import load_encoder
-from mean_prompt.system.errors import InputError, RunError
-from mean_prompt.system.paths import path_exists, user_path
-from mean_prompt.system.signals import stopping
+from mean_prompt.encoder import load_encoder
+from mean_prompt.system import InputError, RunError, path_exists, stopping, user_path
 
 if TYPE_CHECKING:
-    from mean_prompt.encoder.encoder import Encoder
+    from mean_prompt.encoder import Encoder
 
 #: Prompts of a shard: what a kill costs at most (two minutes of sentence-t5-base on two cores),
 #: and what is held in memory.

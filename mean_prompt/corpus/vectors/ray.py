@@ -35,8 +35,7 @@ from mean_prompt.corpus.vectors.cluster import LOCAL, Machine, Recruit, Team
 from mean_prompt.corpus.vectors.encoding import Encoded, encode_halves
 from mean_prompt.corpus.vectors.manifest import ModelEntry
 from mean_prompt.corpus.vectors.stream import Shard, Work
-from mean_prompt.system.errors import InputError, MeanPromptError, RunError
-from mean_prompt.system.paths import user_path
+from mean_prompt.system import InputError, MeanPromptError, RunError, user_path
 
 #: Memory for shards on their way: about forty of them in 768 dimensions. So many actors share it.
 _STORE: Final = 2**29
@@ -177,7 +176,7 @@ class _Actor:
     def __init__(self, recruit: Recruit, threads: int) -> None:
         import torch
 
-        from mean_prompt.encoder.loading import load_encoder
+        from mean_prompt.encoder import load_encoder
 
         if recruit.device == "cpu":
             torch.set_num_threads(threads)

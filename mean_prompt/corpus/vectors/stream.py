@@ -9,7 +9,7 @@ from typing import Final
 
 from mean_prompt.corpus.readers import iter_prompts
 from mean_prompt.corpus.sources import Source
-from mean_prompt.system.paths import user_path
+from mean_prompt.system import user_path
 
 #: Characters that end a shard early, so that it fits into memory whatever the prompts' length.
 _CHARACTERS: Final = 2**26

@@ -17,12 +17,9 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.corpus.corpus import Split
-from mean_prompt.corpus.readers import read_columns
-from mean_prompt.corpus.rows import Rows, Triples
-from mean_prompt.corpus.triples import ID, read_triples
-from mean_prompt.encoder.encoder import TokenIds
-from mean_prompt.system.errors import InputError
+from mean_prompt.corpus import ID, Rows, Split, Triples, read_columns, read_triples
+from mean_prompt.encoder import TokenIds
+from mean_prompt.system import InputError
 
 Position = Literal["suffix", "prefix"]
 Tokenize = Callable[[Sequence[str]], list[TokenIds]]

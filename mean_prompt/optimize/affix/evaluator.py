@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.objective.scs import Vectors, sharpened, to_numpy, to_tensor
+from mean_prompt.encoder import Encoder
+from mean_prompt.objective import Vectors, sharpened, to_numpy, to_tensor
 from mean_prompt.optimize.affix.context import Joiner
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.constraints import Rules
 from mean_prompt.optimize.tape import Tape
-from mean_prompt.system.checkpoint import Tree
+from mean_prompt.system import Tree
 
 Scores = NDArray[np.float32]
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mean_prompt.objective.scs import Vectors
+from mean_prompt.objective import Vectors
 from mean_prompt.optimize.affix.units import UnitBank
 
 EditName = Literal["insert", "replace", "delete", "swap", "join"]

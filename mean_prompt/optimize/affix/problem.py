@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mean_prompt.corpus.corpus import Split
-from mean_prompt.encoder.cache import VectorCache
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.objective.intervals import Interval
-from mean_prompt.objective.scs import Vectors, bootstrap_interval, sharpened
+from mean_prompt.corpus import Split
+from mean_prompt.encoder import Encoder, VectorCache
+from mean_prompt.objective import Interval, Vectors, bootstrap_interval, sharpened
 from mean_prompt.optimize.affix.context import Context, Joiner
 from mean_prompt.optimize.affix.evaluator import Scores, row_scores
 from mean_prompt.optimize.scores import ContextScores, Side

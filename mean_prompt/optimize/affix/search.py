@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from mean_prompt.objective.scs import Vectors
+from mean_prompt.objective import Vectors
 from mean_prompt.optimize.affix.evaluator import (
     Affix,
     AffixEvaluator,
@@ -29,7 +29,7 @@ from mean_prompt.optimize.affix.evaluator import (
 from mean_prompt.optimize.affix.moves import Edit, EditName, Moves
 from mean_prompt.optimize.affix.shifts import Estimate, ShiftModel, Shifts
 from mean_prompt.optimize.affix.units import UnitBank
-from mean_prompt.system.checkpoint import Tree
+from mean_prompt.system import Tree
 
 #: Share of a race's field that goes on to the next, larger mini-batch.
 _SURVIVORS: Final = 0.25

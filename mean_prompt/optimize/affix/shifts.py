@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mean_prompt.objective.scs import Vectors, sharpened, to_numpy, to_tensor
+from mean_prompt.objective import Vectors, sharpened, to_numpy, to_tensor
 from mean_prompt.optimize.affix.evaluator import Affix, Caution, Scores
 from mean_prompt.optimize.ridge import RecursiveRidge
-from mean_prompt.system.checkpoint import Tree
+from mean_prompt.system import Tree
 
 #: Length of the shift along a unit's static vector before anything was measured, and the pull to
 #: it, in units of one measured edit.

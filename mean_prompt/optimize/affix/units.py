@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mean_prompt.encoder.cache import VectorCache
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.objective.scs import Vectors
+from mean_prompt.encoder import Encoder, VectorCache
+from mean_prompt.objective import Vectors
 from mean_prompt.optimize.constraints import Rules
 from mean_prompt.optimize.phrases import mine_phrases
 

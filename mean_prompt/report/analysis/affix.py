@@ -9,10 +9,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.objective.scs import Vectors
-from mean_prompt.optimize.affix.evaluator import Scores, row_scores
-from mean_prompt.optimize.affix.problem import AffixProblem
+from mean_prompt.encoder import Encoder
+from mean_prompt.objective import Vectors
+from mean_prompt.optimize import AffixProblem, Scores, row_scores
 from mean_prompt.report.analysis.data import AffixAnalysis, AffixRow, TokenWorth
 from mean_prompt.report.analysis.served import shortened
 from mean_prompt.report.analysis.tokens import left_out

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.objective.scs import ExpectedSCS, Vectors, to_numpy, to_tensor
+from mean_prompt.objective import ExpectedSCS, Vectors, to_numpy, to_tensor
 from mean_prompt.report.analysis.data import Cluster
 from mean_prompt.report.analysis.served import shortened
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Final
 
-from mean_prompt.encoder.encoder import Encoder, TokenIds
-from mean_prompt.optimize.constraints import Rules
+from mean_prompt.encoder import Encoder, TokenIds
+from mean_prompt.optimize import Rules
 from mean_prompt.report.analysis.served import shortened
 from mean_prompt.report.analysis.tokens import pieces_of
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mean_prompt.objective.scs import Vectors
+from mean_prompt.objective import Vectors
 
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from mean_prompt.encoder.encoder import Encoder, TokenIds
-from mean_prompt.objective.scs import Objective
-from mean_prompt.optimize.constraints import Rules
+from mean_prompt.encoder import Encoder, TokenIds
+from mean_prompt.objective import Objective
+from mean_prompt.optimize import Rules
 from mean_prompt.report.analysis.edits import Typed
 from mean_prompt.report.analysis.tokens import token_worths
 

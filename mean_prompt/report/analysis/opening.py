@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.encoder.loading import load_encoder
-from mean_prompt.optimize.problem import Problem
+from mean_prompt.corpus import Corpus
+from mean_prompt.encoder import Encoder, load_encoder
+from mean_prompt.optimize import Problem
 from mean_prompt.report.analysis.space import Space
-from mean_prompt.runs.files import BEST, RECIPE
-from mean_prompt.runs.recipe import Recipe
-from mean_prompt.runs.result import SearchResult
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.paths import path_exists
+from mean_prompt.runs import BEST, RECIPE, Recipe, SearchResult
+from mean_prompt.system import InputError, path_exists
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,9 +8,9 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.objective.scs import Ceiling, ExpectedSCS, to_numpy
-from mean_prompt.optimize.problem import Problem
+from mean_prompt.encoder import Encoder
+from mean_prompt.objective import Ceiling, ExpectedSCS, to_numpy
+from mean_prompt.optimize import Problem
 from mean_prompt.report.analysis.clusters import Clusters
 from mean_prompt.report.analysis.data import Analysis, Look, Map
 from mean_prompt.report.analysis.map import Projection

@@ -8,20 +8,25 @@ from typing import Final, Self
 
 import numpy as np
 
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.climb import ClimbSettings, Edits
-from mean_prompt.optimize.constraints import Constraints, Rules
-from mean_prompt.optimize.evaluator import Candidate, Evaluator
-from mean_prompt.optimize.moves import MoveMix
-from mean_prompt.optimize.problem import Problem
-from mean_prompt.optimize.starts import corpus_starts
-from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.encoder import Encoder
+from mean_prompt.optimize import (
+    Budget,
+    Candidate,
+    ClimbSettings,
+    Constraints,
+    Edits,
+    Evaluator,
+    Material,
+    MoveMix,
+    Problem,
+    Rules,
+    corpus_starts,
+)
 from mean_prompt.report.analysis.data import Advice, Suggestion
 from mean_prompt.report.analysis.edits import Typed, described, edited
 from mean_prompt.report.analysis.mending import mended_bodies
 from mean_prompt.report.analysis.opening import OpenRun
-from mean_prompt.system.errors import RunError
+from mean_prompt.system import RunError
 
 #: Suggestions that are given.
 _GIVEN: Final = 12

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.objective.scs import Objective
+from mean_prompt.encoder import Encoder
+from mean_prompt.objective import Objective
 from mean_prompt.report.analysis.data import TokenWorth
 
 #: Strings encoded between two looks at whether the answer is still wanted.

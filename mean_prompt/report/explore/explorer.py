@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from mean_prompt.objective.scs import to_numpy
+from mean_prompt.objective import to_numpy
 from mean_prompt.report.analysis.data import Advice, Look
 from mean_prompt.report.analysis.opening import OpenRun
 from mean_prompt.report.analysis.space import Space

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from mean_prompt.report.explore.explorer import Explorer
-    from mean_prompt.system.address import Address
+    from mean_prompt.system import Address
 
 #: Gradio compiles small functions in the page, and Plotly styles elements.
 _POLICY: Final = (

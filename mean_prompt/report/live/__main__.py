@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from mean_prompt.report.live.place import held_place
 from mean_prompt.report.live.state import GRACE, Need
-from mean_prompt.system.address import Address
-from mean_prompt.system.errors import RunError
+from mean_prompt.system import Address, RunError
 
 if TYPE_CHECKING:
     from mean_prompt.report.live.server import LiveServer

@@ -13,8 +13,8 @@ from typing import Final
 
 from mean_prompt.report.live.state import Stamp, State, run_state, stamp_of
 from mean_prompt.report.page.page import Parts, fragment
-from mean_prompt.runs.files import ANALYSIS, EVENTS, RECIPE, RESULT
-from mean_prompt.system.errors import MeanPromptError
+from mean_prompt.runs import ANALYSIS, EVENTS, RECIPE, RESULT
+from mean_prompt.system import MeanPromptError
 
 #: Element of the page that says how the search is; what is said beside what its files tell.
 _STATUS: Final = "status"

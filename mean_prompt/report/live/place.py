@@ -10,11 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.runs.files import LIVE
-from mean_prompt.system.address import Address
-from mean_prompt.system.errors import InputError
-from mean_prompt.system.files import write_atomically
-from mean_prompt.system.locks import FolderLock, is_held
+from mean_prompt.runs import LIVE
+from mean_prompt.system import Address, FolderLock, InputError, is_held, write_atomically
 
 _WHERE: Final = "live.json"
 _LOG: Final = "log.txt"

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from mean_prompt.report.live.follow import Follower
 from mean_prompt.report.page.page import Parts
-from mean_prompt.system.address import Address
+from mean_prompt.system import Address
 
 #: Seconds after which a silent connection is closed.
 _SILENCE: Final = 30.0

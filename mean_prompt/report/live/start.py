@@ -13,9 +13,8 @@ from typing import Final, Self
 
 from mean_prompt.report.live.place import Server, has_server, last_server, log_of
 from mean_prompt.report.live.state import GRACE
-from mean_prompt.runs.files import RECIPE
-from mean_prompt.system.address import LOOPBACK, Address
-from mean_prompt.system.errors import InputError, RunError, unwritable
+from mean_prompt.runs import RECIPE
+from mean_prompt.system import LOOPBACK, Address, InputError, RunError, unwritable
 
 #: Seconds that a server has to answer, which may take reading the run.
 _ANSWER: Final = 30.0

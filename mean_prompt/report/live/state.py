@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Final, Literal
 
-from mean_prompt.runs.files import EVENTS, LIVE, RESULT
-from mean_prompt.system.locks import is_held
+from mean_prompt.runs import EVENTS, LIVE, RESULT
+from mean_prompt.system import is_held
 
 State = Literal["running", "ended", "interrupted"]
 #: What changes when a file does: its time in nanoseconds, its bytes, its number on the disk.

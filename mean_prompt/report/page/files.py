@@ -8,9 +8,17 @@ from typing import Any
 
 from mean_prompt.report.analysis.data import AffixAnalysis, Analysis
 from mean_prompt.report.page.history import History, read_history
-from mean_prompt.runs.files import ANALYSIS, BEST, EVENTS, RECIPE, ROWS, read_events, read_json
-from mean_prompt.runs.result import SearchResult
-from mean_prompt.system.errors import InputError
+from mean_prompt.runs import (
+    ANALYSIS,
+    BEST,
+    EVENTS,
+    RECIPE,
+    ROWS,
+    SearchResult,
+    read_events,
+    read_json,
+)
+from mean_prompt.system import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 Change = Literal["same", "out", "in"]
 

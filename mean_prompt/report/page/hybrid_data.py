@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mean_prompt.hybrid.answer import Answer, Outcome
+from mean_prompt.hybrid import Answer, Outcome
 
 if TYPE_CHECKING:
-    from mean_prompt.objective.intervals import Interval
+    from mean_prompt.objective import Interval
 
 #: Parts that rows are divided into by what was expected of them.
 _PARTS: Final = 10
@@ -176,7 +176,7 @@ def trusts(answers: Sequence[Answer]) -> list[float]:
 
 
 def _part(rows: Sequence[tuple[float | None, float, int]], seed: int) -> Part:
-    from mean_prompt.objective.scs import bootstrap_interval  # it needs torch, most pages do not
+    from mean_prompt.objective import bootstrap_interval  # it needs torch, most pages do not
 
     expected, actual = (np.array([row[at] for row in rows], float) for at in (0, 1))
     groups = np.array([row[2] for row in rows], np.int64)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import plotly.graph_objects as go
 
-from mean_prompt.hybrid.answer import Outcome
+from mean_prompt.hybrid import Outcome
 from mean_prompt.report.page.figures import INK, SERIES, SYMBOLS, Figure, finished, label
 from mean_prompt.report.page.histogram import histogram
 from mean_prompt.report.page.hybrid_data import Gain, KindRow, Part, Place
 
 if TYPE_CHECKING:
-    from mean_prompt.hybrid.evaluation import MethodScore
+    from mean_prompt.hybrid import MethodScore
 
 #: Kinds of answers, which have colours of their own.
 _KINDS: Final = (

@@ -8,16 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from mean_prompt.hybrid.answer import Answer, Outcome
+from mean_prompt.hybrid import Answer, Outcome
 from mean_prompt.report.page import hybrid_data, hybrid_figures
 from mean_prompt.report.page.hybrid_data import Gain
 from mean_prompt.report.page.page import Parts, fragment
 from mean_prompt.report.page.submission_files import UNEXPLAINED, SubmissionFiles
-from mean_prompt.system.secrets import masked_urls
+from mean_prompt.system import masked_urls
 
 if TYPE_CHECKING:
-    from mean_prompt.hybrid.comparison import Comparison
-    from mean_prompt.hybrid.evaluation import Evaluation, GroupScore, MethodScore
+    from mean_prompt.hybrid import Comparison, Evaluation, GroupScore, MethodScore
     from mean_prompt.report.page.truth import Truth
 
 HEADINGS: Final = {

@@ -15,8 +15,8 @@ from mean_prompt.report.page.affix_report import affix_sections
 from mean_prompt.report.page.files import RunFiles
 from mean_prompt.report.page.history import Climb, History, Improvement, gains_by_move
 from mean_prompt.report.page.page import Parts, exact, fragment
-from mean_prompt.runs.result import SearchResult
-from mean_prompt.system.durations import format_duration
+from mean_prompt.runs import SearchResult
+from mean_prompt.system import format_duration
 
 HEADINGS: Final = {
     "status": "",

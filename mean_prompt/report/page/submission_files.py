@@ -11,12 +11,9 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from mean_prompt.corpus.readers import read_columns
-from mean_prompt.corpus.tables import Source, open_rows
-from mean_prompt.hybrid.answer import Answer
-from mean_prompt.hybrid.submission import HEADER
-from mean_prompt.hybrid.work_files import ANSWERS, FIT, JOB, PAGE, TABLE, WORK, read_answers
-from mean_prompt.system.errors import InputError
+from mean_prompt.corpus import Source, open_rows, read_columns
+from mean_prompt.hybrid import ANSWERS, FIT, HEADER, JOB, PAGE, TABLE, WORK, Answer, read_answers
+from mean_prompt.system import InputError
 
 #: Suffixes of a submission, and of the table that says how it came about.
 SUFFIXES: Final = (".csv", TABLE)

@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.corpus.rows import Triples
-from mean_prompt.corpus.triples import read_triples
-from mean_prompt.encoder.encoder import Encoder
-from mean_prompt.hybrid.answer import Answer, Outcome
-from mean_prompt.hybrid.evaluation import (
+from mean_prompt.corpus import Triples, read_triples
+from mean_prompt.encoder import Encoder
+from mean_prompt.hybrid import (
     HYBRID,
     LLM,
     UNIVERSAL,
+    Answer,
     MethodScore,
+    Outcome,
+    Space,
     method_scores,
     outcomes_of,
 )
-from mean_prompt.hybrid.space import Space
-from mean_prompt.objective.scs import sharpened_cosines
+from mean_prompt.objective import sharpened_cosines
 from mean_prompt.report.page.submission_files import SubmissionFiles
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 
 @dataclass(frozen=True, slots=True)

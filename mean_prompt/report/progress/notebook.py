@@ -16,12 +16,12 @@ from mean_prompt.report.progress.terminal import (
     phase_title,
     progress_figures,
 )
-from mean_prompt.system.html import render, shortened
+from mean_prompt.system import render, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mean_prompt.runs.progress import Progress
+    from mean_prompt.runs import Progress
 
 #: Seconds between two redraws, as of a terminal.
 _EVERY: Final = 0.2

@@ -15,13 +15,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mean_prompt.system.durations import format_duration
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError, format_duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from mean_prompt.runs.progress import Progress
+    from mean_prompt.runs import Progress
 
 _PHASES: Final = {"loaded": "loading", "embedding": "embedding the corpus"}
 _REFRESH: Final = 5

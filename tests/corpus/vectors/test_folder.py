@@ -8,8 +8,7 @@ import re
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from safetensors.numpy import save
 
 from mean_prompt.corpus.corpus import Corpus

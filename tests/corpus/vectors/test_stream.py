@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from mean_prompt.corpus.sources import parse_source
 from mean_prompt.corpus.vectors import stream

@@ -7,8 +7,7 @@ import pytest
 from rich.console import Console
 
 from mean_prompt import progress_display
-from mean_prompt.report.progress import notebook
-from mean_prompt.report.progress import terminal as module
+from mean_prompt.report.progress import notebook, terminal as module
 from mean_prompt.report.progress.notebook import NotebookDisplay
 from mean_prompt.report.progress.terminal import Display, LiveDisplay, LogDisplay
 from mean_prompt.runs.progress import Progress
