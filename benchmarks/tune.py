@@ -20,7 +20,7 @@ import typer
 
 from mean_prompt.corpus import Corpus
 from mean_prompt.encoder import load_encoder
-from mean_prompt.optimize import Budget, Constraints, Evaluator, Material, Problem, Rules
+from mean_prompt.optimize import Budget, Constraints, Evaluator, Problem, Rules, Vocabulary
 from mean_prompt.optimize.climb import Climb, ClimbSettings
 from mean_prompt.optimize.starts import corpus_starts, filled_start
 from mean_prompt.runs import Recipe
@@ -62,7 +62,7 @@ class Tuner:
             seed=recipe.search.seed,
             progress=_ignore,
         )
-        self._material = Material.gather(
+        self._material = Vocabulary.gather(
             self._problem.train_prompts, self._encoder, self._rules, _ignore
         )
 

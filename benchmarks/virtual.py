@@ -21,12 +21,12 @@ from mean_prompt.optimize import (
     Elite,
     Evaluator,
     Mark,
-    Material,
     Problem,
     Rules,
+    Vocabulary,
 )
 from mean_prompt.runs import Recipe
-from mean_prompt.runs.climbing import Opening
+from mean_prompt.runs.climbing import StartingPoint
 
 #: Points of a curve.
 POINTS: Final = 20
@@ -48,7 +48,7 @@ class _Seat:
     board: _Board
     worker: int
 
-    def hand_in(self, record: ClimbRecord) -> None:
+    def add(self, record: ClimbRecord) -> None:
         """Take in a climb that ended."""
         self.board.ended.setdefault(record.key, record)
 
@@ -88,10 +88,10 @@ class VirtualCrew:
             seed=self._recipe.search.seed,
             progress=_ignore,
         )
-        self._material = Material.gather(
+        self._material = Vocabulary.gather(
             self._problem.train_prompts, self._encoder, self._rules, _ignore
         )
-        self._opening = Opening.find(self._problem, self._evaluator(Budget(None, 10**9)))
+        self._opening = StartingPoint.find(self._problem, self._evaluator(Budget(None, 10**9)))
 
     def run(
         self, workers: int, evaluations: int, seed: int, *, together: bool = True

@@ -17,9 +17,9 @@ from mean_prompt.optimize import (
     Budget,
     Candidate,
     Evaluator,
-    Material,
     Problem,
     Rules,
+    Vocabulary,
     corpus_starts,
 )
 from mean_prompt.runs import Recipe
@@ -58,7 +58,7 @@ class Arena:
             )
         with self._timed("vocabulary"):
             self._rules = Rules(recipe.constraints, encoder)
-            self._material = Material.gather(
+            self._material = Vocabulary.gather(
                 self.problem.train_prompts,
                 encoder,
                 self._rules,

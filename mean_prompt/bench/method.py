@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mean_prompt.optimize import Candidate, Evaluator, Material
+from mean_prompt.optimize import Candidate, Evaluator, Vocabulary
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +28,7 @@ class SearchTask:
 
     evaluator: Evaluator
     starts: Sequence[Candidate]
-    material: Material
+    material: Vocabulary
     ceiling: float
     seed: int
 

@@ -13,7 +13,7 @@ from mean_prompt.cli.storage_options import Storage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mean_prompt.doctor import Finding, Patient
+    from mean_prompt.doctor import Finding, RunSettings
 
 
 def doctor(
@@ -41,12 +41,12 @@ def doctor(
     import json
     from dataclasses import asdict
 
-    from mean_prompt.doctor import RUNS, Patient
+    from mean_prompt.doctor import RUNS, RunSettings
     from mean_prompt.system import InputError
 
     if study is not None and storage is None:
         raise InputError("--study is looked for in a storage: found none; give --storage too")
-    patient = Patient(model, trust_model, storage, study, RUNS if out is None else out)
+    patient = RunSettings(model, trust_model, storage, study, RUNS if out is None else out)
     if as_json:
         findings = list(_looked_at(patient))
         typer.echo(json.dumps([asdict(one) for one in findings], indent=2, ensure_ascii=False))
@@ -56,7 +56,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _looked_at(patient: Patient) -> Iterator[Finding]:
+def _looked_at(patient: RunSettings) -> Iterator[Finding]:
     """Yield what is found, in lines that can be shown."""
     from dataclasses import replace
 

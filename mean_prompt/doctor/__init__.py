@@ -7,13 +7,13 @@ from mean_prompt.system.lazy import lazy_exports
 if TYPE_CHECKING:
     from mean_prompt.doctor.examination import examine as examine
     from mean_prompt.doctor.finding import Finding as Finding, State as State
-    from mean_prompt.doctor.patient import RUNS as RUNS, Patient as Patient
+    from mean_prompt.doctor.patient import RUNS as RUNS, RunSettings as RunSettings
 
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "examination": ["examine"],
         "finding": ["Finding", "State"],
-        "patient": ["Patient", "RUNS"],
+        "patient": ["RunSettings", "RUNS"],
     },
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mean_prompt.doctor.finding import Finding
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from mean_prompt.doctor.sizes import bytes_shown
 from mean_prompt.system import InputError
 
@@ -15,7 +15,7 @@ _LARGE: Final = 50 * 10**6
 _REMEDY: Final = "mend it, or name a corpus with every search"
 
 
-def check_corpus(_patient: Patient) -> Iterator[Finding]:
+def check_corpus(_patient: RunSettings) -> Iterator[Finding]:
     """Read the prompts of the corpus that is taken where none is named, as a search does first."""
     from mean_prompt.corpus import Corpus, default_corpus_folder
 

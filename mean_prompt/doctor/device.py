@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from mean_prompt.doctor.finding import Finding, first_line
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from mean_prompt.doctor.sizes import bytes_shown
 
 #: NVIDIA's driver lists its GPUs here, whether or not torch can use them.
@@ -19,7 +19,7 @@ _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 _MEMORY: Final = 2 * 10**9
 
 
-def check_device(_patient: Patient) -> Iterator[Finding]:
+def check_device(_patient: RunSettings) -> Iterator[Finding]:
     """Compute something on the best device there is."""
     import torch
 

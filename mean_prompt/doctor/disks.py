@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from mean_prompt.doctor.finding import Finding, State
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from mean_prompt.doctor.sizes import bytes_shown
 from mean_prompt.system import InputError, check_local, user_path
 
@@ -23,7 +23,7 @@ _OUT_REMEDY: Final = "give another --out"
 _CACHE_REMEDY: Final = "set MEAN_PROMPT_CACHE to another folder"
 
 
-def check_disks(patient: Patient) -> Iterator[Finding]:
+def check_disks(patient: RunSettings) -> Iterator[Finding]:
     """Write where a run writes: in its folder, the caches, and the system's temporary folder."""
     from mean_prompt.encoder import cache_folder
 

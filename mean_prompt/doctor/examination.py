@@ -15,11 +15,11 @@ from mean_prompt.doctor.finding import Finding, first_line
 from mean_prompt.doctor.machine import check_load, check_memory, check_threads
 from mean_prompt.doctor.model_files import check_model_files
 from mean_prompt.doctor.packages import check_extras, check_installation, check_packages
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from mean_prompt.doctor.precision import check_precision
 from mean_prompt.doctor.storage import check_storage
 
-Check = Callable[[Patient], Iterator[Finding]]
+Check = Callable[[RunSettings], Iterator[Finding]]
 
 #: By what a check is called. The load is looked at before this program is a part of it; packages
 #: stand before what needs them, and a model's files before the model is loaded from them.
@@ -40,7 +40,9 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
 )
 
 
-def examine(patient: Patient, checks: Sequence[tuple[str, Check]] = CHECKS) -> Iterator[Finding]:
+def examine(
+    patient: RunSettings, checks: Sequence[tuple[str, Check]] = CHECKS
+) -> Iterator[Finding]:
     """Look at all that a run needs; yield what is found, as it is found.
 
     Nothing is changed: what is written to try a disk is gone again.
@@ -57,7 +59,7 @@ def examine(patient: Patient, checks: Sequence[tuple[str, Check]] = CHECKS) -> I
             yield _failed(name, error, patient)
 
 
-def _failed(name: str, error: Exception, patient: Patient) -> Finding:
+def _failed(name: str, error: Exception, patient: RunSettings) -> Finding:
     said = f"{type(error).__name__}: {first_line(error)}"
     if patient.unusable:
         return Finding(

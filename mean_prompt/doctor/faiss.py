@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mean_prompt.doctor.finding import Finding, first_line
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from mean_prompt.encoder import LOADING_ERRORS
 
 #: Enough rows for FAISS to go about them in blocks, few enough to take no time.
@@ -19,7 +19,7 @@ _TOLERANCE: Final = 1e-4
 _REMEDY: Final = "pip install --force-reinstall --no-deps faiss-cpu"
 
 
-def check_faiss(patient: Patient) -> Iterator[Finding]:
+def check_faiss(patient: RunSettings) -> Iterator[Finding]:
     """Search a small index as a prediction does, and hold it against comparing with every row."""
     import numpy as np
 

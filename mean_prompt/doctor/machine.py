@@ -9,7 +9,7 @@ from typing import Final
 
 from mean_prompt.doctor.finding import Finding
 from mean_prompt.doctor.limits import available_memory, core_quota, physical_cores
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from mean_prompt.doctor.sizes import bytes_shown
 from mean_prompt.workers import available_cores
 
@@ -20,7 +20,7 @@ _MEMORY: Final = 18 * 10**8
 _THREADS: Final = tuple(f"{library}_NUM_THREADS" for library in ("OMP", "MKL", "OPENBLAS", "RAYON"))
 
 
-def check_load(_patient: Patient) -> Iterator[Finding]:
+def check_load(_patient: RunSettings) -> Iterator[Finding]:
     """Look at what else the machine does, before this program does anything itself."""
     if not hasattr(os, "getloadavg"):
         yield Finding("load", "skipped", "this system does not tell")
@@ -34,7 +34,7 @@ def check_load(_patient: Patient) -> Iterator[Finding]:
         yield Finding("load", "good", found)
 
 
-def check_memory(_patient: Patient) -> Iterator[Finding]:
+def check_memory(_patient: RunSettings) -> Iterator[Finding]:
     """Hold the memory that is free against what a search takes."""
     free = available_memory()
     if free is None:
@@ -52,7 +52,7 @@ def check_memory(_patient: Patient) -> Iterator[Finding]:
         yield Finding("memory", "good", found)
 
 
-def check_threads(_patient: Patient) -> Iterator[Finding]:
+def check_threads(_patient: RunSettings) -> Iterator[Finding]:
     """Hold torch's threads against the cores, and against what a container is given of them."""
     import torch
 

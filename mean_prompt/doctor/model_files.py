@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from mean_prompt.doctor.completeness import inventory
 from mean_prompt.doctor.finding import Finding, first_line
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from mean_prompt.doctor.sizes import bytes_shown
 from mean_prompt.encoder import (
     DEFAULT_MODEL,
@@ -32,7 +32,7 @@ _FILES: Final = "model files"
 _OFFLINE: Final = "offline"
 
 
-def check_model_files(patient: Patient) -> Iterator[Finding]:
+def check_model_files(patient: RunSettings) -> Iterator[Finding]:
     """Find the model that a run would use, without fetching anything, and look through it."""
     try:
         found = _find(patient)
@@ -55,13 +55,13 @@ def anew(found: ModelFolder) -> str:
     return f"copy the model into {found.path} again, or name another"
 
 
-def _find(patient: Patient) -> ModelFolder:
+def _find(patient: RunSettings) -> ModelFolder:
     if patient.model is None:
         return find_default(trust=patient.trust, fetch=False)
     return find_model(patient.model, trust=patient.trust, fetch=False)
 
 
-def _looked_through(patient: Patient, found: ModelFolder) -> Finding:
+def _looked_through(patient: RunSettings, found: ModelFolder) -> Finding:
     place = f"{found.name} in {found.path}"
     try:
         check_shards(found.name, found.path)
@@ -81,7 +81,7 @@ def _looked_through(patient: Patient, found: ModelFolder) -> Finding:
     return Finding(_FILES, "good", f"{place}: {modules}, {weights} and a tokenizer, all whole")
 
 
-def _without_network(patient: Patient, found: ModelFolder) -> Finding:
+def _without_network(patient: RunSettings, found: ModelFolder) -> Finding:
     if patient.model is None and found.name != DEFAULT_MODEL:
         return Finding(
             _OFFLINE,
@@ -94,7 +94,7 @@ def _without_network(patient: Patient, found: ModelFolder) -> Finding:
     return Finding(_OFFLINE, "good", f"a run needs no network: {found.name} is on this machine")
 
 
-def _elsewhere(patient: Patient, error: InputError) -> Iterator[Finding]:
+def _elsewhere(patient: RunSettings, error: InputError) -> Iterator[Finding]:
     """Yield what is to be said where the model is not on this machine."""
     name = DEFAULT_MODEL if patient.model is None else patient.model
     is_folder = path_exists(user_path(name)) and user_path(name).is_dir()
@@ -104,7 +104,7 @@ def _elsewhere(patient: Patient, error: InputError) -> Iterator[Finding]:
     yield from _to_be_fetched(patient, name if "/" in name else f"sentence-transformers/{name}")
 
 
-def _to_be_fetched(patient: Patient, name: str) -> Iterator[Finding]:
+def _to_be_fetched(patient: RunSettings, name: str) -> Iterator[Finding]:
     """Yield what is to be said of a model that the hub may have: nothing is fetched here."""
     from huggingface_hub import errors
 

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 from mean_prompt.doctor.finding import Finding, first_line
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from mean_prompt.doctor.requirements import (
     PROJECT,
     asked_for,
@@ -36,7 +36,7 @@ EXTRAS: Final = {
 }
 
 
-def check_installation(_patient: Patient) -> Iterator[Finding]:
+def check_installation(_patient: RunSettings) -> Iterator[Finding]:
     """Tell what runs, and hold Python against what it asks for."""
     from packaging.specifiers import SpecifierSet
 
@@ -59,7 +59,7 @@ def check_installation(_patient: Patient) -> Iterator[Finding]:
         yield Finding("installation", "fault", f"{found}: Python must be {wanted}", remedy)
 
 
-def check_packages(patient: Patient) -> Iterator[Finding]:
+def check_packages(patient: RunSettings) -> Iterator[Finding]:
     """Import every package that is needed, after a look at its version."""
     needed = asked_for().needed
     absent = {one: fault for one in needed if (fault := fault_of(one))}
@@ -75,7 +75,7 @@ def check_packages(patient: Patient) -> Iterator[Finding]:
         yield Finding("packages", "fault", "; ".join(broken.values()), remedy)
 
 
-def check_extras(_patient: Patient) -> Iterator[Finding]:
+def check_extras(_patient: RunSettings) -> Iterator[Finding]:
     """Tell which extras are there, and what those are for that are not."""
     extras = asked_for().extras
     for name, purpose in EXTRAS.items():

@@ -14,7 +14,7 @@ RUNS: Final = Path("results") / "runs"
 
 
 @dataclass(slots=True)
-class Patient:
+class RunSettings:
     """A run as somebody would start it.
 
     Attributes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mean_prompt.doctor.finding import Finding
 from mean_prompt.doctor.limits import has_fast_bfloat16
 from mean_prompt.doctor.model_files import anew
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from mean_prompt.system import MeanPromptError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _BATCH: Final = 24
 _TIMINGS: Final = 3
 
 
-def check_precision(patient: Patient) -> Iterator[Finding]:
+def check_precision(patient: RunSettings) -> Iterator[Finding]:
     """Load the model, which proves it and opens the gate of its faster dtype; time both dtypes."""
     if patient.found is None:
         yield Finding("model", "skipped", "there is none on this machine that is whole")

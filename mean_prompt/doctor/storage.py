@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from mean_prompt.doctor.disks import probe
 from mean_prompt.doctor.finding import Finding
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from mean_prompt.system import InputError
 from mean_prompt.workers import StorageURL
 
@@ -27,7 +27,7 @@ _OPTUNA_OLD: Final = "version_info"
 _RUNS: Final = "mean_prompt_runs"
 
 
-def check_storage(patient: Patient) -> Iterator[Finding]:
+def check_storage(patient: RunSettings) -> Iterator[Finding]:
     """Reach the storage and read the versions of its tables, without making any."""
     if patient.storage is None:
         found = "none was named: a search keeps its study in a file of its own folder"

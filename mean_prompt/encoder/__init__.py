@@ -14,7 +14,6 @@ if TYPE_CHECKING:
         cache_folder as cache_folder,
         need_half as need_half,
     )
-    from mean_prompt.encoder.cache_faults import cache_fault as cache_fault
     from mean_prompt.encoder.encoder import (
         PARITY_COSINE as PARITY_COSINE,
         PROOF_TOLERANCE as PROOF_TOLERANCE,
@@ -61,7 +60,6 @@ __getattr__, __all__ = lazy_exports(
         "arrays": ["cached_arrays"],
         "attention": ["NotPropagable"],
         "cache": ["Encode", "Progress", "VectorCache", "cache_folder", "need_half"],
-        "cache_faults": ["cache_fault"],
         "encoder": [
             "Encoder",
             "PARITY_COSINE",

@@ -11,8 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mean_prompt.encoder.cache import cache_folder
-from mean_prompt.encoder.cache_faults import cache_fault
-from mean_prompt.system import write_atomically
+from mean_prompt.system import cache_fault, write_atomically
 
 Arrays = list[NDArray[Any]]
 

@@ -19,9 +19,8 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from mean_prompt.encoder.cache_faults import cache_fault
 from mean_prompt.objective import StoredVectors, Vectors
-from mean_prompt.system import check_local
+from mean_prompt.system import cache_fault, check_local
 
 #: Strings encoded between two writes.
 _CHUNK: Final = 512

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from mean_prompt.encoder.identity import ModelIdentity
-from mean_prompt.encoder.kernels import quicken
+from mean_prompt.encoder.kernels import use_fast_kernels
 from mean_prompt.objective import Vectors, to_numpy
 from mean_prompt.system import InputError, RunError
 
@@ -309,7 +309,7 @@ class Encoder:
         if screening == "float32":
             return self._model, reference
         fast = copy.deepcopy(self._model).to(torch.bfloat16)
-        quicken(fast)
+        use_fast_kernels(fast)
         probes = self.tokenize(PROBES[:-1])
         cosines = (self._embed(fast, probes) * self._embed(self._model, probes)).sum(axis=1)
         lowest = float(np.nan_to_num(cosines, nan=-1.0).min())

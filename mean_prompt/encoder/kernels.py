@@ -32,7 +32,7 @@ _LARGEST_SCORE: Final = 80.0
 _LAYOUT_ROWS: Final = 1_024
 
 
-def quicken(model: SentenceTransformer) -> bool:
+def use_fast_kernels(model: SentenceTransformer) -> bool:
     """Put the faster kernels into a bfloat16 model on the CPU, where torch has them.
 
     Args:

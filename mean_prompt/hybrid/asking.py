@@ -69,7 +69,7 @@ class Examples:
         return self._shots.examples(vectors, own_groups)
 
 
-class Mailbox:
+class PredictionQueue:
     """Predictions of test rows, asked for in a thread of their own."""
 
     def __init__(self, llm: Predictor, clock: Clock) -> None:

@@ -85,7 +85,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Ingredients:
+class CandidateInputs:
     """What a row's candidates are made of.
 
     Attributes:
@@ -99,7 +99,7 @@ class Ingredients:
     by_all: Sequence[str] = ()
 
 
-class Kitchen:
+class CandidateFactory:
     """Makes candidates.
 
     Args:
@@ -121,7 +121,7 @@ class Kitchen:
         self._prefixes = (universal, *prefixes)
         self._suffixes = (universal, *suffixes)
 
-    def candidates(self, parts: Ingredients, choice: Choice | None = None) -> list[Candidate]:
+    def candidates(self, parts: CandidateInputs, choice: Choice | None = None) -> list[Candidate]:
         """Return candidates of one row, none of them blank.
 
         Args:
@@ -133,7 +133,7 @@ class Kitchen:
         made = list(dict.fromkeys(one for one in self._all(parts) if one.text.strip()))
         return made if choice is None else [made[number] for number in chosen(made, choice)]
 
-    def _all(self, parts: Ingredients) -> Iterator[Candidate]:
+    def _all(self, parts: CandidateInputs) -> Iterator[Candidate]:
         yield Candidate(self.universal, "universal")
         for text in parts.predictions:
             yield Candidate(text, "prediction")
@@ -157,7 +157,7 @@ class Kitchen:
                 if tail:
                     yield Candidate(f"{head} {tail}", "template", number)
 
-    def _joined(self, parts: Ingredients, separator: str) -> Iterator[Candidate]:
+    def _joined(self, parts: CandidateInputs, separator: str) -> Iterator[Candidate]:
         for near in (parts.by_all[:JOINED], parts.by_text[:JOINED]):
             for pair in combinations(near, 2):
                 yield Candidate(joined(pair, separator), "joined", separator=separator)
@@ -170,7 +170,7 @@ class Kitchen:
         for pair in combinations(parts.predictions[:JOINED], 2):
             yield Candidate(joined(pair, separator), "joined", separator=separator)
 
-    def _affixed(self, parts: Ingredients, separator: str) -> Iterator[Candidate]:
+    def _affixed(self, parts: CandidateInputs, separator: str) -> Iterator[Candidate]:
         for text in (*parts.predictions, *parts.by_text[:2]):
             for suffix in self._suffixes:
                 yield Candidate(joined((text, suffix), separator), "affixed", separator=separator)

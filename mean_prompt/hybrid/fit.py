@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt.corpus import Corpus, Triples
-from mean_prompt.hybrid.candidates import Kitchen, learn_heads
+from mean_prompt.hybrid.candidates import CandidateFactory, learn_heads
 from mean_prompt.hybrid.keys import Key
 from mean_prompt.hybrid.mixture import Numbers
-from mean_prompt.hybrid.posterior import Scene, scs_between
+from mean_prompt.hybrid.posterior import RowCandidates, scs_between
 from mean_prompt.hybrid.retrieval import Bank, Retriever, choose_key, grouped_folds
-from mean_prompt.hybrid.scenes import EmbeddedRows, Stage
+from mean_prompt.hybrid.scenes import EmbeddedRows, SceneBuilder
 from mean_prompt.hybrid.space import Space
 from mean_prompt.hybrid.tuning import BlendSettings, FittedBlend, Samples, fit_blend, tune
 from mean_prompt.objective import (
@@ -32,7 +32,7 @@ _MOST_SAMPLES: Final = 1_500
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class BlendContext:
     """What fitting and answering share.
 
     Attributes:
@@ -55,10 +55,12 @@ class Workshop:
     seed: int = 0
     _kept: dict[str, Objective] = field(default_factory=dict)
 
-    def stage(self, by_text: Retriever, by_all: Retriever | None, clock: Clock | None) -> Stage:
+    def stage(
+        self, by_text: Retriever, by_all: Retriever | None, clock: Clock | None
+    ) -> SceneBuilder:
         """Return a stage on which rows meet what retrievers know."""
         bank = by_text.bank
-        kitchen = Kitchen(
+        kitchen = CandidateFactory(
             self.universal,
             learn_heads(bank.prompts),
             prefixes=self.prefixes,
@@ -67,7 +69,7 @@ class Workshop:
         objectives = [self._compressed(ExpectedSCS(bank.vectors, device=self.space.device))]
         if self.corpus is not None:
             objectives.append(self._over_corpus(self.corpus, clock))
-        return Stage(self.space, kitchen, by_text, by_all, objectives, self.max_tokens)
+        return SceneBuilder(self.space, kitchen, by_text, by_all, objectives, self.max_tokens)
 
     def _over_corpus(self, corpus: Corpus, clock: Clock | None) -> Objective:
         if "corpus" not in self._kept:
@@ -82,7 +84,7 @@ class Workshop:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Learned:
+class FittedKey:
     """A key and the blend fitted with it."""
 
     key: Key
@@ -93,7 +95,7 @@ class Learned:
         return f"key {self.key}, cross-validated SCS {self.blend.score:.4f}"
 
 
-class Learner:
+class BlendFitter:
     """Fits one blend on known rows: without predictions, or with one for every row.
 
     Args:
@@ -107,7 +109,7 @@ class Learner:
 
     def __init__(
         self,
-        workshop: Workshop,
+        workshop: BlendContext,
         triples: Triples,
         rows: EmbeddedRows,
         targets: Vectors,
@@ -122,23 +124,23 @@ class Learner:
         self._clock = clock
         self._text_key = text_key
 
-    def learn(self, keys: Sequence[Key], kept: tuple[Key, BlendSettings] | None) -> Learned:
+    def learn(self, keys: Sequence[Key], kept: tuple[Key, BlendSettings] | None) -> FittedKey:
         """Choose a key and tune the blend, or fit with those kept from an earlier fit."""
         seed = self._workshop.seed
         if kept is not None:
             key, settings = kept
-            return Learned(key, fit_blend(self._samples(key), settings))
+            return FittedKey(key, fit_blend(self._samples(key), settings))
         rows, clock = self._rows.vectors, self._clock
         key, _ = choose_key(keys, rows, self._triples, self._targets, seed=seed, clock=clock)
         samples = self._samples(key)
         trials = self._workshop.trials
-        return Learned(key, tune(samples, trials=trials, seed=seed, clock=clock))
+        return FittedKey(key, tune(samples, trials=trials, seed=seed, clock=clock))
 
     def _samples(self, key: Key) -> Samples:
         """Set every row, or a draw of many, on a stage that does not know its prompt."""
         seed = self._workshop.seed
         drawn = np.random.default_rng(seed).permutation(len(self._triples))[:_MOST_SAMPLES]
-        scenes: list[Scene] = []
+        scenes: list[RowCandidates] = []
         tested: list[int] = []
         folds: list[int] = []
         groups = self._triples.groups()
@@ -157,7 +159,7 @@ class Learner:
         rows = self._rows.take(numbers)
         return rows if self._text_key is not None else rows.without_predictions()
 
-    def _stage(self, key: Key, known: Numbers) -> Stage:
+    def _stage(self, key: Key, known: Numbers) -> SceneBuilder:
         """Return a stage that knows some of the rows."""
         bank = Bank.of(self._triples.take(known), self._targets[known])
         rows = self._rows.vectors.take(known)
@@ -165,7 +167,9 @@ class Learner:
         by_all = Retriever(key, rows, bank) if self._text_key is not None else None
         return self._workshop.stage(by_text, by_all, self._clock)
 
-    def _served(self, scenes: Sequence[Scene], tested: Sequence[int]) -> NDArray[np.bool_] | None:
+    def _served(
+        self, scenes: Sequence[RowCandidates], tested: Sequence[int]
+    ) -> NDArray[np.bool_] | None:
         """Tell of which rows the prediction earned more than the centre of the texts does."""
         if self._text_key is None:
             return None

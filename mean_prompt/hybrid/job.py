@@ -18,7 +18,7 @@ import numpy as np
 
 from mean_prompt.corpus import Corpus, Rows, Triples, read_rows, read_triples
 from mean_prompt.hybrid.answer import Answer
-from mean_prompt.hybrid.asking import Examples, Mailbox, ask_known
+from mean_prompt.hybrid.asking import Examples, PredictionQueue, ask_known
 from mean_prompt.hybrid.journal import Journal
 from mean_prompt.hybrid.predictor import LEAST_PREDICTED, HybridPredictor
 from mean_prompt.hybrid.request import Request, Summary, universal_string
@@ -100,7 +100,7 @@ class PredictionJob:
     def _improve(self, triples: Triples, universal: str, llm: Predictor | None) -> None:
         if self._is_done(llm):
             return
-        mailbox = Mailbox(llm, self._clock) if llm else None
+        mailbox = PredictionQueue(llm, self._clock) if llm else None
         try:
             if mailbox is not None and not self._asks_first:
                 self._ask(mailbox, llm, None)
@@ -117,7 +117,9 @@ class PredictionJob:
             if mailbox is not None:
                 mailbox.close()
 
-    def _answer_all(self, triples: Triples, llm: Predictor | None, mailbox: Mailbox | None) -> None:
+    def _answer_all(
+        self, triples: Triples, llm: Predictor | None, mailbox: PredictionQueue | None
+    ) -> None:
         ready = self._prepare(triples, llm, mailbox)
         recorded = isinstance(llm, RecordedPredictor)
         if ready and not recorded:
@@ -128,7 +130,9 @@ class PredictionJob:
         if ready and recorded:
             self._answer_by_index(None)
 
-    def _prepare(self, triples: Triples, llm: Predictor | None, mailbox: Mailbox | None) -> bool:
+    def _prepare(
+        self, triples: Triples, llm: Predictor | None, mailbox: PredictionQueue | None
+    ) -> bool:
         """Ask the LLM, fit meanwhile, and tell whether there was time to."""
         examples = self._examples(triples, llm)
         predictions = self._calibrate(triples, llm, examples)
@@ -164,7 +168,9 @@ class PredictionJob:
             return True
         return False
 
-    def _ask(self, mailbox: Mailbox, llm: Predictor | None, examples: Examples | None) -> None:
+    def _ask(
+        self, mailbox: PredictionQueue, llm: Predictor | None, examples: Examples | None
+    ) -> None:
         """Begin to ask about the test rows."""
         # A recording is asked about all rows, since it refuses those of which it knows none.
         every = isinstance(llm, RecordedPredictor)
@@ -177,7 +183,7 @@ class PredictionJob:
         """Whether known rows come before test rows: to be shown, or to be asked about."""
         return bool(self._request.shots_used or self._request.calibrate_used)
 
-    def _answer_by_index(self, mailbox: Mailbox | None) -> None:
+    def _answer_by_index(self, mailbox: PredictionQueue | None) -> None:
         """Answer the rows that have no answer yet; predictions that arrive meanwhile come first."""
         rows = self._open(with_llm=False)
         for start in range(0, len(rows), _BATCH):
@@ -189,7 +195,7 @@ class PredictionJob:
             self._listen("rows by the index", min(start + _BATCH, len(rows)), len(rows))
 
     def _answer_predictions(
-        self, arrived: Sequence[Prediction], mailbox: Mailbox, *, ready: bool
+        self, arrived: Sequence[Prediction], mailbox: PredictionQueue, *, ready: bool
     ) -> None:
         """Answer rows whose predictions have arrived."""
         if ready:

@@ -90,7 +90,7 @@ class Near:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scene:
+class RowCandidates:
     """All that the worth of one row's candidates is computed from.
 
     Attributes:
@@ -126,7 +126,7 @@ class Scene:
 
 
 def feature_names(*, with_llm: bool, with_corpus: bool) -> list[str]:
-    """Return what the columns of :meth:`Scene.features` are."""
+    """Return what the columns of :meth:`RowCandidates.features` are."""
     near = ["centre", "near", "near2"]
     names = [f"{name} by text" for name in near]
     names += ["known", *(["corpus"] if with_corpus else []), *_TRAITS]

@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict
 from mean_prompt.corpus import Corpus, Rows, Triples
 from mean_prompt.encoder import Encoder, load_encoder
 from mean_prompt.hybrid.answer import Answer, Rule
-from mean_prompt.hybrid.fit import Learned, Learner, Workshop
+from mean_prompt.hybrid.fit import BlendContext, BlendFitter, FittedKey
 from mean_prompt.hybrid.index import Manifest, VectorIndex
 from mean_prompt.hybrid.keys import PREDICTION_KEYS, TEXT_KEYS, Key
-from mean_prompt.hybrid.posterior import Scene
+from mean_prompt.hybrid.posterior import RowCandidates
 from mean_prompt.hybrid.retrieval import Bank, Retriever, indexed_vectors
 from mean_prompt.hybrid.scenes import EmbeddedRows, one_for_each
 from mean_prompt.hybrid.space import Progress, Space
@@ -102,7 +102,7 @@ class HybridPredictor:
         if model is None or isinstance(model, str):
             model = load_encoder(model, trust=trust)
         self.encoder = model
-        self.workshop = Workshop(
+        self.workshop = BlendContext(
             Space(self.encoder, progress=progress),
             universal,
             prefixes=tuple(prefixes),
@@ -141,7 +141,7 @@ class HybridPredictor:
         workshop = self.workshop
         known = EmbeddedRows.embed(triples.rows, predictions, workshop.space, clock)
         targets = workshop.space.exact(triples.prompts, "prompts", clock)
-        learner = Learner(workshop, triples, known, targets, clock=clock)
+        learner = BlendFitter(workshop, triples, known, targets, clock=clock)
         kept = (outcome.text_key, outcome.text) if outcome else None
         text = learner.learn(self._keys[0], kept)
         llm = self._learn_llm(triples, known, targets, text.key, outcome, clock)
@@ -164,7 +164,7 @@ class HybridPredictor:
         text_key: Key,
         outcome: FitOutcome | None,
         clock: Clock | None,
-    ) -> Learned | None:
+    ) -> FittedKey | None:
         """Fit the blend with predictions, where enough known rows have one."""
         rows = known.with_prediction()
         if len(rows) < LEAST_PREDICTED or len(np.unique(triples.groups()[rows])) < 2:
@@ -172,7 +172,7 @@ class HybridPredictor:
         kept = None
         if outcome is not None and outcome.all_key is not None and outcome.llm is not None:
             kept = (outcome.all_key, outcome.llm)
-        learner = Learner(
+        learner = BlendFitter(
             self.workshop,
             triples.take(rows),
             known.take(rows),
@@ -260,9 +260,9 @@ class HybridPredictor:
             for row in range(len(rows))
         ]
 
-    def _scenes(self, rows: EmbeddedRows, clock: Clock | None) -> list[Scene | None]:
+    def _scenes(self, rows: EmbeddedRows, clock: Clock | None) -> list[RowCandidates | None]:
         """Return each row's scene, or ``None`` where its prediction cannot be weighed."""
-        scenes: list[Scene | None] = [None] * len(rows)
+        scenes: list[RowCandidates | None] = [None] * len(rows)
         predicted = rows.with_prediction()
         plain = np.setdiff1d(np.arange(len(rows)), predicted)
         for numbers, blend, stage in (
@@ -275,7 +275,7 @@ class HybridPredictor:
                     scenes[number] = scene
         return scenes
 
-    def _decide(self, name: str, scene: Scene) -> Answer:
+    def _decide(self, name: str, scene: RowCandidates) -> Answer:
         with_llm = scene.llm is not None
         if not with_llm and bool((scene.by_text.numbers < 0).all()):
             return self._universal_answer(name, "no neighbours")
@@ -357,7 +357,7 @@ class HybridPredictor:
         return index
 
     def _notes(
-        self, triples: Triples, known: EmbeddedRows, text: Learned, llm: Learned | None
+        self, triples: Triples, known: EmbeddedRows, text: FittedKey, llm: FittedKey | None
     ) -> tuple[str, ...]:
         texts = [*triples.rows.originals, *triples.rows.rewritten]
         cut = self.workshop.space.cut(texts)

@@ -9,9 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt.corpus import Rows
-from mean_prompt.hybrid.candidates import Candidate, Choice, Ingredients, Kitchen
+from mean_prompt.hybrid.candidates import Candidate, CandidateFactory, CandidateInputs, Choice
 from mean_prompt.hybrid.keys import RowVectors, normalized
-from mean_prompt.hybrid.posterior import Near, Scene, Terms, expected_known, mean_scs, signs_of
+from mean_prompt.hybrid.posterior import (
+    Near,
+    RowCandidates,
+    Terms,
+    expected_known,
+    mean_scs,
+    signs_of,
+)
 from mean_prompt.hybrid.retrieval import Neighbourhood, Retriever
 from mean_prompt.hybrid.space import Space
 from mean_prompt.hybrid.submission import is_null_to_pandas
@@ -88,7 +95,7 @@ class EmbeddedRows:
         return EmbeddedRows(self.vectors.without_predictions(), ((),) * count, (none,) * count)
 
 
-class Stage:
+class SceneBuilder:
     """Sets scenes up.
 
     Args:
@@ -103,7 +110,7 @@ class Stage:
     def __init__(
         self,
         space: Space,
-        kitchen: Kitchen,
+        kitchen: CandidateFactory,
         by_text: Retriever,
         by_all: Retriever | None,
         objectives: Sequence[Objective],
@@ -118,7 +125,7 @@ class Stage:
 
     def scenes(
         self, rows: EmbeddedRows, choice: Choice | None = None, clock: Clock | None = None
-    ) -> list[Scene]:
+    ) -> list[RowCandidates]:
         """Return one scene a row; with predictions, every row must have one.
 
         Args:
@@ -160,8 +167,8 @@ class Stage:
 
     def _ingredients(
         self, rows: EmbeddedRows, row: int, by_text: Neighbourhood, by_all: Neighbourhood | None
-    ) -> Ingredients:
-        return Ingredients(
+    ) -> CandidateInputs:
+        return CandidateInputs(
             rows.predictions[row] if by_all else (),
             _prompts(self._by_text, by_text, row),
             _prompts(self._by_all, by_all, row) if self._by_all and by_all else (),
@@ -188,7 +195,7 @@ class Stage:
         place: dict[str, int],
         by_text: Neighbourhood,
         by_all: Neighbourhood | None,
-    ) -> Scene:
+    ) -> RowCandidates:
         numbers = [place[one.text] for one in candidates]
         own = vectors[numbers]
         near_all = llm = signs = None
@@ -203,7 +210,7 @@ class Stage:
                 rows.vectors.rewritten[row],
                 self._by_text.bank,
             )
-        return Scene(
+        return RowCandidates(
             candidates=candidates,
             vectors=own,
             by_text=Near.of(own, by_text, row, self._by_text.bank),

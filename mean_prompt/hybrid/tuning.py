@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mean_prompt.hybrid.candidates import MOST_HEADS, SEPARATORS, Choice, chosen
 from mean_prompt.hybrid.mixture import Array, Mixture, Numbers, Trust
-from mean_prompt.hybrid.posterior import Posterior, Scene
+from mean_prompt.hybrid.posterior import Posterior, RowCandidates
 from mean_prompt.hybrid.retrieval import MOST_NEIGHBOURS
 from mean_prompt.system import Clock
 
@@ -68,7 +68,7 @@ class Samples:
             ``None`` without predictions.
     """
 
-    scenes: Sequence[Scene]
+    scenes: Sequence[RowCandidates]
     earned: Sequence[Array]
     folds: Numbers
     served: NDArray[np.bool_] | None
@@ -120,7 +120,7 @@ class FittedBlend:
     score: float
     candour: float
 
-    def choose(self, scene: Scene) -> Chosen:
+    def choose(self, scene: RowCandidates) -> Chosen:
         """Return the best candidate.
 
         The scene may hold candidates that the settings do not choose; they are passed over.
@@ -250,7 +250,7 @@ def _best(tried: Sequence[tuple[BlendSettings, Array]]) -> BlendSettings:
     return (best if gains.mean() > gains.std() / np.sqrt(len(gains)) else first)[0]
 
 
-def allowed_rows(scene: Scene, settings: BlendSettings) -> Numbers:
+def allowed_rows(scene: RowCandidates, settings: BlendSettings) -> Numbers:
     """Return the numbers of a scene's candidates that the settings choose; never none."""
     return np.array(chosen(scene.candidates, settings.choice), np.int64)
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from mean_prompt.corpus import Rows
-from mean_prompt.encoder import cache_fault, cache_folder
+from mean_prompt.encoder import cache_folder
 from mean_prompt.llm.base import Example, Prediction, Predictor
-from mean_prompt.system import check_local
+from mean_prompt.system import cache_fault, check_local
 
 #: To be raised when what is kept of a prediction changes: files from before it are left alone.
 _SCHEMA: Final = 2

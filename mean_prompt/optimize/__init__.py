@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from mean_prompt.optimize.affix.units import UnitBank as UnitBank
     from mean_prompt.optimize.baselines import score_baselines as score_baselines
-    from mean_prompt.optimize.board import Elite as Elite, Exchange as Exchange, Mark as Mark
+    from mean_prompt.optimize.board import Elite as Elite, Mark as Mark, ResultBoard as ResultBoard
     from mean_prompt.optimize.budget import Budget as Budget
     from mean_prompt.optimize.climb import ClimbSettings as ClimbSettings, Edits as Edits
     from mean_prompt.optimize.constraints import Constraints as Constraints, Rules as Rules
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from mean_prompt.optimize.moves import MoveMix as MoveMix
     from mean_prompt.optimize.problem import Problem as Problem
-    from mean_prompt.optimize.rounds import Moment as Moment
+    from mean_prompt.optimize.rounds import StudyEvent as StudyEvent
     from mean_prompt.optimize.sampling import (
         ClimbRecord as ClimbRecord,
         StudySettings as StudySettings,
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         ReplayError as ReplayError,
         Tape as Tape,
     )
-    from mean_prompt.optimize.vocabulary import Material as Material
+    from mean_prompt.optimize.vocabulary import Vocabulary as Vocabulary
 
 __getattr__, __all__ = lazy_exports(
     __name__,
@@ -65,19 +65,19 @@ __getattr__, __all__ = lazy_exports(
         "affix.search": ["AffixSearch", "AffixSettings"],
         "affix.units": ["UnitBank"],
         "baselines": ["score_baselines"],
-        "board": ["Elite", "Exchange", "Mark"],
+        "board": ["Elite", "ResultBoard", "Mark"],
         "budget": ["Budget"],
         "climb": ["ClimbSettings", "Edits"],
         "constraints": ["Constraints", "Rules"],
         "evaluator": ["CONTENDERS", "Candidate", "Evaluator", "SCREENING_NOISE"],
         "moves": ["MoveMix"],
         "problem": ["Problem"],
-        "rounds": ["Moment"],
+        "rounds": ["StudyEvent"],
         "sampling": ["ClimbRecord", "StudySettings"],
         "scores": ["Baseline", "ContextScores", "Side"],
         "starts": ["corpus_starts"],
         "study": ["ClimbStudy"],
         "tape": ["FileTape", "ReplayError", "Tape"],
-        "vocabulary": ["Material"],
+        "vocabulary": ["Vocabulary"],
     },
 )

@@ -35,10 +35,10 @@ class Mark(TypedDict):
     share: float
 
 
-class Exchange(Protocol):
+class ResultBoard(Protocol):
     """Where climbs that ended go. No call waits for another machine."""
 
-    def hand_in(self, record: ClimbRecord) -> None:
+    def add(self, record: ClimbRecord) -> None:
         """Take in a climb that ended; one that was handed in before counts once."""
 
     def ended(self) -> Sequence[ClimbRecord]:
@@ -57,7 +57,7 @@ class Alone:
     def __init__(self) -> None:
         self._ended: dict[tuple[int, int], ClimbRecord] = {}
 
-    def hand_in(self, record: ClimbRecord) -> None:
+    def add(self, record: ClimbRecord) -> None:
         """Take in a climb that ended."""
         self._ended.setdefault(record.key, record)
 

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from mean_prompt.objective import Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.evaluator import CONTENDERS, SCREENING_NOISE, Candidate, Evaluator
 from mean_prompt.optimize.moves import Choices, MoveMix, MoveName, Proposal, propose
-from mean_prompt.optimize.surrogate import Outlook, Surrogate
-from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.optimize.surrogate import Predictions, Surrogate
+from mean_prompt.optimize.vocabulary import Vocabulary
 from mean_prompt.system import Tree
 
 #: Edits are drawn at this share of the temperature: the encoder has the last word.
@@ -87,7 +87,7 @@ class Climb:
     def __init__(
         self,
         start: Candidate,
-        material: Material,
+        material: Vocabulary,
         evaluator: Evaluator,
         settings: ClimbSettings,
         *,
@@ -183,7 +183,7 @@ class Edits:
 
     def __init__(
         self,
-        material: Material,
+        material: Vocabulary,
         evaluator: Evaluator,
         settings: ClimbSettings,
         ceiling: float,
@@ -222,7 +222,7 @@ class Edits:
         choices = self._choices(state, outlook, temperature * _DRAW_SHARE)
         proposals = propose(state.body, choices, settings.moves, settings.width, self._rng)
         tried = _screened(state, proposals, self._evaluator)
-        self.surrogate.rule_out(
+        self.surrogate.mark_tried(
             outlook,
             [row.row for row in proposals if row.move == "replace" and row.row is not None],
             [row.body for row in proposals if row.move == "combine"],
@@ -231,7 +231,7 @@ class Edits:
         self.surrogate.learn_combined(state, outlook, *_as_proposed(tried, "combine"))
         return tried
 
-    def _choices(self, state: Candidate, outlook: Outlook, temperature: float) -> Choices:
+    def _choices(self, state: Candidate, outlook: Predictions, temperature: float) -> Choices:
         """Turn an outlook into what the moves draw from."""
         phrases = self._material.phrases
         tangent = self._evaluator.objective.tangent_gradient(state.vector)

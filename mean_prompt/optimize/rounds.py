@@ -22,7 +22,7 @@ _HALFWAY: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stage:
+class Milestone:
     """A climb at a tenth of its length.
 
     Attributes:
@@ -37,7 +37,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moment:
+class StudyEvent:
     """One step of one climb, as the study saw it.
 
     Attributes:
@@ -54,7 +54,7 @@ class Moment:
     params: dict[str, Any]
     evaluations: int
     step: Step
-    stages: tuple[Stage, ...] = ()
+    stages: tuple[Milestone, ...] = ()
     ended: Ending | None = None
 
     @property
@@ -65,7 +65,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class BudgetReading:
     """What the clock says, once a step.
 
     Attributes:
@@ -79,7 +79,7 @@ class Reading:
 
 
 @dataclass(slots=True, eq=False)
-class Runner:
+class ClimbRun:
     """A climb on its way, and its own time: its share of the budget, counted while it runs.
 
     Attributes:
@@ -110,31 +110,31 @@ class Runner:
         assert self.climb is not None
         return self.climb
 
-    def progress(self, length: float, reading: Reading) -> float:
+    def progress(self, length: float, reading: BudgetReading) -> float:
         """Return the share of the climb that is over; 1 once the budget is spent."""
         if reading.expired:
             return 1.0
         running = 0.0 if self.since is None else reading.fraction - self.since
         return (self.spent + running) / length
 
-    def resume(self, reading: Reading) -> None:
+    def resume(self, reading: BudgetReading) -> None:
         """Count its time from now on."""
         if self.since is None:
             self.since = reading.fraction
 
-    def pause(self, reading: Reading) -> None:
+    def pause(self, reading: BudgetReading) -> None:
         """Count no more of it."""
         if self.since is not None:
             self.spent += reading.fraction - self.since
             self.since = None
 
     def moment(
-        self, step: Step, stages: tuple[Stage, ...] = (), ended: Ending | None = None
-    ) -> Moment:
+        self, step: Step, stages: tuple[Milestone, ...] = (), ended: Ending | None = None
+    ) -> StudyEvent:
         """Return the moment that tells of one of its steps."""
-        return Moment(self.number, self.params, self.evaluations, step, stages, ended)
+        return StudyEvent(self.number, self.params, self.evaluations, step, stages, ended)
 
-    def last_moment(self, ended: Ending, stages: tuple[Stage, ...] = ()) -> Moment:
+    def last_moment(self, ended: Ending, stages: tuple[Milestone, ...] = ()) -> StudyEvent:
         """Return the moment that tells of its end."""
         last = Step(self.running.number, self.running.best, gained=False, move=None)
         return self.moment(last, stages, ended)
@@ -167,7 +167,7 @@ class Round:
 
     rivals: int
     length: float
-    runners: list[Runner] = field(default_factory=list)
+    runners: list[ClimbRun] = field(default_factory=list)
     ahead: int | None = None
 
     def until(self) -> float:
@@ -181,7 +181,7 @@ class Round:
             runner.spent *= factor
             runner.since = runner.since and runner.since * factor
 
-    def active(self) -> Runner | None:
+    def active(self) -> ClimbRun | None:
         """Return the climb whose turn it is."""
         if self.ahead is not None:
             return self.runners[self.ahead]

@@ -12,7 +12,7 @@ from mean_prompt.encoder import TokenIds
 from mean_prompt.objective import Objective, Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
 from mean_prompt.optimize.moves import kick
-from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.optimize.vocabulary import Vocabulary
 from mean_prompt.system import RunError
 
 StartKind = Literal["corpus", "phrases", "elite"]
@@ -66,7 +66,7 @@ def filled_start(
 
 
 def assembled_start(
-    material: Material, evaluator: Evaluator, rng: np.random.Generator
+    material: Vocabulary, evaluator: Evaluator, rng: np.random.Generator
 ) -> Candidate | None:
     """Assemble phrases one by one, each the best next to those taken, as matching pursuit does.
 
@@ -86,7 +86,11 @@ def assembled_start(
 
 
 def kicked(
-    elite: Candidate, material: Material, evaluator: Evaluator, edits: int, rng: np.random.Generator
+    elite: Candidate,
+    material: Vocabulary,
+    evaluator: Evaluator,
+    edits: int,
+    rng: np.random.Generator,
 ) -> Candidate:
     """Return an elite after some random replacements, or the elite where they break a rule."""
     if edits == 0:

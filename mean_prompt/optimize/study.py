@@ -17,11 +17,18 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from mean_prompt.optimize.board import Alone, Exchange, Mark
+from mean_prompt.optimize.board import Alone, Mark, ResultBoard
 from mean_prompt.optimize.budget import Limits
 from mean_prompt.optimize.climb import Climb, ClimbSettings, Step
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
-from mean_prompt.optimize.rounds import Moment, Reading, Round, Runner, Stage, climbs_in
+from mean_prompt.optimize.rounds import (
+    BudgetReading,
+    ClimbRun,
+    Milestone,
+    Round,
+    StudyEvent,
+    climbs_in,
+)
 from mean_prompt.optimize.sampling import (
     PRUNE_FROM,
     REPORTS,
@@ -30,7 +37,7 @@ from mean_prompt.optimize.sampling import (
     StudySettings,
 )
 from mean_prompt.optimize.starts import StartKind, assembled_start, filled_start, kicked
-from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.optimize.vocabulary import Vocabulary
 from mean_prompt.system import Tree
 
 #: Best prompts of the corpus, one of which a climb begins with.
@@ -69,13 +76,13 @@ class ClimbStudy:
         settings: StudySettings,
         base: ClimbSettings,
         starts: list[Candidate],
-        material: Material,
+        material: Vocabulary,
         evaluator: Evaluator,
         *,
         ceiling: float,
         rate: float,
         seed: int,
-        exchange: Exchange | None = None,
+        exchange: ResultBoard | None = None,
         worker: int = 0,
     ) -> None:
         self._settings = settings
@@ -91,7 +98,7 @@ class ClimbStudy:
         self._number = 0
         self._round: Round | None = None
         self._mark: Mark | None = None
-        self._stages: list[Stage] = []
+        self._stages: list[Milestone] = []
         self._limits = evaluator.budget.limits
         self.elite = max(starts, key=lambda row: row.score)
 
@@ -105,7 +112,7 @@ class ClimbStudy:
         """Where the present climb stood at its last step, for other workers."""
         return self._mark
 
-    def run(self) -> Iterator[Moment]:
+    def run(self) -> Iterator[StudyEvent]:
         """Yield every step of every climb until the budget is spent, or its end is asked for."""
         while True:
             reading = self._read()
@@ -140,17 +147,17 @@ class ClimbStudy:
             going["ahead"],
         )
 
-    def _restored(self, state: Tree) -> Runner:
+    def _restored(self, state: Tree) -> ClimbRun:
         climb = None
         if state["climb"] is not None:
             rng = self._sampling.rng(state["number"])
             climb = self._climb(self.elite, state["params"], rng)
             climb.restore(state["climb"])
-        return Runner(**{**state, "climb": climb})
+        return ClimbRun(**{**state, "climb": climb})
 
     # -- rounds ---------------------------------------------------------------------------------
 
-    def _read(self) -> Reading:
+    def _read(self) -> BudgetReading:
         """Read the clock, and measure all shares anew where the budget has been changed."""
         budget = self._evaluator.budget
         spent, evaluations, expired, stopped, limits = self._tape.value(
@@ -169,9 +176,9 @@ class ClimbStudy:
             if self._round is not None and before > 0:
                 self._round.rescale(fraction / before)
             self._limits = now
-        return Reading(fraction, expired, stopped)
+        return BudgetReading(fraction, expired, stopped)
 
-    def _next(self, reading: Reading) -> Moment | None:
+    def _next(self, reading: BudgetReading) -> StudyEvent | None:
         """Do what comes next, and return what there is to tell of it; ``None`` at the end."""
         while self._round is not None or self._number == 0 or not reading.expired:
             if self._round is None:
@@ -182,7 +189,7 @@ class ClimbStudy:
             self._round = None
         return None
 
-    def _plan(self, reading: Reading) -> Round:
+    def _plan(self, reading: BudgetReading) -> Round:
         """Return the next round: its rivals, and a climb's length as a share of the budget.
 
         A round that would leave less than half a round behind it takes all there is.
@@ -197,7 +204,7 @@ class ClimbStudy:
                 return Round(rivals, fitted)
         return Round(1, left if left < 1.5 * length else length)
 
-    def _go_on(self, going: Round, reading: Reading) -> Moment | None:
+    def _go_on(self, going: Round, reading: BudgetReading) -> StudyEvent | None:
         """Do a round's next step; ``None`` where it is over."""
         active = going.active()
         if active is not None and active.climb is not None:
@@ -211,7 +218,9 @@ class ClimbStudy:
             going.runners[going.ahead].resume(reading)
         return self._alone(going.runners[going.ahead], going, reading)
 
-    def _among_rivals(self, active: Runner | None, going: Round, reading: Reading) -> Moment | None:
+    def _among_rivals(
+        self, active: ClimbRun | None, going: Round, reading: BudgetReading
+    ) -> StudyEvent | None:
         """Let the newest climb go on, or another one begin; ``None`` where all had their turn."""
         if active is not None and self._may_run(active, going, reading, going.until()):
             return self._advance(active, going, reading)
@@ -221,7 +230,7 @@ class ClimbStudy:
             return self._enter(going, reading)
         return None
 
-    def _alone(self, ahead: Runner, going: Round, reading: Reading) -> Moment | None:
+    def _alone(self, ahead: ClimbRun, going: Round, reading: BudgetReading) -> StudyEvent | None:
         """End the others one by one, let the best one go on to its end, and end it."""
         for runner in going.runners:
             if runner is not ahead and runner.climb is not None:
@@ -233,10 +242,10 @@ class ClimbStudy:
         return self._end(ahead, "pruned" if ahead.hopeless else "complete")
 
     @staticmethod
-    def _may_run(runner: Runner, going: Round, reading: Reading, until: float) -> bool:
+    def _may_run(runner: ClimbRun, going: Round, reading: BudgetReading, until: float) -> bool:
         return not runner.hopeless and runner.progress(going.length, reading) < until
 
-    def _enter(self, going: Round, reading: Reading) -> Moment:
+    def _enter(self, going: Round, reading: BudgetReading) -> StudyEvent:
         """Let one more climb begin."""
         number = self._number
         self._number += 1
@@ -245,14 +254,14 @@ class ClimbStudy:
         before = self._evaluator.budget.evaluations
         rng = self._sampling.rng(number)
         climb = self._climb(self._start(params, rng), params, rng)
-        runner = Runner(number, params, climb, time.time(), reading.fraction)
+        runner = ClimbRun(number, params, climb, time.time(), reading.fraction)
         going.runners.append(runner)
         step = climb.begin()
-        self._stages.append(Stage(number, 0, step.best))
+        self._stages.append(Milestone(number, 0, step.best))
         runner.evaluations = self._evaluator.budget.evaluations - before
         return self._told(runner, step)
 
-    def _advance(self, runner: Runner, going: Round, reading: Reading) -> Moment:
+    def _advance(self, runner: ClimbRun, going: Round, reading: BudgetReading) -> StudyEvent:
         before = self._evaluator.budget.evaluations
         share = runner.progress(going.length, reading)
         step = runner.running.step(share)
@@ -260,16 +269,16 @@ class ClimbStudy:
         self._mark = Mark(body=list(step.best.body), score=step.best.score, share=share)
         return self._told(runner, step)
 
-    def _told(self, runner: Runner, step: Step) -> Moment:
+    def _told(self, runner: ClimbRun, step: Step) -> StudyEvent:
         self.elite = max(self.elite, step.best, key=lambda row: row.score)
         return runner.moment(step, self._reached())
 
-    def _reached(self) -> tuple[Stage, ...]:
+    def _reached(self) -> tuple[Milestone, ...]:
         """Return the stages that were reached since this was last asked."""
         stages, self._stages = tuple(self._stages), []
         return stages
 
-    def _report(self, runner: Runner, going: Round, reading: Reading) -> None:
+    def _report(self, runner: ClimbRun, going: Round, reading: BudgetReading) -> None:
         """Note the score at each tenth of a climb, and judge it there."""
         best = runner.running.best
         reached = min(REPORTS, int(runner.progress(going.length, reading) * REPORTS))
@@ -277,7 +286,7 @@ class ClimbStudy:
             return
         stages = range(len(runner.reports) + 1, reached + 1)
         runner.reports += [best.score] * len(stages)
-        self._stages.append(Stage(runner.number, reached, best))
+        self._stages.append(Milestone(runner.number, reached, best))
         if any(stage in stages for stage in _COMPARED):
             self._compare(runner, runner.progress(going.length, reading))
             best = runner.running.best
@@ -286,7 +295,7 @@ class ClimbStudy:
                 lambda: self._sampling.is_hopeless(runner.reports, self._exchange.ended())
             )
 
-    def _compare(self, runner: Runner, share: float) -> None:
+    def _compare(self, runner: ClimbRun, share: float) -> None:
         """Let a climb that is behind go over to the string of one that is ahead.
 
         Workers on one study are each other's rivals: where a climb is behind half of those that
@@ -305,11 +314,11 @@ class ClimbStudy:
         if taken is not None and taken.score > best.score:
             runner.running.go_over(taken)
 
-    def _end(self, runner: Runner, ended: Literal["complete", "pruned"]) -> Moment:
+    def _end(self, runner: ClimbRun, ended: Literal["complete", "pruned"]) -> StudyEvent:
         moment = runner.last_moment(ended, self._reached())
         best = runner.running.best
         runner.climb = None
-        self._exchange.hand_in(
+        self._exchange.add(
             ClimbRecord(
                 worker=self._worker,
                 number=runner.number,
@@ -325,7 +334,7 @@ class ClimbStudy:
         )
         return moment
 
-    def _suspended(self) -> Moment | None:
+    def _suspended(self) -> StudyEvent | None:
         """Return the last moment of a process that is asked to end, where a climb is on its way."""
         active = self._round.active() if self._round else None
         if active is None or active.climb is None:

@@ -39,7 +39,7 @@ from mean_prompt.optimize.combinations import Combinations, MeasuredEffects
 from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.pair_model import PairModel, scores_after
 from mean_prompt.optimize.ridge import RecursiveRidge
-from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.optimize.vocabulary import Vocabulary
 from mean_prompt.system import Tree, ragged, ragged_rows
 
 #: Pull of the correction towards the identity, its rows being about 0.3 long, the weight of the
@@ -59,7 +59,7 @@ _TINY: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outlook:
+class Predictions:
     """What replacements at one string are expected to do.
 
     Attributes:
@@ -117,7 +117,7 @@ class Surrogate:
 
     def __init__(
         self,
-        material: Material,
+        material: Vocabulary,
         encoder: Encoder,
         objective: Objective,
         *,
@@ -143,7 +143,9 @@ class Surrogate:
             solve_every=_SOLVE_EVERY,
         )
 
-    def look(self, state: Candidate, *, width: int, vocabulary: int, temperature: float) -> Outlook:
+    def look(
+        self, state: Candidate, *, width: int, vocabulary: int, temperature: float
+    ) -> Predictions:
         """Predict replacements at a string.
 
         Args:
@@ -172,7 +174,7 @@ class Surrogate:
             changes = effects @ self._correction.weights
             lesson = slice(0, _LESSONS)
             self._pairs.learn(chosen[lesson], held[at][lesson], changes[lesson], n)
-        return Outlook(
+        return Predictions(
             expansion=expansion,
             positions=at.numpy(),
             tokens=tokens,
@@ -185,7 +187,9 @@ class Surrogate:
             combinations=self._measured.combinations(state, expansion, self._combined),
         )
 
-    def rule_out(self, outlook: Outlook, rows: Sequence[int], combined: Iterable[TokenIds]) -> None:
+    def mark_tried(
+        self, outlook: Predictions, rows: Sequence[int], combined: Iterable[TokenIds]
+    ) -> None:
         """Leave out what was evaluated.
 
         Replacements stay out of further outlooks on the same string, by their numbers in this
@@ -202,7 +206,11 @@ class Surrogate:
             self._visit.tried[torch.from_numpy(positions), numbers] = True
 
     def learn(
-        self, state: Candidate, outlook: Outlook, rows: Sequence[int], found: Sequence[Candidate]
+        self,
+        state: Candidate,
+        outlook: Predictions,
+        rows: Sequence[int],
+        found: Sequence[Candidate],
     ) -> None:
         """Take in what some of an outlook's replacements turned out to be.
 
@@ -231,7 +239,11 @@ class Surrogate:
         self._pairs.learn(tokens, held, changes, len(state.ids) + self._special)
 
     def learn_combined(
-        self, state: Candidate, outlook: Outlook, rows: Sequence[int], found: Sequence[Candidate]
+        self,
+        state: Candidate,
+        outlook: Predictions,
+        rows: Sequence[int],
+        found: Sequence[Candidate],
     ) -> None:
         """Like :meth:`learn`, for some of an outlook's combinations."""
         self._measured.judge(state, outlook.combinations, rows, found)

@@ -21,7 +21,7 @@ NOTHING: Final = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Material:
+class Vocabulary:
     """The allowed vocabulary and the corpus's phrases; costly, made once.
 
     Attributes:
@@ -41,7 +41,9 @@ class Material:
     notice: str | None = None
 
     @classmethod
-    def gather(cls, prompts: Sequence[str], encoder: Encoder, rules: Rules, tell: Tell) -> Material:
+    def gather(
+        cls, prompts: Sequence[str], encoder: Encoder, rules: Rules, tell: Tell
+    ) -> Vocabulary:
         """Encode every allowed token and the corpus's phrases alone, from the cache if known.
 
         Args:
@@ -75,7 +77,7 @@ class Material:
         static: Vectors,
         phrases: PhraseBank,
         propagation: TokenPropagation | None = None,
-    ) -> Material:
+    ) -> Vocabulary:
         """Put the parts together; ``static`` is (A, d) over ``rules.allowed``."""
         index = np.full(len(rules.surfaces), NOTHING)
         index[rules.allowed] = np.arange(len(rules.allowed))

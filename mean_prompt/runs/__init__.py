@@ -6,7 +6,7 @@ from mean_prompt.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from mean_prompt.runs.affix_session import AffixRun as AffixRun, worth_seconds as worth_seconds
-    from mean_prompt.runs.climbing import Climbing as Climbing
+    from mean_prompt.runs.climbing import StudySession as StudySession
     from mean_prompt.runs.files import (
         ANALYSIS as ANALYSIS,
         BEST as BEST,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         no_affix as no_affix,
     )
     from mean_prompt.runs.resume import (
-        RunMemory as RunMemory,
+        Resumer as Resumer,
         check_identity as check_identity,
         check_recipe as check_recipe,
     )
@@ -52,13 +52,13 @@ if TYPE_CHECKING:
         close_storage as close_storage,
         write_ahead as write_ahead,
     )
-    from mean_prompt.runs.telling import Teller as Teller
+    from mean_prompt.runs.telling import ProgressReporter as ProgressReporter
 
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "affix_session": ["AffixRun", "worth_seconds"],
-        "climbing": ["Climbing"],
+        "climbing": ["StudySession"],
         "files": [
             "ANALYSIS",
             "BEST",
@@ -87,10 +87,10 @@ __getattr__, __all__ = lazy_exports(
             "holdout_line",
             "no_affix",
         ],
-        "resume": ["RunMemory", "check_identity", "check_recipe"],
+        "resume": ["Resumer", "check_identity", "check_recipe"],
         "session": ["Search", "close_search"],
         "snapshots": ["Snapshots"],
         "study_file": ["SQLITE_PATIENCE", "StudyStore", "close_storage", "write_ahead"],
-        "telling": ["Teller"],
+        "telling": ["ProgressReporter"],
     },
 )

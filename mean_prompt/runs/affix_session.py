@@ -29,8 +29,8 @@ from mean_prompt.runs.identity import model_notes, run_details, run_identity
 from mean_prompt.runs.progress import Listener, Progress
 from mean_prompt.runs.recipe import Recipe
 from mean_prompt.runs.result import SearchResult
-from mean_prompt.runs.resume import RunMemory
-from mean_prompt.runs.telling import Teller
+from mean_prompt.runs.resume import Resumer
+from mean_prompt.runs.telling import ProgressReporter
 from mean_prompt.system import InputError, Tree
 
 #: Share of the search's time that scores of the hold-out may take while it runs.
@@ -86,10 +86,10 @@ class AffixRun:
             InputError: the recipe does not fit the model or the rows.
             RunError: the budget ended before there was anything to search with.
         """
-        tell = Teller(self._listen, self._budget, len(self._context))
+        tell = ProgressReporter(self._listen, self._budget, len(self._context))
         tell.notes(*self._context.notes, *model_notes(self._encoder))
         identity = run_identity(self._encoder, self._recipe, self._context.content_hash)
-        memory = RunMemory(self._out.snapshots if self._out else None, self._budget, identity)
+        memory = Resumer(self._out.snapshots if self._out else None, self._budget, identity)
         if self._out:
             self._out.write_recipe(self._recipe)
         problem = AffixProblem.build(
@@ -118,8 +118,8 @@ class AffixRun:
         problem: AffixProblem,
         bank: UnitBank,
         tracker: _Tracker,
-        memory: RunMemory,
-        tell: Teller,
+        memory: Resumer,
+        tell: ProgressReporter,
     ) -> None:
         evaluator = self._evaluator(problem, memory.tape)
         kept = memory.state

@@ -11,22 +11,22 @@ from mean_prompt.optimize import (
     Candidate,
     ClimbStudy,
     Evaluator,
-    Exchange,
-    Material,
-    Moment,
     Problem,
+    ResultBoard,
     Rules,
+    StudyEvent,
+    Vocabulary,
     corpus_starts,
 )
 from mean_prompt.runs.progress import Tracker
 from mean_prompt.runs.recipe import Recipe
-from mean_prompt.runs.resume import RunMemory
-from mean_prompt.runs.telling import Teller
+from mean_prompt.runs.resume import Resumer
+from mean_prompt.runs.telling import ProgressReporter
 from mean_prompt.system import Tree
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class StartingPoint:
     """What a study begins with; found once for a run, as it costs evaluations.
 
     Attributes:
@@ -38,7 +38,7 @@ class Opening:
     rate: float
 
     @classmethod
-    def find(cls, problem: Problem, evaluator: Evaluator) -> Opening:
+    def find(cls, problem: Problem, evaluator: Evaluator) -> StartingPoint:
         """Score the likely starts, and time the encoder.
 
         Raises:
@@ -53,12 +53,12 @@ class Opening:
         return {"starts": [start.state() for start in self.starts], "rate": self.rate}
 
     @classmethod
-    def of_state(cls, state: Tree) -> Opening:
+    def of_state(cls, state: Tree) -> StartingPoint:
         """Return the opening that a state is of."""
         return cls([Candidate.of_state(start) for start in state["starts"]], state["rate"])
 
 
-class Climbing:
+class StudySession:
     """The climbs of one process on one problem.
 
     Args:
@@ -80,9 +80,9 @@ class Climbing:
         rules: Rules,
         encoder: Encoder,
         budget: Budget,
-        memory: RunMemory,
+        memory: Resumer,
         tracker: Tracker,
-        tell: Teller,
+        tell: ProgressReporter,
         *,
         known: Sequence[Sequence[int]] = (),
     ) -> None:
@@ -95,13 +95,13 @@ class Climbing:
         self._evaluator = Evaluator(encoder, problem.screening, rules, budget, tape=memory.tape)
         kept = memory.state
         if kept is None:
-            self._opening = Opening.find(problem, self._evaluator)
+            self._opening = StartingPoint.find(problem, self._evaluator)
             revived = filter(None, map(self.revive, known))
             start = max([self._opening.starts[0], *revived], key=lambda row: row.score)
             tracker.improve(start, trial=0, move="start")
         else:
-            self._opening = Opening.of_state(kept["opening"])
-        self._material = Material.gather(
+            self._opening = StartingPoint.of_state(kept["opening"])
+        self._material = Vocabulary.gather(
             problem.train_prompts, encoder, rules, tell.progress("vocabulary", "tokens")
         )
         if self._material.notice:
@@ -111,7 +111,7 @@ class Climbing:
         """Score a body that another process found; ``None`` where it breaks a rule."""
         return self._evaluator.revive(body)
 
-    def study(self, exchange: Exchange | None, *, worker: int = 0, crew: int = 1) -> ClimbStudy:
+    def study(self, exchange: ResultBoard | None, *, worker: int = 0, crew: int = 1) -> ClimbStudy:
         """Return the study that the recipe asks for, at its beginning.
 
         Args:
@@ -134,7 +134,7 @@ class Climbing:
             worker=worker,
         )
 
-    def run(self, study: ClimbStudy) -> Iterator[Moment]:
+    def run(self, study: ClimbStudy) -> Iterator[StudyEvent]:
         """Yield what the tracker followed of a study, begun or gone on with."""
         memory, tracker = self._memory, self._tracker
 

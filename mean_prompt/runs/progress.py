@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from mean_prompt.optimize import Budget, Candidate, ClimbRecord, Moment, Problem
+from mean_prompt.optimize import Budget, Candidate, ClimbRecord, Problem, StudyEvent
 from mean_prompt.runs.folder import RunFolder
 from mean_prompt.system import Tree
 
@@ -99,7 +99,7 @@ class Tracker:
         spent = self._budget.evaluations - self._began_evaluations
         return spent / max(self.search_seconds, 1e-9)
 
-    def follow(self, moment: Moment) -> None:
+    def follow(self, moment: StudyEvent) -> None:
         """Take in one moment of the study."""
         best = moment.step.best
         if best.score > self._leading:

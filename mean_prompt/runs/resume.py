@@ -10,7 +10,7 @@ from mean_prompt.optimize import Budget, FileTape, ReplayError, Tape
 from mean_prompt.runs.folder import RunFolder
 from mean_prompt.runs.recipe import Recipe
 from mean_prompt.runs.snapshots import Snapshots
-from mean_prompt.runs.telling import Teller
+from mean_prompt.runs.telling import ProgressReporter
 from mean_prompt.system import InputError, Tree, format_duration
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ _PINNED: Final = ("corpus", "model")
 _RECIPE: Final = "recipe"
 
 
-class RunMemory:
+class Resumer:
     """The memory of one run, which is empty where it begins and none where it has no folder.
 
     Args:
@@ -106,7 +106,7 @@ class RunMemory:
         run: Callable[[], Iterator[T]],
         state: Callable[[], Tree],
         restore: Callable[[Tree], None],
-        tell: Teller,
+        tell: ProgressReporter,
         recall: Callable[[], None] = lambda: None,
     ) -> Iterator[T]:
         """Restore a search and yield its steps, taking snapshots between them.

@@ -8,17 +8,17 @@ from typing import Any
 
 from mean_prompt.corpus import Corpus
 from mean_prompt.encoder import Encoder
-from mean_prompt.optimize import Budget, Exchange, Problem, Rules, score_baselines
-from mean_prompt.runs.climbing import Climbing
+from mean_prompt.optimize import Budget, Problem, ResultBoard, Rules, score_baselines
+from mean_prompt.runs.climbing import StudySession
 from mean_prompt.runs.files import STUDY
 from mean_prompt.runs.folder import RunFolder
 from mean_prompt.runs.identity import model_notes, run_details, run_identity
 from mean_prompt.runs.progress import Listener, Tracker
 from mean_prompt.runs.recipe import Recipe
 from mean_prompt.runs.result import SearchResult
-from mean_prompt.runs.resume import RunMemory
+from mean_prompt.runs.resume import Resumer
 from mean_prompt.runs.study_file import StudyFile
-from mean_prompt.runs.telling import Teller
+from mean_prompt.runs.telling import ProgressReporter
 
 
 class Search:
@@ -62,10 +62,10 @@ class Search:
             RunError: the budget ended before there was anything to search with, or no prompt of
                 the corpus can be brought under the constraints.
         """
-        tell = Teller(self._listen, self._budget, len(self._corpus))
+        tell = ProgressReporter(self._listen, self._budget, len(self._corpus))
         tell.notes(*self._corpus.cleaning(), *model_notes(self._encoder))
         identity = run_identity(self._encoder, self._recipe, self._corpus.content_hash)
-        memory = RunMemory(self._out.snapshots if self._out else None, self._budget, identity)
+        memory = Resumer(self._out.snapshots if self._out else None, self._budget, identity)
         if self._out:
             self._out.write_recipe(self._recipe)
         if memory.state is not None:
@@ -73,7 +73,7 @@ class Search:
             memory.log(self._out)
         problem = self._problem(tell)
         tracker = Tracker(self._budget, problem, self._listen, self._out)
-        climbing = Climbing(
+        climbing = StudySession(
             problem, self._recipe, self._rules, self._encoder, self._budget, memory, tracker, tell
         )
         with self._exchange() as exchange:
@@ -84,12 +84,12 @@ class Search:
         )
         return result, problem
 
-    def _exchange(self) -> AbstractContextManager[Exchange | None]:
+    def _exchange(self) -> AbstractContextManager[ResultBoard | None]:
         if self._out is None:
             return nullcontext()
         return closing(StudyFile(self._out.file(STUDY), self._recipe.study))
 
-    def _problem(self, tell: Teller) -> Problem:
+    def _problem(self, tell: ProgressReporter) -> Problem:
         problem = Problem.build(
             self._corpus,
             self._encoder,

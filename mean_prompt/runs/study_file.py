@@ -105,7 +105,7 @@ class StudyFile:
         """Close the file."""
         self._store.close()
 
-    def hand_in(self, record: ClimbRecord) -> None:
+    def add(self, record: ClimbRecord) -> None:
         """Put a climb into the file, unless it is there."""
         if all(known.key != record.key for known in self._ended):
             self._store.add(record)

@@ -12,7 +12,7 @@ from mean_prompt.system import RunError
 
 
 @dataclass(frozen=True, slots=True)
-class Teller:
+class ProgressReporter:
     """Tells a listener of notes and phases.
 
     Attributes:

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
         unpack as unpack,
     )
     from mean_prompt.system.data import shipped_folder as shipped_folder
-    from mean_prompt.system.deadline import Clock as Clock, OutOfTimeError as OutOfTimeError
+    from mean_prompt.system.deadline import (
+        Clock as Clock,
+        Deadline as Deadline,
+        OutOfTimeError as OutOfTimeError,
+    )
     from mean_prompt.system.durations import (
         format_duration as format_duration,
         parse_duration as parse_duration,
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
         InputError as InputError,
         MeanPromptError as MeanPromptError,
         RunError as RunError,
+        os_errors as os_errors,
         unwritable as unwritable,
     )
     from mean_prompt.system.files import (
@@ -42,6 +47,11 @@ if TYPE_CHECKING:
     )
     from mean_prompt.system.locks import FolderLock as FolderLock, is_held as is_held
     from mean_prompt.system.paths import path_exists as path_exists, user_path as user_path
+    from mean_prompt.system.progress import (
+        Listener as Listener,
+        ProgressEvent as ProgressEvent,
+        ignore as ignore,
+    )
     from mean_prompt.system.secrets import (
         MASK as MASK,
         is_secret_name as is_secret_name,
@@ -49,6 +59,7 @@ if TYPE_CHECKING:
         scrubbed as scrubbed,
     )
     from mean_prompt.system.signals import stopping as stopping
+    from mean_prompt.system.store import KeyedStore as KeyedStore, cache_fault as cache_fault
     from mean_prompt.system.text import shown as shown
     from mean_prompt.system.toml import check_plain as check_plain, read_toml as read_toml
 
@@ -58,9 +69,9 @@ __getattr__, __all__ = lazy_exports(
         "address": ["Address", "LOOPBACK"],
         "checkpoint": ["Tree", "frames", "pack", "ragged", "ragged_rows", "unpack"],
         "data": ["shipped_folder"],
-        "deadline": ["Clock", "OutOfTimeError"],
+        "deadline": ["Deadline", "Clock", "OutOfTimeError"],
         "durations": ["format_duration", "parse_duration"],
-        "errors": ["InputError", "MeanPromptError", "RunError", "unwritable"],
+        "errors": ["os_errors", "InputError", "MeanPromptError", "RunError", "unwritable"],
         "files": ["check_target", "write_atomically", "write_together"],
         "filesystems": ["check_local"],
         "html": ["Cell", "Table", "View", "render", "shortened", "view_html"],
@@ -70,5 +81,7 @@ __getattr__, __all__ = lazy_exports(
         "signals": ["stopping"],
         "text": ["shown"],
         "toml": ["check_plain", "read_toml"],
+        "progress": ["Listener", "ProgressEvent", "ignore"],
+        "store": ["KeyedStore", "cache_fault"],
     },
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,3 +34,21 @@ def unwritable(path: Path, error: OSError) -> RunError:
         f"the run's files must stay writable: {path}: {error.strerror or error}; what was written "
         "before is whole"
     )
+
+
+@contextmanager
+def os_errors(
+    rule: str, path: Path, remedy: str, *, raises: type[MeanPromptError] = InputError
+) -> Iterator[None]:
+    """Turn what the system says of a file into one line: the rule, the file and why, the remedy.
+
+    Args:
+        rule: what must hold: ``a recipe must be a file that can be read``.
+        path: of the file or folder.
+        remedy: what to do.
+        raises: the error to raise in place of an :class:`OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise raises(f"{rule}: {path}: {error.strerror or error}; {remedy}") from error

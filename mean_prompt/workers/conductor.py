@@ -16,14 +16,14 @@ from mean_prompt.encoder import Encoder
 from mean_prompt.optimize import Budget, Elite, Problem, Rules
 from mean_prompt.runs import (
     WORKERS,
-    Climbing,
     Listener,
+    ProgressReporter,
     Recipe,
+    Resumer,
     RunFolder,
-    RunMemory,
     SearchResult,
+    StudySession,
     StudyStore,
-    Teller,
     Tracker,
     close_search,
     model_notes,
@@ -76,7 +76,7 @@ class Conductor:
         self._budget = budget
         self._out = out
         self._crew = crew
-        self._tell = Teller(listener or (lambda _: None), budget, len(corpus))
+        self._tell = ProgressReporter(listener or (lambda _: None), budget, len(corpus))
         self._best_heard = -math.inf
         self._own = 0
         self._looked = -_LOOK
@@ -112,13 +112,13 @@ class Conductor:
             self._tell.notes(problem.compression.note())
         tracker = Tracker(self._budget, problem, self._tell.listen, self._out)
         # What is embedded here the workers find in the cache.
-        climbing = Climbing(
+        climbing = StudySession(
             problem,
             self._recipe,
             Rules(self._recipe.constraints, self._encoder),
             self._encoder,
             self._budget,
-            RunMemory(None, self._budget, {}),
+            Resumer(None, self._budget, {}),
             tracker,
             self._tell,
             known=[elite["body"] for elite in self._elites()],
@@ -184,7 +184,7 @@ class Conductor:
 
     # -- while the workers work -----------------------------------------------------------------
 
-    def _lead(self, tracker: Tracker, climbing: Climbing) -> None:
+    def _lead(self, tracker: Tracker, climbing: StudySession) -> None:
         crew = self._crew
         self._own = self._budget.evaluations
         folder = self._out.file(WORKERS)
@@ -198,7 +198,7 @@ class Conductor:
             self._end(pool)
         self._wait_for_others(tracker, climbing)
 
-    def _wait_for_others(self, tracker: Tracker, climbing: Climbing) -> None:
+    def _wait_for_others(self, tracker: Tracker, climbing: StudySession) -> None:
         """Hear the last of workers elsewhere, which end by their own clocks."""
         deadline = time.monotonic() + _LAST_WORDS
         while True:
@@ -224,7 +224,7 @@ class Conductor:
         pool.ask_to_end()
         self._tell.notes(*pool.end(grace))
 
-    def _hear(self, tracker: Tracker, climbing: Climbing) -> None:
+    def _hear(self, tracker: Tracker, climbing: StudySession) -> None:
         """Take in what the workers found; a storage that fails is asked again next time."""
         try:
             self._news = self._registry.conduct(self._budget.elapsed)
@@ -240,7 +240,7 @@ class Conductor:
             self._consider(row, tracker, climbing)
         tracker.tell(sum(report.climbs for report in reports))
 
-    def _consider(self, row: WorkerRow, tracker: Tracker, climbing: Climbing) -> None:
+    def _consider(self, row: WorkerRow, tracker: Tracker, climbing: StudySession) -> None:
         """Score a worker's string here, and make it the run's where it is the best."""
         elite = row.report.elite
         if elite is None or elite["score"] <= self._best_heard:

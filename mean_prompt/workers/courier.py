@@ -84,7 +84,7 @@ class Courier:
         """Begin to carry."""
         self._thread.start()
 
-    def hand_in(self, record: ClimbRecord) -> None:
+    def add(self, record: ClimbRecord) -> None:
         """Take in a climb that ended; one that was handed in before counts once.
 
         Raises:

@@ -14,13 +14,13 @@ from mean_prompt.corpus import Corpus
 from mean_prompt.encoder import Encoder, load_encoder
 from mean_prompt.optimize import Budget, Elite, Problem, Rules
 from mean_prompt.runs import (
-    Climbing,
     Listener,
+    ProgressReporter,
     Recipe,
-    RunMemory,
+    Resumer,
     Snapshots,
+    StudySession,
     StudyStore,
-    Teller,
     Tracker,
     close_storage,
     model_notes,
@@ -170,10 +170,10 @@ class Worker:
     ) -> WorkerResult:
         """Climb in a place among so many workers, and tell the courier of every step."""
         corpus, recipe, budget = self._corpus, self._recipe, self._budget
-        tell = Teller(self._listen, budget, len(corpus))
+        tell = ProgressReporter(self._listen, budget, len(corpus))
         tell.notes(*corpus.cleaning(), *model_notes(encoder))
         identity = run_identity(encoder, recipe, corpus.content_hash)
-        memory = RunMemory(snapshots, budget, identity)
+        memory = Resumer(snapshots, budget, identity)
         tell.notes(*memory.notes())
         problem = Problem.build(
             corpus,
@@ -184,7 +184,7 @@ class Worker:
         )
         tracker = Tracker(budget, problem, self._listen, None)
         rules = Rules(recipe.constraints, encoder)
-        climbing = Climbing(problem, recipe, rules, encoder, budget, memory, tracker, tell)
+        climbing = StudySession(problem, recipe, rules, encoder, budget, memory, tracker, tell)
         study = climbing.study(courier, worker=place.number, crew=crew)
         for _ in climbing.run(study):
             elite = study.elite

@@ -33,7 +33,7 @@ def make_run(tmp_path):
         (run / "result.json").write_text(json.dumps(result))
         (run / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in events))
         study = StudyFile(run / "study.db", StudySettings())
-        study.hand_in(climb(score=score))
+        study.add(climb(score=score))
         study.close()
         return run
 

@@ -87,7 +87,9 @@ def test_a_check_that_crashes_is_a_fault_and_loses_no_other():
     def look(_patient):
         yield Finding("last", "good", "fine")
 
-    first, crashed, last = examining.examine(examining.Patient(), [("it", crash), ("that", look)])
+    first, crashed, last = examining.examine(
+        examining.RunSettings(), [("it", crash), ("that", look)]
+    )
     assert (first.check, last.check) == ("first", "last")
     assert (crashed.check, crashed.state) == ("it", "fault")
     assert crashed.found.startswith("looking at it failed in test_command.py, line ")
@@ -99,7 +101,7 @@ def test_what_needs_a_broken_package_is_skipped_by_its_name():
         raise ImportError("no torch")
         yield
 
-    patient = examining.Patient(unusable={"torch"})
+    patient = examining.RunSettings(unusable={"torch"})
     [found] = examining.examine(patient, [("threads", crash)])
     assert (found.check, found.state) == ("threads", "skipped")
     assert found.found == "it cannot be looked at without torch: ImportError: no torch"
@@ -111,7 +113,7 @@ def test_an_interrupt_ends_it():
         yield
 
     with pytest.raises(KeyboardInterrupt):
-        list(examining.examine(examining.Patient(), [("it", stop)]))
+        list(examining.examine(examining.RunSettings(), [("it", stop)]))
 
 
 def test_several_things_broken_at_once_are_all_told(run, folder, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from mean_prompt.doctor import corpus
 from mean_prompt.doctor.corpus import check_corpus
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +14,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def looked_at():
-    [found] = check_corpus(Patient())
+    [found] = check_corpus(RunSettings())
     return found
 
 

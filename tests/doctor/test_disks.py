@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mean_prompt.doctor.disks import check_disks
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from mean_prompt.system import filesystems as mounts
 from tests.doctor.conftest import findings
 
@@ -15,7 +15,7 @@ RUNS, CACHES = "runs' folder", "caches"
 
 
 def looked_at(out):
-    return findings(check_disks, Patient(out=Path(out)))
+    return findings(check_disks, RunSettings(out=Path(out)))
 
 
 @pytest.fixture(autouse=True)

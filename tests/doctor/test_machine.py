@@ -9,7 +9,7 @@ import torch
 from mean_prompt.doctor import device, limits, machine
 from mean_prompt.doctor.device import check_device
 from mean_prompt.doctor.machine import check_load, check_memory, check_threads
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from tests.doctor.conftest import findings
 
 
@@ -29,7 +29,7 @@ def cores(monkeypatch):
 
 
 def threads():
-    return findings(check_threads, Patient())["threads"]
+    return findings(check_threads, RunSettings())["threads"]
 
 
 def test_a_thread_a_core_is_good(cores):
@@ -66,7 +66,7 @@ def test_a_container_with_less_time_than_cores_is_a_warning(cores):
 def test_others_on_the_machine_are_a_warning(cores, monkeypatch, load, state):
     cores(2, 2)
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
-    assert findings(check_load, Patient())["load"].state == state
+    assert findings(check_load, RunSettings())["load"].state == state
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_others_on_the_machine_are_a_warning(cores, monkeypatch, load, state):
 )
 def test_little_memory_is_a_warning(monkeypatch, free, state):
     monkeypatch.setattr(machine, "available_memory", lambda: free)
-    assert findings(check_memory, Patient())["memory"].state == state
+    assert findings(check_memory, RunSettings())["memory"].state == state
 
 
 @pytest.fixture
@@ -149,14 +149,14 @@ def test_a_gpu_that_torch_does_not_use_is_a_warning(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.mps, "is_available", lambda: False)
     monkeypatch.setattr(device, "_DRIVER", tmp_path / "none")
-    assert findings(check_device, Patient())["device"].state == "good"
+    assert findings(check_device, RunSettings())["device"].state == "good"
     monkeypatch.setattr(device, "_DRIVER", tmp_path)
     Path(tmp_path / "0000:01").touch()
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert findings(check_device, Patient())["device"].found.endswith("is built without CUDA")
+    assert findings(check_device, RunSettings())["device"].found.endswith("is built without CUDA")
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    found = findings(check_device, Patient())["device"]
+    found = findings(check_device, RunSettings())["device"]
     assert found.state == "warning"
     assert found.remedy == "unset CUDA_VISIBLE_DEVICES, to use the GPU"
 
@@ -169,10 +169,10 @@ def test_a_gpu_that_cannot_be_used_is_a_fault(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Old GPU")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (10**10, 10**10))
     monkeypatch.setattr(device, "_compute", fail)
-    found = findings(check_device, Patient())["device"]
+    found = findings(check_device, RunSettings())["device"]
     assert found.state == "fault"
     assert found.found.startswith("cuda: Old GPU cannot be used: CUDA error: no kernel image")
     monkeypatch.setattr(device, "_compute", lambda _device: None)
-    assert findings(check_device, Patient())["device"].state == "good"
+    assert findings(check_device, RunSettings())["device"].state == "good"
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (10**8, 10**10))
-    assert findings(check_device, Patient())["device"].state == "warning"
+    assert findings(check_device, RunSettings())["device"].state == "warning"

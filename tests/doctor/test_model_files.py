@@ -7,7 +7,7 @@ import pytest
 
 from mean_prompt.doctor import model_files
 from mean_prompt.doctor.model_files import check_model_files
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from mean_prompt.encoder import loading as models
 from tests.doctor.conftest import findings
 from tests.encoder.test_loading import hub_cache  # noqa: F401 - a fixture
@@ -16,7 +16,7 @@ PACKAGE = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def looked_at(model, **options):
-    patient = Patient(str(model), **options)
+    patient = RunSettings(str(model), **options)
     return findings(check_model_files, patient), patient
 
 
@@ -118,7 +118,7 @@ def test_what_is_no_model_at_all():
 
 
 def test_without_the_default_the_package_is_looked_at_and_said_to_be_another_space():
-    patient = Patient()
+    patient = RunSettings()
     found = findings(check_model_files, patient)
     assert found["model files"].state == "good"
     assert patient.found.name == PACKAGE
@@ -129,7 +129,7 @@ def test_without_the_default_the_package_is_looked_at_and_said_to_be_another_spa
 
 def test_without_default_and_package_the_remedies_are_named(monkeypatch):
     monkeypatch.setattr(models, "_packaged_folder", lambda: None)
-    [fault] = check_model_files(Patient())
+    [fault] = check_model_files(RunSettings())
     assert fault.state == "fault"
     assert fault.remedy == "connect once, or run: pip install 'mean-prompt[offline]'"
 

@@ -10,7 +10,7 @@ import pytest
 
 from mean_prompt.doctor import requirements
 from mean_prompt.doctor.packages import EXTRAS, check_extras, check_installation, check_packages
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from tests.doctor.conftest import findings
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
@@ -31,7 +31,7 @@ def versions(monkeypatch):
 
 
 def test_what_is_needed_is_there():
-    patient = Patient()
+    patient = RunSettings()
     [found] = check_packages(patient)
     assert found.state == "good"
     assert found.found.startswith(f"all {len(PROJECT['dependencies'])} that are needed: faiss-cpu ")
@@ -40,7 +40,7 @@ def test_what_is_needed_is_there():
 
 def test_a_missing_and_an_old_package_are_installed_in_one_command(versions):
     versions |= {"polars": None, "optuna": "4.1"}
-    patient = Patient()
+    patient = RunSettings()
     [found] = check_packages(patient)
     assert found.state == "fault"
     assert found.found == "optuna is 4.1, and must be <6,>=5; polars is missing"
@@ -50,7 +50,7 @@ def test_a_missing_and_an_old_package_are_installed_in_one_command(versions):
 
 def test_a_package_that_does_not_import_is_installed_anew(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    patient = Patient()
+    patient = RunSettings()
     [found] = check_packages(patient)
     assert found.state == "fault"
     assert found.found.startswith("faiss-cpu ")
@@ -65,7 +65,7 @@ def test_every_extra_for_users_is_told_of():
 
 def test_a_missing_extra_is_a_note(versions):
     versions["openai"] = None
-    found = findings(check_extras, Patient())["extra openai"]
+    found = findings(check_extras, RunSettings())["extra openai"]
     assert found.state == "note"
     assert found.found.startswith("not installed, for predictions of an LLM behind a server")
     assert found.remedy == "to have it: pip install 'mean-prompt[openai]'"
@@ -73,20 +73,20 @@ def test_a_missing_extra_is_a_note(versions):
 
 def test_an_extra_that_is_too_old_is_a_warning(versions):
     versions["openai"] = "1.0"
-    found = findings(check_extras, Patient())["extra openai"]
+    found = findings(check_extras, RunSettings())["extra openai"]
     assert found.state == "warning"
     assert found.found.startswith("openai is 1.0, and must be >=3")
 
 
 def test_an_extra_that_is_there_is_good(versions):
     versions["psycopg"] = "3.3"
-    assert findings(check_extras, Patient())["extra postgres"].state == "good"
+    assert findings(check_extras, RunSettings())["extra postgres"].state == "good"
 
 
 def test_another_python_is_a_fault(monkeypatch):
-    assert findings(check_installation, Patient())["installation"].state == "good"
+    assert findings(check_installation, RunSettings())["installation"].state == "good"
     monkeypatch.setattr(platform, "python_version", lambda: "3.10.4")
-    found = findings(check_installation, Patient())["installation"]
+    found = findings(check_installation, RunSettings())["installation"]
     assert found.state == "fault"
     assert found.found.endswith("Python must be >=3.11")
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from mean_prompt.doctor import precision
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from mean_prompt.doctor.precision import check_precision
 from mean_prompt.encoder import encoder as encoding
 from mean_prompt.encoder.loading import ModelFolder
@@ -14,7 +14,7 @@ from tests.doctor.conftest import findings
 
 @pytest.fixture
 def patient(tiny_bert_folder):
-    return Patient(found=ModelFolder("tiny-bert", tiny_bert_folder, "not the default"))
+    return RunSettings(found=ModelFolder("tiny-bert", tiny_bert_folder, "not the default"))
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_dtype_that_is_too_far_off_is_a_warning(patient, gate):
 
 def test_a_model_that_does_not_load_is_a_fault(folder):
     (folder / "tokenizer.json").write_text("{}")
-    patient = Patient(found=ModelFolder("spoilt", folder))
+    patient = RunSettings(found=ModelFolder("spoilt", folder))
     [found] = check_precision(patient)
     assert (found.check, found.state) == ("model", "fault")
     assert found.found.startswith("the model spoilt does not load")
@@ -81,5 +81,5 @@ def test_a_model_that_is_not_itself_is_a_fault(patient, monkeypatch):
 
 
 def test_without_a_whole_model_none_is_loaded():
-    [found] = check_precision(Patient())
+    [found] = check_precision(RunSettings())
     assert found.state == "skipped"

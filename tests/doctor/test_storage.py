@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from mean_prompt.doctor import storage as storing
-from mean_prompt.doctor.patient import Patient
+from mean_prompt.doctor.patient import RunSettings
 from mean_prompt.doctor.storage import check_storage
 from mean_prompt.runs.study_file import close_storage
 from mean_prompt.workers import storage_url
@@ -23,7 +23,7 @@ RUN = {"crew": 1, "seconds": 60.0, "max_evaluations": None}
 
 def looked_at(url, study=None):  # noqa: F811
     text = url if isinstance(url, str) else url.with_secrets()
-    return findings(check_storage, Patient(storage=text, study=study))
+    return findings(check_storage, RunSettings(storage=text, study=study))
 
 
 def begin(url, *statements):  # noqa: F811
@@ -43,7 +43,7 @@ def fault_of(url, study=None):  # noqa: F811
 
 
 def test_none_is_asked_about():
-    [found] = check_storage(Patient())
+    [found] = check_storage(RunSettings())
     assert found.state == "skipped"
 
 

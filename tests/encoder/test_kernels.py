@@ -10,7 +10,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from mean_prompt.encoder import kernels
 from mean_prompt.encoder.encoder import PROBES
-from mean_prompt.encoder.kernels import PackedLinear, quicken, short_attention
+from mean_prompt.encoder.kernels import PackedLinear, short_attention, use_fast_kernels
 
 HEADS, WIDTH = 3, 8
 
@@ -95,7 +95,7 @@ def test_a_packed_layer_is_its_linear_layer(make, bias, rows):
 def test_a_quickened_model_keeps_its_vectors(name, request):
     encoder = request.getfixturevalue(name)
     fast = copy.deepcopy(encoder._model).to(torch.bfloat16)
-    assert quicken(fast)
+    assert use_fast_kernels(fast)
     kinds = {type(module) for module in fast.modules()}
     assert PackedLinear in kinds
     assert fast[0].auto_model.config._attn_implementation == kernels.ATTENTION
@@ -106,20 +106,20 @@ def test_a_quickened_model_keeps_its_vectors(name, request):
 
 def test_the_original_is_left_as_it_was(tiny_t5):
     before = tiny_t5._model[0].auto_model.config._attn_implementation
-    quicken(copy.deepcopy(tiny_t5._model).to(torch.bfloat16))
+    use_fast_kernels(copy.deepcopy(tiny_t5._model).to(torch.bfloat16))
     assert tiny_t5._model[0].auto_model.config._attn_implementation == before == "sdpa"
 
 
 def test_a_float32_model_is_left_alone(tiny_t5):
     model = copy.deepcopy(tiny_t5._model)
-    assert not quicken(model)
+    assert not use_fast_kernels(model)
     assert not any(isinstance(module, PackedLinear) for module in model.modules())
 
 
 def test_without_these_operations_layers_stay(tiny_t5, monkeypatch):
     monkeypatch.setattr(kernels, "_can_pack", lambda: False)
     model = copy.deepcopy(tiny_t5._model).to(torch.bfloat16)
-    assert quicken(model)
+    assert use_fast_kernels(model)
     assert not any(isinstance(module, PackedLinear) for module in model.modules())
 
 
@@ -132,5 +132,5 @@ def test_a_processor_without_bfloat16_layouts_is_not_asked_for_them(tiny_t5, mon
     )
     monkeypatch.setattr(torch.ops, "mkldnn", operations)
     model = copy.deepcopy(tiny_t5._model).to(torch.bfloat16)
-    quicken(model)
+    use_fast_kernels(model)
     assert not any(isinstance(module, PackedLinear) for module in model.modules())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mean_prompt.corpus.rows import Rows, Triples
-from mean_prompt.hybrid.asking import Examples, Mailbox, ask_known
+from mean_prompt.hybrid.asking import Examples, PredictionQueue, ask_known
 from mean_prompt.hybrid.few_shot import Shots
 from mean_prompt.hybrid.keys import RowVectors
 from mean_prompt.hybrid.predictor import LEAST_PREDICTED
@@ -57,7 +57,7 @@ class TestKnown:
 
 class TestMailbox:
     def test_letters_have_the_numbers_of_the_test_file(self):
-        mailbox = Mailbox(FakeLLM(), Clock())
+        mailbox = PredictionQueue(FakeLLM(), Clock())
         mailbox.ask(ROWS.take([4, 7]), None, [4, 7])
         assert mailbox.asked == 2
         found = []
@@ -69,7 +69,7 @@ class TestMailbox:
         assert mailbox.take(1) == []  # and again
 
     def test_it_waits_for_the_first_and_for_no_other(self):
-        mailbox = Mailbox(FakeLLM(seconds=0.05), Clock())
+        mailbox = PredictionQueue(FakeLLM(seconds=0.05), Clock())
         mailbox.ask(ROWS.take([0, 1]), None, [0, 1])
         assert mailbox.take(10, wait=False) == []
         assert [one.row for one in mailbox.take(10)] == [0]
@@ -77,7 +77,7 @@ class TestMailbox:
 
     @pytest.mark.parametrize("kind", [InputError, RuntimeError, KeyError])
     def test_what_ends_the_asking_is_raised_after_the_letters_before_it(self, kind):
-        mailbox = Mailbox(FakeLLM(breaks=(ROWS.ids[2], kind)), in_seconds(20))
+        mailbox = PredictionQueue(FakeLLM(breaks=(ROWS.ids[2], kind)), in_seconds(20))
         mailbox.ask(ROWS, None, range(len(ROWS)))
         end = time.monotonic() + 5
         while mailbox._letters.qsize() < 3 and time.monotonic() < end:
@@ -89,7 +89,7 @@ class TestMailbox:
 
     def test_the_clock_ends_the_waiting_and_not_what_is_there(self):
         clock = in_seconds(60)
-        mailbox = Mailbox(FakeLLM(), clock)
+        mailbox = PredictionQueue(FakeLLM(), clock)
         mailbox.ask(ROWS.take([0, 1, 2]), None, [0, 1, 2])
         end = time.monotonic() + 5
         while mailbox._letters.qsize() < 4 and time.monotonic() < end:
@@ -107,7 +107,7 @@ class TestMailbox:
                 silent.wait(20)
                 yield from ()
 
-        mailbox = Mailbox(Silent(), in_seconds(0.2))
+        mailbox = PredictionQueue(Silent(), in_seconds(0.2))
         mailbox.ask(ROWS, None, range(len(ROWS)))
         began = time.monotonic()
         try:
@@ -120,7 +120,7 @@ class TestMailbox:
     def test_the_deadline_reaches_the_llm(self):
         clock = in_seconds(0.3)
         llm = FakeLLM(seconds=0.1)
-        mailbox = Mailbox(llm, clock)
+        mailbox = PredictionQueue(llm, clock)
         mailbox.ask(ROWS, None, range(len(ROWS)))
         count = 0
         while letters := mailbox.take(10):
@@ -129,7 +129,7 @@ class TestMailbox:
 
     def test_closed_it_asks_no_more(self):
         llm = FakeLLM(seconds=0.02)
-        mailbox = Mailbox(llm, Clock())
+        mailbox = PredictionQueue(llm, Clock())
         mailbox.ask(ROWS, None, range(len(ROWS)))
         mailbox.take(1)
         mailbox.close()

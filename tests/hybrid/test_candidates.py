@@ -8,9 +8,9 @@ from mean_prompt.hybrid.candidates import (
     RETRIEVED,
     SEPARATORS,
     Candidate,
+    CandidateFactory,
+    CandidateInputs,
     Choice,
-    Ingredients,
-    Kitchen,
     chosen,
     joined,
     learn_heads,
@@ -20,7 +20,7 @@ from mean_prompt.hybrid.candidates import (
 )
 
 UNIVERSAL = "Improve the text"
-PARTS = Ingredients(
+PARTS = CandidateInputs(
     ["Rewrite the letter as a sea shanty, with a chorus. Make it fun.", "Sing it."],
     by_text=["Turn it into a song", "Make it rhyme", "Be brief", "Sing it."],
     by_all=["Write a shanty", "Turn it into a song"],
@@ -30,7 +30,7 @@ anything = st.one_of(st.text(max_size=60), st.sampled_from([" ", "\n", ".", ". "
 words = ["Turn", "it", "into", "a", "song", "for", "me,", "please.", "-", "As", "if", "."]
 worded = st.lists(st.sampled_from(words), max_size=14).map(" ".join)
 texts = st.lists(st.one_of(anything, worded), max_size=3)
-parts = st.builds(Ingredients, texts, texts, texts)
+parts = st.builds(CandidateInputs, texts, texts, texts)
 choices = st.builds(
     Choice,
     heads=st.integers(0, MOST_HEADS),
@@ -39,7 +39,7 @@ choices = st.builds(
     affixed=st.booleans(),
 )
 kitchens = st.builds(
-    lambda universal, heads, prefixes, suffixes: Kitchen(
+    lambda universal, heads, prefixes, suffixes: CandidateFactory(
         universal, heads, prefixes=prefixes, suffixes=suffixes
     ),
     st.just(UNIVERSAL), texts, texts, texts,
@@ -87,7 +87,9 @@ def test_rules_take_any_text(prompts):
 
 
 def test_what_a_row_is_made_into():
-    kitchen = Kitchen(UNIVERSAL, ["Rewrite the text"], prefixes=["Please"], suffixes=["Thanks"])
+    kitchen = CandidateFactory(
+        UNIVERSAL, ["Rewrite the text"], prefixes=["Please"], suffixes=["Thanks"]
+    )
     found = kitchen.candidates(PARTS, Choice(joined=". "))
     first, second = PARTS.predictions
     assert of_kind(found, "universal") == [UNIVERSAL]
@@ -123,26 +125,32 @@ def test_what_a_row_is_made_into():
 
 
 def test_without_predictions_there_is_what_was_retrieved():
-    found = Kitchen(UNIVERSAL, ["Rewrite"]).candidates(Ingredients(by_text=["One", "Two"]))
+    found = CandidateFactory(UNIVERSAL, ["Rewrite"]).candidates(
+        CandidateInputs(by_text=["One", "Two"])
+    )
     assert {one.kind for one in found} == {"universal", "retrieved", "joined", "affixed"}
     assert of_kind(found, "joined") == ["One Two", "One. Two"]
 
 
 def test_with_nothing_there_is_the_universal_string():
-    assert Kitchen(UNIVERSAL).candidates(Ingredients()) == [Candidate(UNIVERSAL, "universal")]
+    assert CandidateFactory(UNIVERSAL).candidates(CandidateInputs()) == [
+        Candidate(UNIVERSAL, "universal")
+    ]
 
 
 def test_the_nearest_prompts_are_candidates():
     near = [f"Prompt {number}" for number in range(RETRIEVED + 4)]
-    found = Kitchen(UNIVERSAL).candidates(Ingredients(by_text=near), Choice(joined=None))
+    found = CandidateFactory(UNIVERSAL).candidates(
+        CandidateInputs(by_text=near), Choice(joined=None)
+    )
     assert of_kind(found, "retrieved") == near[:RETRIEVED]
     assert of_kind(found, "joined") == []
 
 
 def test_a_string_that_comes_about_in_two_ways_counts_as_the_first_that_is_allowed():
     # "Sing it. Be brief" is both: with a space between, and with a full stop that is not doubled.
-    row = Ingredients(by_text=["Sing it.", "Be brief"])
-    text, kitchen = "Sing it. Be brief", Kitchen(UNIVERSAL)
+    row = CandidateInputs(by_text=["Sing it.", "Be brief"])
+    text, kitchen = "Sing it. Be brief", CandidateFactory(UNIVERSAL)
     every = [one.separator for one in kitchen.candidates(row) if one.text == text]
     assert every == list(SEPARATORS)
     for separator in SEPARATORS:
@@ -151,13 +159,13 @@ def test_a_string_that_comes_about_in_two_ways_counts_as_the_first_that_is_allow
 
 
 def test_affixes_stand_beside_a_space_where_nothing_is_joined():
-    found = Kitchen(UNIVERSAL).candidates(Ingredients(["Sing"]), Choice(joined=None))
+    found = CandidateFactory(UNIVERSAL).candidates(CandidateInputs(["Sing"]), Choice(joined=None))
     assert of_kind(found, "affixed") == ["Sing Improve the text", "Improve the text Sing"]
 
 
 def test_templates_take_as_many_heads_as_are_chosen():
-    kitchen = Kitchen(UNIVERSAL, [f"Head {n}" for n in range(5)])
-    row = Ingredients(["Turn it into a song"])
+    kitchen = CandidateFactory(UNIVERSAL, [f"Head {n}" for n in range(5)])
+    row = CandidateInputs(["Turn it into a song"])
     for heads in (0, 1, 3):
         found = of_kind(kitchen.candidates(row, Choice(heads=heads)), "template")
         assert found == [f"Head {n} into a song" for n in range(heads)]

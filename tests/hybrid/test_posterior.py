@@ -8,7 +8,7 @@ from mean_prompt.hybrid.keys import normalized
 from mean_prompt.hybrid.posterior import (
     Near,
     Posterior,
-    Scene,
+    RowCandidates,
     expected_known,
     feature_names,
     mean_scs,
@@ -47,7 +47,7 @@ def scene(row, *, with_llm, with_corpus):
     objectives = [ExpectedSCS(BANK.vectors)]
     if with_corpus:
         objectives.append(ExpectedSCS(CORPUS, WEIGHTS))
-    return Scene(
+    return RowCandidates(
         candidates=CANDIDATES,
         vectors=VECTORS,
         by_text=Near.of(VECTORS, BY_TEXT, row, BANK),

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from mean_prompt.corpus.rows import Rows
-from mean_prompt.hybrid.candidates import Choice, Kitchen
+from mean_prompt.hybrid.candidates import CandidateFactory, Choice
 from mean_prompt.hybrid.keys import Key
 from mean_prompt.hybrid.posterior import Posterior, feature_names, mean_scs, signs_of
 from mean_prompt.hybrid.retrieval import Bank, Retriever
-from mean_prompt.hybrid.scenes import MOST_PREDICTIONS, EmbeddedRows, Stage
+from mean_prompt.hybrid.scenes import MOST_PREDICTIONS, EmbeddedRows, SceneBuilder
 from mean_prompt.hybrid.space import Space
 from mean_prompt.hybrid.submission import is_null_to_pandas
 from mean_prompt.objective.scs import ExpectedSCS
@@ -43,7 +43,7 @@ def stage(space):
     def make(*, with_llm=True, max_tokens=8, kitchen=None, space=space):
         by_text = Retriever(Key("ridge", ("rewritten",)), known.vectors, bank)
         by_all = Retriever(Key("raw", ("rewritten", "prediction")), known.vectors, bank)
-        return Stage(space, kitchen or Kitchen(UNIVERSAL, ["please"]), by_text,
+        return SceneBuilder(space, kitchen or CandidateFactory(UNIVERSAL, ["please"]), by_text,
                      by_all if with_llm else None, [ExpectedSCS(bank.vectors)],
                      max_tokens)  # fmt: skip
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from mean_prompt.hybrid import tuning
 from mean_prompt.hybrid.candidates import Candidate
 from mean_prompt.hybrid.keys import normalized
-from mean_prompt.hybrid.posterior import Near, Scene, expected_known, mean_scs, scs_between
+from mean_prompt.hybrid.posterior import Near, RowCandidates, expected_known, mean_scs, scs_between
 from mean_prompt.hybrid.retrieval import Bank, Neighbourhood
 from mean_prompt.hybrid.tuning import (
     LLM_DEFAULTS,
@@ -60,7 +60,7 @@ def made_up(count=60, *, with_llm=True, noise=0.5, seed=0):
         )
         near = Near.of(vectors, Neighbourhood(middle, numbers, cosines), 0, bank)
         scenes.append(
-            Scene(
+            RowCandidates(
                 candidates=CANDIDATES,
                 vectors=vectors,
                 by_text=near,

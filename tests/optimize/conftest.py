@@ -6,7 +6,7 @@ from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.constraints import Constraints, Rules
 from mean_prompt.optimize.evaluator import Evaluator
 from mean_prompt.optimize.phrases import PhraseBank
-from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.optimize.vocabulary import Vocabulary
 from tests.fakes import FakeEncoder
 
 
@@ -37,6 +37,6 @@ def make_material(fake):
         static = fake.encode([rules.surfaces[token] for token in rules.allowed])
         texts = ["rewrite the text", "make the poem"]
         bank = PhraseBank(tuple(fake.tokenize(texts)), fake.encode(texts))
-        return Material.of(rules, static, bank)
+        return Vocabulary.of(rules, static, bank)
 
     return make

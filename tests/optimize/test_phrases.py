@@ -1,7 +1,7 @@
 from mean_prompt.optimize import phrases
 from mean_prompt.optimize.constraints import Constraints, Rules
 from mean_prompt.optimize.phrases import mine_phrases
-from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.optimize.vocabulary import Vocabulary
 
 
 def mine(fake, prompts, **constraints):
@@ -41,8 +41,8 @@ def test_phrases_of_very_many_prompts_are_those_of_a_sample(fake, monkeypatch):
 
 def test_a_sample_is_told(fake, monkeypatch):
     rules = Rules(Constraints(max_tokens=8), fake)
-    few = Material.gather(["the text"] * 40, fake, rules, lambda *_: None)
+    few = Vocabulary.gather(["the text"] * 40, fake, rules, lambda *_: None)
     monkeypatch.setattr(phrases, "_MINED", 40)
-    many = Material.gather(["the text"] * 41, fake, rules, lambda *_: None)
+    many = Vocabulary.gather(["the text"] * 41, fake, rules, lambda *_: None)
     assert "phrases are mined from a random 40 of 41 prompts; every replacement" in many.notice
     assert "phrases" not in few.notice

@@ -255,7 +255,7 @@ def test_what_was_evaluated_is_not_looked_at_again_while_the_climb_stays(world):
     model = make(world)
     look = model.look(state, **LOOK)
     rows = [0, 3, 5]
-    model.rule_out(look, rows, [])
+    model.mark_tried(look, rows, [])
     gone = {(int(look.positions[i]), int(look.tokens[i])) for i in rows}
 
     def pairs(seen):

@@ -127,7 +127,7 @@ def test_a_long_string_is_shown_whole(tmp_path):
     """Of what is nested in an attribute the dashboard shows 1,024 characters."""
     text = "rewrite this text " * 100
     file = StudyFile(tmp_path / "study.db", StudySettings())
-    file.hand_in(replace(climb(), text=text))
+    file.add(replace(climb(), text=text))
     file.close()
     with dashboard(tmp_path / "study.db") as get:
         [trial] = only_study(get)["trials"]

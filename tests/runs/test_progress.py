@@ -7,7 +7,7 @@ import pytest
 
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.evaluator import Candidate
-from mean_prompt.optimize.rounds import Moment
+from mean_prompt.optimize.rounds import StudyEvent
 from mean_prompt.runs import progress as module
 from mean_prompt.runs.progress import Tracker
 
@@ -46,7 +46,7 @@ def candidate(score):
 
 def moment(score, *, stages=(), ended=None):
     step = SimpleNamespace(best=candidate(score), move="replace", gained=True)
-    return Moment(0, {"start": "corpus"}, 3, step, stages, ended)
+    return StudyEvent(0, {"start": "corpus"}, 3, step, stages, ended)
 
 
 @pytest.fixture

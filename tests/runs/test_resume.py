@@ -19,7 +19,7 @@ from mean_prompt.optimize import study as study_module
 from mean_prompt.optimize.affix.context import Context
 from mean_prompt.optimize.evaluator import Evaluator
 from mean_prompt.runs import snapshots as snapshots_module
-from mean_prompt.runs.resume import RunMemory
+from mean_prompt.runs.resume import Resumer
 from mean_prompt.runs.snapshots import Snapshots
 from mean_prompt.runs.study_file import STUDY_NAME
 from tests.processes import Command
@@ -464,7 +464,7 @@ def tape_size(out):
 
 
 def test_a_memory_without_a_folder_keeps_nothing():
-    memory = RunMemory(None, budget=None, identity={})
+    memory = Resumer(None, budget=None, identity={})
     assert memory.state is None
     assert memory.notes() == []
     steps = memory.going_on(

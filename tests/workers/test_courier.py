@@ -66,7 +66,7 @@ def test_a_worker_is_heard_of_while_its_climbs_wait(registry, url, tmp_path, mon
     monkeypatch.setattr(StudyStore, "add", slow)
     with courier_of(url, tmp_path / "a") as courier:
         for number in range(12):
-            courier.hand_in(climb(number))
+            courier.add(climb(number))
         courier.say(SAID)
         eventually(lambda: registry.look().workers[0].report == SAID)
         assert len(Spool(tmp_path / "a")) > 2
@@ -80,7 +80,7 @@ def test_a_worker_is_heard_of_while_its_climbs_wait(registry, url, tmp_path, mon
 def test_climbs_and_strings_reach_the_other_workers(url, tmp_path):
     with courier_of(url, tmp_path / "a") as one, courier_of(url, tmp_path / "b") as other:
         one.say(SAID)
-        one.hand_in(climb(0, worker=0))
+        one.add(climb(0, worker=0))
         eventually(lambda: len(other.ended()) == 1)
         assert list(other.ended()) == [climb(0, worker=0)]
         eventually(lambda: other.elite() == ELITE)
@@ -119,7 +119,7 @@ def test_the_runs_clock_is_the_servers(registry, url, tmp_path):
 def test_the_last_words_are_said(registry, url, tmp_path):
     with courier_of(url, tmp_path / "a", beat=1_000.0) as courier:
         courier.say(SAID)
-        courier.hand_in(climb())
+        courier.add(climb())
     [row] = registry.look().workers
     assert row.report == replace(SAID, phase="ended", rate=0.0)
     storage = open_storage(url, make=False)
@@ -157,12 +157,12 @@ def climbs_in(url):
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_server_that_restarts_loses_nothing_and_nobody_waits(own_server, own_url, tmp_path):
     with courier_of(own_url, tmp_path / "a") as courier:
-        courier.hand_in(climb(0))
+        courier.add(climb(0))
         eventually(lambda: len(courier.ended()) == 1)
         own_server.stop()
         began = time.monotonic()
         for number in range(1, 4):
-            courier.hand_in(climb(number))
+            courier.add(climb(number))
             courier.say(replace(SAID, climbs=number))
         assert time.monotonic() - began < 1.0
         assert len(Spool(tmp_path / "a")) == 3
@@ -177,7 +177,7 @@ def test_a_server_that_restarts_loses_nothing_and_nobody_waits(own_server, own_u
 def test_a_server_that_crashes_loses_nothing(own_server, own_url, tmp_path):
     with courier_of(own_url, tmp_path / "a") as courier:
         for number in range(6):
-            courier.hand_in(climb(number))
+            courier.add(climb(number))
             if number % 2:
                 own_server.stop(how=3)  # SIGQUIT: no farewell to anybody
                 own_server.start()
@@ -188,10 +188,10 @@ def test_a_server_that_crashes_loses_nothing(own_server, own_url, tmp_path):
 def test_connections_that_are_broken_off_are_opened_again(own_server, own_url, tmp_path):
     database = own_url.with_secrets().rsplit("/", 1)[1]
     with courier_of(own_url, tmp_path / "a") as courier:
-        courier.hand_in(climb(0))
+        courier.add(climb(0))
         eventually(lambda: len(courier.ended()) == 1)
         assert own_server.drop_connections(database) > 0
-        courier.hand_in(climb(1))
+        courier.add(climb(1))
         eventually(lambda: len(courier.ended()) == 2)
 
 
@@ -200,7 +200,7 @@ def test_a_worker_that_was_paused_with_a_lock_holds_nobody_up_for_long(own_url, 
     storage = open_storage(own_url, make=False)
     with courier_of(own_url, tmp_path / "a") as courier, storage.engine.connect() as paused:
         paused.exec_driver_sql("SELECT * FROM studies FOR UPDATE")
-        courier.hand_in(climb())
+        courier.add(climb())
         time.sleep(1.0)
         assert len(Spool(tmp_path / "a")) == 1
         eventually(lambda: len(courier.ended()) == 1)
@@ -216,7 +216,7 @@ def test_a_server_that_takes_no_writes_is_tried_again(own_server, own_url, tmp_p
         forbid = f"ALTER DATABASE {database} SET default_transaction_read_only = "
         own_server.execute("postgres", forbid + "on")
         own_server.drop_connections(database)
-        courier.hand_in(climb())
+        courier.add(climb())
         time.sleep(0.6)
         assert len(Spool(tmp_path / "a")) == 1
         own_server.execute("postgres", forbid + "off")
@@ -234,7 +234,7 @@ def test_what_a_gone_server_did_not_take_waits_for_the_next_process(own_server, 
     courier = Courier(store, registry, Spool(tmp_path), number, Budget(600.0), own_url, beat=0.05)
     courier.start()
     own_server.stop()
-    courier.hand_in(climb())
+    courier.add(climb())
     assert not courier.finish("ended", patience=1.0)
     assert len(Spool(tmp_path)) == 1
     own_server.start()

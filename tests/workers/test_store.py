@@ -110,12 +110,12 @@ def test_a_climb_of_an_earlier_version_is_known_again(store, storage):
 def test_many_at_once_lose_nothing(at_once, store):
     """Eight connections to one study, each handing in three climbs."""
 
-    def hand_in(worker, storage):
+    def add(worker, storage):
         mine = StudyStore(storage, "study", StudySettings())
         for number in range(3):
             mine.add(climb(number, worker=worker))
 
-    at_once(8, hand_in)
+    at_once(8, add)
     found = sorted(record.key for record in store.records())
     assert found == [(worker, number) for worker in range(8) for number in range(3)]
 
@@ -123,11 +123,11 @@ def test_many_at_once_lose_nothing(at_once, store):
 def test_the_file_of_a_run_knows_its_climbs_again(tmp_path):
     path = tmp_path / "study.db"
     with closing(StudyFile(path, StudySettings())) as first:
-        first.hand_in(climb())
-        first.hand_in(climb())
+        first.add(climb())
+        first.add(climb())
     with closing(StudyFile(path, StudySettings())) as second:
-        second.hand_in(climb())
-        second.hand_in(climb(1))
+        second.add(climb())
+        second.add(climb(1))
         assert second.ended() == [climb(), climb(1)]
         assert second.elite() is None
     study = optuna.load_study(study_name=STUDY_NAME, storage=f"sqlite:///{path}")
@@ -138,7 +138,7 @@ def test_a_path_with_the_signs_of_a_url_is_a_path(tmp_path):
     folder = tmp_path / "50% off? #1"
     folder.mkdir()
     with closing(StudyFile(folder / "study.db", StudySettings())) as file:
-        file.hand_in(climb())
+        file.add(climb())
     assert [path.name for path in folder.iterdir()] == ["study.db"]
 
 

@@ -27,7 +27,7 @@ _ADDRESS: Final = re.compile(r"local|auto|[\w.-]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class Node:
     """What a machine of the cluster has."""
 
     cpus: int
@@ -35,7 +35,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
+class ActorPlan:
     """The actors that share the work, each with a model of its own.
 
     Attributes:
@@ -51,7 +51,7 @@ class Team:
 
 
 @dataclass(frozen=True, slots=True)
-class Recruit:
+class ActorModel:
     """What an actor is told of the model: as on the command line, to be found where it runs."""
 
     model: str | None
@@ -110,7 +110,7 @@ class Cluster:
             ) from error
 
     def encode(
-        self, recruit: Recruit, model: ModelEntry, work: Work
+        self, recruit: ActorModel, model: ModelEntry, work: Work
     ) -> Generator[tuple[Shard, Encoded]]:
         """Yield shards as they are embedded, in any order.
 
@@ -130,7 +130,7 @@ class Cluster:
             yield from embedded(team, recruit, model, work)
 
 
-def form_team(machines: Sequence[Machine], workers: int | None, device: str) -> Team:
+def form_team(machines: Sequence[Node], workers: int | None, device: str) -> ActorPlan:
     """Share the machines out: an actor a GPU, or CPUs divided among actors of equal size.
 
     Args:
@@ -149,12 +149,12 @@ def form_team(machines: Sequence[Machine], workers: int | None, device: str) -> 
                 f"an actor needs a GPU of its own: the cluster has {gpus}, for {max(actors, 1)} "
                 "asked; give --workers as many, or --device cpu"
             )
-        return Team(actors, "cuda", cpus=1, gpus=1)
+        return ActorPlan(actors, "cuda", cpus=1, gpus=1)
     useful = [machine.cpus for machine in machines if machine.cpus]
     actors = workers or len(useful)
     for cpus in range(max(useful, default=0), 0, -1):
         if sum(have // cpus for have in useful) >= actors:
-            return Team(actors, "cpu" if device == "auto" else device, cpus=cpus, gpus=0)
+            return ActorPlan(actors, "cpu" if device == "auto" else device, cpus=cpus, gpus=0)
     raise InputError(
         f"an actor needs a CPU of its own: the cluster has {sum(useful)}, for {max(actors, 1)} "
         "asked; give a smaller --workers"

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from mean_prompt.corpus.corpus import Corpus
 from mean_prompt.corpus.vectors.lock import held
-from mean_prompt.encoder import Progress, VectorCache, cache_fault, cache_folder, need_half
+from mean_prompt.encoder import Progress, VectorCache, cache_folder, need_half
 from mean_prompt.objective import StoredVectors
-from mean_prompt.system import InputError
+from mean_prompt.system import InputError, cache_fault
 
 if TYPE_CHECKING:
     from mean_prompt.corpus.vectors.folder import VectorFolder

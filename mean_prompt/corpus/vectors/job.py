@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from mean_prompt.corpus.sources import Source
 from mean_prompt.corpus.vectors.begin import begun, check_places, corpus_sources
-from mean_prompt.corpus.vectors.cluster import Cluster, Recruit
+from mean_prompt.corpus.vectors.cluster import ActorModel, Cluster
 from mean_prompt.corpus.vectors.encoding import Encoded, encode_halves
 from mean_prompt.corpus.vectors.folder import VectorFolder
 from mean_prompt.corpus.vectors.manifest import (
@@ -205,7 +205,7 @@ def _encoding(
     encoder = load_encoder(model, device=device, screening="float32", trust=trust)
     if cluster is None:
         return _identity(encoder), encoder.dimension, partial(_encode_here, encoder)
-    recruit = Recruit(_findable(model), device, trust)
+    recruit = ActorModel(_findable(model), device, trust)
     identity = _identity(encoder)
     return identity, encoder.dimension, partial(cluster.encode, recruit, identity)
 

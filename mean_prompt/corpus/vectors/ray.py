@@ -31,7 +31,7 @@ from ray.data import (
 from ray.data.block import BlockMetadata
 from ray.exceptions import RayError
 
-from mean_prompt.corpus.vectors.cluster import LOCAL, Machine, Recruit, Team
+from mean_prompt.corpus.vectors.cluster import LOCAL, ActorModel, ActorPlan, Node
 from mean_prompt.corpus.vectors.encoding import Encoded, encode_halves
 from mean_prompt.corpus.vectors.manifest import ModelEntry
 from mean_prompt.corpus.vectors.stream import Shard, Work
@@ -87,15 +87,15 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def machines() -> list[Machine]:
+def machines() -> list[Node]:
     """Return the machines of the cluster."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     alive = [node["Resources"] for node in nodes if node["Alive"]]
-    return [Machine(int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive]
+    return [Node(int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive]
 
 
 def embedded(
-    team: Team, recruit: Recruit, model: ModelEntry, work: Work
+    team: ActorPlan, recruit: ActorModel, model: ModelEntry, work: Work
 ) -> Generator[tuple[Shard, Encoded]]:
     """Yield shards with their vectors, as actors hand them back."""
     with DataContext.current(_context(team.actors)):
@@ -173,7 +173,7 @@ class _Actor:
     What goes wrong is handed back as a row: an error that is raised here makes Ray print pages.
     """
 
-    def __init__(self, recruit: Recruit, threads: int) -> None:
+    def __init__(self, recruit: ActorModel, threads: int) -> None:
         import torch
 
         from mean_prompt.encoder import load_encoder

@@ -27,7 +27,7 @@ from mean_prompt.optimize.affix.evaluator import (
     row_scores,
 )
 from mean_prompt.optimize.affix.moves import Edit, EditName, Moves
-from mean_prompt.optimize.affix.shifts import Estimate, ShiftModel, Shifts
+from mean_prompt.optimize.affix.shifts import Estimate, ShiftModel, ShiftScores
 from mean_prompt.optimize.affix.units import UnitBank
 from mean_prompt.system import Tree
 
@@ -222,7 +222,7 @@ class AffixSearch:
     def _estimate(self, base: Affix) -> Estimate:
         lengths = self._evaluator.lengths + base.tokens + 2
         reach = (lengths.mean() / lengths).astype(np.float32)
-        shifts = Shifts(base, self._evaluator.truths, reach)
+        shifts = ShiftScores(base, self._evaluator.truths, reach)
         return Estimate(shifts, self._empty_screened, self._evaluator.caution)
 
     # -- which of it is good --------------------------------------------------------------------

@@ -35,7 +35,7 @@ _RIDGE: Final = 0.1
 _CELLS: Final = 2_000_000
 
 
-class Shifts:
+class ShiftScores:
     """Foretells rows' scores from one shift for all of them.
 
     Args:
@@ -108,7 +108,7 @@ class Estimate:
         caution: values gains.
     """
 
-    def __init__(self, shifts: Shifts, empty: Scores, caution: Caution) -> None:
+    def __init__(self, shifts: ShiftScores, empty: Scores, caution: Caution) -> None:
         self._shifts = shifts
         self._empty = to_tensor(empty)
         self._caution = caution

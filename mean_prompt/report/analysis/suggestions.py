@@ -16,10 +16,10 @@ from mean_prompt.optimize import (
     Constraints,
     Edits,
     Evaluator,
-    Material,
     MoveMix,
     Problem,
     Rules,
+    Vocabulary,
     corpus_starts,
 )
 from mean_prompt.report.analysis.data import Advice, Suggestion
@@ -72,13 +72,13 @@ class Suggester:
         encoder: Encoder,
         constraints: Constraints,
         *,
-        material: Material | None = None,
+        material: Vocabulary | None = None,
         tell: Callable[[int, int], None] = lambda *_: None,
     ) -> None:
         self.rules = Rules(constraints, encoder)
         self._problem = problem
         self._encoder = encoder
-        self._material = material or Material.gather(
+        self._material = material or Vocabulary.gather(
             problem.train_prompts, encoder, self.rules, tell
         )
         budget = Budget(None, _NO_LIMIT)

@@ -8,7 +8,7 @@ from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.constraints import Constraints, Rules
 from mean_prompt.optimize.evaluator import Evaluator
 from mean_prompt.optimize.phrases import PhraseBank
-from mean_prompt.optimize.vocabulary import Material
+from mean_prompt.optimize.vocabulary import Vocabulary
 from tests import fakes
 
 #: "!" is what coordinate methods fill up with; "café" is against the alphabet.
@@ -67,7 +67,7 @@ def make_task(
     return SearchTask(
         evaluator=evaluator,
         starts=found,
-        material=Material.of(bound, static, bank),
+        material=Vocabulary.of(bound, static, bank),
         ceiling=objective.ceiling().value,
         seed=seed,
     )

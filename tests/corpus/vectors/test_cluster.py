@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from mean_prompt.corpus.sources import parse_source
-from mean_prompt.corpus.vectors.cluster import Cluster, Machine, Recruit, Team, form_team
+from mean_prompt.corpus.vectors.cluster import ActorModel, ActorPlan, Cluster, Node, form_team
 from mean_prompt.corpus.vectors.encoding import encode_halves
 from mean_prompt.corpus.vectors.folder import VectorFolder
 from mean_prompt.corpus.vectors.job import embed
@@ -64,20 +64,20 @@ def test_two_actors_give_the_bytes_that_one_process_gives(write, tmp_path, tiny_
 @pytest.mark.parametrize(
     ("machines", "workers", "device", "team"),
     [
-        ([(2, 0)], None, "auto", Team(1, "cpu", 2, 0)),
-        ([(2, 0)], 2, "auto", Team(2, "cpu", 1, 0)),
-        ([(16, 0)], 3, "cpu", Team(3, "cpu", 5, 0)),
-        ([(4, 0), (16, 0)], None, "auto", Team(2, "cpu", 8, 0)),
-        ([(4, 0), (16, 0)], 5, "auto", Team(5, "cpu", 4, 0)),
-        ([(4, 0), (0, 0), (4, 0)], None, "cpu", Team(2, "cpu", 4, 0)),
-        ([(8, 2), (8, 1)], None, "auto", Team(3, "cuda", 1, 1)),
-        ([(8, 2), (8, 1)], 2, "cuda", Team(2, "cuda", 1, 1)),
-        ([(8, 2), (8, 1)], None, "cpu", Team(2, "cpu", 8, 0)),
-        ([(8, 0)], None, "mps", Team(1, "mps", 8, 0)),
+        ([(2, 0)], None, "auto", ActorPlan(1, "cpu", 2, 0)),
+        ([(2, 0)], 2, "auto", ActorPlan(2, "cpu", 1, 0)),
+        ([(16, 0)], 3, "cpu", ActorPlan(3, "cpu", 5, 0)),
+        ([(4, 0), (16, 0)], None, "auto", ActorPlan(2, "cpu", 8, 0)),
+        ([(4, 0), (16, 0)], 5, "auto", ActorPlan(5, "cpu", 4, 0)),
+        ([(4, 0), (0, 0), (4, 0)], None, "cpu", ActorPlan(2, "cpu", 4, 0)),
+        ([(8, 2), (8, 1)], None, "auto", ActorPlan(3, "cuda", 1, 1)),
+        ([(8, 2), (8, 1)], 2, "cuda", ActorPlan(2, "cuda", 1, 1)),
+        ([(8, 2), (8, 1)], None, "cpu", ActorPlan(2, "cpu", 8, 0)),
+        ([(8, 0)], None, "mps", ActorPlan(1, "mps", 8, 0)),
     ],
 )
 def test_devices_are_shared_out(machines, workers, device, team):
-    assert form_team([Machine(*has) for has in machines], workers, device) == team
+    assert form_team([Node(*has) for has in machines], workers, device) == team
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_devices_are_shared_out(machines, workers, device, team):
 )
 def test_more_actors_than_devices_are_refused(machines, workers, device, fault):
     with pytest.raises(InputError, match=fault):
-        form_team([Machine(*has) for has in machines], workers, device)
+        form_team([Node(*has) for has in machines], workers, device)
 
 
 # What is refused before anything is waited for
@@ -161,7 +161,7 @@ def of(identity):
 
 def test_a_row_goes_out_and_comes_back(shards, corpus_file, tiny_bert_folder, tiny_bert):
     work = Work((parse_source(str(corpus_file)),), None, 10, frozenset({1, 3}))
-    actor = shards._Actor(Recruit(str(tiny_bert_folder), "cpu", False), torch.get_num_threads())
+    actor = shards._Actor(ActorModel(str(tiny_bert_folder), "cpu", False), torch.get_num_threads())
     expected = [(shard, encode_halves(tiny_bert, shard.prompts)) for shard in work.shards()]
     for table, (shard, encoded) in zip(shards._tables(work), expected, strict=True):
         [row] = actor(table).to_pylist()
@@ -180,7 +180,7 @@ def fault(shards, table, identity):
 
 def test_a_machine_without_the_model_is_told(shards, corpus_file, fake):
     work = Work((parse_source(str(corpus_file)),), None, 10, frozenset({0}))
-    actor = shards._Actor(Recruit("/gone/model", "cpu", False), torch.get_num_threads())
+    actor = shards._Actor(ActorModel("/gone/model", "cpu", False), torch.get_num_threads())
     [table] = [actor(table) for table in shards._tables(work)]
     assert "the cluster must do its work: --model must be a folder" in fault(
         shards, table, fake.identity
@@ -191,13 +191,13 @@ def test_a_corpus_that_broke_meanwhile_is_told(shards, corpus_file, fake, tiny_b
     corpus_file.write_text(corpus_file.read_text() + "no JSON\n")
     work = Work((parse_source(str(corpus_file)),), None, 10, frozenset({0, 9}))
     [table] = shards._tables(work)
-    actor = shards._Actor(Recruit(str(tiny_bert_folder), "cpu", False), torch.get_num_threads())
+    actor = shards._Actor(ActorModel(str(tiny_bert_folder), "cpu", False), torch.get_num_threads())
     assert "corpus.jsonl: line 42: Expecting value" in fault(shards, actor(table), fake.identity)
 
 
 def test_vectors_of_no_use_are_told(shards, corpus_file, fake, tiny_bert_folder, monkeypatch):
     work = Work((parse_source(str(corpus_file)),), None, 10, frozenset({0}))
-    actor = shards._Actor(Recruit(str(tiny_bert_folder), "cpu", False), torch.get_num_threads())
+    actor = shards._Actor(ActorModel(str(tiny_bert_folder), "cpu", False), torch.get_num_threads())
     monkeypatch.setattr(actor._encoder, "encode_ids", lambda ids: np.zeros((len(ids), 32), "f4"))
     [table] = [actor(table) for table in shards._tables(work)]
     assert "vectors must be finite and of unit length: tiny-bert gave" in fault(
@@ -207,7 +207,7 @@ def test_vectors_of_no_use_are_told(shards, corpus_file, fake, tiny_bert_folder,
 
 def test_a_machine_with_another_model_is_refused(shards, corpus_file, fake, tiny_bert_folder):
     work = Work((parse_source(str(corpus_file)),), None, 10, frozenset({0}))
-    actor = shards._Actor(Recruit(str(tiny_bert_folder), "cpu", False), torch.get_num_threads())
+    actor = shards._Actor(ActorModel(str(tiny_bert_folder), "cpu", False), torch.get_num_threads())
     [row] = [actor(table).to_pylist()[0] for table in shards._tables(work)]
     with pytest.raises(InputError, match="must have the same model: this one has fake as fake-0-6"):
         shards._unpacked(row, of(fake.identity))

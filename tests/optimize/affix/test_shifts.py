@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mean_prompt.optimize.affix.evaluator import Affix, Caution, row_scores
-from mean_prompt.optimize.affix.shifts import Estimate, ShiftModel, Shifts
+from mean_prompt.optimize.affix.shifts import Estimate, ShiftModel, ShiftScores
 
 ROWS, WIDTH = 30, 8
 
@@ -29,7 +29,7 @@ def moved(affix, reach, shift):
 def test_scores_after_a_shift_are_those_of_the_shifted_vectors(world):
     rng, affix, truths, reach = world
     shifts = 0.4 * rng.standard_normal((5, WIDTH)).astype(np.float32)
-    found = Shifts(affix, truths, reach).scores(torch.from_numpy(shifts)).numpy()
+    found = ShiftScores(affix, truths, reach).scores(torch.from_numpy(shifts)).numpy()
     for scores, shift in zip(found, shifts, strict=True):
         expected = row_scores(moved(affix, reach, shift), truths)
         np.testing.assert_allclose(scores, expected, atol=1e-5)
@@ -40,7 +40,7 @@ def test_the_measured_shift_is_the_least_squares_one(world):
     rows = np.arange(0, ROWS, 2)
     shift = rng.standard_normal(WIDTH).astype(np.float32)
     vectors = affix.screened[rows] + reach[rows, None] * shift
-    found = Shifts(affix, truths, reach).measured(vectors[None], rows)
+    found = ShiftScores(affix, truths, reach).measured(vectors[None], rows)
     np.testing.assert_allclose(found[0].numpy(), shift, atol=1e-5)
 
 
@@ -48,7 +48,9 @@ def test_measured_on_all_rows_an_estimate_is_the_mean_itself(world):
     rng, affix, truths, reach = world
     vectors = unit(affix.screened + 0.3 * rng.standard_normal((3, ROWS, WIDTH)))
     scores = row_scores(vectors, truths)
-    estimate = Estimate(Shifts(affix, truths, reach), affix.scores, Caution(np.arange(ROWS), 0.0))
+    estimate = Estimate(
+        ShiftScores(affix, truths, reach), affix.scores, Caution(np.arange(ROWS), 0.0)
+    )
     values, errors = estimate.measured(vectors, scores, np.arange(ROWS))
     np.testing.assert_allclose(values, (scores - affix.scores).mean(axis=1), atol=1e-6)
     np.testing.assert_allclose(errors, 0, atol=1e-7)
@@ -62,7 +64,7 @@ def test_a_shift_that_holds_foretells_the_rows_that_were_not_measured(world):
     rows = np.arange(10)
     scores = row_scores(vectors[:, rows], truths[rows])
     caution = Caution(np.arange(ROWS), 0.0)
-    estimate = Estimate(Shifts(affix, truths, reach), affix.scores, caution)
+    estimate = Estimate(ShiftScores(affix, truths, reach), affix.scores, caution)
     values, _ = estimate.measured(vectors[:, rows], scores, rows)
     plain = (scores - affix.scores[rows]).mean(axis=1)
     assert np.abs(values - true).max() < 0.25 * np.abs(plain - true).max()

@@ -1,0 +1,32 @@
+"""Progress of long work: one event and one kind of listener, whatever the work is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """Where long work stands.
+
+    Attributes:
+        phase: what is being done, such as ``embedding``.
+        done: items of this phase that are done.
+        total: items of this phase, or ``None`` if they are not counted.
+        unit: what the items are, in the plural: ``prompts``, ``rows``.
+        notes: what the user should know, a line each; each is sent once.
+    """
+
+    phase: str
+    done: int = 0
+    total: int | None = None
+    unit: str = ""
+    notes: tuple[str, ...] = ()
+
+
+Listener = Callable[[ProgressEvent], None]
+
+
+def ignore(_event: ProgressEvent) -> None:
+    """Listen to nothing: the listener of work that no one watches."""
