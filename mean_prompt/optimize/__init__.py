@@ -49,11 +49,6 @@ if TYPE_CHECKING:
     )
     from mean_prompt.optimize.starts import corpus_starts as corpus_starts
     from mean_prompt.optimize.study import ClimbStudy as ClimbStudy
-    from mean_prompt.optimize.tape import (
-        FileTape as FileTape,
-        ReplayError as ReplayError,
-        Tape as Tape,
-    )
     from mean_prompt.optimize.vocabulary import Vocabulary as Vocabulary
 
 __getattr__, __all__ = lazy_exports(
@@ -77,7 +72,6 @@ __getattr__, __all__ = lazy_exports(
         "scores": ["Baseline", "ContextScores", "Side"],
         "starts": ["corpus_starts"],
         "study": ["ClimbStudy"],
-        "tape": ["FileTape", "ReplayError", "Tape"],
         "vocabulary": ["Vocabulary"],
     },
 )

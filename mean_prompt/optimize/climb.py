@@ -20,7 +20,7 @@ from mean_prompt.optimize.evaluator import CONTENDERS, SCREENING_NOISE, Candidat
 from mean_prompt.optimize.moves import Choices, MoveMix, MoveName, Proposal, propose
 from mean_prompt.optimize.surrogate import Predictions, Surrogate
 from mean_prompt.optimize.vocabulary import Vocabulary
-from mean_prompt.system import Tree
+from mean_prompt.system import State
 
 #: Edits are drawn at this share of the temperature: the encoder has the last word.
 _DRAW_SHARE: Final = 0.5
@@ -144,7 +144,7 @@ class Climb:
                 self.best, self._bar, gained = exact, screened.score, True
         return gained
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return all that the rest of the climb depends on, beside what it was made with."""
         return {
             "best": self.best.state(),
@@ -155,7 +155,7 @@ class Climb:
             "surrogate": self._edits.surrogate.state(),
         }
 
-    def restore(self, state: Tree) -> None:
+    def restore(self, state: State) -> None:
         """Go over to where :meth:`state` was taken."""
         self.best = Candidate.of_state(state["best"])
         self._here = Candidate.of_state(state["here"])

@@ -26,7 +26,7 @@ from mean_prompt.encoder import TokenIds
 from mean_prompt.objective import Expansion, Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.ridge import RecursiveRidge
-from mean_prompt.system import Tree
+from mean_prompt.system import State
 
 #: Rows of sets (C, size), their expected scores, sums and faults.
 _Found = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
@@ -220,7 +220,7 @@ class MeasuredEffects:
             with_plain = with_plain[first] + plain[second]
             taken = taken[first] | same[second]
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return what was measured, and what sums were seen to miss."""
         return {
             "cells": self._cells,
@@ -229,7 +229,7 @@ class MeasuredEffects:
             "loss": self._loss.state(),
         }
 
-    def restore(self, state: Tree) -> None:
+    def restore(self, state: State) -> None:
         """Go over to what :meth:`state` returned."""
         # Cloned, since these are changed in place and a state may be restored twice.
         self._cells, self._changes = state["cells"].clone(), state["changes"].clone()

@@ -17,8 +17,7 @@ from mean_prompt.encoder import Encoder, TokenIds
 from mean_prompt.objective import Objective, Vectors
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.constraints import Rules
-from mean_prompt.optimize.tape import Tape
-from mean_prompt.system import Tree
+from mean_prompt.system import State
 
 #: Screened candidates that a step scores again in float32 at most, and how far below the best
 #: string's screened score, as a share of the ceiling, one may stand: bfloat16 is about that noisy.
@@ -44,7 +43,7 @@ class Candidate:
     vector: Vectors
     score: float
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return the candidate as a state, which :meth:`of_state` reads back."""
         return {
             "text": self.text,
@@ -55,7 +54,7 @@ class Candidate:
         }
 
     @classmethod
-    def of_state(cls, state: Tree) -> Self:
+    def of_state(cls, state: State) -> Self:
         """Return the candidate that a state is of."""
         return cls(
             text=state["text"],
@@ -81,23 +80,15 @@ class Evaluator:
         objective: what a vector is worth.
         rules: strings that break one are never scored.
         budget: is charged one evaluation for every string encoded, in either precision.
-        tape: hears what the encoder says, or says it itself.
     """
 
     def __init__(
-        self,
-        encoder: Encoder,
-        objective: Objective,
-        rules: Rules,
-        budget: Budget,
-        *,
-        tape: Tape | None = None,
+        self, encoder: Encoder, objective: Objective, rules: Rules, budget: Budget
     ) -> None:
         self.encoder = encoder
         self.objective = objective
         self.rules = rules
         self.budget = budget
-        self.tape = tape or Tape()
 
     def screen(self, bodies: Sequence[TokenIds]) -> list[Candidate | None]:
         """Score bodies in the screening dtype; ``None`` where a rule is broken.
@@ -158,8 +149,7 @@ class Evaluator:
     def _judge(
         self, rows: Sequence[_Spelled], encode: Callable[[Sequence[TokenIds]], Vectors]
     ) -> list[Candidate]:
-        texts = [row.text for row in rows]
-        vectors = self.tape.vectors(texts, lambda: encode([row.ids for row in rows]))
+        vectors = encode([row.ids for row in rows])
         self.budget.spend(len(rows))
         scores = self.objective.score(vectors) if len(rows) else np.empty(0, np.float32)
         return [

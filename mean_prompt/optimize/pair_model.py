@@ -13,7 +13,7 @@ import torch
 from mean_prompt.objective import Expansion, Vectors, to_numpy
 from mean_prompt.optimize.combinations import LEAST_SQUARED_LENGTH
 from mean_prompt.optimize.ridge import RecursiveRidge
-from mean_prompt.system import Tree
+from mean_prompt.system import State
 
 #: Pull towards matching pursuit, the rows being about 1 long, the weight of the past after each
 #: step, some 30 of which count, and steps between two solutions.
@@ -102,11 +102,11 @@ class PairModel:
         # The bias belongs to the token taken out: b stands beside -B s_o.
         return torch.cat([self._static[tokens], -self._static[held], ones], dim=1)
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return what was learned."""
         return self._ridge.state()
 
-    def restore(self, state: Tree) -> None:
+    def restore(self, state: State) -> None:
         """Go over to what :meth:`state` returned."""
         self._ridge.restore(state)
         self._put_in = self._move(self._ridge.weights[: self._d])

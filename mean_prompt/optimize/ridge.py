@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mean_prompt.system import Tree
+from mean_prompt.system import State
 
 
 class RecursiveRidge:
@@ -44,7 +44,7 @@ class RecursiveRidge:
         self.weights = self._prior + away.float()
         return True
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return what was learned."""
         return {
             "weights": self.weights,
@@ -53,7 +53,7 @@ class RecursiveRidge:
             "calls": self._calls,
         }
 
-    def restore(self, state: Tree) -> None:
+    def restore(self, state: State) -> None:
         """Go over to what :meth:`state` returned of a ridge made with the same arguments."""
         # Cloned, since these are changed in place and a state may be restored twice.
         self._gram, self._moment = state["gram"].clone(), state["moment"].clone()

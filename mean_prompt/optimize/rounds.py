@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from mean_prompt.optimize.climb import Climb, Step
 from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.starts import StartKind
-from mean_prompt.system import Tree
+from mean_prompt.system import State
 
 Ending = Literal["complete", "pruned", "stopped"]
 
@@ -139,7 +139,7 @@ class ClimbRun:
         last = Step(self.running.number, self.running.best, gained=False, move=None)
         return self.moment(last, stages, ended)
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return all that its rest depends on."""
         return {
             "number": self.number,
@@ -187,7 +187,7 @@ class Round:
             return self.runners[self.ahead]
         return self.runners[-1] if self.runners else None
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return all that its rest depends on."""
         return {
             "rivals": self.rivals,

@@ -38,7 +38,7 @@ from mean_prompt.optimize.sampling import (
 )
 from mean_prompt.optimize.starts import StartKind, assembled_start, filled_start, kicked
 from mean_prompt.optimize.vocabulary import Vocabulary
-from mean_prompt.system import Tree
+from mean_prompt.system import State
 
 #: Best prompts of the corpus, one of which a climb begins with.
 _FIRST_STARTS: Final = 5
@@ -60,7 +60,7 @@ class ClimbStudy:
         base: settings of a climb that the study does not vary.
         starts: corpus starts, best first.
         material: what edits may put in.
-        evaluator: scores strings; its budget is the run's, its tape hears the clock too.
+        evaluator: scores strings, within the run's budget.
         ceiling: of the objective.
         rate: strings screened a second at the token limit, as measured.
         seed: of everything random here, with the climb's number.
@@ -89,7 +89,6 @@ class ClimbStudy:
         self._starts = starts
         self._material = material
         self._evaluator = evaluator
-        self._tape = evaluator.tape
         self._ceiling = ceiling
         self._rate = rate
         self._exchange = exchange or Alone()
@@ -125,7 +124,7 @@ class ClimbStudy:
 
     # -- the state ------------------------------------------------------------------------------
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return all that the rest of the study depends on, beside what it was made with."""
         return {
             "number": self._number,
@@ -134,7 +133,7 @@ class ClimbStudy:
             "round": self._round and self._round.state(),
         }
 
-    def restore(self, state: Tree) -> None:
+    def restore(self, state: State) -> None:
         """Go over to where :meth:`state` was taken of a study made with the same arguments."""
         self._number = state["number"]
         self.elite = Candidate.of_state(state["elite"])
@@ -147,7 +146,7 @@ class ClimbStudy:
             going["ahead"],
         )
 
-    def _restored(self, state: Tree) -> ClimbRun:
+    def _restored(self, state: State) -> ClimbRun:
         climb = None
         if state["climb"] is not None:
             rng = self._sampling.rng(state["number"])
@@ -160,23 +159,14 @@ class ClimbStudy:
     def _read(self) -> BudgetReading:
         """Read the clock, and measure all shares anew where the budget has been changed."""
         budget = self._evaluator.budget
-        spent, evaluations, expired, stopped, limits = self._tape.value(
-            lambda: [
-                budget.elapsed,
-                budget.evaluations + budget.others,
-                budget.expired(),
-                budget.stopped,
-                astuple(budget.limits),
-            ]
-        )
-        now = Limits(*limits)
+        spent, evaluations, now = budget.elapsed, budget.evaluations + budget.others, budget.limits
         fraction = now.fraction(spent, evaluations)
         if now != self._limits:
             before = self._limits.fraction(spent, evaluations)
             if self._round is not None and before > 0:
                 self._round.rescale(fraction / before)
             self._limits = now
-        return BudgetReading(fraction, expired, stopped)
+        return BudgetReading(fraction, budget.stopped or fraction >= 1.0, budget.stopped)
 
     def _next(self, reading: BudgetReading) -> StudyEvent | None:
         """Do what comes next, and return what there is to tell of it; ``None`` at the end."""
@@ -291,9 +281,7 @@ class ClimbStudy:
             self._compare(runner, runner.progress(going.length, reading))
             best = runner.running.best
         if len(runner.reports) >= PRUNE_FROM and best.score < self.elite.score:
-            runner.hopeless = self._tape.value(
-                lambda: self._sampling.is_hopeless(runner.reports, self._exchange.ended())
-            )
+            runner.hopeless = self._sampling.is_hopeless(runner.reports, self._exchange.ended())
 
     def _compare(self, runner: ClimbRun, share: float) -> None:
         """Let a climb that is behind go over to the string of one that is ahead.
@@ -303,7 +291,7 @@ class ClimbStudy:
         has learned, at its own temperature ("go with the winners", Aldous and Vazirani 1994).
         """
         best = runner.running.best
-        near = [mark for mark in self._tape.value(self._exchange.marks) if _is_near(mark, share)]
+        near = [mark for mark in self._exchange.marks() if _is_near(mark, share)]
         ahead = sorted((mark for mark in near if mark["score"] > best.score), key=_by_score)
         if not near or 2 * len(ahead) < len(near):
             return
@@ -344,9 +332,7 @@ class ClimbStudy:
     # -- climbs ---------------------------------------------------------------------------------
 
     def _drawn(self, number: int) -> dict[str, Any]:
-        ended = self._exchange.ended
-        params: dict[str, Any] = self._tape.value(lambda: self._sampling.draw(number, ended()))
-        return params
+        return self._sampling.draw(number, self._exchange.ended())
 
     def _climb(self, start: Candidate, params: dict[str, Any], rng: np.random.Generator) -> Climb:
         return Climb(
@@ -373,7 +359,7 @@ class ClimbStudy:
 
     def _take_over(self) -> None:
         """Make another worker's string the elite, where it is the better one."""
-        other = self._tape.value(self._exchange.elite)
+        other = self._exchange.elite()
         if other is not None and other["score"] > self.elite.score:
             taken = self._evaluator.revive(other["body"])
             if taken is not None:

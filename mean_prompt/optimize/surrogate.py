@@ -40,7 +40,7 @@ from mean_prompt.optimize.evaluator import Candidate
 from mean_prompt.optimize.pair_model import PairModel, scores_after
 from mean_prompt.optimize.ridge import RecursiveRidge
 from mean_prompt.optimize.vocabulary import Vocabulary
-from mean_prompt.system import Tree, ragged, ragged_rows
+from mean_prompt.system import State, ragged, ragged_rows
 
 #: Pull of the correction towards the identity, its rows being about 0.3 long, the weight of the
 #: past after each step, some 100 of which count, and steps between two solutions.
@@ -248,7 +248,7 @@ class Surrogate:
         """Like :meth:`learn`, for some of an outlook's combinations."""
         self._measured.judge(state, outlook.combinations, rows, found)
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return what was learned and where the climb is."""
         visit = self._visit
         return {
@@ -260,7 +260,7 @@ class Surrogate:
             "correction": self._correction.state(),
         }
 
-    def restore(self, state: Tree) -> None:
+    def restore(self, state: State) -> None:
         """Go over to what :meth:`state` returned; the string's inner states are computed anew."""
         self._visit = None
         if state["visited"] is not None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mean_prompt.objective import Vectors
-from mean_prompt.system import Tree, pack, unwritable
+from mean_prompt.system import State, dump, unwritable
 
 
 class ReplayError(Exception):
@@ -54,7 +54,7 @@ class FileTape(Tape):
         RunError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, heard: Sequence[Tree], clock: Callable[[], float]) -> None:
+    def __init__(self, path: Path, heard: Sequence[State], clock: Callable[[], float]) -> None:
         self._heard = deque(heard)
         self._clock = clock
         self._open(path, "ab")
@@ -124,14 +124,14 @@ class FileTape(Tape):
         except OSError as error:
             raise unwritable(path, error) from error
 
-    def _next(self, kind: str) -> Tree:
+    def _next(self, kind: str) -> State:
         entry = self._heard.popleft()
         if kind not in entry:
             raise ReplayError
         return entry
 
-    def _write(self, entry: Tree) -> None:
-        data = memoryview(pack({**entry, "at": self._clock()}))
+    def _write(self, entry: State) -> None:
+        data = memoryview(dump({**entry, "at": self._clock()}))
         try:
             while data:
                 data = data[self._file.write(data) :]

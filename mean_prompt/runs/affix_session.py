@@ -31,7 +31,7 @@ from mean_prompt.runs.recipe import Recipe
 from mean_prompt.runs.result import SearchResult
 from mean_prompt.runs.resume import Resumer
 from mean_prompt.runs.telling import ProgressReporter
-from mean_prompt.system import InputError, Tree
+from mean_prompt.system import InputError, State
 
 #: Share of the search's time that scores of the hold-out may take while it runs.
 _HOLDOUT_SHARE: Final = 0.03
@@ -132,14 +132,14 @@ class AffixRun:
         seed = self._recipe.search.seed
         search = AffixSearch(evaluator, bank, empty, self._recipe.affix, seed=seed)
 
-        def state() -> Tree:
+        def state() -> State:
             return {
                 "empty": empty.state(),
                 "search": search.state(),
                 "tracker": tracker.state(),
             }
 
-        def restore(kept: Tree) -> None:
+        def restore(kept: State) -> None:
             search.restore(kept["search"])
             tracker.restore(kept["tracker"], search.best, since=memory.since)
 
@@ -245,7 +245,7 @@ class _Tracker:
         """Seconds since the search began, loading and embedding left out."""
         return time.monotonic() - self._began
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return all that its rest depends on, beside the best affix."""
         return {
             "reserve": self._budget.reserve,
@@ -256,7 +256,7 @@ class _Tracker:
             "move": self._move,
         }
 
-    def restore(self, state: Tree, best: Affix, *, since: float) -> None:
+    def restore(self, state: State, best: Affix, *, since: float) -> None:
         """Go over to where :meth:`state` was taken.
 
         Args:

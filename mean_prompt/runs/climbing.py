@@ -22,7 +22,7 @@ from mean_prompt.runs.progress import Tracker
 from mean_prompt.runs.recipe import Recipe
 from mean_prompt.runs.resume import Resumer
 from mean_prompt.runs.telling import ProgressReporter
-from mean_prompt.system import Tree
+from mean_prompt.system import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ class StartingPoint:
         rate = evaluator.measure_rate(evaluator.rules.constraints.max_tokens)
         return cls(starts, rate)
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return it as a state, which :meth:`of_state` reads back."""
         return {"starts": [start.state() for start in self.starts], "rate": self.rate}
 
     @classmethod
-    def of_state(cls, state: Tree) -> StartingPoint:
+    def of_state(cls, state: State) -> StartingPoint:
         """Return the opening that a state is of."""
         return cls([Candidate.of_state(start) for start in state["starts"]], state["rate"])
 
@@ -138,14 +138,14 @@ class StudySession:
         """Yield what the tracker followed of a study, begun or gone on with."""
         memory, tracker = self._memory, self._tracker
 
-        def state() -> Tree:
+        def state() -> State:
             return {
                 "opening": self._opening.state(),
                 "study": study.state(),
                 "tracker": tracker.state(),
             }
 
-        def restore(kept: Tree) -> None:
+        def restore(kept: State) -> None:
             study.restore(kept["study"])
             tracker.restore(kept["tracker"], since=memory.since)
 

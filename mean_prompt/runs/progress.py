@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from mean_prompt.optimize import Budget, Candidate, ClimbRecord, Problem, StudyEvent
 from mean_prompt.runs.folder import RunFolder
-from mean_prompt.system import Tree
+from mean_prompt.system import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Tracker:
                 **moment.params,
             )
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return all that its rest depends on."""
         waiting = self._waiting
         return {
@@ -139,7 +139,7 @@ class Tracker:
             "began_evaluations": self._began_evaluations,
         }
 
-    def restore(self, state: Tree, *, since: float) -> None:
+    def restore(self, state: State, *, since: float) -> None:
         """Go over to where :meth:`state` was taken.
 
         Args:

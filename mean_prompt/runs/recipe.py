@@ -26,7 +26,7 @@ from mean_prompt.system import (
     path_exists,
     read_toml,
     shipped_folder,
-    shown,
+    preview,
     user_path,
 )
 
@@ -194,10 +194,10 @@ def _first_fault(error: ValidationError, where: str) -> str:
     field = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return (
-            f"a recipe may hold only known fields: {where} has {shown(field)}; "
+            f"a recipe may hold only known fields: {where} has {preview(field)}; "
             "search/README.md lists them all"
         )
     reason = fault["msg"].removeprefix("Value error, ")
-    found = "" if fault["type"] == "value_error" else f", found {shown(fault['input'])}"
+    found = "" if fault["type"] == "value_error" else f", found {preview(fault['input'])}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{field} in {where} is not valid: {reason}{found}{more}"

@@ -11,7 +11,7 @@ from mean_prompt.runs.folder import RunFolder
 from mean_prompt.runs.recipe import Recipe
 from mean_prompt.runs.snapshots import Snapshots
 from mean_prompt.runs.telling import ProgressReporter
-from mean_prompt.system import InputError, Tree, format_duration
+from mean_prompt.system import InputError, State, format_duration
 
 T = TypeVar("T")
 
@@ -42,14 +42,14 @@ class Resumer:
         self._budget = budget
         self._identity = dict(identity)
         self.tape: Tape = snapshots.tape(lambda: budget.elapsed) if snapshots else Tape()
-        self._kept: Tree | None = None
+        self._kept: State | None = None
         if snapshots is not None and snapshots.state is not None:
             self._kept, snapshots.state = snapshots.state, None
             check_identity(self._kept["identity"], identity, snapshots.folder.parent)
             budget.evaluations = self._kept["evaluations"]
 
     @property
-    def state(self) -> Tree | None:
+    def state(self) -> State | None:
         """The search's state at the last snapshot of an earlier process, until the next one."""
         return None if self._kept is None else self._kept["search"]
 
@@ -104,8 +104,8 @@ class Resumer:
     def going_on(
         self,
         run: Callable[[], Iterator[T]],
-        state: Callable[[], Tree],
-        restore: Callable[[Tree], None],
+        state: Callable[[], State],
+        restore: Callable[[State], None],
         tell: ProgressReporter,
         recall: Callable[[], None] = lambda: None,
     ) -> Iterator[T]:
@@ -139,7 +139,7 @@ class Resumer:
             if self._snapshots is not None:
                 self._snapshots.close()
 
-    def _steps(self, run: Callable[[], Iterator[T]], state: Callable[[], Tree]) -> Iterator[T]:
+    def _steps(self, run: Callable[[], Iterator[T]], state: Callable[[], State]) -> Iterator[T]:
         for step in run():
             yield step
             if self._is_due():
@@ -160,7 +160,7 @@ class Resumer:
     def _is_due(self) -> bool:
         return self._snapshots is not None and self._snapshots.is_due() and not self.tape.replaying
 
-    def _keep(self, state: Callable[[], Tree]) -> None:
+    def _keep(self, state: Callable[[], State]) -> None:
         if self._snapshots is None:
             return
         assert isinstance(self.tape, FileTape)

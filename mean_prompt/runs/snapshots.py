@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from mean_prompt.optimize import FileTape
-from mean_prompt.system import InputError, Tree, frames, pack, unpack, unwritable, write_atomically
+from mean_prompt.system import InputError, State, dump, frames, load, unwritable, write_atomically
 
 #: Seconds between two snapshots at least, and their time as a share of the run's at most. What
 #: came since the last one is told again from the tape, at about twice the speed that it came.
@@ -75,7 +75,7 @@ class Snapshots:
         """Tell whether it is time for a snapshot."""
         return time.monotonic() >= self._due
 
-    def keep(self, state: Tree, tape: FileTape) -> None:
+    def keep(self, state: State, tape: FileTape) -> None:
         """Replace the last snapshot, and let the tape begin anew.
 
         Args:
@@ -89,7 +89,7 @@ class Snapshots:
         self._number += 1
         path = self._path("state")
         try:
-            write_atomically(path, pack(state))
+            write_atomically(path, dump(state))
         except OSError as error:
             raise unwritable(path, error) from error
         self.state = None
@@ -98,20 +98,20 @@ class Snapshots:
         took = time.monotonic() - began
         self._due = time.monotonic() + max(_LEAST_PAUSE, took / _SHARE)
 
-    def _latest(self) -> tuple[int, Tree | None]:
+    def _latest(self) -> tuple[int, State | None]:
         numbers = [int(found[1]) for path in self.folder.iterdir() if (found := _is_state(path))]
         if not numbers:
             return 0, None
         number = max(numbers)
         path = self.folder / f"state-{number:06}.bin"
         try:
-            return number, unpack(path.read_bytes())
+            return number, load(path.read_bytes())
         except ValueError as error:
             raise InputError(
                 f"a snapshot must be whole to go on from: {path} is damaged; begin a new run"
             ) from error
 
-    def _tape_entries(self) -> list[Tree]:
+    def _tape_entries(self) -> list[State]:
         """Return what the tape holds; what a crash tore off its end is cut away."""
         path = self._path("tape")
         if not path.exists():

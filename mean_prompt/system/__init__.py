@@ -7,12 +7,12 @@ from mean_prompt.system.lazy import lazy_exports
 if TYPE_CHECKING:
     from mean_prompt.system.address import LOOPBACK as LOOPBACK, Address as Address
     from mean_prompt.system.checkpoint import (
-        Tree as Tree,
+        State as State,
+        dump as dump,
         frames as frames,
-        pack as pack,
+        load as load,
         ragged as ragged,
         ragged_rows as ragged_rows,
-        unpack as unpack,
     )
     from mean_prompt.system.data import shipped_folder as shipped_folder
     from mean_prompt.system.deadline import (
@@ -60,14 +60,14 @@ if TYPE_CHECKING:
     )
     from mean_prompt.system.signals import stopping as stopping
     from mean_prompt.system.store import KeyedStore as KeyedStore, cache_fault as cache_fault
-    from mean_prompt.system.text import shown as shown
+    from mean_prompt.system.text import preview as preview
     from mean_prompt.system.toml import check_plain as check_plain, read_toml as read_toml
 
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "address": ["Address", "LOOPBACK"],
-        "checkpoint": ["Tree", "frames", "pack", "ragged", "ragged_rows", "unpack"],
+        "checkpoint": ["State", "frames", "dump", "ragged", "ragged_rows", "load"],
         "data": ["shipped_folder"],
         "deadline": ["Deadline", "Clock", "OutOfTimeError"],
         "durations": ["format_duration", "parse_duration"],

@@ -1,12 +1,12 @@
 """State as bytes: nested dicts and lists of plain values and arrays, without pickle.
 
-A packed state is a frame around a safetensors file whose metadata hold the plain values as JSON:
+A dumped state is a frame around a safetensors file whose metadata hold the plain values as JSON:
 
     length  8 bytes, little endian: of the payload
     crc32   4 bytes, little endian: of the payload
     payload
 
-Frames can follow each other in one file; one that a crash tore is told from a whole one.
+Frames can follow each other in one file; a frame cut short by a crash fails its checksum.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load as load_tensors, save as save_tensors
 
 #: Dicts with string keys, lists, JSON's plain values, numpy arrays and torch tensors, nested. Read
 #: back, arrays are torch tensors and tuples are lists.
-Tree = Any
+State = Any
 
 _FRAME: Final = struct.Struct("<QI")
 #: Where an array stood, in the plain values: a key that no state uses for itself.
 _ARRAY: Final = "\0array"
 
 
-def pack(tree: Tree) -> bytes:
+def dump(state: State) -> bytes:
     """Return a state as one frame.
 
     Raises:
         TypeError: something in it is neither plain nor an array.
     """
     arrays: dict[str, torch.Tensor] = {}
-    plain = json.dumps(_without_arrays(tree, arrays), ensure_ascii=True)
-    payload = save(arrays, metadata={"plain": plain})
+    plain = json.dumps(_without_arrays(state, arrays), ensure_ascii=True)
+    payload = save_tensors(arrays, metadata={"plain": plain})
     return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
 
 
-def frames(data: bytes) -> Iterator[tuple[Tree, int]]:
-    """Yield the states packed one after another and where each ends, up to the first torn one."""
+def frames(data: bytes) -> Iterator[tuple[State, int]]:
+    """Yield the states in a file and where each ends, up to the first that is not whole."""
     start = 0
     while start + _FRAME.size <= len(data):
         length, checksum = _FRAME.unpack_from(data, start)
@@ -52,15 +52,15 @@ def frames(data: bytes) -> Iterator[tuple[Tree, int]]:
         payload = data[begin:end]
         if len(payload) < length or zlib.crc32(payload) != checksum:
             return
-        yield _unpack(payload), end
+        yield _decoded(payload), end
         start = end
 
 
-def unpack(data: bytes) -> Tree:
-    """Return the one state that a file holds.
+def load(data: bytes) -> State:
+    """Return the one state that a file holds, as :func:`dump` returned it.
 
     Raises:
-        ValueError: it is torn, or followed by something else.
+        ValueError: the data are cut short, damaged, or followed by something else.
     """
     whole = next(frames(data), None)
     if whole is None or whole[1] != len(data):
@@ -68,7 +68,7 @@ def unpack(data: bytes) -> Tree:
     return whole[0]
 
 
-def ragged(rows: Iterable[Sequence[int]]) -> Tree:
+def ragged(rows: Iterable[Sequence[int]]) -> State:
     """Return sequences of whole numbers as two arrays, which JSON would take long to write."""
     kept = list(rows)
     flat = [number for row in kept for number in row]
@@ -78,40 +78,40 @@ def ragged(rows: Iterable[Sequence[int]]) -> Tree:
     }
 
 
-def ragged_rows(state: Tree) -> list[tuple[int, ...]]:
+def ragged_rows(state: State) -> list[tuple[int, ...]]:
     """Return the sequences that :func:`ragged` was given."""
     numbers = state["numbers"].tolist()
     ends = np.cumsum(state["lengths"].numpy()).tolist()
     return [tuple(numbers[start:end]) for start, end in pairwise([0, *ends])]
 
 
-def _unpack(payload: bytes) -> Tree:
+def _decoded(payload: bytes) -> State:
     header = json.loads(payload[8 : 8 + int.from_bytes(payload[:8], "little")])
     # Cloned: a view into the file's bytes lies wherever the header ended, and matrix products
     # may round otherwise there than in memory that torch aligned.
-    arrays = {name: tensor.clone() for name, tensor in load(payload).items()}
+    arrays = {name: tensor.clone() for name, tensor in load_tensors(payload).items()}
     return _with_arrays(json.loads(header["__metadata__"]["plain"]), arrays)
 
 
-def _without_arrays(tree: Tree, arrays: dict[str, torch.Tensor]) -> Tree:
-    if isinstance(tree, dict):
-        return {name: _without_arrays(part, arrays) for name, part in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return [_without_arrays(part, arrays) for part in tree]
-    if isinstance(tree, (np.ndarray, torch.Tensor)):
-        tensor = torch.from_numpy(tree) if isinstance(tree, np.ndarray) else tree
+def _without_arrays(state: State, arrays: dict[str, torch.Tensor]) -> State:
+    if isinstance(state, dict):
+        return {name: _without_arrays(part, arrays) for name, part in state.items()}
+    if isinstance(state, (list, tuple)):
+        return [_without_arrays(part, arrays) for part in state]
+    if isinstance(state, (np.ndarray, torch.Tensor)):
+        tensor = torch.from_numpy(state) if isinstance(state, np.ndarray) else state
         name = str(len(arrays))
         # Cloned: safetensors refuses tensors that share memory.
         arrays[name] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {_ARRAY: name}
-    return tree
+    return state
 
 
-def _with_arrays(tree: Tree, arrays: dict[str, torch.Tensor]) -> Tree:
-    if isinstance(tree, dict):
-        if _ARRAY in tree:
-            return arrays[tree[_ARRAY]]
-        return {name: _with_arrays(part, arrays) for name, part in tree.items()}
-    if isinstance(tree, list):
-        return [_with_arrays(part, arrays) for part in tree]
-    return tree
+def _with_arrays(state: State, arrays: dict[str, torch.Tensor]) -> State:
+    if isinstance(state, dict):
+        if _ARRAY in state:
+            return arrays[state[_ARRAY]]
+        return {name: _with_arrays(part, arrays) for name, part in state.items()}
+    if isinstance(state, list):
+        return [_with_arrays(part, arrays) for part in state]
+    return state

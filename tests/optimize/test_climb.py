@@ -8,7 +8,7 @@ import pytest
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.climb import Climb, ClimbSettings
 from mean_prompt.optimize.phrases import PhraseBank
-from mean_prompt.system.checkpoint import pack, unpack
+from mean_prompt.system.checkpoint import dump, load
 
 
 def run(evaluator, material, *, seed=0, settings=None, start="poem", enough=math.inf):
@@ -129,10 +129,10 @@ def test_a_climb_restored_elsewhere_goes_on_as_it_would_have(after, make_evaluat
     climb = begun(evaluator, material)
     for _ in range(after):
         climb.step(0.1)
-    kept, spent = pack(climb.state()), evaluator.budget.evaluations
+    kept, spent = dump(climb.state()), evaluator.budget.evaluations
     # Another start and another seed: whatever is not of the state would show.
     other = begun(elsewhere, material, seed=9, start="make text")
-    other.restore(unpack(kept))
+    other.restore(load(kept))
     elsewhere.budget.evaluations = spent
     assert went_on(other, elsewhere) == went_on(climb, evaluator)
 

@@ -12,7 +12,7 @@ from mean_prompt.optimize.sampling import StudySettings
 from mean_prompt.optimize.study import ClimbStudy
 from mean_prompt.optimize.tape import Tape
 from mean_prompt.runs.study_file import STUDY_NAME, StudyFile
-from mean_prompt.system.checkpoint import pack, unpack
+from mean_prompt.system.checkpoint import dump, load
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_the_mark_is_where_the_present_climb_stands(make_study):
     assert shares == sorted(shares)
     assert {trial for trial, _ in shares} == {0, 1}
     assert all(0.0 <= share < 1.0 for _, share in shares)
-    pack(study.mark)  # it goes into JSON
+    dump(study.mark)  # it goes into JSON
 
 
 def test_a_study_restored_elsewhere_goes_on_as_it_would_have(make_study):
@@ -304,7 +304,7 @@ def test_a_study_restored_elsewhere_goes_on_as_it_would_have(make_study):
 
     budget = Budget(None, 500)
     study = begun(budget)
-    kept, spent = unpack(pack(study.state())), budget.evaluations
+    kept, spent = load(dump(study.state())), budget.evaluations
     assert kept["round"]["runners"]
     later = Budget(None, 500)
     other = make_study(later)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from mean_prompt.system.checkpoint import frames, pack, ragged, ragged_rows, unpack
+from mean_prompt.system.checkpoint import dump, frames, load, ragged, ragged_rows
 
 NAMES = st.text().filter(lambda name: not name.startswith("\0"))
 PLAIN = st.recursive(
@@ -16,7 +16,7 @@ PLAIN = st.recursive(
 
 @given(PLAIN)
 def test_plain_values_come_back(tree):
-    assert unpack(pack(tree)) == tree
+    assert load(dump(tree)) == tree
 
 
 def test_arrays_come_back_bit_for_bit_wherever_they_stand():
@@ -27,7 +27,7 @@ def test_arrays_come_back_bit_for_bit_wherever_they_stand():
         "empty": np.empty((0, 5), np.float32),
         "turned": torch.arange(6).reshape(2, 3).T,
     }
-    back = unpack(pack(tree))
+    back = load(dump(tree))
     assert torch.equal(back["matrix"], torch.from_numpy(tree["matrix"]))
     assert torch.equal(back["list"][0], tree["list"][0])
     assert back["list"][1]["half"].dtype == torch.bfloat16
@@ -36,12 +36,12 @@ def test_arrays_come_back_bit_for_bit_wherever_they_stand():
 
 
 def test_tuples_come_back_as_lists_and_numbers_beyond_64_bits_whole():
-    assert unpack(pack({"pair": (1, 2), "big": 2**127})) == {"pair": [1, 2], "big": 2**127}
+    assert load(dump({"pair": (1, 2), "big": 2**127})) == {"pair": [1, 2], "big": 2**127}
 
 
 def test_what_shares_memory_is_kept_apart():
     row = torch.zeros(4)
-    back = unpack(pack({"one": row, "same": row, "part": row[:2]}))
+    back = load(dump({"one": row, "same": row, "part": row[:2]}))
     back["one"][0] = 1
     assert back["same"][0] == 0
     assert back["part"].tolist() == [0, 0]
@@ -51,23 +51,23 @@ def test_a_generator_goes_on_where_it_was():
     rng = np.random.default_rng([3, 1])
     rng.random(5)
     other = np.random.default_rng()
-    other.bit_generator.state = unpack(pack(rng.bit_generator.state))
+    other.bit_generator.state = load(dump(rng.bit_generator.state))
     assert other.random(4).tolist() == rng.random(4).tolist()
 
 
 @given(st.lists(st.lists(st.integers(0, 2**31 - 1))))
 def test_ragged_rows_come_back(rows):
-    assert ragged_rows(unpack(pack(ragged(rows)))) == [tuple(row) for row in rows]
+    assert ragged_rows(load(dump(ragged(rows)))) == [tuple(row) for row in rows]
 
 
 def test_something_else_is_refused():
     with pytest.raises(TypeError, match="not JSON serializable"):
-        pack({"object": object()})
+        dump({"object": object()})
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "followed", "empty"])
 def test_a_state_that_is_not_whole_is_refused(damage):
-    data = pack({"number": 1, "row": np.arange(8)})
+    data = dump({"number": 1, "row": np.arange(8)})
     damaged = {
         "cut": data[:-1],
         "flipped": data[:40] + bytes([data[40] ^ 1]) + data[41:],
@@ -75,13 +75,13 @@ def test_a_state_that_is_not_whole_is_refused(damage):
         "empty": b"",
     }[damage]
     with pytest.raises(ValueError, match="the frame is not whole"):
-        unpack(damaged)
+        load(damaged)
 
 
 @given(st.integers(0, 10_000))
 def test_frames_are_read_up_to_the_first_torn_one(cut):
     states = [{"number": number, "row": np.arange(number)} for number in range(4)]
-    packed = [pack(state) for state in states]
+    packed = [dump(state) for state in states]
     data = b"".join(packed)
     whole = data[: min(cut, len(data))]
     ends = np.cumsum([len(part) for part in packed])

@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from typing import Final, Self
 
 import numpy as np
@@ -26,8 +25,7 @@ from mean_prompt.objective import Vectors, sharpened, to_numpy, to_tensor
 from mean_prompt.optimize.affix.context import Joiner
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.constraints import Rules
-from mean_prompt.optimize.tape import Tape
-from mean_prompt.system import Tree
+from mean_prompt.system import State
 
 Scores = NDArray[np.float32]
 
@@ -121,12 +119,12 @@ class Affix:
         """Mean SCS over the training rows."""
         return float(self.scores.mean(dtype=np.float64))
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return the affix as a state, which :meth:`of_state` reads back."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
-    def of_state(cls, state: Tree) -> Self:
+    def of_state(cls, state: State) -> Self:
         """Return the affix that a state is of."""
         return cls(
             **state
@@ -149,7 +147,6 @@ class AffixEvaluator:
         truths: (n, d) unit vectors of their true prompts.
         caution: values gains.
         budget: is charged one evaluation for every row encoded, in either precision.
-        tape: hears what the encoder and the clock say, or says it itself.
     """
 
     def __init__(
@@ -161,15 +158,12 @@ class AffixEvaluator:
         truths: Vectors,
         caution: Caution,
         budget: Budget,
-        *,
-        tape: Tape | None = None,
     ) -> None:
         self.encoder = encoder
         self.rules = rules
         self.truths = truths
         self.caution = caution
         self.budget = budget
-        self.tape = tape or Tape()
         self.lengths = np.array([len(ids) for ids in encoder.tokenize(predictions)])
         self._seconds_each = _PIECE_SECONDS / _LEAST_PIECE
         self._joiner = joiner
@@ -224,12 +218,12 @@ class AffixEvaluator:
         pieces: list[Vectors] = []
         first = 0
         while first < len(texts):
-            step = self.tape.value(self._step)
+            step = self._step()
             if not step:
                 raise BudgetSpentError
             piece = texts[first : first + step]
             began = time.monotonic()
-            pieces.append(self.tape.vectors(piece, partial(encode, piece)))
+            pieces.append(encode(piece))
             self._seconds_each = (time.monotonic() - began) / len(piece)
             self.budget.spend(len(piece))
             first += len(piece)

@@ -29,7 +29,7 @@ from mean_prompt.optimize.affix.evaluator import (
 from mean_prompt.optimize.affix.moves import Edit, EditName, Moves
 from mean_prompt.optimize.affix.shifts import Estimate, ShiftModel, ShiftScores
 from mean_prompt.optimize.affix.units import UnitBank
-from mean_prompt.system import Tree
+from mean_prompt.system import State
 
 #: Share of a race's field that goes on to the next, larger mini-batch.
 _SURVIVORS: Final = 0.25
@@ -147,7 +147,7 @@ class AffixSearch:
             self._number += 1
             yield Round(self._number - 1, self.best, move)
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return all that the rest of the search depends on, beside what it was made with."""
         return {
             "elite": [affix.state() for affix in self._elite],
@@ -159,7 +159,7 @@ class AffixSearch:
             "rng": self._rng.bit_generator.state,
         }
 
-    def restore(self, state: Tree) -> None:
+    def restore(self, state: State) -> None:
         """Go over to where :meth:`state` was taken of a search made with the same arguments."""
         self._elite = [Affix.of_state(affix) for affix in state["elite"]]
         self.best = Affix.of_state(state["best"])
@@ -181,7 +181,7 @@ class AffixSearch:
         return undo
 
     def _expired(self) -> bool:
-        return bool(self._evaluator.tape.value(self._evaluator.budget.expired))
+        return self._evaluator.budget.expired()
 
     def _base(self) -> Affix:
         if self._rng.random() < _BEST_BASE:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from mean_prompt.objective import Vectors, sharpened, to_numpy, to_tensor
 from mean_prompt.optimize.affix.evaluator import Affix, Caution, Scores
 from mean_prompt.optimize.ridge import RecursiveRidge
-from mean_prompt.system import Tree
+from mean_prompt.system import State
 
 #: Length of the shift along a unit's static vector before anything was measured, and the pull to
 #: it, in units of one measured edit.
@@ -88,11 +88,11 @@ class ShiftModel:
         """Learn from measured shifts: (k, d + 1), (k, d)."""
         self._ridge.observe(features, shifts)
 
-    def state(self) -> Tree:
+    def state(self) -> State:
         """Return what was learned."""
         return self._ridge.state()
 
-    def restore(self, state: Tree) -> None:
+    def restore(self, state: State) -> None:
         """Go over to what :meth:`state` returned."""
         self._ridge.restore(state)
 
