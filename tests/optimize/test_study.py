@@ -7,10 +7,9 @@ import pytest
 from mean_prompt.optimize.board import Alone
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.climb import Climb, ClimbSettings
-from mean_prompt.optimize.rounds import Runner
+from mean_prompt.optimize.rounds import ClimbRun
 from mean_prompt.optimize.sampling import StudySettings
 from mean_prompt.optimize.study import ClimbStudy
-from mean_prompt.optimize.tape import Tape
 from mean_prompt.runs.study_file import STUDY_NAME, StudyFile
 from mean_prompt.system.checkpoint import dump, load
 
@@ -22,14 +21,12 @@ def make_study(make_evaluator, make_material):
         *,
         storage=None,
         exchange=None,
-        tape=None,
         worker=0,
         width=8,
         max_tokens=4,
         **settings,
     ):
         evaluator = make_evaluator(budget, max_tokens=max_tokens)
-        evaluator.tape = tape or evaluator.tape
         chosen = StudySettings(**({"climb_evaluations": 200} | settings))
         return ClimbStudy(
             chosen,
@@ -189,7 +186,7 @@ class Standing:
 
 def compared(study, best, *, share=0.5, number=0):
     """Return what a climb goes on from after it was compared."""
-    runner = Runner(number, {"start": "corpus"}, Standing(best), began=0.0, since=0.0)
+    runner = ClimbRun(number, {"start": "corpus"}, Standing(best), began=0.0, since=0.0)
     study._compare(runner, share)
     return runner.climb.best
 
@@ -248,30 +245,6 @@ def test_climbs_are_compared_on_their_way(make_study, ranked, monkeypatch):
     assert 0.15 < share < 0.4
     assert moments[-1].step.best.score >= ranked[0].score
     assert study.elite.score >= ranked[0].score
-
-
-def test_what_others_were_at_is_asked_through_the_tape(make_study, ranked):
-    """A run that is told again must not hear of what others have found since."""
-    heard = []
-
-    class Recorded(Tape):
-        def value(self, make):
-            heard.append(make())
-            return heard[-1]
-
-    class Told(Tape):
-        def value(self, _make):
-            return heard.pop(0)
-
-    def texts(study):
-        return [moment.step.best.text for moment in study.run()]
-
-    others = Others((ranked[0], ranked[0].score, 0.3))
-    first = texts(make_study(Budget(None, 160), exchange=others, tape=Recorded(), **SHORT))
-    assert others.told in heard
-    changed = Others((ranked[1], ranked[1].score, 0.3), (ranked[2], 1.0, 0.5))
-    again = make_study(Budget(None, 160), exchange=changed, tape=Told(), **SHORT)
-    assert texts(again) == first
 
 
 def test_the_mark_is_where_the_present_climb_stands(make_study):
