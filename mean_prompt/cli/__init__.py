@@ -12,11 +12,11 @@ STARTED = time.monotonic()
 def main() -> None:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
     from mean_prompt.cli.app import app
-    from mean_prompt.cli.lines import shown_line
     from mean_prompt.system.errors import MeanPromptError
+    from mean_prompt.system.text import one_line
 
     try:
         app()
     except MeanPromptError as error:
-        print(f"mean-prompt: {shown_line(str(error))}", file=sys.stderr)  # noqa: T201
+        print(f"mean-prompt: {one_line(str(error))}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)

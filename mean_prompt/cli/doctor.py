@@ -60,14 +60,14 @@ def _looked_at(patient: RunSettings) -> Iterator[Finding]:
     """Yield what is found, in lines that can be shown."""
     from dataclasses import replace
 
-    from mean_prompt.cli.lines import shown_line
     from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.doctor import examine
+    from mean_prompt.system import one_line
 
     with one_line_warnings():
         for one in examine(patient):
-            remedy = None if one.remedy is None else shown_line(one.remedy)
-            yield replace(one, found=shown_line(one.found), remedy=remedy)
+            remedy = None if one.remedy is None else one_line(one.remedy)
+            yield replace(one, found=one_line(one.found), remedy=remedy)
 
 
 def _printed(findings: Iterator[Finding]) -> list[Finding]:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mean_prompt.cli.lines import shown_line
+from mean_prompt.system import one_line
 
 
 @contextmanager
@@ -20,4 +20,4 @@ def one_line_warnings() -> Iterator[None]:
 
 
 def _print_line(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"mean-prompt: warning: {shown_line(str(message))}", file=sys.stderr)  # noqa: T201
+    print(f"mean-prompt: warning: {one_line(str(message))}", file=sys.stderr)  # noqa: T201

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from mean_prompt.system.errors import InputError
-from mean_prompt.system.text import shown
+from mean_prompt.system.text import preview
 
 #: Nobody but this machine reaches it.
 LOOPBACK: Final = "127.0.0.1"
@@ -125,5 +125,5 @@ def _is_ip(text: str) -> bool:
 def _malformed(text: str) -> InputError:
     return InputError(
         f"{LIVE_AT} must be HOST:PORT, or a port from 0 (a free one) to {_MOST_PORT}: found "
-        f"{shown(text)}; give one such as 127.0.0.1:8000 or [::1]:8000"
+        f"{preview(text)}; give one such as 127.0.0.1:8000 or [::1]:8000"
     )

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from mean_prompt.system.errors import InputError
-from mean_prompt.system.text import shown
+from mean_prompt.system.text import preview
 
 _SECONDS: Final = {"h": 3600, "m": 60, "s": 1}
 #: What can be written again: parts of a duration that add up to more could not be read back.
@@ -22,13 +22,13 @@ def parse_duration(text: str) -> float:
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if not match or not any(match.groups()):
-        raise InputError(f"a duration reads like 90s, 10m, 2h or 1h30m: found {shown(text)}")
+        raise InputError(f"a duration reads like 90s, 10m, 2h or 1h30m: found {preview(text)}")
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
     total = hours * 3600 + minutes * 60 + seconds
     if not total:
-        raise InputError(f"a duration must be longer than nothing: found {shown(text)}")
+        raise InputError(f"a duration must be longer than nothing: found {preview(text)}")
     if total > _LONGEST:
-        raise InputError(f"a duration must be at most 999999h: found {shown(text)}")
+        raise InputError(f"a duration must be at most 999999h: found {preview(text)}")
     return float(total)
 
 

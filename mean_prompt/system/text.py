@@ -1,17 +1,28 @@
-"""Values of any kind and size, as messages show them."""
+"""Any value or text on one line of a message."""
 
 from __future__ import annotations
 
 from typing import Final
 
-#: Characters of a value that are shown.
+from mean_prompt.system.secrets import masked_urls
+
+#: Characters of a value's preview.
 _MOST: Final = 80
 
 
-def shown(value: object) -> str:
-    """Return a value as a message shows it: on one line, and cut where it is long."""
+def preview(value: object) -> str:
+    """Return a value as Python writes it, on one line and at most 80 characters long."""
     try:
         text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits, or a nest of lists
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or nested lists
         text = f"a huge {type(value).__name__}"
     return text if len(text) <= _MOST else f"{text[: _MOST - 3]}..."
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, with secrets in URLs masked and control characters escaped.
+
+    A file's name may hold characters that move the cursor, or bytes that are no text.
+    """
+    line = masked_urls(" ".join(text.splitlines()))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)

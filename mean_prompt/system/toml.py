@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mean_prompt.system.errors import InputError
-from mean_prompt.system.text import shown
+from mean_prompt.system.text import preview
 
 #: Bytes of a file: a thousand times what people write.
 _LARGEST: Final = 2**20
@@ -61,7 +61,7 @@ def check_plain(data: dict[str, Any], where: str) -> None:
     for place, value in _leaves(data):
         reason = _fault(value)
         if reason:
-            raise InputError(f"{place} in {where} is not valid: {reason}, found {shown(value)}")
+            raise InputError(f"{place} in {where} is not valid: {reason}, found {preview(value)}")
 
 
 def _leaves(data: dict[str, Any]) -> Iterator[tuple[str, object]]:
