@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
+
+from mean_prompt.system import Deadline
 
 _CLOSING_SECONDS: Final = 2.5
 _CLOSING_SHARE: Final = 0.1
@@ -38,44 +39,56 @@ class Limits:
         return min(1.0, max(shares))
 
 
-@dataclass(slots=True)
 class Budget:
-    """One budget that every step of a search asks before it goes on.
+    """One budget that every step of a search asks before it begins.
 
-    Attributes:
+    Args:
         seconds: wall-clock limit of the whole run, or ``None``.
         max_evaluations: limit on strings encoded by the search, or ``None``.
         clock: in seconds, never going back.
-        started: when the clock began, by ``clock``; now, when left out.
+        started: when the time began, by ``clock``; now, when left out.
+
+    Attributes:
+        deadline: the limit in time alone, which work outside the search asks.
+        max_evaluations: as given.
         evaluations: strings encoded so far.
         others: strings that other workers on the same budget encoded, as far as is known.
         reserve: seconds kept for the last scores, beside the few that are always kept.
     """
 
-    seconds: float | None = None
-    max_evaluations: int | None = None
-    clock: Callable[[], float] = time.monotonic
-    started: float | None = None
-    evaluations: int = 0
-    others: int = 0
-    reserve: float = 0.0
-    _began: float = field(init=False)
-    _stop: threading.Event = field(default_factory=threading.Event, init=False)
-
-    def __post_init__(self) -> None:
-        if self.seconds is None and self.max_evaluations is None:
+    def __init__(
+        self,
+        seconds: float | None = None,
+        max_evaluations: int | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        started: float | None = None,
+    ) -> None:
+        if seconds is None and max_evaluations is None:
             raise ValueError("a budget needs seconds, evaluations, or both")
-        self._began = self.clock() if self.started is None else self.started
+        self.deadline = Deadline(seconds, started=started, clock=clock)
+        self.max_evaluations = max_evaluations
+        self.evaluations = self.others = 0
+        self.reserve = 0.0
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall-clock limit of the whole run, or ``None``."""
+        return self.deadline.limit
+
+    @seconds.setter
+    def seconds(self, limit: float | None) -> None:
+        self.deadline.limit = limit
 
     @property
     def elapsed(self) -> float:
         """Seconds since the start."""
-        return self.clock() - self._began
+        return self.deadline.elapsed
 
     @property
     def remaining(self) -> float | None:
-        """Seconds left of the whole run, not below zero; ``None`` where time is not limited."""
-        return None if self.seconds is None else max(0.0, self.seconds - self.elapsed)
+        """Seconds left of the whole run, not below zero; ``None`` if time is not limited."""
+        return None if self.seconds is None else self.deadline.remaining
 
     @property
     def limits(self) -> Limits:
@@ -83,8 +96,8 @@ class Budget:
         return Limits(self.seconds, self.max_evaluations, self.reserve)
 
     def align(self, elapsed: float) -> None:
-        """Let the clock say that so many seconds have passed, as a clock that all share does."""
-        self._began = self.clock() - elapsed
+        """Set the seconds since the start, to agree with a clock that several workers share."""
+        self.deadline.started += self.elapsed - elapsed
 
     def spend(self, evaluations: int) -> None:
         """Count strings that were encoded."""
@@ -92,15 +105,15 @@ class Budget:
 
     def stop(self) -> None:
         """End the search at its next step; safe in a signal handler and from another thread."""
-        self._stop.set()
+        self.deadline.stop()
 
     @property
     def stopped(self) -> bool:
-        """Whether somebody asked for the end."""
-        return self._stop.is_set()
+        """Whether an early end was asked for."""
+        return self.deadline.stopped
 
     def expired(self) -> bool:
-        """Tell whether no further step may start."""
+        """Return whether no further step may start."""
         return self.stopped or self.fraction() >= 1.0
 
     def fraction(self) -> float:
