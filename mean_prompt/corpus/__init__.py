@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         read_ids as read_ids,
         read_rows as read_rows,
         read_triples as read_triples,
-        shown_id as shown_id,
     )
     from mean_prompt.corpus.vectors.cluster import Cluster as Cluster
     from mean_prompt.corpus.vectors.gather import (
@@ -46,7 +45,7 @@ __getattr__, __all__ = lazy_exports(
         "rows": ["Rows", "Triples"],
         "sources": ["check_sources"],
         "tables": ["Source", "csv_reason", "decode", "open_rows"],
-        "triples": ["ID", "read_ids", "read_rows", "read_triples", "shown_id"],
+        "triples": ["ID", "read_ids", "read_rows", "read_triples"],
         "vectors.cluster": ["Cluster"],
         "vectors.gather": ["check_model", "corpus_vectors"],
         "vectors.job": ["Embedding", "embed"],

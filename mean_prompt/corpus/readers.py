@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from mean_prompt.corpus.tables import MAX_CELL, SUFFIXES, Rows, Source, open_rows, text_lines
-from mean_prompt.system import InputError
+from mean_prompt.system import InputError, preview, preview_name
 
 __all__ = [
     "MAX_CELL",
@@ -31,9 +31,8 @@ COLUMN_GUESSES: Final = ("rewrite_prompt", "prompt", "text")
 #: Suffixes of the files whose rows have named columns.
 TABLE_SUFFIXES: Final = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")
 
-#: Names of columns in a message, and characters of each.
+#: Names of columns in a message.
 _SHOWN: Final = 20
-_SHOWN_LENGTH: Final = 60
 
 #: JSON can spell these (``\ud83d`` without its second half), UTF-8 and tokenizers cannot.
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -171,13 +170,7 @@ def choose_column(names: Sequence[str], column: str | None, path: Path) -> str:
 def _listed(names: Sequence[str]) -> str:
     """Return columns' names for a message: in one line, and no longer than somebody would read."""
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(shown, names[:_SHOWN])) + more or "none"
-
-
-def shown(text: str) -> str:
-    """Return a text out of a file for a message: in one line, cut where it is long."""
-    cut = text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
-    return cut if cut.isprintable() else repr(cut)
+    return ", ".join(map(preview_name, names[:_SHOWN])) + more or "none"
 
 
 def _choose_columns(
@@ -223,7 +216,7 @@ def _text(cell: object, rows: Rows, place: int, number: int, path: Path, rule: _
     if cell is not None and type(cell) not in rule.types:
         raise InputError(
             f"{rule.says}: {path}, {rows.unit} {number} has {type(cell).__name__} in "
-            f"{shown(repr(rows.names[place]))}"
+            f"{preview(rows.names[place])}"
         )
     text = "" if cell is None else str(cell)
     if len(text) > MAX_CELL or _SURROGATE.search(text):

@@ -11,15 +11,13 @@ import numpy as np
 
 from mean_prompt.corpus.readers import read_columns
 from mean_prompt.corpus.rows import Rows, Triples
-from mean_prompt.system import InputError, user_path
+from mean_prompt.system import InputError, preview_name, user_path
 
 ID: Final = "id"
 ORIGINAL: Final = "original_text"
 REWRITTEN: Final = "rewritten_text"
 #: Columns that hold the true prompt, the first one there is.
 PROMPTS: Final = ("rewrite_prompt", "prompt")
-#: Characters of an id that messages show.
-_SHOWN: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +98,6 @@ def read_triples(source: str | Path) -> TriplesFile:
     return TriplesFile(triples, _notes(path, triples, prompts, sum(copied)))
 
 
-def shown_id(text: str) -> str:
-    """Return an id as messages show it: on one line, and not too long."""
-    if text.isprintable() and 0 < len(text) <= _SHOWN and text == text.strip():
-        return text
-    return ascii(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
-
-
 def _check_ids(ids: Sequence[str], path: Path) -> None:
     if not ids:
         raise InputError(f"a file of rows must have at least one: {path} has a header alone")
@@ -120,7 +111,7 @@ def _check_ids(ids: Sequence[str], path: Path) -> None:
         if first != number:
             raise InputError(
                 f"each row must have an id of its own: rows {first} and {number} in {path} both "
-                f"have {shown_id(name)}; rename or remove one"
+                f"have {preview_name(name)}; rename or remove one"
             )
 
 

@@ -11,9 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from mean_prompt.corpus import Source, csv_reason, decode, read_ids, shown_id
+from mean_prompt.corpus import Source, csv_reason, decode, read_ids
 from mean_prompt.hybrid.submission import HEADER, is_null_to_pandas
-from mean_prompt.system import InputError
+from mean_prompt.system import InputError, preview_name
 
 #: Places that one finding names.
 _FEW: Final = 5
@@ -54,7 +54,7 @@ class _Answer:
     text: str | None
 
     def __str__(self) -> str:
-        return f"{shown_id(self.id)} (line {self.line})"
+        return f"{preview_name(self.id)} (line {self.line})"
 
 
 class _UnusableError(Exception):
@@ -115,7 +115,7 @@ def _read(data: bytes, path: Path, report: Callable[[Finding], None]) -> list[_A
         raise _UnusableError from error
     names = rows[0][1] if rows else []
     if names != list(HEADER):
-        found = ",".join(map(shown_id, names[:_FEW])) or "none"
+        found = ",".join(map(preview_name, names[:_FEW])) or "none"
         report(_fault("header", f"the header must be {','.join(HEADER)}: found {found}"))
     if not set(HEADER) <= set(names):
         raise _UnusableError
@@ -166,10 +166,10 @@ def _check_ids(answers: Sequence[_Answer], ids: Sequence[str]) -> Iterator[Findi
     for answer in answers:
         lines.setdefault(answer.id, []).append(answer.line)
     known = set(ids)
-    missing = [shown_id(name) for name in ids if name not in lines]
+    missing = [preview_name(name) for name in ids if name not in lines]
     extra = [str(answer) for answer in answers if answer.id not in known]
     repeated = [
-        f"{shown_id(name)} (lines {_first(list(map(str, at)))})"
+        f"{preview_name(name)} (lines {_first(list(map(str, at)))})"
         for name, at in lines.items()
         if len(at) > 1
     ]
@@ -193,7 +193,7 @@ def _check_order(
         if name != other:
             message = (
                 f"rows should be in the test file's order: line {lines[name][0]} has "
-                f"{shown_id(name)}, where {shown_id(other)} would be next"
+                f"{preview_name(name)}, where {preview_name(other)} would be next"
             )
             yield _warning("order", message)
             return
@@ -221,7 +221,7 @@ def _check_tokens(
 
     def over(limit: int) -> list[str]:
         return [
-            f"{shown_id(answer.id)} (line {answer.line}, {counts[answer.text]:,} tokens)"
+            f"{preview_name(answer.id)} (line {answer.line}, {counts[answer.text]:,} tokens)"
             for answer in answers
             if answer.text and counts[answer.text] > limit
         ]

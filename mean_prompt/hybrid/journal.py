@@ -16,7 +16,7 @@ from typing import Any
 from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.predictor import FitOutcome
 from mean_prompt.hybrid.work_files import ANSWERS, FIT, JOB, PAGE, TABLE, WORK, read_answers
-from mean_prompt.system import InputError, RunError, write_atomically
+from mean_prompt.system import InputError, RunError, preview, write_atomically
 
 
 class Journal:
@@ -191,14 +191,9 @@ def _check_same(kept: Mapping[str, Any], job: Mapping[str, Any], folder: Path) -
         name = changed[0]
         raise InputError(
             f"--resume must be asked what the run was asked: {folder} has {name} "
-            f"{_short(kept.get(name))}, now it is {_short(wanted[name])}; repeat the command, or "
+            f"{preview(kept.get(name))}, now it is {preview(wanted[name])}; repeat the command, or "
             "choose another --out"
         )
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _unreadable(path: Path, error: OSError) -> InputError:

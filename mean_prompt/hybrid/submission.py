@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.system import InputError, RunError, check_target, write_atomically
+from mean_prompt.system import InputError, RunError, check_target, preview, write_atomically
 
 HEADER: Final = ("id", "rewrite_prompt")
 
@@ -130,5 +130,5 @@ def _check_fallback(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"--prompt must be Unicode text: character {error.start + 1} of {text[:40]!r} is none"
+            f"--prompt must be Unicode text: character {error.start + 1} of {preview(text)} is none"
         ) from error

@@ -60,7 +60,11 @@ if TYPE_CHECKING:
     )
     from mean_prompt.system.signals import stopping as stopping
     from mean_prompt.system.store import KeyedStore as KeyedStore, cache_fault as cache_fault
-    from mean_prompt.system.text import one_line as one_line, preview as preview
+    from mean_prompt.system.text import (
+        one_line as one_line,
+        preview as preview,
+        preview_name as preview_name,
+    )
     from mean_prompt.system.toml import check_plain as check_plain, read_toml as read_toml
 
 __getattr__, __all__ = lazy_exports(
@@ -79,7 +83,7 @@ __getattr__, __all__ = lazy_exports(
         "paths": ["path_exists", "user_path"],
         "secrets": ["MASK", "is_secret_name", "masked_urls", "scrubbed"],
         "signals": ["stopping"],
-        "text": ["one_line", "preview"],
+        "text": ["one_line", "preview", "preview_name"],
         "toml": ["check_plain", "read_toml"],
         "progress": ["Listener", "ProgressEvent", "ignore"],
         "store": ["KeyedStore", "cache_fault"],

@@ -19,6 +19,12 @@ def preview(value: object) -> str:
     return text if len(text) <= _MOST else f"{text[: _MOST - 3]}..."
 
 
+def preview_name(name: str) -> str:
+    """Return a name as it is written, or its :func:`preview` if it is long or would not show."""
+    is_plain = name.isprintable() and name == name.strip() and 0 < len(name) <= _MOST
+    return name if is_plain else preview(name)
+
+
 def one_line(text: str) -> str:
     """Return a text on one line, with secrets in URLs masked and control characters escaped.
 

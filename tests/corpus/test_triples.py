@@ -6,7 +6,7 @@ import re
 import polars as pl
 import pytest
 
-from mean_prompt.corpus.triples import read_ids, read_rows, read_triples, shown_id
+from mean_prompt.corpus.triples import read_ids, read_rows, read_triples
 from mean_prompt.system.errors import InputError
 
 ROW = {"original_text": "one", "rewritten_text": "two"}
@@ -145,21 +145,3 @@ def test_triples_that_are_all_dropped_are_refused(tmp_path):
         InputError, match=r"a\.jsonl has 2 rows, none with one of its own in 'rewri"
     ):
         read_triples(path)
-
-
-# Ids in messages
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("007", "007"),
-        ("café", "café"),
-        ("", "''"),
-        (" 7", "' 7'"),
-        ("7\n8", r"'7\n8'"),
-        ("x" * 50, f"'{'x' * 40}...'"),
-    ],
-)
-def test_ids_are_shown_on_one_short_line(name, shown):
-    assert shown_id(name) == shown

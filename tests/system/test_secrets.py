@@ -11,7 +11,6 @@ from mean_prompt.bench.setup import Machine
 from mean_prompt.cli.warnings import one_line_warnings
 from mean_prompt.hybrid.comparison import Comparison
 from mean_prompt.hybrid.request import Request
-from mean_prompt.system import one_line
 from mean_prompt.system.errors import InputError
 from mean_prompt.system.secrets import is_secret_name, masked_urls, scrubbed
 from mean_prompt.workers.storage_url import FORMS
@@ -56,11 +55,6 @@ def test_secrets_are_scrubbed_in_whatever_way_they_are_spelt():
     assert scrubbed(said, ["a/b c@d"]) == "***, ***, *** and ***"
     assert scrubbed("sk-long sk", ["sk", "sk-long"]) == "*** ***"
     assert scrubbed("as it is", [None, "", " "]) == "as it is"
-
-
-def test_a_line_is_one_and_cannot_move_the_cursor():
-    assert one_line("two\nlines\r\nand\u2028more") == "two lines and more"
-    assert one_line("\x1b[2J\x00é\udcff\u202e") == r"\x1b[2J\x00é\udcff\u202e"
 
 
 def test_errors_and_warnings_of_commands_are_masked(monkeypatch, capsys, tmp_path):

@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 
 from mean_prompt.encoder import Encoder
 from mean_prompt.objective import Vectors
-from mean_prompt.system import RunError
+from mean_prompt.system import RunError, preview
 
 Halves = NDArray[np.float16]
 
 #: How far from 1 a row's length may be. Half precision keeps 11 bits: each number is off by one
 #: part in 2,048 at most, and so is the length of a row that was of unit length.
 UNIT_TOLERANCE: Final = 2**-11 + 1e-5
-#: Characters of a prompt shown in a message.
-_SHOWN: Final = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +47,7 @@ def encode_halves(encoder: Encoder, prompts: Sequence[str]) -> Encoded:
     for row in np.flatnonzero(~are_unit(halves)).tolist():
         raise RunError(
             f"a model's vectors must be finite and of unit length: {encoder.identity.name} gave "
-            f"{_length(vectors[row])} for {prompts[row][:_SHOWN]!r}; choose another --model"
+            f"{_length(vectors[row])} for {preview(prompts[row])}; choose another --model"
         )
     rounding = float(np.abs(halves.astype(np.float32) - vectors).max())
     return Encoded(halves, rounding, sum(len(row) > encoder.max_tokens for row in ids))

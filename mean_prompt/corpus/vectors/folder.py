@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from pydantic import ValidationError
 
-from mean_prompt.corpus.readers import shown
 from mean_prompt.corpus.tables import Source, parquet_rows
 from mean_prompt.corpus.vectors.manifest import (
     FORMAT,
@@ -22,7 +21,14 @@ from mean_prompt.corpus.vectors.manifest import (
     vectors_name,
 )
 from mean_prompt.corpus.vectors.stream import Shard
-from mean_prompt.system import InputError, RunError, path_exists, write_atomically, write_together
+from mean_prompt.system import (
+    InputError,
+    RunError,
+    path_exists,
+    preview_name,
+    write_atomically,
+    write_together,
+)
 
 if TYPE_CHECKING:
     from mean_prompt.corpus.vectors.encoding import Encoded, Halves
@@ -249,7 +255,7 @@ def _read_manifest(folder: Path) -> Manifest | None:
         if not is_ours:  # a file of somebody else's by the same name
             return None
         fault = error.errors()[0]
-        place = shown(".".join(map(str, fault["loc"])))
+        place = preview_name(".".join(map(str, fault["loc"])))
         raise InputError(
             f"a manifest must be whole: {path}: {place + ': ' if place else ''}{fault['msg']}; "
             "embed the corpus again into another folder"
