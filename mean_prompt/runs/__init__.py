@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     )
     from mean_prompt.runs.session import Search as Search, close_search as close_search
     from mean_prompt.runs.snapshots import Snapshots as Snapshots
+    from mean_prompt.runs.status import RunStatus as RunStatus, current_result as current_result
     from mean_prompt.runs.study_file import (
         SQLITE_PATIENCE as SQLITE_PATIENCE,
         StudyStore as StudyStore,
@@ -90,6 +91,7 @@ __getattr__, __all__ = lazy_exports(
         "resume": ["Resumer", "check_identity", "check_recipe"],
         "session": ["Search", "close_search"],
         "snapshots": ["Snapshots"],
+        "status": ["RunStatus", "current_result"],
         "study_file": ["SQLITE_PATIENCE", "StudyStore", "close_storage", "write_ahead"],
         "telling": ["ProgressReporter"],
     },

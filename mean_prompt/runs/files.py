@@ -26,15 +26,20 @@ LIVE: Final = "live"
 _Read = TypeVar("_Read")
 
 
-def read_events(path: Path) -> Iterator[dict[str, Any]]:
+def read_events(path: Path, *, backwards: bool = False) -> Iterator[dict[str, Any]]:
     """Yield a run's events; a last line that is being written, or that a crash tore, is left out.
+
+    Args:
+        path: of the file.
+        backwards: whether to begin with the last event.
 
     Raises:
         InputError: another line is no event.
         OSError: the file cannot be read.
     """
     *lines, _unfinished = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, 1):
+    numbered = list(enumerate(lines, 1))
+    for number, line in reversed(numbered) if backwards else numbered:
         try:
             event = json.loads(line)
         except ValueError as error:

@@ -1,0 +1,151 @@
+"""How the search in a run's folder is: the one answer, read from the folder's files alone."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mean_prompt.runs.files import BEST, EVENTS, RECIPE, read_events
+from mean_prompt.runs.result import SearchResult
+from mean_prompt.system import (
+    InputError,
+    format_duration,
+    is_held,
+    parse_duration,
+    path_exists,
+)
+
+RunState = Literal["running", "finished", "stopped", "interrupted", "damaged"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """How the search in a run's folder is.
+
+    Attributes:
+        name: name of the folder.
+        state: ``finished`` and ``stopped`` (by the user, before its budget was spent) with a
+            result; without one ``running`` while a process works in the folder, else
+            ``interrupted``; ``damaged`` if a file cannot be read.
+        string: the best string so far, or ``None`` if there is none yet.
+        score: its expected SCS, over every prompt once there is a result, until then over the
+            training prompts; or ``None``.
+        fraction: the score as a share of the ceiling, or ``None``.
+        evaluations: strings encoded until the last event.
+        seconds: seconds of the run until its last event.
+        seconds_left: seconds until the end of the budget; ``None`` if time is not limited or the
+            search does not run.
+        last_event: when the last event was written, in seconds since the epoch, or ``None``.
+        fault: what is damaged, as one line.
+    """
+
+    name: str
+    state: RunState
+    string: str | None = None
+    score: float | None = None
+    fraction: float | None = None
+    evaluations: int = 0
+    seconds: float = 0.0
+    seconds_left: float | None = None
+    last_event: float | None = None
+    fault: str | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> RunStatus:
+        """Read how the search in a folder is.
+
+        Raises:
+            InputError: the folder holds no run.
+        """
+        if not path_exists(folder / RECIPE):
+            raise InputError(
+                f"a run's folder must hold its {RECIPE}: found none in {folder}; name the folder "
+                "that a search was given as --out"
+            )
+        name = folder.resolve().name
+        try:
+            return _read(folder, name)
+        except (InputError, OSError, ValueError, KeyError, TypeError) as error:
+            is_plain = isinstance(error, InputError)
+            fault = str(error) if is_plain else f"{type(error).__name__}: {error}"
+            return cls(name, "damaged", fault=fault)
+
+    def describe(self) -> str:
+        """Return the state, and what was spent, as one sentence."""
+        if self.fault is not None:
+            return f"Damaged: {self.fault}"
+        spent = f"{self.evaluations:,} strings encoded in {format_duration(self.seconds)}"
+        left = "" if self.seconds_left is None else f", {format_duration(self.seconds_left)} left"
+        note = {"interrupted": "; mean-prompt search --resume continues it"}.get(self.state, "")
+        return f"{self.state.capitalize()}: {spent}{left}{note}."
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self)
+
+
+def current_result(folder: Path, seconds: float | None) -> SearchResult | None:
+    """Return the result of a run, unless there is none or the search continued after it.
+
+    Args:
+        folder: the run's folder.
+        seconds: seconds of the run at its last event, or ``None`` without events.
+    """
+    result = SearchResult.find(folder)
+    is_old = result is not None and seconds is not None and result.is_before(seconds)
+    return None if is_old else result
+
+
+def _read(folder: Path, name: str) -> RunStatus:
+    last, best = _last_events(folder)
+    is_locked = is_held(folder)
+    seconds = float(last["time"]) if last else None
+    result = current_result(folder, seconds)
+    if is_locked and last is not None and last["event"] == "resume":
+        result = None
+    written = (folder / EVENTS).stat().st_mtime if last else None
+    state: RunState
+    if result is not None:
+        state = "stopped" if result.stopped else "finished"
+    else:
+        state = "running" if is_locked else "interrupted"
+    return RunStatus(
+        name=name,
+        state=state,
+        string=result.string if result else _best_string(folder, best),
+        score=result.score if result else best and float(best["score"]),
+        fraction=result.fraction if result else best and float(best["fraction"]),
+        evaluations=result.evaluations if result else int(last["evaluations"]) if last else 0,
+        seconds=result.seconds if result else seconds or 0.0,
+        seconds_left=_seconds_left(folder, seconds, written) if state == "running" else None,
+        last_event=written,
+    )
+
+
+def _last_events(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return the last event of a run, and its last improvement."""
+    if not path_exists(folder / EVENTS):
+        return None, None
+    events = read_events(folder / EVENTS, backwards=True)
+    last = next(events, None)
+    if last is None or last["event"] == "best":
+        return last, last
+    return last, next((event for event in events if event["event"] == "best"), None)
+
+
+def _best_string(folder: Path, best: dict[str, Any] | None) -> str | None:
+    if best is not None:
+        return str(best["text"])
+    return (folder / BEST).read_text("utf-8") if path_exists(folder / BEST) else None
+
+
+def _seconds_left(folder: Path, seconds: float | None, written: float | None) -> float | None:
+    """Return what is left now of the budget that the recipe allows."""
+    limits = tomllib.loads((folder / RECIPE).read_text("utf-8")).get("search", {})
+    if "budget" not in limits:
+        return None
+    since = 0.0 if written is None else max(0.0, time.time() - written)
+    return max(0.0, parse_duration(limits["budget"]) - (seconds or 0.0) - since)
