@@ -60,11 +60,8 @@ class Tuner:
             self._encoder,
             holdout=recipe.corpus.holdout,
             seed=recipe.search.seed,
-            progress=_ignore,
         )
-        self._material = Vocabulary.gather(
-            self._problem.train_prompts, self._encoder, self._rules, _ignore
-        )
+        self._material = Vocabulary.gather(self._problem.train_prompts, self._encoder, self._rules)
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Return the share of the training ceiling that one climb reaches."""
@@ -136,10 +133,6 @@ def _outcome(study: optuna.Study, seconds: float, max_tokens: int) -> str:
         ],
     }
     return json.dumps(outcome, indent=2) + "\n"
-
-
-def _ignore(_done: int, _total: int) -> None:
-    """Preparation is quick here: nobody waits for its progress."""
 
 
 if __name__ == "__main__":

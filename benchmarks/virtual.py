@@ -86,11 +86,8 @@ class VirtualCrew:
             self._encoder,
             holdout=self._recipe.corpus.holdout,
             seed=self._recipe.search.seed,
-            progress=_ignore,
         )
-        self._material = Vocabulary.gather(
-            self._problem.train_prompts, self._encoder, self._rules, _ignore
-        )
+        self._material = Vocabulary.gather(self._problem.train_prompts, self._encoder, self._rules)
         self._opening = StartingPoint.find(self._problem, self._evaluator(Budget(None, 10**9)))
 
     def run(
@@ -160,7 +157,3 @@ class VirtualCrew:
         board.elites[worker] = Elite(body=list(elite.body), score=elite.score)
         if study.mark is not None:
             board.marks[worker] = study.mark
-
-
-def _ignore(_done: int, _total: int) -> None:
-    """Preparation is quick here: nobody waits for its progress."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mean_prompt.corpus import Corpus, corpus_vectors, default_corpus_folder
-from mean_prompt.encoder import Encoder, Progress, load_encoder
+from mean_prompt.encoder import Encoder, load_encoder
 from mean_prompt.objective import ExpectedSCS, compress_if_large
 from mean_prompt.optimize import AffixProblem, Budget, Context, Position, Problem, Scores
 from mean_prompt.report import (
@@ -35,7 +35,14 @@ from mean_prompt.runs import (
     check_recipe,
     worth_seconds,
 )
-from mean_prompt.system import InputError, parse_duration, stopping, user_path
+from mean_prompt.system import (
+    InputError,
+    Listener as EventListener,
+    ignore,
+    parse_duration,
+    stopping,
+    user_path,
+)
 from mean_prompt.workers import Conductor, Crew
 
 if TYPE_CHECKING:
@@ -195,7 +202,7 @@ def score(
     *,
     model: str | Encoder | None = None,
     column: str | None = None,
-    progress: Progress | None = None,
+    listener: EventListener = ignore,
     trust: bool = False,
 ) -> list[ScoredString]:
     """Score strings against a corpus, in float32 over every prompt.
@@ -206,7 +213,8 @@ def score(
         corpus: as for :func:`search`.
         model: as for :func:`search`.
         column: of the prompts in the corpus files.
-        progress: called with prompts embedded and all prompts.
+        listener: receives the prompts embedded and all prompts, as a
+            :class:`~mean_prompt.system.progress.ProgressEvent`.
         trust: whether a model that is named may run code: load pickled weights, and classes that
             come with it.
 
@@ -220,7 +228,7 @@ def score(
     sources = _specs(corpus) or (str(default_corpus_folder()),)
     prompts = corpus if isinstance(corpus, Corpus) else Corpus.from_files(*sources, column=column)
     encoder = model if isinstance(model, Encoder) else load_encoder(model, trust=trust)
-    vectors = corpus_vectors(prompts, np.arange(len(prompts)), encoder, progress)
+    vectors = corpus_vectors(prompts, np.arange(len(prompts)), encoder, listener=listener)
     objective = ExpectedSCS(vectors, prompts.weights, device=encoder.device)
     compression = compress_if_large(objective)
     ceiling = objective.ceiling(guide=compression.objective if compression else None).value

@@ -54,7 +54,7 @@ class Arena:
                 encoder,
                 holdout=recipe.corpus.holdout,
                 seed=recipe.search.seed,
-                progress=lambda done, total: tell("corpus", done, total),
+                listener=lambda event: tell("corpus", event.done, event.total or 0),
             )
         with self._timed("vocabulary"):
             self._rules = Rules(recipe.constraints, encoder)
@@ -62,7 +62,7 @@ class Arena:
                 self.problem.train_prompts,
                 encoder,
                 self._rules,
-                lambda done, total: tell("vocabulary", done, total),
+                listener=lambda event: tell("vocabulary", event.done, event.total or 0),
             )
         with self._timed("starts"):
             evaluator = self._evaluator(Budget(max_evaluations=1))

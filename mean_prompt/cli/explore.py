@@ -68,14 +68,16 @@ def _opened(folder: Path, corpus: list[str]) -> tuple[Explorer, str]:
 
     from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.report import Explorer, open_run
+    from mean_prompt.system import ProgressEvent
 
     console = Console(stderr=True, highlight=False)
     with one_line_warnings(), console.status("reading the run") as status:
 
-        def tell(what: str, done: int, total: int) -> None:
-            status.update(f"embedding the {what}: {done:,} of {total:,}")
+        def show(event: ProgressEvent) -> None:
+            what = "corpus" if event.phase == "embedding" else event.phase
+            status.update(f"embedding the {what}: {event.done:,} of {event.total:,}")
 
-        found = open_run(folder, corpus=corpus, progress=lambda *n: tell("corpus", *n))
+        found = open_run(folder, corpus=corpus, listener=show)
         status.update("finding the corpus's clusters")
-        explorer = Explorer.of_run(found, lambda *n: tell("vocabulary", *n))
+        explorer = Explorer.of_run(found, show)
     return explorer, found.best

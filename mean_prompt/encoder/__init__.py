@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from mean_prompt.encoder.attention import NotPropagable as NotPropagable
     from mean_prompt.encoder.cache import (
         Encode as Encode,
-        Progress as Progress,
         VectorCache as VectorCache,
         cache_folder as cache_folder,
         need_half as need_half,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
         find_model as find_model,
         hub_answers as hub_answers,
         hub_files as hub_files,
+        hub_folder as hub_folder,
         is_hub_name as is_hub_name,
         load_encoder as load_encoder,
         quiet_loading as quiet_loading,
@@ -59,7 +59,7 @@ __getattr__, __all__ = lazy_exports(
     {
         "arrays": ["cached_arrays"],
         "attention": ["NotPropagable"],
-        "cache": ["Encode", "Progress", "VectorCache", "cache_folder", "need_half"],
+        "cache": ["Encode", "VectorCache", "cache_folder", "need_half"],
         "encoder": [
             "Encoder",
             "PARITY_COSINE",
@@ -80,6 +80,7 @@ __getattr__, __all__ = lazy_exports(
             "find_model",
             "hub_answers",
             "hub_files",
+            "hub_folder",
             "is_hub_name",
             "load_encoder",
             "quiet_loading",

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from mean_prompt.encoder import Encode, Encoder, VectorCache
 from mean_prompt.objective import Vectors
-from mean_prompt.system import Clock, OutOfTimeError
-
-#: Characters encoded between two looks at the clock: half a second on two cores, and hundreds of
-#: short strings, which are quicker in large batches.
-_PIECE: Final = 24_000
+from mean_prompt.system import Deadline, ProgressEvent
 
 Progress = Callable[[str, int, int], None]
 
@@ -41,13 +36,13 @@ class Space:
         )
 
     def exact(
-        self, texts: Sequence[str], what: str = "texts", clock: Clock | None = None
+        self, texts: Sequence[str], what: str = "texts", clock: Deadline | None = None
     ) -> Vectors:
         """Return (n, d) unit vectors in float32; texts over the model's length are cut by it."""
         return self._encode(self._exact, texts, self.encoder.encode, what, clock)
 
     def screened(
-        self, texts: Sequence[str], what: str = "candidates", clock: Clock | None = None
+        self, texts: Sequence[str], what: str = "candidates", clock: Deadline | None = None
     ) -> Vectors:
         """Return (n, d) unit vectors in the screening dtype."""
         return self._encode(self._screened, texts, self.encoder.screen, what, clock)
@@ -66,41 +61,13 @@ class Space:
         texts: Sequence[str],
         encode: Encode,
         what: str,
-        clock: Clock | None,
+        clock: Deadline | None,
     ) -> Vectors:
         if not texts:
             return np.empty((0, self.dimension), np.float32)
 
-        def by_pieces(missing: Sequence[str]) -> Vectors:
-            parts: list[Vectors] = []
-            for piece in _pieces(missing):
-                if clock is not None and clock.expired():
-                    _keep(cache, missing[: piece.start], parts)
-                    raise OutOfTimeError
-                parts.append(encode(missing[piece]))
-            return np.concatenate(parts)
-
-        def report(done: int, total: int) -> None:
+        def report(event: ProgressEvent) -> None:
             if self._progress:
-                self._progress(what, done, total)
+                self._progress(what, event.done, event.total or 0)
 
-        return cache.encode(texts, by_pieces, progress=report)
-
-
-def _pieces(texts: Sequence[str]) -> Iterator[slice]:
-    """Yield slices of texts that hold about ``_PIECE`` characters each."""
-    start = held = 0
-    for number, text in enumerate(texts):
-        held += len(text)
-        if held >= _PIECE:
-            yield slice(start, number + 1)
-            start, held = number + 1, 0
-    if start < len(texts):
-        yield slice(start, len(texts))
-
-
-def _keep(cache: VectorCache, done: Sequence[str], parts: Sequence[Vectors]) -> None:
-    """Write vectors that would be lost with the rest of the cache's larger chunk."""
-    if done:
-        vectors = dict(zip(done, np.concatenate(parts), strict=True))
-        cache.encode(done, lambda texts: np.stack([vectors[text] for text in texts]))
+        return cache.encode(texts, encode, listener=report, unit=what, deadline=clock)

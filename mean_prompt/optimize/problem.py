@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -22,6 +22,7 @@ from mean_prompt.objective import (
     bootstrap_interval,
     compress_if_large,
 )
+from mean_prompt.system import Deadline, Listener, ignore
 
 #: Prompts of a compressed corpus, nearest to the ceiling's vector, among which the best is taken
 #: to be.
@@ -72,7 +73,8 @@ class Problem:
         *,
         holdout: float,
         seed: int,
-        progress: Callable[[int, int], None],
+        listener: Listener = ignore,
+        deadline: Deadline | None = None,
     ) -> Self:
         """Split a corpus and embed it, from its folders of vectors or the cache where it is known.
 
@@ -81,13 +83,17 @@ class Problem:
             encoder: the model.
             holdout: share of the groups of near-duplicates that are held out.
             seed: of the split and of the bootstrap.
-            progress: called with prompts done and all prompts; may raise to end the work.
+            listener: receives the prompts done and all prompts.
+            deadline: checked between chunks of prompts.
+
+        Raises:
+            OutOfTimeError: the deadline expired; what was encoded stays in the cache.
         """
         check_model(corpus, encoder)
         groups = corpus.groups() if holdout else np.arange(len(corpus))
         split = corpus.split(holdout, groups=groups, seed=seed)
         order = np.concatenate([split.train, split.holdout])
-        vectors = corpus_vectors(corpus, order, encoder, progress)
+        vectors = corpus_vectors(corpus, order, encoder, listener=listener, deadline=deadline)
         prompts = [corpus.prompts[row] for row in order]
         return cls.of_vectors(
             prompts,

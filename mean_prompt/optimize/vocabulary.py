@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,8 +13,7 @@ from mean_prompt.encoder import Encoder, NotPropagable, TokenPropagation, Vector
 from mean_prompt.objective import Vectors
 from mean_prompt.optimize.constraints import Rules
 from mean_prompt.optimize.phrases import PhraseBank, mine_phrases, sample_note
-
-Tell = Callable[[int, int], None]
+from mean_prompt.system import Deadline, Listener, ignore
 
 #: No token among the allowed ones.
 NOTHING: Final = -1
@@ -42,7 +41,13 @@ class Vocabulary:
 
     @classmethod
     def gather(
-        cls, prompts: Sequence[str], encoder: Encoder, rules: Rules, tell: Tell
+        cls,
+        prompts: Sequence[str],
+        encoder: Encoder,
+        rules: Rules,
+        *,
+        listener: Listener = ignore,
+        deadline: Deadline | None = None,
     ) -> Vocabulary:
         """Encode every allowed token and the corpus's phrases alone, from the cache if known.
 
@@ -50,12 +55,23 @@ class Vocabulary:
             prompts: of the training side, for phrases.
             encoder: the model.
             rules: say which tokens and phrases may be put in.
-            tell: called with strings encoded and all strings; may raise to end the work.
+            listener: receives the tokens or phrases encoded and all of them.
+            deadline: checked between chunks of them.
+
+        Raises:
+            OutOfTimeError: the deadline expired; what was encoded stays in the cache.
         """
         cache = VectorCache(f"{encoder.identity.key}-screened-{encoder.screening.dtype}")
 
         def encode(texts: Sequence[str]) -> Vectors:
-            return cache.encode(texts, encoder.screen, progress=tell)
+            return cache.encode(
+                texts,
+                encoder.screen,
+                listener=listener,
+                phase="vocabulary",
+                unit="tokens",
+                deadline=deadline,
+            )
 
         phrases = mine_phrases(prompts, encoder, rules, encode)
         static = encode([rules.surfaces[token] for token in rules.allowed])

@@ -92,20 +92,23 @@ class AffixRun:
         memory = Resumer(self._out.snapshots if self._out else None, self._budget, identity)
         if self._out:
             self._out.write_recipe(self._recipe)
-        problem = AffixProblem.build(
-            self._context,
-            self._encoder,
-            _joiner(self._encoder, self._recipe),
-            holdout=self._recipe.corpus.holdout,
-            seed=self._recipe.search.seed,
-            progress=tell.progress("embedding", "texts"),
-        )
-        bank = UnitBank.gather(
-            problem.train_prompts(),
-            self._encoder,
-            self._rules,
-            tell.progress("vocabulary", "tokens"),
-        )
+        with tell.embedding() as listener:
+            problem = AffixProblem.build(
+                self._context,
+                self._encoder,
+                _joiner(self._encoder, self._recipe),
+                holdout=self._recipe.corpus.holdout,
+                seed=self._recipe.search.seed,
+                listener=listener,
+                deadline=self._budget.deadline,
+            )
+            bank = UnitBank.gather(
+                problem.train_prompts(),
+                self._encoder,
+                self._rules,
+                listener=listener,
+                deadline=self._budget.deadline,
+            )
         tracker = _Tracker(problem, self._encoder, self._budget, self._listen, self._out)
         if memory.state is not None:
             tell.notes(*memory.notes())

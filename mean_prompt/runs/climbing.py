@@ -101,9 +101,10 @@ class StudySession:
             tracker.improve(start, trial=0, move="start")
         else:
             self._opening = StartingPoint.of_state(kept["opening"])
-        self._material = Vocabulary.gather(
-            problem.train_prompts, encoder, rules, tell.progress("vocabulary", "tokens")
-        )
+        with tell.embedding() as listener:
+            self._material = Vocabulary.gather(
+                problem.train_prompts, encoder, rules, listener=listener, deadline=budget.deadline
+            )
         if self._material.notice:
             tell.notes(self._material.notice)
 

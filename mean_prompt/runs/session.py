@@ -90,13 +90,15 @@ class Search:
         return closing(StudyFile(self._out.file(STUDY), self._recipe.study))
 
     def _problem(self, tell: ProgressReporter) -> Problem:
-        problem = Problem.build(
-            self._corpus,
-            self._encoder,
-            holdout=self._recipe.corpus.holdout,
-            seed=self._recipe.search.seed,
-            progress=tell.progress("embedding", "prompts"),
-        )
+        with tell.embedding() as listener:
+            problem = Problem.build(
+                self._corpus,
+                self._encoder,
+                holdout=self._recipe.corpus.holdout,
+                seed=self._recipe.search.seed,
+                listener=listener,
+                deadline=self._budget.deadline,
+            )
         if problem.compression:
             tell.notes(problem.compression.note())
         return problem

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 from mean_prompt.optimize import Budget
 from mean_prompt.runs.progress import Listener, Progress
-from mean_prompt.system import RunError
+from mean_prompt.system import (
+    Listener as EventListener,
+    OutOfTimeError,
+    ProgressEvent,
+    RunError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +36,28 @@ class ProgressReporter:
         budget = self.budget
         self.listen(Progress("loaded", 0, self.size, budget.elapsed, budget.remaining, notes=notes))
 
-    def progress(
-        self, phase: Literal["embedding", "vocabulary"], what: str
-    ) -> Callable[[int, int], None]:
-        """Return a callback that tells of a phase, and ends the run where the budget is spent.
+    @contextmanager
+    def embedding(self) -> Iterator[EventListener]:
+        """Give a listener of embedding, and refuse a budget that ends before it.
 
-        Args:
-            phase: for displays; ``what`` is embedded in it, for the message.
-            what: a plural.
+        Raises:
+            RunError: the budget ended; what was embedded is kept.
         """
         budget = self.budget
+        last = ProgressEvent("embedding")
 
-        def report(done: int, total: int) -> None:
-            self.listen(Progress(phase, done, total, budget.elapsed, budget.remaining))
-            if done < total and budget.expired():
-                raise RunError(
-                    f"the budget must outlast the {phase}: it ended at {done:,} of {total:,} "
-                    f"{what}; run again (these are kept), or give a larger --budget"
-                )
+        def report(event: ProgressEvent) -> None:
+            nonlocal last
+            last = event
+            phase: Literal["embedding", "vocabulary"] = (
+                "vocabulary" if event.phase == "vocabulary" else "embedding"
+            )
+            self.listen(Progress(phase, event.done, event.total, budget.elapsed, budget.remaining))
 
-        return report
+        try:
+            yield report
+        except OutOfTimeError as error:
+            raise RunError(
+                f"the budget must outlast the {last.phase}: it ended at {last.done:,} of "
+                f"{last.total:,} {last.unit}; run again (these are kept), or give a larger --budget"
+            ) from error

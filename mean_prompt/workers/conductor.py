@@ -101,13 +101,15 @@ class Conductor:
             self._store.close()
 
     def _search(self) -> tuple[SearchResult, Problem]:
-        problem = Problem.build(
-            self._corpus,
-            self._encoder,
-            holdout=self._recipe.corpus.holdout,
-            seed=self._recipe.search.seed,
-            progress=self._tell.progress("embedding", "prompts"),
-        )
+        with self._tell.embedding() as listener:
+            problem = Problem.build(
+                self._corpus,
+                self._encoder,
+                holdout=self._recipe.corpus.holdout,
+                seed=self._recipe.search.seed,
+                listener=listener,
+                deadline=self._budget.deadline,
+            )
         if problem.compression:
             self._tell.notes(problem.compression.note())
         tracker = Tracker(self._budget, problem, self._tell.listen, self._out)

@@ -175,13 +175,15 @@ class Worker:
         identity = run_identity(encoder, recipe, corpus.content_hash)
         memory = Resumer(snapshots, budget, identity)
         tell.notes(*memory.notes())
-        problem = Problem.build(
-            corpus,
-            encoder,
-            holdout=recipe.corpus.holdout,
-            seed=recipe.search.seed,
-            progress=tell.progress("embedding", "prompts"),
-        )
+        with tell.embedding() as listener:
+            problem = Problem.build(
+                corpus,
+                encoder,
+                holdout=recipe.corpus.holdout,
+                seed=recipe.search.seed,
+                listener=listener,
+                deadline=budget.deadline,
+            )
         tracker = Tracker(budget, problem, self._listen, None)
         rules = Rules(recipe.constraints, encoder)
         climbing = StudySession(problem, recipe, rules, encoder, budget, memory, tracker, tell)

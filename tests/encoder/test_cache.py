@@ -1,15 +1,16 @@
 """The cache of vectors: computes what is missing, keeps what was done, refuses what is broken."""
 
 import hashlib
-import sqlite3
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from mean_prompt.encoder import cache as vectors_module
 from mean_prompt.encoder.cache import VectorCache, cache_folder
+from mean_prompt.system.deadline import Deadline, OutOfTimeError
 from mean_prompt.system.errors import InputError
+from mean_prompt.system.progress import ProgressEvent
 
 
 class Counting:
@@ -65,22 +66,6 @@ def test_another_object_on_the_same_file_finds_them(tmp_path, encode):
     assert encode.computed == ["a"]
 
 
-def test_a_cache_of_the_earlier_layout_goes_on(tmp_path, encode):
-    path = tmp_path / "vectors" / "key.sqlite"
-    path.parent.mkdir()
-    with sqlite3.connect(path) as connection:
-        connection.execute(
-            "CREATE TABLE vectors (text_hash BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
-        )
-        row = (hashlib.sha256(b"a").digest(), vector_of("a").tobytes())
-        connection.execute("INSERT INTO vectors VALUES (?, ?)", row)
-    connection.close()
-    for _ in range(2):
-        found = VectorCache("key", tmp_path).encode(["a", "b"], encode)
-        np.testing.assert_array_equal(found, [vector_of("a"), vector_of("b")])
-    assert encode.computed == ["b"]
-
-
 def test_two_at_once_share_one_file(tmp_path, encode):
     one, other = VectorCache("key", tmp_path), VectorCache("key", tmp_path)
 
@@ -115,6 +100,7 @@ def test_text_is_told_apart_byte_for_byte(cache, encode):
     assert sorted(encode.computed) == sorted(texts)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.text(st.characters(), max_size=8), min_size=1, max_size=20))
 def test_any_text_keeps_its_vector(tmp_path_factory, texts):
     # Every character, lone surrogates among them: they come out of files read with errors.
@@ -126,51 +112,63 @@ def test_any_text_keeps_its_vector(tmp_path_factory, texts):
     assert sorted(encode.computed) == sorted(set(texts))
 
 
-def test_lone_surrogates_are_told_apart(cache, encode):
-    texts = ["\ud800", "\udfff", "a\udc80"]
-    np.testing.assert_array_equal(cache.encode(texts, encode), [vector_of(text) for text in texts])
-
-
 def test_many_strings_go_in_chunks_short_ones_first(cache, encode, monkeypatch):
     monkeypatch.setattr(vectors_module, "_CHUNK", 3)
-    monkeypatch.setattr(vectors_module, "_LOOKUP", 2)
     texts = ["x" * length for length in (7, 1, 5, 3, 2, 6, 4)]
-    heard = []
-    cache.encode(texts, encode, progress=lambda done, total: heard.append((done, total)))
+    events = []
+    cache.encode(texts, encode, listener=events.append)
     assert [[len(text) for text in batch] for batch in encode.asked] == [[1, 2, 3], [4, 5, 6], [7]]
-    assert heard == [(0, 7), (3, 7), (6, 7), (7, 7)]
+    assert [(event.done, event.total) for event in events] == [(0, 7), (3, 7), (6, 7), (7, 7)]
+    assert {(event.phase, event.unit) for event in events} == {("embedding", "strings")}
     cache.encode(texts, encode)
     assert len(encode.asked) == 3
 
 
-def test_more_strings_than_one_statement_takes(cache, encode):
-    texts = [str(number) for number in range(2_500)]
-    cache.encode(texts, encode)
-    np.testing.assert_array_equal(cache.encode(texts, encode), [vector_of(text) for text in texts])
-    assert len(encode.computed) == 2_500
-
-
 def test_progress_counts_what_the_cache_had(cache, encode):
     cache.encode(["a", "b"], encode)
-    heard = []
+    events = []
     texts = ["a", "b", "c", "d"]
-    cache.encode(texts, encode, progress=lambda done, total: heard.append((done, total)))
-    assert heard == [(2, 4), (4, 4)]
+    cache.encode(texts, encode, listener=events.append, phase="vocabulary", unit="tokens")
+    assert events == [ProgressEvent("vocabulary", done, 4, "tokens") for done in (2, 4)]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, TimeoutError, BrokenPipeError])
-def test_what_was_done_before_an_interruption_stays(tmp_path, encode, monkeypatch, error):
+def test_long_strings_make_small_chunks(cache, encode, monkeypatch):
+    monkeypatch.setattr(vectors_module, "_CHARACTERS", 40)
+    texts = ["the", "poem", "x" * 90, *(f"style {n:030}" for n in range(3))]
+    cache.encode(texts, encode)
+    assert encode.asked == [["the", "poem", texts[3]], texts[4:], [texts[2]]]
+
+
+def test_an_expired_deadline_ends_the_work_and_keeps_what_was_done(tmp_path, encode, monkeypatch):
+    monkeypatch.setattr(vectors_module, "_CHUNK", 2)
+    deadline = Deadline()
+
+    def stop_at_four(event):
+        if event.done >= 4:
+            deadline.stop()
+
+    texts, cache = list("abcdef"), VectorCache("key", tmp_path)
+    with pytest.raises(OutOfTimeError):
+        cache.encode(texts, encode, listener=stop_at_four, deadline=deadline)
+    assert encode.computed == list("abcd")
+    np.testing.assert_array_equal(
+        cache.encode(list("abcd"), encode, deadline=deadline), [vector_of(text) for text in "abcd"]
+    )
+    VectorCache("key", tmp_path).encode(texts, encode)
+    assert encode.computed == list("abcdef")
+
+
+def test_an_interruption_keeps_what_was_done(tmp_path, encode, monkeypatch):
     monkeypatch.setattr(vectors_module, "_CHUNK", 2)
 
-    def stop_at_four(done, _total):
-        if done >= 4:
-            raise error("enough")
+    def interrupted(texts):
+        if texts == ["e", "f"]:
+            raise KeyboardInterrupt
+        return encode(texts)
 
-    texts = list("abcdef")
-    with pytest.raises(error, match="enough"):
-        VectorCache("key", tmp_path).encode(texts, encode, progress=stop_at_four)
-    assert encode.computed == list("abcd")
-    VectorCache("key", tmp_path).encode(texts, encode)
+    with pytest.raises(KeyboardInterrupt):
+        VectorCache("key", tmp_path).encode(list("abcdef"), interrupted)
+    VectorCache("key", tmp_path).encode(list("abcdef"), encode)
     assert encode.computed == list("abcdef")
 
 
@@ -189,60 +187,11 @@ def test_an_encoder_that_loses_rows_is_noticed(cache):
         cache.encode(["a", "b"], lambda _texts: np.ones((1, 4), np.float32))
 
 
-def test_a_broken_file_is_refused_with_the_remedy(tmp_path):
-    (tmp_path / "vectors").mkdir()
-    (tmp_path / "vectors" / "key.sqlite").write_bytes(b"not a database, by any means" * 100)
-    with pytest.raises(InputError, match=r"a whole file: .*key\.sqlite.*not a database; delete it"):
-        VectorCache("key", tmp_path)
-
-
 def test_a_file_broken_later_is_refused_too(cache, encode, tmp_path):
     cache.encode(["a"], encode)
     for path in (tmp_path / "vectors").iterdir():
         path.write_bytes(b"overwritten" * 1_000)
     with pytest.raises(InputError, match=r"delete it, or set MEAN_PROMPT_CACHE to another folder$"):
-        cache.encode(["a"], encode)
-
-
-def test_a_database_of_something_else_is_refused(tmp_path, encode):
-    (tmp_path / "vectors").mkdir()
-    with sqlite3.connect(tmp_path / "vectors" / "key.sqlite") as connection:
-        connection.execute("CREATE TABLE vectors (other TEXT)")
-    connection.close()
-    with pytest.raises(InputError, match="no such column"):
-        VectorCache("key", tmp_path).encode(["a"], encode)
-
-
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(InputError, match=r"must be readable and writable: .*Not a directory; set"):
-        VectorCache("key", tmp_path / "file")
-
-
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
-    def refuses(*_args, **_options):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("pathlib.Path.mkdir", refuses)
-    with pytest.raises(InputError, match="Permission denied; set MEAN_PROMPT_CACHE to a folder"):
-        VectorCache("key", tmp_path / "new")
-
-
-def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
-    (tmp_path / "mounts").write_text(f"1 1 0:1 / {tmp_path} rw - nfs4 server:/ rw\n")
-    monkeypatch.setattr("mean_prompt.system.filesystems._MOUNTS", tmp_path / "mounts")
-    with pytest.raises(
-        InputError, match=r"vectors must be on a local .* on nfs4; set MEAN_PROMPT_C"
-    ):
-        VectorCache("key", tmp_path)
-
-
-def test_a_full_disk_is_refused_in_one_line(cache, encode):
-    with sqlite3.connect(cache.path) as connection:
-        connection.execute("CREATE TRIGGER full BEFORE INSERT ON vectors BEGIN "
-                           "SELECT RAISE(FAIL, 'database or disk is full'); END")  # fmt: skip
-    connection.close()
-    with pytest.raises(InputError, match="database or disk is full"):
         cache.encode(["a"], encode)
 
 

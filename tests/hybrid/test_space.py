@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from mean_prompt.encoder.encoder import Screening
-from mean_prompt.hybrid import space
 from mean_prompt.hybrid.space import Space
 from mean_prompt.system.deadline import Clock, OutOfTimeError
 from tests.fakes import WORDS, FakeEncoder
@@ -81,27 +80,14 @@ def test_progress_is_told():
 
 
 def test_what_was_encoded_before_the_time_was_up_is_kept(monkeypatch):
-    monkeypatch.setattr(space, "_PIECE", 700)
+    monkeypatch.setattr("mean_prompt.encoder.cache._CHUNK", 50)
     encoder = FakeEncoder()
     with pytest.raises(OutOfTimeError):
         Space(encoder).exact(TEXTS, clock=CountedClock(2))
-    assert 60 < encoder.encoded < 140
+    assert encoder.encoded == 100
     vectors = Space(encoder).exact(TEXTS)
     assert encoder.encoded == 200
     np.testing.assert_array_equal(vectors, FakeEncoder().encode(TEXTS))
-
-
-def test_the_clock_is_looked_at_after_so_many_characters(monkeypatch):
-    monkeypatch.setattr(space, "_PIECE", 40)
-    encoder, pieces = FakeEncoder(), []
-    encoder.encode = lambda texts: (
-        pieces.append(list(texts)) or np.ones((len(texts), 6), np.float32)
-    )
-    texts = ["the", "poem", "x" * 90, *(f"style {n:030}" for n in range(3))]
-    clock = CountedClock(9)
-    assert Space(encoder).exact(texts, clock=clock).shape == (6, 6)
-    assert pieces == [["the", "poem", texts[3]], texts[4:], [texts[2]]]
-    assert clock.looks == 6
 
 
 def test_after_the_time_nothing_is_encoded_but_all_is_known_that_was():

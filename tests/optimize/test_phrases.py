@@ -41,8 +41,8 @@ def test_phrases_of_very_many_prompts_are_those_of_a_sample(fake, monkeypatch):
 
 def test_a_sample_is_told(fake, monkeypatch):
     rules = Rules(Constraints(max_tokens=8), fake)
-    few = Vocabulary.gather(["the text"] * 40, fake, rules, lambda *_: None)
+    few = Vocabulary.gather(["the text"] * 40, fake, rules)
     monkeypatch.setattr(phrases, "_MINED", 40)
-    many = Vocabulary.gather(["the text"] * 41, fake, rules, lambda *_: None)
+    many = Vocabulary.gather(["the text"] * 41, fake, rules)
     assert "phrases are mined from a random 40 of 41 prompts; every replacement" in many.notice
     assert "phrases" not in few.notice

@@ -8,6 +8,7 @@ of the file in memory.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,10 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.corpus.vectors.lock import held
-from mean_prompt.encoder import Progress, VectorCache, cache_folder, need_half
+from mean_prompt.encoder import VectorCache, cache_folder, need_half
 from mean_prompt.objective import StoredVectors
-from mean_prompt.system import InputError, cache_fault
+from mean_prompt.system import (
+    Deadline,
+    FolderLock,
+    InputError,
+    Listener,
+    ProgressEvent,
+    cache_fault,
+    ignore,
+)
 
 if TYPE_CHECKING:
     from mean_prompt.corpus.vectors.folder import VectorFolder
@@ -33,6 +41,8 @@ _KEPT: Final = 4
 #: Prompts outside of the folders that are encoded at once.
 _CHUNK: Final = 8_192
 _MAP: Final = ".float16"
+_PHASE: Final = "embedding"
+_UNIT: Final = "prompts"
 
 
 def check_model(corpus: Corpus, encoder: Encoder) -> None:
@@ -52,7 +62,12 @@ def check_model(corpus: Corpus, encoder: Encoder) -> None:
 
 
 def corpus_vectors(
-    corpus: Corpus, rows: NDArray[np.int64], encoder: Encoder, progress: Progress | None = None
+    corpus: Corpus,
+    rows: NDArray[np.int64],
+    encoder: Encoder,
+    *,
+    listener: Listener = ignore,
+    deadline: Deadline | None = None,
 ) -> StoredVectors:
     """Return the (n, d) vectors of some of a corpus's prompts, in the order of ``rows``.
 
@@ -60,34 +75,42 @@ def corpus_vectors(
         corpus: the prompts.
         rows: (n,) numbers of prompts, each at most once.
         encoder: the model.
-        progress: called with prompts done and n; may raise to end the work.
+        listener: receives the prompts done and n.
+        deadline: checked between chunks.
 
     Raises:
         InputError: a folder's vectors are of another model or damaged, or the cache fails.
+        OutOfTimeError: the deadline expired; the prompts that were encoded stay in the cache.
     """
     prompts = [corpus.prompts[row] for row in rows]
     cache = VectorCache(encoder.identity.key)
     if not corpus.folders:
         half = need_half(len(prompts), encoder.dimension)
-        return cache.encode(prompts, encoder.encode, progress=progress, half=half)
+        return cache.encode(
+            prompts,
+            encoder.encode,
+            listener=listener,
+            unit=_UNIT,
+            deadline=deadline,
+            half=half,
+        )
     check_model(corpus, encoder)
     maps = cache_folder() / "maps"
     path = maps / f"{_key(corpus.folders, prompts)}{_MAP}"
     shape = (len(prompts), encoder.dimension)
-    tell = progress or (lambda *_: None)
     with _guarded(path):
         maps.mkdir(parents=True, exist_ok=True)
-        with held(maps, wait=True):
+        with FolderLock(maps, wait=math.inf):
             if not path.exists():
                 _sweep(maps)
                 with _new(path) as file:
-                    gathering = _Gathering(file, prompts, encoder.dimension, tell)
+                    gathering = _Gathering(file, prompts, encoder.dimension, listener, deadline)
                     gathering.take_folders(corpus.folders)
                     gathering.encode_others(cache, encoder)
             path.touch()
             # Copy on write: torch takes no array that cannot be written, and nobody writes.
             vectors = np.memmap(path, np.float16, "c", shape=shape)
-    tell(len(prompts), len(prompts))
+    listener(ProgressEvent(_PHASE, len(prompts), len(prompts), _UNIT))
     return vectors
 
 
@@ -98,14 +121,20 @@ class _Gathering:
     """
 
     def __init__(
-        self, file: BinaryIO, prompts: Sequence[str], dimension: int, tell: Progress
+        self,
+        file: BinaryIO,
+        prompts: Sequence[str],
+        dimension: int,
+        listener: Listener,
+        deadline: Deadline | None,
     ) -> None:
         self._file = file
         self._prompts = prompts
         self._places = {prompt: place for place, prompt in enumerate(prompts)}
         self._filled = np.zeros(len(prompts), bool)
         self._bytes = dimension * np.dtype(np.float16).itemsize
-        self._tell = tell
+        self._listener = listener
+        self._deadline = deadline
 
     def take_folders(self, folders: Sequence[VectorFolder]) -> None:
         """Write the vectors that folders have, each shard read once."""
@@ -122,7 +151,9 @@ class _Gathering:
         for start in range(0, len(missing), _CHUNK):
             places = missing[start : start + _CHUNK]
             texts = [self._prompts[place] for place in places]
-            self._write(places, cache.encode(texts, encoder.encode, half=True))
+            self._write(
+                places, cache.encode(texts, encoder.encode, deadline=self._deadline, half=True)
+            )
 
     def _write(self, places: NDArray[np.int64], vectors: StoredVectors) -> None:
         """Write rows to their places, those next to each other together."""
@@ -132,7 +163,10 @@ class _Gathering:
                 self._file.seek(int(places[run[0]]) * self._bytes)
                 self._file.write(vectors[run].tobytes())
         self._filled[places] = True
-        self._tell(int(self._filled.sum()), len(self._prompts))
+        done = int(self._filled.sum())
+        self._listener(ProgressEvent(_PHASE, done, len(self._prompts), _UNIT))
+        if self._deadline is not None and done < len(self._prompts):
+            self._deadline.check()
 
 
 def _key(folders: Sequence[VectorFolder], prompts: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -16,6 +15,7 @@ from mean_prompt.objective import Interval, Vectors, bootstrap_interval, sharpen
 from mean_prompt.optimize.affix.context import Context, Joiner
 from mean_prompt.optimize.affix.evaluator import Scores, row_scores
 from mean_prompt.optimize.scores import ContextScores, Side
+from mean_prompt.system import Deadline, Listener, ignore
 
 #: Steps of the ascent to the ceiling and their size; 511 rows met within 1e-5 after 150.
 _STEPS: Final = 200
@@ -58,7 +58,8 @@ class AffixProblem:
         *,
         holdout: float,
         seed: int,
-        progress: Callable[[int, int], None],
+        listener: Listener = ignore,
+        deadline: Deadline | None = None,
     ) -> Self:
         """Split the rows and embed them, from the cache where they are known.
 
@@ -68,11 +69,17 @@ class AffixProblem:
             joiner: puts an affix beside a prediction.
             holdout: share of the true prompts whose rows are held out.
             seed: of the split and of the bootstrap.
-            progress: called with strings done and all strings; may raise to end the work.
+            listener: receives the texts done and all texts.
+            deadline: checked between chunks of texts.
+
+        Raises:
+            OutOfTimeError: the deadline expired; what was encoded stays in the cache.
         """
         split = context.split(holdout, seed=seed)
         texts = [*context.predictions, *context.prompts]
-        vectors = VectorCache(encoder.identity.key).encode(texts, encoder.encode, progress=progress)
+        vectors = VectorCache(encoder.identity.key).encode(
+            texts, encoder.encode, listener=listener, unit="texts", deadline=deadline
+        )
         predictions, truths = vectors[: len(context)], vectors[len(context) :]
         return cls(
             context=context,

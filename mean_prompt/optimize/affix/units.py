@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from mean_prompt.encoder import Encoder, VectorCache
 from mean_prompt.objective import Vectors
 from mean_prompt.optimize.constraints import Rules
 from mean_prompt.optimize.phrases import mine_phrases
+from mean_prompt.system import Deadline, Listener, ignore
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +37,9 @@ class UnitBank:
         prompts: Sequence[str],
         encoder: Encoder,
         rules: Rules,
-        tell: Callable[[int, int], None],
+        *,
+        listener: Listener = ignore,
+        deadline: Deadline | None = None,
     ) -> UnitBank:
         """Encode the words that the rules allow, and the prompts' phrases, each alone.
 
@@ -44,12 +47,23 @@ class UnitBank:
             prompts: true ones of the training side.
             encoder: the model.
             rules: say which tokens and phrases may be put in.
-            tell: called with strings encoded and all strings; may raise to end the work.
+            listener: receives the units encoded and all of them.
+            deadline: checked between chunks of them.
+
+        Raises:
+            OutOfTimeError: the deadline expired; what was encoded stays in the cache.
         """
         cache = VectorCache(f"{encoder.identity.key}-screened-{encoder.screening.dtype}")
 
         def encode(texts: Sequence[str]) -> Vectors:
-            return cache.encode(texts, encoder.screen, progress=tell)
+            return cache.encode(
+                texts,
+                encoder.screen,
+                listener=listener,
+                phase="vocabulary",
+                unit="tokens",
+                deadline=deadline,
+            )
 
         phrases = mine_phrases(prompts, encoder, rules, encode)
         texts = [text.strip() for text in encoder.decode(phrases.bodies)] if len(phrases) else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from mean_prompt.encoder import Encoder, load_encoder
 from mean_prompt.optimize import Problem
 from mean_prompt.report.analysis.space import Space
 from mean_prompt.runs import BEST, RECIPE, Recipe, SearchResult
-from mean_prompt.system import InputError, path_exists
+from mean_prompt.system import InputError, Listener, ignore, path_exists
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,14 +42,14 @@ def open_run(
     folder: Path,
     *,
     corpus: Sequence[str] = (),
-    progress: Callable[[int, int], None] = lambda *_: None,
+    listener: Listener = ignore,
 ) -> OpenRun:
     """Open a run again; vectors come from the cache where it has them.
 
     Args:
         folder: of the run.
         corpus: where its corpus is now; where the recipe says when left out.
-        progress: called with prompts embedded and all prompts.
+        listener: receives the prompts embedded and all prompts.
 
     Raises:
         InputError: there is no such run, it searched an affix, it has no string yet, its corpus
@@ -71,7 +71,7 @@ def open_run(
         encoder,
         holdout=recipe.corpus.holdout,
         seed=recipe.search.seed,
-        progress=progress,
+        listener=listener,
     )
     space = Space.of_problem(problem, encoder)
     return OpenRun(folder, recipe, best, result, encoder, problem, space)

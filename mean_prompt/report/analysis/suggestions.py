@@ -26,7 +26,7 @@ from mean_prompt.report.analysis.data import Advice, Suggestion
 from mean_prompt.report.analysis.edits import Typed, described, edited
 from mean_prompt.report.analysis.mending import mended_bodies
 from mean_prompt.report.analysis.opening import OpenRun
-from mean_prompt.system import RunError
+from mean_prompt.system import Listener, RunError, ignore
 
 #: Suggestions that are given.
 _GIVEN: Final = 12
@@ -60,7 +60,7 @@ class Suggester:
         encoder: the model.
         constraints: that every suggestion keeps to.
         material: what edits may put in, where it was gathered before.
-        tell: called with what is embedded of the vocabulary, and all of it.
+        listener: receives the progress of embedding the vocabulary.
 
     Raises:
         InputError: the constraints contradict the model.
@@ -73,13 +73,13 @@ class Suggester:
         constraints: Constraints,
         *,
         material: Vocabulary | None = None,
-        tell: Callable[[int, int], None] = lambda *_: None,
+        listener: Listener = ignore,
     ) -> None:
         self.rules = Rules(constraints, encoder)
         self._problem = problem
         self._encoder = encoder
         self._material = material or Vocabulary.gather(
-            problem.train_prompts, encoder, self.rules, tell
+            problem.train_prompts, encoder, self.rules, listener=listener
         )
         budget = Budget(None, _NO_LIMIT)
         # Found as the search finds them, by the training side; shown as what they score over all.
@@ -95,9 +95,9 @@ class Suggester:
         self._starts: list[Candidate] | None = None
 
     @classmethod
-    def of_run(cls, run: OpenRun, tell: Callable[[int, int], None] = lambda *_: None) -> Self:
+    def of_run(cls, run: OpenRun, listener: Listener = ignore) -> Self:
         """Return the suggester of a run's problem and rules."""
-        return cls(run.problem, run.encoder, run.recipe.constraints, tell=tell)
+        return cls(run.problem, run.encoder, run.recipe.constraints, listener=listener)
 
     def suggest(
         self, text: str, *, count: int = _GIVEN, check: Callable[[], None] = lambda: None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -16,6 +16,7 @@ from mean_prompt.report.analysis.space import Space
 from mean_prompt.report.analysis.suggestions import Suggester
 from mean_prompt.report.analysis.tokens import token_worths
 from mean_prompt.report.explore.figure import map_figure
+from mean_prompt.system import Listener, ignore
 
 #: Whose text it is: a page that somebody has open, and the string's letter there.
 Place = tuple[str, str]
@@ -70,7 +71,7 @@ class Explorer:
         self._notes = threading.Lock()
 
     @classmethod
-    def of_run(cls, run: OpenRun, tell: Callable[[int, int], None] = lambda *_: None) -> Self:
+    def of_run(cls, run: OpenRun, listener: Listener = ignore) -> Self:
         """Return the explorer of a run."""
         facts = {
             "run": str(run.folder),
@@ -79,7 +80,7 @@ class Explorer:
             "model": run.encoder.identity.name,
             "ceiling": run.problem.ceiling.value,
         }
-        return cls(run.space, Suggester.of_run(run, tell), facts)
+        return cls(run.space, Suggester.of_run(run, listener), facts)
 
     def note(self, place: Place, text: str) -> None:
         """Take down what now stands in a place: answers to what stood there before are dropped."""

@@ -18,7 +18,9 @@ from mean_prompt.optimize import problem
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.problem import Problem
 from mean_prompt.runs.session import Search
-from mean_prompt.system.errors import InputError, RunError
+from mean_prompt.system.deadline import Deadline, OutOfTimeError
+from mean_prompt.system.errors import InputError
+from mean_prompt.system.progress import ProgressEvent
 from tests.corpus.vectors.conftest import PROMPTS, ROWS, SHARD
 from tests.fakes import FakeEncoder
 
@@ -41,8 +43,8 @@ def half(monkeypatch):
     monkeypatch.setattr(gather, "need_half", lambda *_: True)
 
 
-def everything(corpus, encoder, progress=None):
-    return corpus_vectors(corpus, np.arange(len(corpus)), encoder, progress)
+def everything(corpus, encoder, **more):
+    return corpus_vectors(corpus, np.arange(len(corpus)), encoder, **more)
 
 
 # The corpus
@@ -141,11 +143,13 @@ def test_prompts_of_files_beside_a_folder_are_encoded(folder, fake, write, monke
     other = write(["story", "poem", PROMPTS[2], "email tone", "make"], "other.jsonl")
     corpus = Corpus.from_files(folder, other)
     before = fake.encoded
-    heard = []
-    vectors = everything(corpus, fake, lambda *step: heard.append(step))
+    events = []
+    vectors = everything(corpus, fake, listener=events.append)
     assert fake.encoded - before == 4
     assert np.array_equal(vectors, fake.encode(corpus.prompts).astype(np.float16))
-    assert heard == [(done, 40) for done in (10, 19, 29, 36, 38, 40, 40)]
+    assert events == [
+        ProgressEvent("embedding", done, 40, "prompts") for done in (10, 19, 29, 36, 38, 40, 40)
+    ]
 
 
 def test_two_folders_are_brought_together(folder, make, write, tmp_path, fake):
@@ -162,7 +166,7 @@ def test_vectors_of_another_model_are_refused_with_both_names(folder):
     names = r"has those of fake \(fake-0-6.*\), and the model is fake \(fake-5-6.*\); name it with"
     for use in (
         everything,
-        lambda *_: Problem.build(corpus, other, holdout=0.2, seed=0, progress=lambda *_: None),
+        lambda *_: Problem.build(corpus, other, holdout=0.2, seed=0),
     ):
         with pytest.raises(InputError, match=names):
             use(corpus, other)
@@ -178,12 +182,14 @@ def test_a_damaged_shard_ends_in_one_line(folder, fake, cache):
 
 
 def test_work_that_is_ended_leaves_no_map(folder, fake, cache):
-    def end(done, _total):
-        if done > 10:
-            raise RunError("the budget ended")
+    deadline = Deadline()
 
-    with pytest.raises(RunError, match="the budget ended"):
-        everything(Corpus.from_files(folder), fake, end)
+    def end(event):
+        if event.done > 10:
+            deadline.stop()
+
+    with pytest.raises(OutOfTimeError):
+        everything(Corpus.from_files(folder), fake, listener=end, deadline=deadline)
     assert list((cache / "maps").iterdir()) == []
 
 
@@ -248,7 +254,7 @@ def test_a_search_never_encodes_the_corpus(folder, fake, monkeypatch):
 @pytest.mark.usefixtures("half")
 def test_training_rows_come_before_the_hold_out(folder, fake):
     corpus = Corpus.from_files(folder)
-    built = Problem.build(corpus, fake, holdout=0.2, seed=0, progress=lambda *_: None)
+    built = Problem.build(corpus, fake, holdout=0.2, seed=0)
     assert isinstance(built.vectors, np.memmap)
     assert list(built.prompts) == [
         corpus.prompts[row] for side in (built.split.train, built.split.holdout) for row in side

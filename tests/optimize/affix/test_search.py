@@ -39,7 +39,7 @@ class World:
             self.caution,
             budget,
         )
-        bank = UnitBank.gather([], self.encoder, self.rules, lambda *_: None)
+        bank = UnitBank.gather([], self.encoder, self.rules)
         empty = evaluator.empty(self.encoder.encode(self.predictions))
         search = AffixSearch(evaluator, bank, empty, AffixSettings(**settings), seed=seed)
         return empty, list(search.run())

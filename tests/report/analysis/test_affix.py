@@ -25,9 +25,7 @@ def encoder():
 def problem(encoder):
     context = Context.from_pairs(PREDICTIONS, PROMPTS)
     joiner = Joiner("suffix", 128, encoder.tokenize)
-    return AffixProblem.build(
-        context, encoder, joiner, holdout=0.2, seed=0, progress=lambda *_: None
-    )
+    return AffixProblem.build(context, encoder, joiner, holdout=0.2, seed=0)
 
 
 @pytest.fixture(scope="module")

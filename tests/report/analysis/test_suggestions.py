@@ -24,7 +24,7 @@ PROMPTS = [
 
 def problem_of(encoder, prompts, *, holdout=0.0):
     corpus = Corpus.from_prompts(prompts)
-    return Problem.build(corpus, encoder, holdout=holdout, seed=0, progress=lambda *_: None)
+    return Problem.build(corpus, encoder, holdout=holdout, seed=0)
 
 
 @pytest.fixture(scope="module")
