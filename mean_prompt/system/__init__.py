@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         shortened as shortened,
         view_html as view_html,
     )
-    from mean_prompt.system.locks import FolderLock as FolderLock, is_held as is_held
+    from mean_prompt.system.locks import LOCK as LOCK, FolderLock as FolderLock, is_held as is_held
     from mean_prompt.system.paths import path_exists as path_exists, user_path as user_path
     from mean_prompt.system.progress import (
         Listener as Listener,
@@ -79,7 +79,7 @@ __getattr__, __all__ = lazy_exports(
         "files": ["check_target", "write_atomically", "write_together"],
         "filesystems": ["check_local"],
         "html": ["Cell", "Table", "View", "render", "shortened", "view_html"],
-        "locks": ["FolderLock", "is_held"],
+        "locks": ["LOCK", "FolderLock", "is_held"],
         "paths": ["path_exists", "user_path"],
         "secrets": ["MASK", "is_secret_name", "masked_urls", "scrubbed"],
         "signals": ["stopping"],

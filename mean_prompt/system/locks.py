@@ -1,76 +1,79 @@
-"""A lock on a folder, held by the process that works in it."""
+"""A lock on a folder, held by the one process that works in it."""
 
 from __future__ import annotations
 
-import os
-import sys
-import time
+import errno
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
-#: Times that a lock is tried for, and seconds between two: who only looks whether a folder is held
-#: holds it for an instant, and must not keep anybody out.
-_TRIES: Final = 5
-_PAUSE: Final = 0.01
+#: The lock's file inside the folder.
+LOCK: Final = ".lock"
+#: Seconds that a lock is tried for: :func:`is_held` takes it for an instant, and must not turn
+#: away the process that comes just then.
+_PATIENCE: Final = 0.05
 
 
 class FolderLock:
-    """Holds a folder for this process, until it lets go of it or ends in whatever way.
+    """Locks a folder for this process, until it is released or the process ends in any way.
 
-    The system's advisory lock on the folder itself: it leaves no file behind, and a killed process
-    holds nothing. Windows has no such locks, and folders are not held there.
+    The lock is on a file in the folder, which is removed at the release. A killed process leaves
+    the file behind but holds nothing.
 
     Args:
-        folder: one that is there.
+        folder: made with its parents if it does not exist.
+        wait: seconds to wait for another process to release it; ``math.inf`` for no limit.
 
     Raises:
         BlockingIOError: another process holds it.
-        OSError: the folder cannot be opened.
+        OSError: the folder cannot be made or written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._handle: int | None = None
-        for _ in range(_TRIES - 1):
-            try:
-                self._handle = _held(folder)
-            except BlockingIOError:
-                time.sleep(_PAUSE)
-            else:
-                return
-        self._handle = _held(folder)
+    def __init__(self, folder: Path, *, wait: float = _PATIENCE) -> None:
+        import filelock
+
+        self._path = folder / LOCK
+        self._lock = filelock.FileLock(self._path, thread_local=False)
+        try:
+            self._lock.acquire(timeout=wait, poll_interval=0.01)
+        except filelock.Timeout as error:
+            raise BlockingIOError(errno.EAGAIN, "another process holds it", str(folder)) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
 
     def release(self) -> None:
-        """Let go of the folder."""
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+        """Release the folder; once is enough, and more does nothing."""
+        if self._lock.is_locked:
+            # Removed while it is held: who opened it meanwhile sees that it has no name any more,
+            # and tries again. Windows removes no open file; there it stays.
+            with suppress(OSError):
+                self._path.unlink()
+            self._lock.release()
 
 
 def is_held(folder: Path) -> bool:
-    """Tell whether a process holds a folder.
+    """Return whether a process holds the lock of a folder, which need not exist.
 
     Raises:
-        OSError: the folder cannot be opened.
+        OSError: the lock's file cannot be opened.
     """
+    if not (folder / LOCK).exists():
+        return False
     try:
-        handle = _held(folder)
-    except BlockingIOError:
+        FolderLock(folder, wait=0).release()
+    except (BlockingIOError, PermissionError):  # held, by this user or by another one
         return True
-    if handle is not None:
-        os.close(handle)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
     return False
-
-
-def _held(folder: Path) -> int | None:
-    """Hold a folder, for as long as what is returned is open; ``None`` where there are no locks."""
-    if sys.platform == "win32":
-        return None
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise
-    return handle

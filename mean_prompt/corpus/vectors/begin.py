@@ -9,9 +9,8 @@ from pathlib import Path
 from mean_prompt.corpus.corpus import default_corpus_folder
 from mean_prompt.corpus.sources import Source, parse_source
 from mean_prompt.corpus.vectors.folder import VectorFolder
-from mean_prompt.corpus.vectors.lock import held
 from mean_prompt.corpus.vectors.manifest import MANIFEST, Manifest
-from mean_prompt.system import InputError, path_exists, user_path
+from mean_prompt.system import LOCK, FolderLock, InputError, path_exists, user_path
 
 
 def corpus_sources(corpus: str | Path | Sequence[str | Path] | None) -> tuple[Source, ...]:
@@ -49,7 +48,7 @@ def _is_empty(path: Path) -> bool:
     try:
         # A kill may have come while the very first file was written.
         return path.is_dir() and all(
-            inside.name.startswith(f".{MANIFEST}.") for inside in path.iterdir()
+            inside.name.startswith((f".{MANIFEST}.", LOCK)) for inside in path.iterdir()
         )
     except OSError as error:
         raise _closed(path, error) from error
@@ -64,8 +63,7 @@ def begun(path: Path, asked: Manifest) -> Iterator[VectorFolder]:
     """
     with ExitStack() as stack:
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(held(path))
+            stack.enter_context(FolderLock(path))
         except BlockingIOError as error:
             raise InputError(
                 f"--out must be written by one process at a time: another one embeds into {path}; "

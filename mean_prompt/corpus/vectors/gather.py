@@ -99,7 +99,6 @@ def corpus_vectors(
     path = maps / f"{_key(corpus.folders, prompts)}{_MAP}"
     shape = (len(prompts), encoder.dimension)
     with _guarded(path):
-        maps.mkdir(parents=True, exist_ok=True)
         with FolderLock(maps, wait=math.inf):
             if not path.exists():
                 _sweep(maps)

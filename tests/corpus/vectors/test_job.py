@@ -14,9 +14,9 @@ import pytest
 
 from mean_prompt.corpus.vectors.folder import VectorFolder
 from mean_prompt.corpus.vectors.job import embed
-from mean_prompt.corpus.vectors.lock import held
 from mean_prompt.system import files as atomic
 from mean_prompt.system.errors import InputError, RunError
+from mean_prompt.system.locks import FolderLock
 from tests.corpus.vectors.conftest import PROMPTS, ROWS, SHARD, contents, stop_after
 from tests.fakes import WORDS, FakeEncoder
 
@@ -265,7 +265,7 @@ def test_weights_are_for_the_search(make, corpus_file):
 def test_two_processes_do_not_write_one_folder(make, tmp_path):
     out = tmp_path / "vectors"
     out.mkdir()
-    with held(out):
+    with FolderLock(out):
         refused(make, "written by one process at a time", out=out)
     assert make().complete
 
