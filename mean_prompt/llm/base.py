@@ -9,6 +9,7 @@ from typing import Protocol
 
 from mean_prompt.corpus import Rows
 from mean_prompt.llm.cleaning import clean
+from mean_prompt.system import Deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +23,16 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What an LLM said of one row.
+    """What an LLM answered for one row.
 
     Attributes:
         row: number of the row among those that were asked about.
-        texts: cleaned predictions, distinct, not blank, the likeliest first; empty where there is
-            none.
-        fault: why there is none, in one line that begins with its kind and a colon, or is its
-            kind; ``None`` where the predictor did not fail.
-        raw: the answers as they were written, before cleaning: distinct, not blank, the likeliest
-            first, so that the first text comes of the first of them. Those that held no prompt
-            stand last, and may stand beside a fault.
+        texts: cleaned predictions, distinct, not blank, most likely first; may be empty.
+        fault: why there is no prediction: one line that begins with the kind of fault and a
+            colon, or is the kind; ``None`` if the predictor did not fail.
+        raw: the answers as they were written, before cleaning: distinct, not blank, most likely
+            first, so that ``texts[0]`` is the cleaned ``raw[0]``. Answers that held no prompt
+            come last, and may accompany a fault.
     """
 
     row: int
@@ -53,22 +53,21 @@ class Predictor(Protocol):
         rows: Rows,
         examples: Sequence[Sequence[Example]] | None = None,
         *,
-        deadline: float | None = None,
+        deadline: Deadline | None = None,
     ) -> Iterator[Prediction]:
         """Predict the prompts of rows.
 
         Args:
-            rows: what to ask about.
+            rows: to ask about.
             examples: known rows to show, for each row; none when left out.
-            deadline: by ``time.monotonic``: no row is begun after it, and none that would end
-                after it is waited for.
+            deadline: once it has expired no row is begun, and unfinished ones are dropped.
 
         Yields:
-            One prediction for each row that was asked about before the deadline, in any order, as
-            soon as it is there. A row that fails has a fault; it never ends the others.
+            One prediction for each row that was asked about in time, in any order, as soon as it
+            is there. A row that fails has a fault; it never ends the others.
 
         Raises:
-            InputError: nothing can be asked at all: no such file, model or server.
+            InputError: no row can be asked about: there is no such file, model or server.
         """
 
     def notes(self) -> list[str]:
@@ -80,10 +79,10 @@ class Counts:
     """What a predictor did since it was made.
 
     Attributes:
-        rows: that were asked about and came to an end.
-        answered: rows with a prediction.
-        truncated: rows whose texts were too long to be shown to the model whole.
-        cut: answers that were ended because they did not end by themselves.
+        rows: number of rows that were asked about and finished.
+        answered: number of rows with a prediction.
+        truncated: number of rows whose texts were too long to be shown to the model whole.
+        cut: number of answers that were ended at the length limit.
         faults: rows without a prediction because the predictor failed, by kind of fault.
         rules: answers changed by cleaning, by rule.
     """
@@ -98,13 +97,13 @@ class Counts:
     def prediction(
         self, row: int, answers: Sequence[str], *, blank_fault: str | None
     ) -> Prediction:
-        """Clean the answers to one row, and count it.
+        """Clean the answers to one row, and count the row.
 
         Args:
             row: its number.
-            answers: as they were written; those given more than once are taken for likelier, and
-                else the earlier one.
-            blank_fault: the fault where no answer holds a prompt.
+            answers: as they were written; an answer given more often is taken as more likely,
+                among equals the earlier one.
+            blank_fault: the fault if no answer holds a prompt.
         """
         written = Counter(answer for answer in answers if answer.strip())
         cleaned = {answer: clean(answer) for answer in answers}
@@ -122,29 +121,25 @@ class Counts:
         return Prediction(row, texts, raw=raw)
 
     def failure(self, row: int, fault: str) -> Prediction:
-        """Return a row's fault, and count it."""
+        """Return a row's fault, and count the row."""
         self.rows += 1
         self.faults[fault.partition(":")[0]] += 1
         return Prediction(row, (), fault)
 
     def notes(self) -> list[str]:
         """Return the counts that are not zero, a line each."""
-        lines = []
-        if self.rows:
-            lines.append(f"predictions: {self.answered:,} of {self.rows:,} rows")
-        if self.faults:
-            lines.append(f"faults: {_listed(self.faults)}")
-        if self.rules:
-            lines.append(f"answers cleaned: {_listed(self.rules)}")
-        if self.truncated:
-            lines.append(f"texts shortened for the model: {self.truncated:,} rows")
-        if self.cut:
-            lines.append(f"answers without an end, cut: {self.cut:,}")
-        return lines
+        lines = [
+            (self.rows, f"predictions: {self.answered:,} of {self.rows:,} rows"),
+            (self.faults, f"faults: {_listed(self.faults)}"),
+            (self.rules, f"answers cleaned: {_listed(self.rules)}"),
+            (self.truncated, f"texts shortened for the model: {self.truncated:,} rows"),
+            (self.cut, f"answers cut at the length limit: {self.cut:,}"),
+        ]
+        return [line for count, line in lines if count]
 
 
-def one_line(error: object) -> str:
-    """Return what an error says, as one line of at most 200 characters."""
+def short_reason(error: object) -> str:
+    """Return an error's message on one line of at most 200 characters."""
     line = " ".join(str(error).split())
     return line if len(line) <= 200 else f"{line[:197]}..."
 

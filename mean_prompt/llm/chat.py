@@ -1,9 +1,8 @@
-"""A loaded causal model: questions that fit it, and answers, drawn row by row until a deadline."""
+"""A loaded causal model: fits questions to it, and draws answers until a deadline."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,19 +18,19 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from mean_prompt.llm.base import one_line
+from mean_prompt.llm.base import short_reason
 from mean_prompt.llm.instruction import TEXT_LIMIT, Question
 from mean_prompt.llm.options import LLMOptions
-from mean_prompt.system import InputError
+from mean_prompt.system import Deadline, InputError, OutOfTimeError
 
-#: Characters below which texts are not shortened to fit the model: while there are examples, of
-#: which one is dropped instead, and without any.
+#: Least characters that texts are shortened to: with examples, of which one is dropped instead,
+#: and without any.
 _SHORTEST_BESIDE_EXAMPLES: Final = 1000
 _SHORTEST: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Fitting:
+class TokenizedQuestion:
     """A question as tokens that fit the model, and whether its texts had to be shortened."""
 
     row: int
@@ -41,8 +40,8 @@ class Fitting:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What was written: whether it came to an end, and whether that was the limit's."""
+class WrittenAnswer:
+    """An answer, whether it is finished, and whether the length limit ended it."""
 
     text: str
     ended: bool
@@ -53,7 +52,7 @@ class ChatModel:
     """A loaded model with its tokenizer.
 
     Attributes:
-        chats: whether it has a chat template; without one it continues a plain text.
+        chats: whether the model has a chat template; without one it continues a plain text.
     """
 
     def __init__(self, model: Any, tokenizer: Any, options: LLMOptions) -> None:  # noqa: ANN401
@@ -70,9 +69,9 @@ class ChatModel:
                 f"the LLM's max_new_tokens must leave room for the question: the model reads "
                 f"{self._room + options.max_new_tokens} tokens, found {options.max_new_tokens}"
             )
-        # Questions are measured here; the tokenizer need not warn of those yet to be shortened.
+        # Questions are measured here: the tokenizer's warnings of long ones would mislead.
         tokenizer.model_max_length = sys.maxsize
-        # Nothing of the model's own habits (sampling, penalties) but where its answers end.
+        # Of the model's own settings (sampling, penalties) only the end tokens are kept.
         model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
             do_sample=False,
             max_new_tokens=options.max_new_tokens,
@@ -80,7 +79,7 @@ class ChatModel:
             pad_token_id=self._padding,
         )
 
-    def fit(self, row: int, question: Question) -> Fitting | None:
+    def fit(self, row: int, question: Question) -> TokenizedQuestion | None:
         """Return a question with texts short enough for the model, or ``None``.
 
         Texts are shortened to 1,000 characters, then the last examples go, one by one, and then
@@ -91,7 +90,7 @@ class ChatModel:
             short, _ = asked.shortened(limit)
             tokens = self._tokenize(short)
             if len(tokens) <= self._room:
-                return Fitting(row, question, tokens, short != question)
+                return TokenizedQuestion(row, question, tokens, short != question)
             shortest = _SHORTEST_BESIDE_EXAMPLES if asked.examples else _SHORTEST
             limit = min(limit, asked.longest)
             if limit > shortest:
@@ -102,11 +101,13 @@ class ChatModel:
             else:
                 return None
 
-    def answer(self, asked: list[Fitting], deadline: float | None) -> list[list[Answer]]:
-        """Return the samples of each question; answers that the deadline cut have not ended."""
+    def answer(
+        self, asked: list[TokenizedQuestion], deadline: Deadline
+    ) -> list[list[WrittenAnswer]]:
+        """Return the samples of each question; those that the deadline cut are not ``ended``."""
         samples = self._options.samples
         inputs = self._padded([one.tokens for one in asked for _ in range(samples)])
-        clock = Clock(deadline)
+        criterion = DeadlineCriterion(deadline)
         processors = LogitsProcessorList()
         if self._options.temperature > 0:
             seeds = [
@@ -116,15 +117,15 @@ class ChatModel:
             ]
             device = self._model.device
             processors.append(Sampler(seeds, self._options.temperature, device))
-        with torch.inference_mode(), clock.watching(self._model):
+        with torch.inference_mode(), criterion.watching(self._model):
             try:
                 written = self._model.generate(
                     **inputs,
                     logits_processor=processors,
-                    stopping_criteria=StoppingCriteriaList([clock]),
+                    stopping_criteria=StoppingCriteriaList([criterion]),
                 )
-            except _DeadlineError:
-                return [[Answer("", ended=False, cut=False)]] * len(asked)
+            except OutOfTimeError:
+                return [[WrittenAnswer("", ended=False, cut=False)]] * len(asked)
         answers = [self._read(row) for row in written[:, inputs["input_ids"].shape[1] :].tolist()]
         return [answers[first : first + samples] for first in range(0, len(answers), samples)]
 
@@ -134,8 +135,8 @@ class ChatModel:
         from jinja2 import TemplateError
 
         try:
-            # Models that can think first would spend all their tokens on it; templates that do
-            # not know the switch ignore it.
+            # Reasoning models would spend all their tokens on thoughts; templates that do not
+            # know the switch ignore it.
             text = self._tokenizer.apply_chat_template(
                 question.messages(),
                 tokenize=False,
@@ -145,7 +146,7 @@ class ChatModel:
         except TemplateError as error:
             raise InputError(
                 f"a model's chat template must take turns of user and assistant: "
-                f"{self._tokenizer.name_or_path} says {one_line(error)}; mend or remove it"
+                f"{self._tokenizer.name_or_path} says {short_reason(error)}; fix or remove it"
             ) from error
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -160,15 +161,15 @@ class ChatModel:
             "attention_mask": torch.tensor(mask, device=device),
         }
 
-    def _read(self, tokens: list[int]) -> Answer:
+    def _read(self, tokens: list[int]) -> WrittenAnswer:
         length = next((n for n, token in enumerate(tokens) if token in self._ends), None)
         cut = length is None and len(tokens) == self._options.max_new_tokens
         text = self._tokenizer.decode(tokens[:length], skip_special_tokens=True)
-        return Answer(text, ended=length is not None or cut, cut=cut)
+        return WrittenAnswer(text, ended=length is not None or cut, cut=cut)
 
 
 class Sampler(LogitsProcessor):
-    """Draws by the Gumbel-max trick: argmax(logits / T - log E), E ~ Exp(1), samples softmax.
+    """Draws by the Gumbel-max trick: argmax(logits / T - log E), E ~ Exp(1), is a softmax draw.
 
     The library draws a whole batch from one global generator, so that an answer would depend on
     the rows beside it. Here each row has its own.
@@ -186,36 +187,29 @@ class Sampler(LogitsProcessor):
         return scores.float() / self._temperature - noise.log()
 
 
-class _DeadlineError(Exception):
-    """The deadline passed before the first token."""
-
-
-class Clock(StoppingCriteria):
+class DeadlineCriterion(StoppingCriteria):
     """Ends generation at the deadline: between tokens, and between layers before the first.
 
-    Reading a batch of long questions can take minutes on a CPU, and nothing else looks at the
-    time in it. Once answers are begun, a step is short, and those that have ended are kept.
+    Reading a batch of long questions can take minutes on a CPU, and the library does not check
+    its criteria meanwhile. Later a step is short, and answers that have ended are kept.
     """
 
-    def __init__(self, deadline: float | None) -> None:
+    def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
         self._reading = True
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **_: object) -> Tensor:  # noqa: ARG002
         """Return (n,) whether each answer must end now."""
         self._reading = False
-        return torch.full((len(input_ids),), is_past(self._deadline), device=input_ids.device)
+        return torch.full((len(input_ids),), self._deadline.expired, device=input_ids.device)
 
     @contextmanager
     def watching(self, model: nn.Module) -> Iterator[None]:
-        """Look at the time before each layer of a model."""
-        layers = [
-            layer
-            for stack in model.modules()
-            if isinstance(stack, nn.ModuleList)
-            for layer in stack
+        """Raise ``OutOfTimeError`` before a layer of the model if the deadline has expired."""
+        stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+        hooks = [
+            layer.register_forward_pre_hook(self._check) for stack in stacks for layer in stack
         ]
-        hooks = [layer.register_forward_pre_hook(self._check) for layer in layers]
         try:
             yield
         finally:
@@ -223,8 +217,8 @@ class Clock(StoppingCriteria):
                 hook.remove()
 
     def _check(self, *_: object) -> None:
-        if self._reading and is_past(self._deadline):
-            raise _DeadlineError
+        if self._reading:
+            self._deadline.check()
 
 
 def _context(model: Any, tokenizer: Any) -> int:  # noqa: ANN401
@@ -240,8 +234,3 @@ def _ends_of(model: Any, tokenizer: Any) -> tuple[int, ...]:  # noqa: ANN401
     several = ends if isinstance(ends, list) else [ends]
     known = dict.fromkeys([*several, tokenizer.eos_token_id])
     return tuple(token for token in known if token is not None)
-
-
-def is_past(deadline: float | None) -> bool:
-    """Tell whether a deadline, if there is one, has passed."""
-    return deadline is not None and time.monotonic() >= deadline

@@ -1,7 +1,7 @@
-"""What an LLM wrote -> the prompt in it, by rules that have names and are counted.
+"""Extracts the prompt from an LLM's answer, by rules that have names and are counted.
 
 Rules are applied in a fixed order, again and again until none of them changes anything: a label
-may hide behind a quote, and a quote behind a label. No rule makes a text longer.
+may stand inside quotes, and quotes after a label. No rule makes a text longer.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Final
 #: Characters of a prediction. True prompts have 10 to 200; sentence-t5's scorer reads 128 tokens,
 #: some 500 characters, and a prediction has to leave room for what it is blended with.
 MAX_CHARS: Final = 400
-#: Characters of an answer that are looked at: a prompt does not come later, and nested quotes
-#: would cost the square of it.
-_LOOKED_AT: Final = 16 * 1024
-#: To be raised when a rule changes: predictions kept from before it are then not used any more.
+#: Characters of an answer that are read: a prompt does not come later, and nested quotes would take
+#: quadratic time.
+_READ: Final = 16 * 1024
+#: To be raised when a rule changes: cached predictions from before the change are then not used.
 RULES_VERSION: Final = 1
 
 Rule = tuple[str, Callable[[str], str]]
@@ -28,7 +28,7 @@ class Cleaned:
     """A cleaned prediction.
 
     Attributes:
-        text: one line without blanks around it; empty where no prompt is left.
+        text: one line without blanks around it; empty if no prompt is left.
         rules: names of the rules that changed something, each once, in the order of first use.
     """
 
@@ -47,16 +47,16 @@ def clean(text: str, *, max_chars: int = MAX_CHARS) -> Cleaned:
     one without its partner), ``over-long`` (cut at the last end of a sentence within
     ``max_chars``, else of a word) and ``empty`` (no letter or digit is left).
     """
-    rules = dict.fromkeys(["over-long"] if len(text) > _LOOKED_AT else [])
+    rules = dict.fromkeys(["over-long"] if len(text) > _READ else [])
     limit: Rule = ("over-long", lambda line: _cut(line, max_chars))
-    cleaned, applied = _until_still(text[:_LOOKED_AT], (*_WHOLE, *_INLINE, limit))
+    cleaned, applied = _until_stable(text[:_READ], (*_WHOLE, *_INLINE, limit))
     rules |= applied
     if not _has_words(cleaned):
         return Cleaned("", (*rules, "empty"))
     return Cleaned(cleaned, tuple(rules))
 
 
-def _until_still(text: str, rules: tuple[Rule, ...]) -> tuple[str, dict[str, None]]:
+def _until_stable(text: str, rules: tuple[Rule, ...]) -> tuple[str, dict[str, None]]:
     """Apply rules until they change nothing; return the text and the rules that did."""
     applied: dict[str, None] = {}
     while True:
@@ -90,30 +90,15 @@ _INTRODUCTION: Final = re.compile(
 )
 
 
-def _without_thoughts(text: str) -> str:
-    return _THOUGHT.sub("", text)
-
-
-def _without_control(text: str) -> str:
-    return _CONTROL.sub("\n", text)
-
-
-def _only_text(text: str) -> str:
-    return _NOT_TEXT.sub("", text)
-
-
 def _first_instruction(text: str) -> str:
     """Return the first line with words that does not only introduce the next one."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) < 2:
         return next(iter(lines), "")
-    with_words = [line for line in lines if _has_words(_until_still(line, _INLINE)[0])]
-    told = [line for line in with_words if not _introduces(line)]
-    return next(iter(told or with_words), "")
-
-
-def _introduces(line: str) -> bool:
-    return _INTRODUCTION.search(_until_still(line, _INLINE)[0]) is not None
+    bare = {line: _until_stable(line, _INLINE)[0] for line in lines}
+    with_words = [line for line in lines if _has_words(bare[line])]
+    instructions = [line for line in with_words if not _INTRODUCTION.search(bare[line])]
+    return next(iter(instructions or with_words), "")
 
 
 # Rules for its one line.
@@ -140,30 +125,6 @@ _PAIRS: Final = (('"', '"'), ("'", "'"), ("`", "`"), ("\u201c", "\u201d"), ("\u2
                  ("\u00ab", "\u00bb"), ("\u201e", "\u201c"), ("[", "]"))  # fmt: skip
 
 
-def _single_spaces(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _without_markers(text: str) -> str:
-    return _MARKERS.sub(lambda found: found[1] or found[3] or "", text)
-
-
-def _without_opener(text: str) -> str:
-    return _OPENER.sub("", text)
-
-
-def _without_label(text: str) -> str:
-    return _LABEL.sub("", text)
-
-
-def _without_list_marker(text: str) -> str:
-    return _LIST_MARKER.sub("", text)
-
-
-def _without_stray(text: str) -> str:
-    return _STRAY.sub("", text)
-
-
 def _without_quotes(text: str) -> str:
     for opening, closing in _PAIRS:
         if text.startswith(opening) and len(text) > 1:
@@ -179,7 +140,7 @@ def _without_quotes(text: str) -> str:
 
 
 def _is_one_quotation(inside: str, opening: str, closing: str) -> bool:
-    """Tell whether the marks around a text belong together, unlike those of "A" and "B"."""
+    """Return whether the marks around a text belong together, unlike those of "A" and "B"."""
     if opening == "'" or closing == "\u2019":  # an apostrophe stands between letters
         return re.search(rf"(?<!\w){opening}|{closing}(?!\w)", inside) is None
     return opening not in inside and closing not in inside
@@ -195,18 +156,22 @@ def _cut(text: str, max_chars: int) -> str:
     return text[: max_chars + 1].rpartition(" ")[0] or text[:max_chars]
 
 
+def _replacing(pattern: re.Pattern[str], by: str = "") -> Callable[[str], str]:
+    return lambda text: pattern.sub(by, text)
+
+
 _WHOLE: Final[tuple[Rule, ...]] = (
-    ("thinking", _without_thoughts),
-    ("control tokens", _without_control),
-    ("not text", _only_text),
+    ("thinking", _replacing(_THOUGHT)),
+    ("control tokens", _replacing(_CONTROL, "\n")),
+    ("not text", _replacing(_NOT_TEXT)),
     ("several lines", _first_instruction),
 )
 _INLINE: Final[tuple[Rule, ...]] = (
-    ("spaces", _single_spaces),
-    ("markdown", _without_markers),
-    ("opener", _without_opener),
-    ("label", _without_label),
-    ("list marker", _without_list_marker),
-    ("stray punctuation", _without_stray),
+    ("spaces", lambda text: " ".join(text.split())),
+    ("markdown", lambda text: _MARKERS.sub(lambda found: found[1] or found[3] or "", text)),
+    ("opener", _replacing(_OPENER)),
+    ("label", _replacing(_LABEL)),
+    ("list marker", _replacing(_LIST_MARKER)),
+    ("stray punctuation", _replacing(_STRAY)),
     ("quotes", _without_quotes),
 )

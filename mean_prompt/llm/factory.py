@@ -1,4 +1,4 @@
-"""What the command line's ``--llm`` names -> a predictor."""
+"""Makes the predictor that the command line's ``--llm`` names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mean_prompt.llm.options import LLMOptions
 from mean_prompt.llm.recorded import RecordedPredictor
 from mean_prompt.system import InputError, path_exists, user_path
 
-#: What can be asked for, as it is to be written.
+#: Every form of ``--llm``.
 SPECS: Final = (
     "none",
     "column:NAME",
@@ -23,8 +23,8 @@ SPECS: Final = (
     "server:MODEL@http://HOST:PORT/v1",
 )
 _SAMPLING: Final = {"samples", "temperature", "max_new_tokens"}
-#: The options that each kind heeds. The seed, which every run has, is heeded or not needed.
-_HEEDED: Final = {
+#: The options that have an effect for each kind, beside the seed, which every run has.
+_EFFECTIVE: Final = {
     "none": set[str](),
     "column": set[str](),
     "file": set[str](),
@@ -47,7 +47,7 @@ def make_predictor(
     Args:
         spec: ``none``, ``column:NAME``, ``file:PATH[#COLUMN]``, ``transformers:FOLDER_OR_NAME`` or
             ``server:MODEL@URL``.
-        test: the file that a column is of.
+        test: the file that a column is read from.
         options: how an LLM is asked.
         device: of a local model.
         cached: whether an LLM's predictions are kept on disk, and taken from there.
@@ -58,14 +58,14 @@ def make_predictor(
 
     Raises:
         InputError: the specification is not known, an option has no effect with it, or what it
-            names cannot be had.
+            names cannot be found or loaded.
     """
     kind, mark, rest = spec.partition(":")
-    if kind not in _HEEDED or bool(rest) == (kind == "none"):
+    if kind not in _EFFECTIVE or bool(rest) == (kind == "none"):
         shown = f"{kind}{mark}{'...' if rest else ''}"  # the rest may hold credentials
         raise InputError(f"--llm must be one of {', '.join(SPECS)}: found {shown!r}")
-    asked = options or LLMOptions()
-    _refuse_idle(asked, kind)
+    options = options or LLMOptions()
+    _refuse_without_effect(options, kind)
     if kind == "none":
         return None
     if kind == "column":
@@ -76,21 +76,27 @@ def make_predictor(
             )
         return RecordedPredictor.from_file(test, rest)
     if kind == "file":
-        return _recorded(rest)
+        whole = user_path(rest)
+        path, mark, column = rest.rpartition("#")
+        if mark and not path_exists(whole):  # a file's own name may hold the mark
+            return RecordedPredictor.from_file(user_path(path), column)
+        return RecordedPredictor.from_file(whole)
+    predictor: Predictor
     if kind == "transformers":
-        predictor = _local(rest, asked, device, trust=trust)
+        from mean_prompt.llm.local import LocalPredictor
+
+        predictor = LocalPredictor(rest, options, device=device, trust=trust)
     else:
-        predictor = _server(rest, asked)
+        predictor = _server(rest, options)
     return CachedPredictor(predictor) if cached else predictor
 
 
-def _refuse_idle(options: LLMOptions, kind: str) -> None:
-    """Refuse options that would do nothing."""
+def _refuse_without_effect(options: LLMOptions, kind: str) -> None:
+    effective = _EFFECTIVE[kind] | {"seed"}
     idle = [
         field.name
         for field in fields(options)
-        if field.name not in _HEEDED[kind] | {"seed"}
-        and getattr(options, field.name) != field.default
+        if field.name not in effective and getattr(options, field.name) != field.default
     ]
     if idle:
         raise InputError(
@@ -99,25 +105,11 @@ def _refuse_idle(options: LLMOptions, kind: str) -> None:
         )
 
 
-def _recorded(rest: str) -> Predictor:
-    whole = user_path(rest)
-    path, mark, column = rest.rpartition("#")
-    if mark and not path_exists(whole):  # a file's own name may hold the mark
-        return RecordedPredictor.from_file(user_path(path), column)
-    return RecordedPredictor.from_file(whole)
-
-
-def _local(model: str, options: LLMOptions, device: str, *, trust: bool) -> Predictor:
-    from mean_prompt.llm.local import LocalPredictor
-
-    return LocalPredictor(model, options, device=device, trust=trust)
-
-
 def _server(rest: str, options: LLMOptions) -> Predictor:
     from mean_prompt.llm.server import ServerPredictor
 
     found = re.fullmatch(r"(?P<model>.+)@(?P<url>https?://.+)", rest)
-    # A second URL would make a model's name, which is shown, of the first one's password.
+    # With a second URL, the first one's password would be part of the model's name, which is shown.
     if found is None or "://" in found["model"]:
         raise InputError(
             f"--llm {SPECS[-1]} must name a model and an address: found no MODEL@http:// in it"

@@ -1,4 +1,4 @@
-"""What an LLM is asked: chat messages from examples and a row, the one place with their words."""
+"""The question that an LLM is asked about a row, as a chat or as a plain text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INSTRUCTION: Final = (
     "Below are a text and its rewrite by a language model. Say which instruction the model was "
     "given. Answer with that instruction alone, in one line: no explanation, no quotes."
 )
-#: Characters of each text of the row asked about; the rewrite shows itself long before.
+#: Characters of each text of the row asked about; the style of a rewrite shows long before.
 TEXT_LIMIT: Final = 4000
 #: Characters of each text of an example, of which there may be several.
 EXAMPLE_LIMIT: Final = 1200
@@ -36,16 +36,16 @@ class Question:
 
     @property
     def longest(self) -> int:
-        """The least limit that :meth:`shortened` leaves everything whole under."""
+        """The least limit at which :meth:`shortened` cuts nothing."""
         shown = [len(text) for e in self.examples for text in (e.original, e.rewritten)]
         share = -(-max(shown, default=0) * TEXT_LIMIT // EXAMPLE_LIMIT)
         return max(len(self.original), len(self.rewritten), share)
 
     def shortened(self, limit: int) -> tuple[Question, bool]:
-        """Return it with texts of at most so many characters, and whether any was cut.
+        """Return it with texts of at most ``limit`` characters, and whether any was cut.
 
         Args:
-            limit: for the row's own texts; the examples' are held to the same share of theirs.
+            limit: of the row's own texts; the examples' limit shrinks in proportion.
         """
         shares = max(1, EXAMPLE_LIMIT * limit // TEXT_LIMIT)
         examples = tuple(
@@ -68,7 +68,7 @@ class Question:
         return turns
 
     def plain(self) -> str:
-        """Return the same as a text to be continued, for models without a chat template."""
+        """Return a text to be continued, for models without a chat template."""
         shown = [
             f"{_texts(example.original, example.rewritten)}\n\nInstruction: {example.prompt}"
             for example in self.examples
@@ -77,7 +77,7 @@ class Question:
         return "\n\n".join([INSTRUCTION, *shown, asked])
 
     def seed(self, seed: int, sample: int) -> int:
-        """Return the seed of one sample: of the question alone, so that order does not matter."""
+        """Return the seed of one sample, which depends on the question but not on other rows."""
         parts = [seed, sample, self.original, self.rewritten]
         parts += [text for e in self.examples for text in (e.original, e.rewritten, e.prompt)]
         digest = hashlib.sha256(repr(parts).encode()).digest()
@@ -85,7 +85,7 @@ class Question:
 
 
 def instruction_hash() -> str:
-    """Return a hash that changes when the words or the limits do, for predictors' identities."""
+    """Return a hash that changes if the words or the limits do, for predictors' identities."""
     example = Example("original", "rewritten", "prompt")
     asked = Question("original", "rewritten", (example,))
     parts = [asked.messages(), asked.plain(), TEXT_LIMIT, EXAMPLE_LIMIT]

@@ -8,20 +8,20 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from mean_prompt.corpus import Rows
 from mean_prompt.encoder import LOADING_ERRORS, ModelFolder, choose_device, quiet_loading
-from mean_prompt.llm.base import Counts, Example, Prediction, one_line
-from mean_prompt.llm.chat import Answer, ChatModel, Fitting, is_past
+from mean_prompt.llm.base import Counts, Example, Prediction, short_reason
+from mean_prompt.llm.chat import ChatModel, TokenizedQuestion
 from mean_prompt.llm.cleaning import RULES_VERSION
 from mean_prompt.llm.instruction import instruction_hash, questions_of
 from mean_prompt.llm.models import find_chat_model, weights_identity
 from mean_prompt.llm.options import LLMOptions
-from mean_prompt.system import InputError
+from mean_prompt.system import Deadline, InputError
 
-#: Batches of rows that are sorted by length together, so that a batch has little padding and the
-#: first predictions still come soon.
+#: Batches of rows that are sorted by length together: enough that a batch has little padding, few
+#: enough that the first predictions come soon.
 _WINDOW: Final = 32
 
 
@@ -35,11 +35,11 @@ class LocalPredictor:
     Args:
         model: a folder with safetensors weights and a tokenizer, or a name on the hub.
         options: how it is asked.
-        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best available.
         trust: whether the model may run code: load pickled weights, and classes that come with it.
 
     Raises:
-        InputError: the model or the device is not there, the model would run code without being
+        InputError: the model or the device is missing, the model would run code without being
             trusted, or 4-bit weights need a missing package.
     """
 
@@ -75,7 +75,7 @@ class LocalPredictor:
         rows: Rows,
         examples: Sequence[Sequence[Example]] | None = None,
         *,
-        deadline: float | None = None,
+        deadline: Deadline | None = None,
     ) -> Iterator[Prediction]:
         """Write answers batch by batch; see :class:`~mean_prompt.llm.base.Predictor`.
 
@@ -83,9 +83,10 @@ class LocalPredictor:
             InputError: the model does not load, or its chat template takes no such chat.
         """
         questions = questions_of(rows.originals, rows.rewritten, examples)
+        deadline = deadline or Deadline()
         size = max(1, self._options.batch // self._options.samples)
         for start in range(0, len(questions), size * _WINDOW):
-            if is_past(deadline):
+            if deadline.expired:
                 return
             asked = []
             for row in range(start, min(start + size * _WINDOW, len(questions))):
@@ -110,34 +111,29 @@ class LocalPredictor:
     def _model(self) -> ChatModel:
         return _load(self._found, self._options, self._device, self._dtype, trust=self._trust)
 
-    def _answer(self, asked: list[Fitting], deadline: float | None) -> Iterator[Prediction]:
+    def _answer(self, asked: list[TokenizedQuestion], deadline: Deadline) -> Iterator[Prediction]:
         """Yield the predictions of a batch; a batch too large for the memory is halved."""
-        if not asked or is_past(deadline):
+        if not asked or deadline.expired:
             return
         try:
             answers = self._model.answer(asked, deadline)
         except torch.OutOfMemoryError as error:
-            fault = f"out of memory: {one_line(error)}"
+            fault = f"out of memory: {short_reason(error)}"
         else:
-            yield from self._predictions(asked, answers)
+            for one, samples in zip(asked, answers, strict=True):
+                if all(sample.ended for sample in samples):
+                    self._counts.truncated += one.shortened
+                    self._counts.cut += sum(sample.cut for sample in samples)
+                    written = [sample.text for sample in samples]
+                    yield self._counts.prediction(one.row, written, blank_fault="empty answer")
             return
-        # Out of the handler, since the error holds on to the memory of the batch that failed.
+        # Outside the handler, since the error keeps the memory of the batch that failed alive.
         if len(asked) == 1:
             yield self._counts.failure(asked[0].row, fault)
             return
         half = len(asked) // 2
         yield from self._answer(asked[:half], deadline)
         yield from self._answer(asked[half:], deadline)
-
-    def _predictions(
-        self, asked: list[Fitting], answers: list[list[Answer]]
-    ) -> Iterator[Prediction]:
-        for one, texts in zip(asked, answers, strict=True):
-            if all(text.ended for text in texts):
-                self._counts.truncated += one.shortened
-                self._counts.cut += sum(text.cut for text in texts)
-                written = [text.text for text in texts]
-                yield self._counts.prediction(one.row, written, blank_fault="empty answer")
 
 
 def _load(
@@ -147,7 +143,9 @@ def _load(
 
     settings: dict[str, Any] = {"dtype": getattr(torch, dtype)}
     if options.four_bit:
-        settings["quantization_config"] = _quantization(getattr(torch, dtype))
+        settings["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=settings["dtype"]
+        )
         settings["device_map"] = {"": device}
     with quiet_loading():
         try:
@@ -163,16 +161,10 @@ def _load(
             )
             model = model.eval() if options.four_bit else model.eval().to(device)
         except (*LOADING_ERRORS, SafetensorError) as error:
-            raise InputError(f"the LLM {found.name} does not load: {one_line(error)}") from error
+            raise InputError(
+                f"the LLM {found.name} does not load: {short_reason(error)}"
+            ) from error
     return ChatModel(model, tokenizer, options)
-
-
-def _quantization(dtype: torch.dtype) -> object:
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
-    )
 
 
 def _need_quantization() -> None:
@@ -191,12 +183,12 @@ def _choose_dtype(dtype: str, device: str) -> str:
 
 
 def _fast_bfloat16() -> bool:
-    """Tell whether this CPU multiplies bfloat16 in hardware.
+    """Return whether this CPU multiplies bfloat16 in hardware.
 
     Chat models are trained in it, and it halves their memory. With avx512_bf16 a Llama of 220
     million weights took 14 s for eight questions of 400 tokens, and 30 s in float32 (2 busy
-    cores). CPUs without such instructions emulate it, slowly. A torch
-    that cannot tell is given float32.
+    cores). CPUs without such instructions emulate it, slowly; a torch that does not report its
+    CPU's capabilities gets float32.
     """
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -13,34 +12,31 @@ from mean_prompt.encoder import (
     check_shards,
     check_untrusted,
     content_hash,
-    hub_answers,
-    hub_files,
+    hub_folder,
     is_hub_name,
     shard_names,
     tokenizer_files,
 )
 from mean_prompt.system import InputError, masked_urls, path_exists, user_path
 
-#: Weights are taken from safetensors: pickles can run code, and are fetched where the model is
-#: trusted and has no others, as its own code is where it is trusted.
+#: Files to download. Weights come from safetensors: pickles can run code, and are downloaded only
+#: if the model is trusted and has no others; so is the model's own code.
 _WANTED: Final = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model"]
-#: Other arrangements of the same weights.
+#: Other copies of the same weights.
 _NOT_WANTED: Final = ["*/*", "consolidated*"]
 _PICKLES: Final = "pytorch_model*.bin"
 
-_log = logging.getLogger(__name__)
-
 
 def find_chat_model(name: str, *, trust: bool = False) -> ModelFolder:
-    """Return the folder of a causal model, downloaded where it must and can be.
+    """Return the folder of a causal model, downloaded if need be.
 
     Args:
         name: a folder, or a name on the hub.
         trust: whether it may run code: load pickled weights, and classes that come with it.
 
     Raises:
-        InputError: it is no folder, not cached and not to be had, files are missing from it, or
-            it would run code without being trusted.
+        InputError: it is no folder and neither cached nor on the hub, files are missing from it,
+            or it would run code without being trusted.
     """
     path = user_path(name)
     if path_exists(path) and path.is_dir():
@@ -71,7 +67,7 @@ def find_chat_model(name: str, *, trust: bool = False) -> ModelFolder:
 
 
 def weights_identity(found: ModelFolder, *, trust: bool = False) -> str:
-    """Return the commit of a model of the hub, else a hash of the folder's files."""
+    """Return the commit of a model from the hub, else a hash of the folder's files."""
     if found.path.parent.name == "snapshots":
         return found.path.name
     digest = hashlib.sha256(content_hash(found.path, trust=trust).encode())
@@ -81,7 +77,7 @@ def weights_identity(found: ModelFolder, *, trust: bool = False) -> str:
 
 
 def _missing(folder: Path, *, trust: bool) -> str | None:
-    """Return what a folder lacks of a causal model with its tokenizer."""
+    """Return the file of a causal model or its tokenizer that a folder lacks, if any."""
     if not (folder / "config.json").is_file():
         return "config.json"
     if not tokenizer_files(folder):
@@ -94,39 +90,18 @@ def _missing(folder: Path, *, trust: bool) -> str | None:
 
 
 def _from_hub(name: str, *, trust: bool) -> Path | None:
-    """Return a model's folder from the hub's cache, else from the hub in one short attempt.
+    def is_complete(folder: Path, trust: bool) -> bool:
+        check_shards(name, folder)
+        return _missing(folder, trust=trust) is None
 
-    Raises:
-        InputError: the hub has the model with pickled weights, and it is not trusted, or the
-            cached one names files outside of its folder.
-    """
-    from huggingface_hub import constants, errors, snapshot_download
+    def patterns(files: list[PurePosixPath]) -> dict[str, list[str]]:
+        own = [file for file in files if len(file.parts) == 1]
+        wanted = list(_WANTED)
+        if not trust:
+            check_pickles(name, own, modules=False)
+        else:
+            has_safe = any(file.suffix == ".safetensors" for file in own)
+            wanted += ["*.py", *([] if has_safe else [_PICKLES])]
+        return {"allow_patterns": wanted, "ignore_patterns": _NOT_WANTED}
 
-    cached = None
-    try:
-        cached = Path(snapshot_download(name, local_files_only=True))
-        check_shards(name, cached)
-        if _missing(cached, trust=trust) is None:
-            return cached
-    except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError):
-        pass
-    if constants.HF_HUB_OFFLINE or not hub_answers(constants.ENDPOINT):
-        # One with pickled weights is refused by name, and not passed over.
-        return cached if cached and _missing(cached, trust=True) is None else None
-    try:
-        wanted = _wanted(name, hub_files(name), trust=trust)
-        return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=_NOT_WANTED))
-    # A failed connection is the HTTPError of whichever client the hub's package uses.
-    except (errors.HTTPError, errors.XetDownloadError, OSError) as error:  # type: ignore[attr-defined]
-        _log.info("the hub did not give %s: %s", name, error)
-        return None
-
-
-def _wanted(name: str, files: list[PurePosixPath], *, trust: bool) -> list[str]:
-    """Return patterns of what is to be fetched of a model on the hub."""
-    own = [file for file in files if len(file.parts) == 1]
-    if not trust:
-        check_pickles(name, own, modules=False)
-        return _WANTED
-    has_safe = any(file.suffix == ".safetensors" for file in own)
-    return [*_WANTED, "*.py", *([] if has_safe else [_PICKLES])]
+    return hub_folder(name, is_complete, patterns, trust=trust)

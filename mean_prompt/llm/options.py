@@ -1,4 +1,4 @@
-"""How LLMs are asked: the options that the command line offers, and their bounds."""
+"""The options of asking an LLM, which the command line offers, and their bounds."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ class LLMOptions:
         dtype: of a local model's weights; ``auto`` is bfloat16 on CUDA and on CPUs that
             multiply it in hardware, float32 elsewhere.
         four_bit: whether a local model's weights are quantized to four bits.
-        timeout: seconds that a server has for one answer.
+        timeout: seconds that a server has to begin an answer, and again to finish it.
         concurrency: requests that a server gets at once.
-        retries: times that a request is made again after a busy or broken server's refusal.
+        retries: times that a request is repeated if the server is busy, broken, or does not begin
+            to answer in time.
         seed: of the sampling.
 
     Raises:
@@ -73,10 +74,7 @@ class LLMOptions:
 
     @property
     def sampling(self) -> str:
-        """What the predictions depend on of these options, for an identity.
-
-        The seed says nothing where nothing is drawn.
-        """
+        """The options that predictions depend on, for an identity; the seed only if it is used."""
         drawn = f" seed={self.seed}" if self.temperature > 0 else ""
         return (
             f"samples={self.samples} temperature={self.temperature:g} "

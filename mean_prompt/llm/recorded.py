@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
@@ -11,21 +10,21 @@ from typing import Final, Self
 from mean_prompt.corpus import Rows, read_columns
 from mean_prompt.llm.base import Counts, Example, Prediction
 from mean_prompt.llm.cleaning import RULES_VERSION
-from mean_prompt.system import InputError
+from mean_prompt.system import Deadline, InputError
 
 #: Columns taken as the predictions when none is named, in this order.
 COLUMN_GUESSES: Final = ("llm_prediction", "prediction", "rewrite_prompt")
 
 
 class RecordedPredictor:
-    """Gives out predictions that are there already.
+    """Returns predictions that were made earlier.
 
     Several predictions of one id are all taken. An id without one is a row without a prediction,
     which is counted, and not a fault.
 
     Args:
-        ids: of the rows that the predictions are for; an id may stand there several times.
-        predictions: as many, as the LLM wrote them; blanks are none.
+        ids: the row id of each prediction; an id may occur several times.
+        predictions: as the LLM wrote them; a blank one is no prediction.
         source: where they come from, for messages.
     """
 
@@ -47,8 +46,8 @@ class RecordedPredictor:
 
         Args:
             path: of the file.
-            column: with the predictions; the first there is of ``llm_prediction``,
-                ``prediction`` and ``rewrite_prompt`` when left out.
+            column: with the predictions; when left out, the first in the file of
+                ``llm_prediction``, ``prediction`` and ``rewrite_prompt``.
 
         Raises:
             InputError: the file cannot be read, or lacks the columns.
@@ -57,13 +56,13 @@ class RecordedPredictor:
             table = read_columns(path, ["id", column])
             return cls(table["id"], table[column], source=f"column {column!r} of {path}")
         table = read_columns(path, ["id"], COLUMN_GUESSES)
-        there = [guess for guess in COLUMN_GUESSES if guess in table]
-        if not there:
+        found = [guess for guess in COLUMN_GUESSES if guess in table]
+        if not found:
             raise InputError(
                 f"a file of predictions must have a column {', '.join(COLUMN_GUESSES)}, or be "
                 f"given as file:PATH#COLUMN: {path} has none of these"
             )
-        return cls(table["id"], table[there[0]], source=f"column {there[0]!r} of {path}")
+        return cls(table["id"], table[found[0]], source=f"column {found[0]!r} of {path}")
 
     @property
     def identity(self) -> str:
@@ -73,9 +72,9 @@ class RecordedPredictor:
     def predict(
         self,
         rows: Rows,
-        examples: Sequence[Sequence[Example]] | None = None,  # noqa: ARG002 nothing to show them to
+        examples: Sequence[Sequence[Example]] | None = None,  # noqa: ARG002 nothing is asked
         *,
-        deadline: float | None = None,
+        deadline: Deadline | None = None,
     ) -> Iterator[Prediction]:
         """Look the rows' ids up; see :class:`~mean_prompt.llm.base.Predictor`.
 
@@ -86,10 +85,10 @@ class RecordedPredictor:
             raise InputError(
                 f"recorded predictions must be for the rows asked about: {self._source} knows "
                 f"none of the {len(rows):,} ids (the first is {rows.ids[0]!r}); check the file, "
-                "and that its ids are spelt alike"
+                "and that its ids are written the same way"
             )
         for row, name in enumerate(rows.ids):
-            if deadline is not None and time.monotonic() >= deadline:
+            if deadline is not None and deadline.expired:
                 return
             yield self._counts.prediction(row, self._answers.get(name, []), blank_fault=None)
 

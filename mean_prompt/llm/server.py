@@ -3,47 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import random
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, cast
 
 from mean_prompt.corpus import Rows
-from mean_prompt.llm.address import KEY_VARIABLE, Address, masked_logs
-from mean_prompt.llm.base import Counts, Example, Prediction, one_line
+from mean_prompt.llm.address import KEY_VARIABLE, ServerAddress, masked_logs
+from mean_prompt.llm.base import Counts, Example, Prediction, short_reason
 from mean_prompt.llm.cleaning import RULES_VERSION
-from mean_prompt.llm.instruction import (
-    TEXT_LIMIT,
-    Question,
-    instruction_hash,
-    questions_of,
-)
+from mean_prompt.llm.instruction import TEXT_LIMIT, Question, instruction_hash, questions_of
 from mean_prompt.llm.options import LLMOptions
-from mean_prompt.system import InputError
+from mean_prompt.system import Deadline, InputError
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI
+    from openai import APIConnectionError, APIStatusError, AsyncOpenAI
     from openai.types.chat import ChatCompletionMessageParam
 
-#: Characters of an answer for each token it may have. Words of one token have up to 15; a server
-#: that ignores the limit is left there.
+#: Characters of an answer for each token it may have. Words of one token have up to 15; an answer
+#: that is longer comes from a server that ignores the limit, and is not read further.
 _CHARS_PER_TOKEN: Final = 16
-#: Seconds before the first repetition; each further one waits twice as long.
-_FIRST_WAIT: Final = 0.5
-_LONGEST_WAIT: Final = 8.0
 #: Seconds to connect: an address that swallows requests must not pass for a slow answer.
 _CONNECT: Final = 5.0
-#: A server that wants a longer pause than this is not waited for.
-_LONGEST_ASKED_WAIT: Final = 120.0
-#: Time-outs and conflicts of the server's own, and too many requests, besides every 5xx.
-_WORTH_REPEATING: Final = frozenset({408, 409, 425, 429})
-#: Seconds for connections to be closed once nobody waits for answers any more.
+#: Seconds between two looks at the deadline while no prediction arrives.
+_PATIENCE: Final = 0.1
+#: Seconds for connections to be closed when answers are no longer wanted.
 _WIND_DOWN: Final = 0.5
 
 Put = Callable[[Prediction], None]
@@ -52,13 +38,12 @@ Put = Callable[[Prediction], None]
 class ServerPredictor:
     """Asks a model behind the chat completions of an OpenAI-compatible server.
 
-    Requests run beside each other in a thread of their own, so that answers are written while
-    the caller does something else. A busy server (429), a broken one (5xx) and a lost connection
-    are tried again, later and later, or when the server says; an answer that takes too long is a
-    fault of its row.
+    Requests run concurrently in a thread of their own, so that answers are written while the
+    caller does something else. The ``openai`` client repeats a request if the server is busy
+    (429) or broken (5xx), does not begin to answer in time, or cannot be connected to.
 
     Args:
-        model: as the server calls it.
+        model: the server's name for it.
         url: of its API, such as ``http://localhost:8000/v1``.
         options: how it is asked.
 
@@ -73,11 +58,10 @@ class ServerPredictor:
                 "pip install 'mean-prompt[openai]'"
             )
         self._model = model
-        self._address = Address(url)
+        self._address = ServerAddress(url)
         self._options = options or LLMOptions()
         self._counts = Counts()
-        self._heard = False  # whether the server ever said anything
-        self._served = False  # whether it ever gave an answer
+        self._reached = False  # whether the server ever responded
 
     @property
     def identity(self) -> str:
@@ -92,99 +76,69 @@ class ServerPredictor:
         rows: Rows,
         examples: Sequence[Sequence[Example]] | None = None,
         *,
-        deadline: float | None = None,
+        deadline: Deadline | None = None,
     ) -> Iterator[Prediction]:
         """Ask about several rows at once; see :class:`~mean_prompt.llm.base.Predictor`.
 
         Raises:
-            InputError: nothing answers at the address, or the first answer says that the model or
-                the key is not known there.
+            InputError: nothing answers at the address, or the first response says that the model
+                or the key is not known there.
         """
         questions = questions_of(rows.originals, rows.rewritten, examples)
-        if not questions or _seconds_to(deadline) == 0:
-            return
-
-        async def ask(put: Put) -> None:
-            await self._ask_all(questions, put, deadline)
-
-        yield from _in_background(ask)
+        deadline = deadline or Deadline()
+        if questions and not deadline.expired:
+            yield from _in_background(lambda put: self._ask_all(questions, put), deadline)
 
     def notes(self) -> list[str]:
         """Return the model and the address, and the counts."""
         return [f"server: {self._model} at {self._address.shown}", *self._counts.notes()]
 
-    async def _ask_all(self, questions: list[Question], put: Put, deadline: float | None) -> None:
-        """Put a prediction for each question, until the deadline; what is then open is dropped."""
+    async def _ask_all(self, questions: list[Question], put: Put) -> None:
+        """Put a prediction for each question, several of them at a time."""
         from openai import AsyncOpenAI
 
         todo = iter(enumerate(questions))
         address = self._address
-        # Repetitions are our own: the package's cannot be told from a first request, and a
-        # time-out of its own is between two bytes, which an endless answer never reaches.
         async with AsyncOpenAI(
             api_key=address.key(),
             base_url=address.shown,
             default_headers=address.headers(),
             default_query=address.query(),
-            max_retries=0,
+            max_retries=self._options.retries,
         ) as client:
 
             async def work() -> None:
                 for row, question in todo:
                     put(await self._ask(client, row, question))
 
-            workers = min(self._options.concurrency, len(questions))
-            # The deadline ends it; a request's own time-out is a fault of its row.
-            with masked_logs(), suppress(TimeoutError):
-                async with asyncio.timeout(_seconds_to(deadline)):
-                    await asyncio.gather(*(work() for _ in range(workers)))
+            with masked_logs():
+                workers = min(self._options.concurrency, len(questions))
+                await asyncio.gather(*(work() for _ in range(workers)))
 
     async def _ask(self, client: AsyncOpenAI, row: int, question: Question) -> Prediction:
-        """Return the prediction for one row: what was answered before a fault counts."""
+        """Return the prediction for one row; answers before a fault count."""
+        from openai import APIConnectionError, APIError, APIStatusError
+
         short, was_long = question.shortened(TEXT_LIMIT)
         answers: list[str] = []
         fault = "empty answer"
         try:
             for sample in range(self._options.samples):
                 seed = question.seed(self._options.seed, sample)
-                answers.append(await self._persist(client, short, seed))
-        except _FaultError as error:
-            fault = str(error)
+                answers.append(await self._request(client, short, seed))
+        except TimeoutError:
+            fault = self._too_slow
+        except APIStatusError as error:
+            fault = self._refusal(error)
+        except APIConnectionError as error:
+            fault = self._lost(error)
+        except (APIError, ValueError) as error:  # in an answer that had begun well
+            fault = f"broken answer: {self._scrubbed(error)}"
         self._counts.truncated += was_long
         return self._counts.prediction(row, answers, blank_fault=fault)
 
-    async def _persist(self, client: AsyncOpenAI, question: Question, seed: int) -> str:
-        """Make one request, again and again where that is worth it; return the answer."""
-        from openai import APIConnectionError, APIError, APIStatusError
-
-        for attempt in range(self._options.retries + 1):
-            asked_wait: float | None = None
-            try:
-                async with asyncio.timeout(self._options.timeout):
-                    return await self._request(client, question, seed)
-            except TimeoutError as error:
-                seconds = f"{self._options.timeout:g} s"
-                raise _FaultError(f"time-out: no whole answer within {seconds}") from error
-            except APIStatusError as error:
-                fault = self._judge(error)
-                asked_wait = _retry_after(error.response.headers.get("retry-after"))
-            except APIConnectionError as error:
-                fault = f"no connection: {self._scrubbed(str(error.__cause__ or error))}"
-            except (APIError, ValueError) as error:  # in an answer that had begun well
-                fault = f"broken answer: {self._scrubbed(str(error))}"
-            pause = _pause(attempt) if asked_wait is None else asked_wait
-            if attempt == self._options.retries or pause > _LONGEST_ASKED_WAIT:
-                break
-            await asyncio.sleep(pause)
-        if not self._heard:
-            raise InputError(
-                "--llm server:MODEL@URL must be a server that can be reached: "
-                f"{self._address.shown} gave {fault}; start it, or mend the address"
-            )
-        raise _FaultError(fault)
-
     async def _request(self, client: AsyncOpenAI, question: Question, seed: int) -> str:
-        """Return one answer, read piece by piece, so that an endless one can be left."""
+        """Return one answer, read piece by piece, so that an endless one can be abandoned."""
         from openai import Timeout, omit
 
         seconds = self._options.timeout
@@ -198,9 +152,10 @@ class ServerPredictor:
             stream=True,
             timeout=Timeout(seconds, connect=min(_CONNECT, seconds / 2)),
         )
-        self._heard = self._served = True
+        self._reached = True
         answer, ended = "", True
-        async with stream:
+        # The client's own time-out is between two bytes, which an endless answer never reaches.
+        async with asyncio.timeout(seconds), stream:
             async for chunk in stream:
                 for choice in chunk.choices[:1]:
                     answer += choice.delta.content or ""
@@ -211,43 +166,55 @@ class ServerPredictor:
         self._counts.cut += not ended
         return answer[:limit]
 
-    def _judge(self, error: APIStatusError) -> str:
-        """Return the fault in a refusal, or raise where a repetition cannot help."""
-        self._heard = True
-        status = error.status_code
-        if status in {401, 403} and not self._served:
+    @property
+    def _too_slow(self) -> str:
+        return f"time-out: no whole answer within {self._options.timeout:g} s"
+
+    def _refusal(self, error: APIStatusError) -> str:
+        """Return the fault in a refusal, or raise if the first response is about key or model."""
+        status, reason = error.status_code, self._scrubbed(error.message)
+        first, self._reached = not self._reached, True
+        if status in {401, 403} and first:
             raise InputError(
                 f"the server must accept the key: {self._address.shown} answered {status}; set "
                 f"{KEY_VARIABLE}"
             ) from None  # whose words may hold the key
-        reason = self._scrubbed(error.message)
-        if status == 404 and not self._served:
+        if status == 404 and first:
             raise InputError(
                 f"--llm server:MODEL@URL must name what the server has: {self._address.shown} "
-                f"answered 404 for the model {self._model!r} ({reason}); mend the name or the URL"
+                f"answered 404 for the model {self._model!r} ({reason}); fix the name or the URL"
             ) from None
         if status == 429:
             return f"server busy: 429 {reason}"
-        if status >= 500:
-            return f"server error: {status} {reason}"
-        if status in _WORTH_REPEATING:
-            return f"server conflict: {status} {reason}"
-        raise _FaultError(f"refused: {status} {reason}") from error
+        return f"{'server error' if status >= 500 else 'refused'}: {status} {reason}"
 
-    def _scrubbed(self, text: str) -> str:
-        """Return a server's words as one line, without the secrets, which some repeat."""
-        return one_line(self._address.scrub(text))
+    def _lost(self, error: APIConnectionError) -> str:
+        """Return the fault in a lost connection, or raise if there never was one."""
+        from openai import APITimeoutError
+
+        connecting = "Connect" in type(error.__cause__).__name__
+        if isinstance(error, APITimeoutError) and not connecting:
+            return self._too_slow
+        fault = f"no connection: {self._scrubbed(error.__cause__ or error)}"
+        if not self._reached:
+            raise InputError(
+                "--llm server:MODEL@URL must be a server that can be reached: "
+                f"{self._address.shown} gave {fault}; start it, or fix the address"
+            ) from None
+        return fault
+
+    def _scrubbed(self, words: object) -> str:
+        """Return a server's or library's words on one line, without the secrets they repeat."""
+        return short_reason(self._address.scrub(str(words)))
 
 
-class _FaultError(Exception):
-    """Why a row has no answer."""
-
-
-def _in_background(work: Callable[[Put], Awaitable[None]]) -> Iterator[Prediction]:
+def _in_background(
+    work: Callable[[Put], Awaitable[None]], deadline: Deadline
+) -> Iterator[Prediction]:
     """Run a coroutine in a thread and yield what it puts, as it comes.
 
-    A thread, since a notebook has an event loop of its own running already. When the caller stops
-    early the coroutine is cancelled, and its connections are closed.
+    A thread, since a notebook already runs an event loop. At the deadline, or if the caller stops
+    early, the coroutine is cancelled and its connections are closed.
     """
     results: SimpleQueue[Prediction | None] = SimpleQueue()
     running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = Future()
@@ -262,9 +229,15 @@ def _in_background(work: Callable[[Put], Awaitable[None]]) -> Iterator[Predictio
     done = pool.submit(lambda: asyncio.run(main()))
     done.add_done_callback(lambda _: results.put(None))
     try:
-        while (prediction := results.get()) is not None:
+        while not deadline.expired:
+            try:
+                prediction = results.get(timeout=min(_PATIENCE, deadline.remaining))
+            except Empty:
+                continue
+            if prediction is None:
+                done.result()
+                return
             yield prediction
-        done.result()
     finally:
         if not done.done():
             loop, task = running.result()
@@ -272,27 +245,3 @@ def _in_background(work: Callable[[Put], Awaitable[None]]) -> Iterator[Predictio
                 loop.call_soon_threadsafe(task.cancel)
             wait([done], _WIND_DOWN)
         pool.shutdown(wait=False)
-
-
-def _seconds_to(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())
-
-
-def _pause(attempt: int) -> float:
-    """Return the seconds before a repetition: doubled each time, less up to a quarter by chance.
-
-    The chance keeps requests that failed together from coming back together.
-    """
-    return float(min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt) * random.uniform(0.75, 1))
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks for, as a number or as a date."""
-    if header is None:
-        return None
-    with suppress(ValueError):
-        seconds = float(header)
-        return None if math.isnan(seconds) else max(0.0, seconds)
-    with suppress(ValueError, OverflowError):
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    return None

@@ -6,7 +6,7 @@ from mean_prompt.llm.cache import CachedPredictor
 from mean_prompt.llm.factory import SPECS, make_predictor
 from mean_prompt.llm.options import LLMOptions
 from mean_prompt.llm.recorded import RecordedPredictor
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_files_name_may_hold_the_mark(file):
     assert "'other'" in make_predictor(f"file:{marked}#other").notes()[0]
 
 
-def test_a_local_model_is_cached_unless_told_otherwise(chat_folder):
+def test_a_local_model_is_cached_by_default(chat_folder):
     predictor = make_predictor(f"transformers:{chat_folder}", device="cpu")
     assert isinstance(predictor, CachedPredictor)
     bare = make_predictor(f"transformers:{chat_folder}", device="cpu", cached=False)
@@ -67,7 +67,7 @@ def test_other_specifications_are_refused_with_the_list(spec):
     assert all(known in str(caught.value) for known in SPECS)
 
 
-def test_credentials_in_a_mistyped_specification_are_not_told():
+def test_credentials_in_a_mistyped_specification_are_not_shown():
     with pytest.raises(InputError, match=r"found 'sever:\.\.\.'") as caught:
         make_predictor("sever:m@http://me:secret@host/v1")
     assert "secret" not in str(caught.value)

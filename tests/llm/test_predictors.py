@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mean_prompt.corpus.rows import Rows
+from mean_prompt.corpus import Rows
 from mean_prompt.llm.base import Example
 from mean_prompt.llm.cache import CachedPredictor
 from mean_prompt.llm.cleaning import clean
@@ -13,8 +13,7 @@ from mean_prompt.llm.local import LocalPredictor
 from mean_prompt.llm.options import LLMOptions
 from mean_prompt.llm.recorded import RecordedPredictor
 from mean_prompt.llm.server import ServerPredictor
-
-pytestmark = pytest.mark.usefixtures("one_thread")
+from mean_prompt.system import Deadline
 
 ROWS = Rows(
     ("r1", "r2", "r3", "r4"),
@@ -28,20 +27,19 @@ EXAMPLES = [
 GREEDY = {"max_new_tokens": 6}
 SAMPLED = {"max_new_tokens": 6, "samples": 3, "temperature": 1.0, "batch": 6}
 
-KINDS = ("recorded", "local", "local-samples", "local-base", "server")
 
-
-@pytest.fixture(params=[*KINDS, *(f"{kind}-cached" for kind in KINDS)])
+@pytest.fixture(params=["recorded", "local", "local-samples", "local-base", "server", "cached"])
 def make(request, tmp_path):
     """Return what makes a fresh predictor of one kind, with some options changed."""
-    kind = request.param.removesuffix("-cached")
-    models = {"local-base": "base_folder"}
-    folder = None
+    kind = request.param
+    folder, url = None, None
     if kind != "recorded":
-        folder = str(request.getfixturevalue(models.get(kind, "chat_folder")))
-    url = request.getfixturevalue("chat_server") if kind == "server" else None
+        folder = "base_folder" if kind == "local-base" else "chat_folder"
+        folder = str(request.getfixturevalue(folder))
+    if kind == "server":
+        url = request.getfixturevalue("chat_server")
 
-    def bare(**changes):
+    def fresh(**changes):
         if kind == "recorded":
             texts = ['"A first"', "A first", " ", "One more", "Sure: a second", "Prompt: a third"]
             texts[0] += changes.get("more", "")
@@ -49,15 +47,14 @@ def make(request, tmp_path):
         options = LLMOptions(**((SAMPLED if kind == "local-samples" else GREEDY) | changes))
         if kind == "server":
             return ServerPredictor(folder, url, options)
-        return LocalPredictor(folder, replace(options, dtype="float32"), device="cpu")
+        local = LocalPredictor(folder, replace(options, dtype="float32"), device="cpu")
+        return CachedPredictor(local, tmp_path) if kind == "cached" else local
 
-    if request.param.endswith("-cached"):
-        return lambda **changes: CachedPredictor(bare(**changes), tmp_path)
-    return bare
+    return fresh
 
 
 def by_row(predictions):
-    """Return the texts by row, and that there was no fault."""
+    """Return the texts by row; there must be no fault, and no row twice."""
     found = {}
     for one in predictions:
         assert one.row not in found
@@ -66,18 +63,19 @@ def by_row(predictions):
     return found
 
 
-def test_every_row_is_predicted_once(make):
-    assert sorted(by_row(make().predict(ROWS))) == [0, 1, 2, 3]
+def test_every_row_is_predicted_once_and_repeatably(make):
+    predictor = make()
+    predictions = by_row(predictor.predict(ROWS))
+    assert sorted(predictions) == [0, 1, 2, 3]
+    assert f"predictions: {sum(map(bool, predictions.values()))} of 4 rows" in predictor.notes()
+    assert by_row(make().predict(ROWS, deadline=Deadline(600))) == predictions
+    assert by_row(make().predict(ROWS.take([3, 0]))) == {0: predictions[3], 1: predictions[0]}
 
 
-def test_texts_are_distinct_single_lines(make):
-    for texts in by_row(make().predict(ROWS)).values():
-        assert len(set(texts)) == len(texts)
-        assert all(text and text == text.strip() and "\n" not in text for text in texts)
-
-
-def test_the_first_text_comes_of_the_first_answer_as_written(make):
+def test_texts_are_distinct_lines_cleaned_from_the_raw_answers(make):
     for one in make().predict(ROWS):
+        assert len(set(one.texts)) == len(one.texts)
+        assert all(text and text == text.strip() and "\n" not in text for text in one.texts)
         assert one.raw or not one.texts
         assert len(set(one.raw)) == len(one.raw)
         if one.texts:
@@ -85,34 +83,15 @@ def test_the_first_text_comes_of_the_first_answer_as_written(make):
             assert {clean(raw).text for raw in one.raw} >= set(one.texts)
 
 
-def test_a_prediction_goes_with_its_row_wherever_it_stands(make):
-    whole = by_row(make().predict(ROWS))
-    part = by_row(make().predict(ROWS.take([3, 0])))
-    assert part == {0: whole[3], 1: whole[0]}
-
-
-def test_the_same_seed_gives_the_same_predictions(make):
-    assert by_row(make().predict(ROWS)) == by_row(make().predict(ROWS))
-
-
-def test_a_deadline_in_the_past_ends_at_once(make):
+def test_an_expired_deadline_ends_at_once(make):
     predictor = make()
     start = time.monotonic()
-    assert list(predictor.predict(ROWS, deadline=start - 1)) == []
+    assert list(predictor.predict(ROWS, deadline=Deadline(0))) == []
     assert time.monotonic() - start < 0.5
-
-
-def test_a_deadline_far_away_changes_nothing(make):
-    bounded = make().predict(ROWS, deadline=time.monotonic() + 600)
-    assert by_row(bounded) == by_row(make().predict(ROWS))
 
 
 def test_no_rows_are_no_predictions(make):
     assert list(make().predict(Rows((), (), ()))) == []
-
-
-def test_examples_are_given_for_each_row(make):
-    assert sorted(by_row(make().predict(ROWS, EXAMPLES))) == [0, 1, 2, 3]
 
 
 def test_a_caller_may_leave_early(make):
@@ -126,10 +105,9 @@ def test_a_caller_may_leave_early(make):
 
 
 def test_the_identity_is_of_what_predictions_depend_on(make, request):
-    kind = request.node.callspec.params["make"]
     assert make().identity == make().identity
     changes = [{"more": "!"}]
-    if not kind.startswith("recorded"):
+    if request.node.callspec.params["make"] != "recorded":
         changes = [{"max_new_tokens": 7}, {"temperature": 0.5, "seed": 1},
                    {"temperature": 0.5, "samples": 2}, {"temperature": 0.5}]  # fmt: skip
     identities = {make(**change).identity for change in changes}
@@ -137,14 +115,7 @@ def test_the_identity_is_of_what_predictions_depend_on(make, request):
     assert len(identities) == len(changes)
 
 
-def test_notes_tell_how_many_rows_are_predicted(make):
-    predictor = make()
-    predicted = sum(bool(texts) for texts in by_row(predictor.predict(ROWS)).values())
-    assert f"predictions: {predicted} of 4 rows" in predictor.notes()
-
-
-def test_examples_change_what_a_model_says(make, request):
-    if request.node.callspec.params["make"].startswith("recorded"):
-        assert by_row(make().predict(ROWS, EXAMPLES)) == by_row(make().predict(ROWS))
-    else:
-        assert by_row(make().predict(ROWS, EXAMPLES)) != by_row(make().predict(ROWS))
+def test_examples_change_what_a_model_answers(make, request):
+    shown, plain = by_row(make().predict(ROWS, EXAMPLES)), by_row(make().predict(ROWS))
+    assert sorted(shown) == [0, 1, 2, 3]
+    assert (shown == plain) == (request.node.callspec.params["make"] == "recorded")

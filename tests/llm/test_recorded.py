@@ -1,13 +1,10 @@
 """Earlier predictions: which file, which column, which row."""
 
-import json
-
-import polars as pl
 import pytest
 
-from mean_prompt.corpus.rows import Rows
+from mean_prompt.corpus import Rows
 from mean_prompt.llm.recorded import RecordedPredictor
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import InputError
 
 ROWS = Rows(("7", "a-1", "9"), ("x", "y", "z"), ("u", "v", "w"))
 
@@ -16,25 +13,14 @@ def predictions(predictor, rows=ROWS):
     return {one.row: one.texts for one in predictor.predict(rows)}
 
 
-@pytest.fixture(params=["csv", "jsonl", "json", "parquet"])
-def file(request, tmp_path):
+@pytest.fixture
+def file(tmp_path):
     """Predictions in another order than the rows, several for one of them, none for another."""
-    table = {
-        "llm_prediction": ["Make it rhyme", "Sing it", "Make it sad", "Sing it", "Not asked"],
-        "id": ["a-1", "7", "7", "7", "8"],
-        "other": ["1", "2", "3", "4", "5"],
-    }
-    rows = [dict(zip(table, cells, strict=True)) for cells in zip(*table.values(), strict=True)]
-    path = tmp_path / f"predictions.{request.param}"
-    match request.param:
-        case "csv":
-            pl.DataFrame(table).write_csv(path)
-        case "jsonl":
-            path.write_text("\n".join(json.dumps(row) for row in rows))
-        case "json":
-            path.write_text(json.dumps(rows))
-        case "parquet":
-            pl.DataFrame(table).write_parquet(path)
+    path = tmp_path / "predictions.csv"
+    path.write_text(
+        "llm_prediction,id,other\n"
+        "Make it rhyme,a-1,1\nSing it,7,2\nMake it sad,7,3\nSing it,7,4\nNot asked,8,5\n"
+    )
     return path
 
 

@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from mean_prompt.corpus.rows import Rows
+from mean_prompt.corpus import Rows
 from mean_prompt.llm import server as llm_server
 from mean_prompt.llm.options import LLMOptions
 from mean_prompt.llm.server import ServerPredictor
-from mean_prompt.system.errors import InputError
+from mean_prompt.system import Deadline, InputError
 from tests.llm.chat_server import TRIGGER, misbehaving
 
 OPTIONS = LLMOptions(max_new_tokens=6, timeout=20, retries=1)
@@ -65,12 +65,12 @@ def test_samples_are_drawn_with_a_seed(chat_server, chat_folder):
     assert predictions(1) != first
 
 
-@pytest.mark.parametrize("fault", ["busy", "broken-once"])
-def test_a_refusal_is_tried_again(asked, proxy, undisturbed, fault):
+@pytest.mark.parametrize(("fault", "pause"), [("busy", 0.7), ("broken-once", 0.35)])
+def test_a_refused_request_is_repeated(asked, proxy, undisturbed, fault, pause):
     found, predictor = asked(fault)
     assert found == undisturbed
     first, second = proxy.times[fault]
-    assert second - first >= (1.2 if fault == "busy" else 0.35)
+    assert second - first >= pause
     assert predictor.notes()[1] == "predictions: 3 of 3 rows"
 
 
@@ -81,8 +81,8 @@ def test_a_refusal_is_tried_again(asked, proxy, undisturbed, fault):
         ("too-busy", "server busy: 429 ", 1),
         ("too-long", "refused: 400 ", 1),
         ("empty", "empty answer", 1),
-        ("garbage", "broken answer: ", 2),
-        ("cut-off", "no connection: ", 2),
+        ("garbage", "broken answer: ", 1),
+        ("cut-off", "no connection: ", 1),
     ],
 )
 def test_a_row_that_fails_ends_no_other(asked, proxy, undisturbed, fault, message, requests):
@@ -96,27 +96,37 @@ def test_a_row_that_fails_ends_no_other(asked, proxy, undisturbed, fault, messag
 
 @pytest.mark.parametrize("fault", ["hang", "endless-blank"])
 def test_an_answer_that_does_not_come_is_timed_out(asked, undisturbed, fault):
-    options = LLMOptions(max_new_tokens=6, timeout=2)
+    options = LLMOptions(max_new_tokens=6, timeout=1, retries=0)
     found, _ = asked(fault, options=options)
-    assert found[1].fault == "time-out: no whole answer within 2 s"
+    assert found[1].fault == "time-out: no whole answer within 1 s"
     assert (found[0], found[2]) == (undisturbed[0], undisturbed[2])
 
 
-def test_an_endless_answer_is_left(asked, undisturbed):
+def test_an_endless_answer_is_abandoned(asked, undisturbed):
     found, predictor = asked("endless")
     assert found[1].texts[0].startswith("Rewrite it as a sea shanty, and then again. Rewrite it")
     assert len(found[1].texts[0]) <= OPTIONS.max_new_tokens * 16
     assert found[0] == undisturbed[0]
-    assert predictor.notes()[-1] == "answers without an end, cut: 3"  # the tiny model's own too
+    # The tiny model's own answers do not end either.
+    assert predictor.notes()[-1] == "answers cut at the length limit: 3"
 
 
 def test_open_requests_are_dropped_at_the_deadline(asked, proxy):
     before = len(proxy.times.get("hang", []))
     start = time.monotonic()
-    found, _ = asked("hang", deadline=start + 2)
-    assert time.monotonic() - start < 3
+    found, _ = asked("hang", deadline=Deadline(1))
+    assert time.monotonic() - start < 2
     assert sorted(found) == [0, 2]
     assert len(proxy.times["hang"]) == before + 1
+
+
+def test_a_stopped_deadline_ends_the_requests(proxy, chat_folder):
+    deadline = Deadline()
+    predictor = ServerPredictor(str(chat_folder), proxy.url("hang"), OPTIONS)
+    predictions = predictor.predict(ROWS, deadline=deadline)
+    assert next(predictions).row in {0, 2}
+    deadline.stop()
+    assert list(predictions) == []
 
 
 def test_leaving_early_ends_the_requests(proxy, chat_folder):
@@ -127,14 +137,18 @@ def test_leaving_early_ends_the_requests(proxy, chat_folder):
     start = time.monotonic()
     predictions.close()
     assert time.monotonic() - start < 1
-    _await(lambda: threading.active_count() <= threads + 1)  # the proxy's hanging one
+    end = start + 5
+    # One more is the proxy's that hangs.
+    while threading.active_count() > threads + 1 and time.monotonic() < end:
+        time.sleep(0.02)
+    assert threading.active_count() <= threads + 1
 
 
 def test_no_more_requests_at_once_than_allowed(asked, proxy):
     one_by_one = LLMOptions(max_new_tokens=6, timeout=2, concurrency=1)
     rows = Rows(tuple("abc"), (TRIGGER,) * 3, ("x", "y", "z"))
     before = len(proxy.times.get("hang", []))
-    found, _ = asked("hang", rows=rows, options=one_by_one, deadline=time.monotonic() + 1)
+    found, _ = asked("hang", rows=rows, options=one_by_one, deadline=Deadline(0.5))
     assert found == {}
     assert len(proxy.times["hang"]) == before + 1
 
@@ -166,22 +180,12 @@ def test_an_address_that_swallows_requests_is_named():
 
 @pytest.mark.parametrize(
     ("fault", "message"),
-    [("unknown", "404 for the model 'm'.*mend the name"), ("locked", "answered 401; set OPENAI_")],
+    [("unknown", "404 for the model 'm'.*fix the name"), ("locked", "answered 401; set OPENAI_")],
 )
-def test_what_no_repetition_can_mend_is_the_users(proxy, monkeypatch, fault, message):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+def test_a_wrong_model_or_key_ends_the_run_with_a_remedy(proxy, fault, message):
     predictor = ServerPredictor("m", proxy.url(fault), OPTIONS)
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(InputError, match=message):
         list(predictor.predict(ROWS.take([1])))
-    assert "sk-secret" not in str(caught.value)
-
-
-def test_the_key_is_sent_and_never_told(asked, proxy, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    found, predictor = asked("echo", rows=ROWS.take([1]))
-    assert proxy.headers[-1]["Authorization"] == "Bearer sk-secret"
-    assert "***" in found[0].fault
-    assert "sk-secret" not in found[0].fault + predictor.identity + str(predictor.notes())
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://host/v1", "http://", "http://[::1/v1",
@@ -195,25 +199,3 @@ def test_the_package_is_asked_for_by_name(monkeypatch):
     monkeypatch.setattr(llm_server, "find_spec", lambda _name: None)
     with pytest.raises(InputError, match=r"run: pip install 'mean-prompt\[openai\]'"):
         ServerPredictor("m", "http://localhost/v1")
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [("3", 3), ("0.5", 0.5), ("-2", 0), ("soon", None), (None, None), ("nan", None),
-     ("Wed, 21 Oct 2015 07:28:00 GMT", 0)],
-)  # fmt: skip
-def test_retry_after_is_seconds_or_a_date(header, seconds):
-    assert llm_server._retry_after(header) == seconds
-
-
-def test_pauses_double_up_to_a_limit():
-    assert all(0.375 <= llm_server._pause(0) <= 0.5 for _ in range(20))
-    assert all(1.5 <= llm_server._pause(2) <= 2 for _ in range(20))
-    assert all(6 <= llm_server._pause(30) <= 8 for _ in range(20))
-
-
-def _await(condition):
-    end = time.monotonic() + 5
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.02)
-    assert condition()
