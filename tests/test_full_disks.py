@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
+from pyarrow import csv as arrow_csv, parquet
 
 from mean_prompt import api, cli
 from mean_prompt.corpus.rows import Rows
@@ -290,7 +290,7 @@ class Table(InJournal):
         self.journal.write_table([replace(Answers.answer, text=text)])
 
     def assert_holds(self, text):
-        assert pl.read_parquet(self.journal.table)["text"].to_list() == [text]
+        assert parquet.read_table(self.journal.table)["text"].to_pylist() == [text]
 
 
 class AsSubmission(Writer):
@@ -305,7 +305,10 @@ class AsSubmission(Writer):
         self.submission.save()
 
     def assert_holds(self, text):
-        assert pl.read_csv(self.folder / "out.csv").rows() == [("a", text), ("b", "universal")]
+        assert arrow_csv.read_csv(self.folder / "out.csv").to_pydict() == {
+            "id": ["a", "b"],
+            "rewrite_prompt": [text, "universal"],
+        }
 
 
 WRITERS = [Best, Result, AsRecipe, Events, State, Heard, Waiting]

@@ -126,22 +126,26 @@ class Journal:
         """Write the choices as Parquet, a row each, in the test file's order."""
         import io
 
-        import polars as pl
+        import pyarrow as pa
+        from pyarrow import parquet
 
-        schema = {
-            "id": pl.String,
-            "text": pl.String,
-            "kind": pl.String,
-            "expected": pl.Float64,
-            "trust": pl.Float64,
-            "rule": pl.String,
-            "candidates": pl.Int64,
-            "with_llm": pl.Boolean,
-            "universal": pl.Float64,
-            "prediction": pl.String,
-        }
+        schema = pa.schema(
+            {
+                "id": pa.string(),
+                "text": pa.string(),
+                "kind": pa.string(),
+                "expected": pa.float64(),
+                "trust": pa.float64(),
+                "rule": pa.string(),
+                "candidates": pa.int64(),
+                "with_llm": pa.bool_(),
+                "universal": pa.float64(),
+                "prediction": pa.string(),
+            }
+        )
+        rows = [asdict(answer) for answer in answers]
         data = io.BytesIO()
-        pl.DataFrame([asdict(answer) for answer in answers], schema=schema).write_parquet(data)
+        parquet.write_table(pa.Table.from_pylist(rows, schema=schema), data)
         try:
             write_atomically(self.table, data.getvalue())
         except OSError as error:

@@ -9,11 +9,12 @@ import sys
 import types
 from pathlib import Path
 
-import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 import typer
 from click import unstyle
+from pyarrow import parquet
 from typer.testing import CliRunner
 
 from mean_prompt import api, cli
@@ -107,7 +108,7 @@ def text_file(name, content):
 
 def truncated_parquet(folder):
     path = folder / "a.parquet"
-    pl.DataFrame({"prompt": PROMPTS * 100}).write_parquet(path)
+    parquet.write_table(pa.table({"prompt": PROMPTS * 100}), path)
     path.write_bytes(path.read_bytes()[:-100])
     return [path.name]
 
@@ -564,7 +565,7 @@ MAIN = "from mean_prompt.cli import main; main()"
 @pytest.mark.usefixtures("prompts_file")
 def test_program_on_its_own_says_one_line(tmp_path, arguments, fault):
     Path("mine.toml").write_text("[search]\nbuget = '2m'\n")
-    pl.DataFrame({"prompt": PROMPTS * 50}).write_parquet("broken.parquet")
+    parquet.write_table(pa.table({"prompt": PROMPTS * 50}), "broken.parquet")
     Path("broken.parquet").write_bytes(Path("broken.parquet").read_bytes()[:200])
     code, out, err = python(MAIN, "search", *arguments, "--out", "run", folder=tmp_path)
     assert code == 2

@@ -3,8 +3,9 @@
 import json
 import re
 
-import polars as pl
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from mean_prompt.corpus.triples import read_ids, read_rows, read_triples
 from mean_prompt.system.errors import InputError
@@ -53,7 +54,7 @@ def test_whole_numbers_are_ids(tmp_path, suffix):
     if suffix == ".jsonl":
         jsonl_file(path, *rows)
     else:
-        pl.DataFrame(rows).write_parquet(path)
+        parquet.write_table(pa.Table.from_pylist(rows), path)
     assert read_rows(path).ids == ("7", "30")
 
 

@@ -180,14 +180,14 @@ class TestJob:
 
 
 def test_table_holds_a_row_each_also_of_no_known_score(journal):
-    import polars as pl
+    from pyarrow import parquet
 
     journal.write_table(ANSWERS[1:2])
-    table = pl.read_parquet(journal.table)
-    assert table.row(0) == (
+    table = parquet.read_table(journal.table)
+    assert tuple(table.to_pylist()[0].values()) == (
         "b, \n", "x", "universal", None, None, "no neighbours", 1, False, None, None,
     )  # fmt: skip
-    assert table.schema["expected"] == pl.Float64
+    assert str(table.schema.field("expected").type) == "double"
 
 
 def test_table_that_cannot_be_written_is_said_in_one_line(journal, monkeypatch):

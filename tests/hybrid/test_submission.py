@@ -3,9 +3,9 @@
 import csv
 import os
 
-import polars as pl
 import pytest
 from hypothesis import example, given, strategies as st
+from pyarrow import csv as arrow_csv, string
 
 from mean_prompt.hybrid import submission as module
 from mean_prompt.hybrid.submission import Submission, is_null_to_pandas
@@ -96,7 +96,10 @@ def test_what_is_put_is_what_every_reader_reads(tmp_path_factory, rows):
     submission.save()
     assert path.read_bytes().startswith(b"id,rewrite_prompt\n")
     assert rows_of(path) == rows
-    assert pl.read_csv(path, infer_schema=False).rows() == rows
+    options = arrow_csv.ConvertOptions(column_types={"id": string(), "rewrite_prompt": string()})
+    lines = arrow_csv.ParseOptions(newlines_in_values=True)
+    table = arrow_csv.read_csv(path, parse_options=lines, convert_options=options)
+    assert list(zip(*(column.to_pylist() for column in table.columns), strict=True)) == rows
 
 
 def test_a_cell_as_long_as_readers_take_is_written(submission):

@@ -4,8 +4,9 @@ import json
 import shutil
 from dataclasses import replace
 
-import polars as pl
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from mean_prompt.report.page.submission_files import UNEXPLAINED, SubmissionFiles
 from mean_prompt.system.errors import InputError
@@ -60,18 +61,23 @@ def test_a_table_of_an_older_version_knows_less(tmp_path):
     out = write_submission(tmp_path)
     shutil.rmtree(out.with_suffix(".work"))
     table = out.with_suffix(".parquet")
-    pl.read_parquet(table).drop("universal", "prediction").write_parquet(table)
+    parquet.write_table(parquet.read_table(table).drop(["universal", "prediction"]), table)
     answers = SubmissionFiles.read(out).answers
     assert [answer.expected for answer in answers] == [answer.expected for answer in ANSWERS]
     assert {answer.universal for answer in answers} == {None}
+
+
+def replace_column(path, name, values):
+    table = parquet.read_table(path)
+    place = table.column_names.index(name)
+    parquet.write_table(table.set_column(place, name, pa.array(values)), path)
 
 
 def test_numbers_that_are_none_are_left_out(tmp_path):
     out = write_submission(tmp_path)
     shutil.rmtree(out.with_suffix(".work"))
     table = out.with_suffix(".parquet")
-    odd = pl.Series("expected", [float("nan"), float("inf"), 1.0, 1.0, None, 1.0])
-    pl.read_parquet(table).with_columns(odd).write_parquet(table)
+    replace_column(table, "expected", [float("nan"), float("inf"), 1.0, 1.0, None, 1.0])
     read = [answer.expected for answer in SubmissionFiles.read(out).answers]
     assert read == [None, None, 1.0, 1.0, None, 1.0]
 
@@ -90,24 +96,24 @@ class TestFaults:
             SubmissionFiles.read(out.with_suffix(".parquet"))
 
     @pytest.mark.parametrize(
-        ("change", "message"),
+        ("column", "value", "message"),
         [
-            (pl.lit("x").alias("expected"), r"sub\.parquet, row 1: expected: .*valid number"),
-            (pl.lit("guess").alias("rule"), r"sub\.parquet, row 1: rule: .*'blend'"),
-            (pl.lit(None).alias("text"), r"sub\.parquet, row 1: text: .*string"),
+            ("expected", "x", r"sub\.parquet, row 1: expected: .*valid number"),
+            ("rule", "guess", r"sub\.parquet, row 1: rule: .*'blend'"),
+            ("text", None, r"sub\.parquet, row 1: text: .*string"),
         ],
     )
-    def test_a_cell_that_is_no_such_thing_is_named(self, tmp_path, change, message):
+    def test_a_cell_that_is_no_such_thing_is_named(self, tmp_path, column, value, message):
         out = write_submission(tmp_path)
         table = out.with_suffix(".parquet")
-        pl.read_parquet(table).with_columns(change).write_parquet(table)
+        replace_column(table, column, [value] * len(ANSWERS))
         with pytest.raises(InputError, match=message):
             SubmissionFiles.read(out)
 
     def test_a_table_of_other_columns_is_refused(self, tmp_path):
         out = write_submission(tmp_path)
         table = out.with_suffix(".parquet")
-        pl.read_parquet(table).drop("kind", "rule").write_parquet(table)
+        parquet.write_table(parquet.read_table(table).drop(["kind", "rule"]), table)
         with pytest.raises(
             InputError, match=r"sub\.parquet lacks kind, rule; it is not of predict"
         ):

@@ -6,9 +6,10 @@ import json
 import re
 
 import numpy as np
-import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings, strategies as st
+from pyarrow import parquet
 from safetensors.numpy import save
 
 from mean_prompt.corpus.corpus import Corpus
@@ -114,7 +115,7 @@ def test_vectors_without_a_manifest_are_refused(folder):
 def test_a_manifest_with_a_fault_names_it(folder, change, fault):
     rewrite(folder, change)
     message = refusal(folder.path)
-    assert re.search(rf"{MANIFEST}: x*{re.escape(fault)}", message)
+    assert re.search(rf"{MANIFEST}: '?x*{re.escape(fault)}", message)
     assert len(message) < 500
 
 
@@ -211,7 +212,7 @@ def test_forged_vectors_are_refused(folder, vectors, fault):
 def test_forged_prompts_are_refused(folder, columns, fault):
     buffer = io.BytesIO(columns if isinstance(columns, bytes) else b"")
     if not isinstance(columns, bytes):
-        pl.DataFrame(columns).write_parquet(buffer)
+        parquet.write_table(pa.table(columns), buffer)
     forge(folder, 1, "prompts", buffer.getvalue())
     with pytest.raises(InputError, match=fault):
         folder.prompts(1)
