@@ -10,11 +10,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # other far longer than they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import joblib
 import pytest
 
 from mean_prompt import cli
 from mean_prompt.encoder.loading import load_encoder
-from mean_prompt.workers.pool import available_cores
 from tests.browser import browser  # noqa: F401 - a fixture for all
 from tests.disks import closed_disk, full_disk  # noqa: F401 - fixtures for all
 
@@ -45,7 +45,7 @@ LONGEST = (
 
 def pytest_xdist_auto_num_workers():
     """Return one process more than there are cores: some tests wait for what they have begun."""
-    return available_cores() + 1
+    return joblib.cpu_count() + 1
 
 
 def pytest_configure(config):

@@ -153,9 +153,9 @@ class Pool:
 
 def available_cores() -> int:
     """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    import joblib
+
+    return int(joblib.cpu_count())
 
 
 def _hang_up(member: _Member) -> None:
