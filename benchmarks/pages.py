@@ -20,7 +20,7 @@ from benchmarks.grammar import generate, to_jsonl
 from mean_prompt.api import search
 from mean_prompt.bench.models import save_tiny_bert
 from mean_prompt.bench.setup import write_figures
-from mean_prompt.report import Space, open_run, write_analysis, write_report
+from mean_prompt.report import CorpusSpace, open_run, write_analysis, write_report
 from mean_prompt.runs import RESULT
 from mean_prompt.system import write_atomically
 
@@ -66,7 +66,7 @@ def measure(run: Path) -> PageCost:
     """Write a finished run's report as its search does at its end, and time it."""
     opened = open_run(run)
     began = time.perf_counter()
-    write_analysis(run, Space.of_problem(opened.problem, opened.encoder), opened.best)
+    write_analysis(run, CorpusSpace.of_problem(opened.problem, opened.encoder), opened.best)
     analysed = time.perf_counter()
     page = write_report(run)
     written = time.perf_counter()

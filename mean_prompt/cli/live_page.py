@@ -1,17 +1,19 @@
-"""The options of a live page, and what the terminal says of it."""
+"""The options of ``search`` for a live page, and the process that serves it."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:
-    from mean_prompt.report import Display, LivePage
-    from mean_prompt.runs import Listener, Progress
+    from mean_prompt.report import Display
+    from mean_prompt.system import Address, Listener, ProgressEvent
 
 Live = Annotated[
     bool,
@@ -30,69 +32,127 @@ LiveAt = Annotated[
     ),
 ]
 
+#: How long a page is served after the search, unless it is open. A browser lets a hidden page ask
+#: once a minute.
+IDLE: Final = "5m"
+_PREFIX: Final = "live page: "
+#: Servers outlive this process; Python warns of a child whose object is forgotten before its end.
+_SERVERS: Final[list[subprocess.Popen[str]]] = []
 
-@contextmanager
-def live_page(run: Path, *, live: bool, at: str | None) -> Iterator[LivePage | None]:
-    """Hold the live page of a run that is asked for, if it is.
+
+class BackgroundPage:
+    """A run's live page, served by ``mean-prompt live`` in a process of its own.
 
     Args:
-        run: the run's folder, there or not.
-        live: whether it is asked for.
-        at: where, which asks for it too.
+        run: the run's folder, which need not be there yet.
+        asked: where it must listen, if that was asked for.
+
+    Raises:
+        InputError: it cannot listen there, or the run's page is served elsewhere.
+    """
+
+    def __init__(self, run: Path, asked: Address | None) -> None:
+        from mean_prompt.report import running_server
+        from mean_prompt.system import InputError
+
+        self._run = run.absolute()
+        self._asked = asked
+        self._is_started = False
+        if asked is None:
+            return
+        server = running_server(self._run)
+        if server is None:
+            asked.listen()[1].close()
+        elif (asked.host, asked.port or server.address.port) != (
+            server.address.host,
+            server.address.port,
+        ):
+            raise InputError(
+                f"a run has one live page: that of {run} is at {server.address.url} already; "
+                f"leave --live-at out, or end process {server.pid} first"
+            )
+
+    def start(self) -> Iterator[str]:
+        """Start the server once the run's folder is there, and yield lines for the user."""
+        from mean_prompt.report import log_of, running_server
+        from mean_prompt.runs import RECIPE
+
+        if self._is_started or not (self._run / RECIPE).exists():
+            return
+        self._is_started = True
+        if server := running_server(self._run):
+            yield f"{_PREFIX}{server.address.url}"
+            return
+        log = log_of(self._run)
+        process = self._process(log)
+        assert process.stdout is not None
+        for line in process.stdout:
+            yield line.rstrip("\n")
+            if line.startswith(_PREFIX):
+                process.stdout.close()
+                return
+        lines = log.read_text("utf-8", "replace").splitlines() or ["no reason was given"]
+        yield f"the live page cannot start: {lines[-1]}; see {log}"
+
+    def end(self) -> Iterator[str]:
+        """Yield lines on what becomes of the page after the search."""
+        from mean_prompt.report import log_of, running_server
+
+        yield from self.start()  # a run that had spent its budget had no progress
+        if server := running_server(self._run):
+            yield f"{_PREFIX}{server.address.url} stays until it was not open for {IDLE}"
+        else:
+            yield f"the live page has ended: see {log_of(self._run)}"
+
+    def _process(self, log: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "mean_prompt", "live", str(self._run), "--idle", IDLE]
+        if self._asked is not None:
+            command += ["--host", self._asked.host]
+            command += ["--port", str(self._asked.port)] if self._asked.port else []
+        log.parent.mkdir(exist_ok=True)
+        with log.open("wb") as file:
+            process = subprocess.Popen(  # noqa: S603 - this very program
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+                # Ctrl-C in the terminal is for the search alone.
+                start_new_session=True,
+            )
+        _SERVERS.append(process)
+        return process
+
+
+@contextmanager
+def live_page(run: Path, display: Display, *, live: bool, at: str | None) -> Iterator[Listener]:
+    """Give the listener of a search, which also starts the live page if one is asked for.
+
+    Args:
+        run: the run's folder, which need not be there yet.
+        display: shows the search's progress, and the page's address however quiet it is.
+        live: whether a page is asked for.
+        at: the address of the page, which asks for one too.
 
     Raises:
         InputError: it cannot be served there.
     """
     if not live and at is None:
-        yield None
+        yield display
         return
-    from mean_prompt.report import LivePage
-    from mean_prompt.system import Address
-
-    with LivePage(run, None if at is None else Address.parse(at)) as page:
-        yield page
-
-
-def followed_by(page: LivePage | None, display: Display) -> Listener:
-    """Return a listener that begins a page once the run is written down, and shows progress."""
-    if page is None:
-        return display
-    is_begun = False
-
-    def listen(progress: Progress) -> None:
-        nonlocal is_begun
-        if not is_begun and page.has_run():
-            is_begun = True
-            begin(page, display)
-        display(progress)
-
-    return listen
-
-
-def begin(page: LivePage, display: Display) -> None:
-    """Begin a page, and say where it is, however quiet the rest is kept."""
-    page.begin()
-    _say(display, f"live page: {page.address.url}")
-    if not page.address.is_private:
-        _say(display, f"it is open to whoever reaches {page.address.host}")
-    if page.moved_from:
-        _say(
-            display,
-            f"it was at {page.moved_from.url} before, which is taken: a page that is still open "
-            "must be opened anew",
-        )
-
-
-def end(page: LivePage, display: Display) -> None:
-    """Say what becomes of a page when its search has ended."""
-    page.begin()  # a run that had spent its budget was never followed
-    if page.is_served():
-        _say(display, f"live page: {page.address.url} stays for as long as it is open")
-    else:
-        _say(display, f"the live page has ended: see {page.log}")
-
-
-def _say(display: Display, line: str) -> None:
     from rich.text import Text
 
-    display.console.print(Text(line), soft_wrap=True)
+    from mean_prompt.system import Address
+
+    page = BackgroundPage(run, None if at is None else Address.parse(at))
+
+    def say(lines: Iterator[str]) -> None:
+        for line in lines:
+            display.console.print(Text(line), soft_wrap=True)
+
+    def listen(event: ProgressEvent) -> None:
+        say(page.start())
+        display(event)
+
+    yield listen
+    say(page.end())

@@ -19,15 +19,24 @@ def status(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Tell where a search stands: its workers, live and dead, their rates, the best string."""
+    """Show how a search is: its state, what it has spent, its best string, and any workers."""
     import json
 
-    from mean_prompt.cli.status_display import print_status
+    from mean_prompt.cli.status_display import print_crew, print_run
+    from mean_prompt.runs import WORKERS, RunStatus
     from mean_prompt.system import user_path
-    from mean_prompt.workers import find_status
 
-    found = find_status(user_path(run) if run else None, storage, study)
-    if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+    folder = user_path(run) if run else None
+    if folder and not storage and not (folder / WORKERS).is_dir():
+        found = RunStatus.read(folder)
+        if not as_json:
+            print_run(found)
+            return
     else:
-        print_status(found)
+        from mean_prompt.workers import find_status
+
+        found = find_status(folder, storage, study)
+        if not as_json:
+            print_crew(found)
+            return
+    typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))

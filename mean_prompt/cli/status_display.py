@@ -1,7 +1,8 @@
-"""A search's status as a table."""
+"""How a search is, in a terminal."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -12,25 +13,47 @@ from rich.text import Text
 from mean_prompt.system import format_duration
 
 if TYPE_CHECKING:
+    from mean_prompt.runs import RunStatus
     from mean_prompt.workers import Status
 
 
-def print_status(status: Status, console: Console | None = None) -> None:
-    """Print workers and the best string, to standard output.
+def print_run(status: RunStatus, console: Console | None = None) -> None:
+    """Print how a run is and its best string, to standard output.
 
     Args:
-        status: of a search.
+        status: how it is.
         console: where to; standard output when left out.
     """
     console = console or Console(highlight=False)
-    # Narrow enough for a terminal of 80 columns: what a worker does must not be cut short.
+    console.print(Text(f"{status.name}: {status.describe()}"), soft_wrap=True)
+    details = []
+    if status.seconds_left is not None:
+        details.append(f"{format_duration(status.seconds_left)} left")
+    if status.state == "running" and status.last_event is not None:
+        details.append(f"last event {format_duration(time.time() - status.last_event)} ago")
+    if status.score is not None and status.fraction is not None:
+        details.append(f"score {status.score:.5f}, {status.fraction:.3f} of the ceiling")
+    if details:
+        console.print(Text("; ".join(details)), soft_wrap=True)
+    _print_best(status.string, console)
+
+
+def print_crew(status: Status, console: Console | None = None) -> None:
+    """Print the workers of a search and its best string, to standard output.
+
+    Args:
+        status: how the search is.
+        console: where to; standard output when left out.
+    """
+    console = console or Console(highlight=False)
+    # Narrow enough for a terminal of 80 columns.
     table = Table(
         title=status.title(), title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False
     )
     table.add_column("worker")
     table.add_column("process", overflow="fold")
     table.add_column("state", no_wrap=True)
-    for name in ("heard of", "climbs", "evaluations", "per second", "best"):
+    for name in ("last seen", "climbs", "evaluations", "per second", "best"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in status.workers:
         best = "" if row.score is None else f"{row.score:.5f}"
@@ -46,5 +69,9 @@ def print_status(status: Status, console: Console | None = None) -> None:
         )
     console.print(table)
     console.print(Text(status.line()), soft_wrap=True)
-    if status.text is not None:
-        console.print(Text.assemble(("best so far: ", "dim"), (status.text, "bold")))
+    _print_best(status.text, console)
+
+
+def _print_best(string: str | None, console: Console) -> None:
+    if string is not None:
+        console.print(Text.assemble(("best so far: ", "dim"), (string, "bold")))

@@ -1,4 +1,4 @@
-"""A run or a submission that explains itself: the data of its page, and the drawing of it."""
+"""Reports: pages of runs and submissions, the live page, the explorer, progress displays."""
 
 from typing import TYPE_CHECKING
 
@@ -6,17 +6,13 @@ from mean_prompt.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from mean_prompt.report.analysis.affix import analyse_affix as analyse_affix
-    from mean_prompt.report.analysis.opening import open_run as open_run
-    from mean_prompt.report.analysis.space import Space as Space
+    from mean_prompt.report.analysis.opened_run import open_run as open_run
+    from mean_prompt.report.analysis.space import CorpusSpace as CorpusSpace
     from mean_prompt.report.explore.explorer import Explorer as Explorer
     from mean_prompt.report.explore.server import explorer_app as explorer_app, serve as serve
-    from mean_prompt.report.hybrid_write import (
-        check_page as check_page,
-        write_evaluation_report as write_evaluation_report,
-        write_submission_report as write_submission_report,
-    )
     from mean_prompt.report.last_page import write_last_page as write_last_page
-    from mean_prompt.report.live.start import LivePage as LivePage
+    from mean_prompt.report.live.place import log_of as log_of, running_server as running_server
+    from mean_prompt.report.live.server import live_server as live_server
     from mean_prompt.report.page.files import RunFiles as RunFiles
     from mean_prompt.report.page.submission_files import SubmissionFiles as SubmissionFiles
     from mean_prompt.report.page.truth import (
@@ -28,26 +24,36 @@ if TYPE_CHECKING:
         progress_display as progress_display,
     )
     from mean_prompt.report.write import (
+        check_page as check_page,
         write_affix_analysis as write_affix_analysis,
         write_analysis as write_analysis,
+        write_evaluation_report as write_evaluation_report,
         write_report as write_report,
+        write_submission_report as write_submission_report,
     )
 
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "analysis.affix": ["analyse_affix"],
-        "analysis.opening": ["open_run"],
-        "analysis.space": ["Space"],
+        "analysis.opened_run": ["open_run"],
+        "analysis.space": ["CorpusSpace"],
         "explore.explorer": ["Explorer"],
         "explore.server": ["explorer_app", "serve"],
-        "hybrid_write": ["check_page", "write_evaluation_report", "write_submission_report"],
         "last_page": ["write_last_page"],
-        "live.start": ["LivePage"],
+        "live.place": ["log_of", "running_server"],
+        "live.server": ["live_server"],
         "page.files": ["RunFiles"],
         "page.submission_files": ["SubmissionFiles"],
         "page.truth": ["find_truth", "joined_triples"],
         "progress.terminal": ["Display", "progress_display"],
-        "write": ["write_affix_analysis", "write_analysis", "write_report"],
+        "write": [
+            "check_page",
+            "write_affix_analysis",
+            "write_analysis",
+            "write_evaluation_report",
+            "write_report",
+            "write_submission_report",
+        ],
     },
 )

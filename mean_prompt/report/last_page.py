@@ -37,7 +37,7 @@ def write_last_page(out: Path, rows: int, left: float) -> tuple[Path | None, str
 
 def _write(out: Path) -> Path:
     # Only here: what draws figures takes a while to load, and a first submission is urgent.
-    from mean_prompt.report.hybrid_write import write_submission_report
     from mean_prompt.report.page.submission_files import SubmissionFiles
+    from mean_prompt.report.write import write_submission_report
 
     return write_submission_report(SubmissionFiles.read(out))

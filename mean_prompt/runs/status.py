@@ -78,9 +78,10 @@ class RunStatus:
         if self.fault is not None:
             return f"Damaged: {self.fault}"
         spent = f"{self.evaluations:,} strings encoded in {format_duration(self.seconds)}"
-        left = "" if self.seconds_left is None else f", {format_duration(self.seconds_left)} left"
-        note = {"interrupted": "; mean-prompt search --resume continues it"}.get(self.state, "")
-        return f"{self.state.capitalize()}: {spent}{left}{note}."
+        if self.evaluations == 0:
+            spent = "nothing was found yet"
+        note = "; mean-prompt search --resume continues it" if self.state == "interrupted" else ""
+        return f"{self.state.capitalize()}: {spent}{note}."
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from mean_prompt import Recipe
-from mean_prompt.cli.status_display import print_status
+from mean_prompt.cli.status_display import print_crew
 from mean_prompt.optimize.scores import Baseline
 from mean_prompt.runs.folder import RunFolder
 from mean_prompt.runs.result import SearchResult
@@ -129,7 +129,7 @@ def test_a_narrow_terminal_cuts_nothing_short(capsys):
     name = f"{'a-host-with-a-long-name.' * 3}example:4194304"
     row = WorkerStatus(63, name, "climbing", True, 3_599.0, 12_345, 12_345_678, 1_234.0, 0.12345)
     status = Status("study", [row], "the best", 0.12345, 60.0, None, None, is_over=False)
-    print_status(status, Console(width=80))
+    print_crew(status, Console(width=80))
     said = capsys.readouterr().out
     for cell in ("climbing", "59m59s ago", "12,345", "12,345,678", "1,234", "0.12345"):
         assert f" {cell} " in said, said

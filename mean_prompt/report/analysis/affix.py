@@ -1,9 +1,8 @@
-"""What an affix does row by row, and what each of its tokens is worth there."""
+"""What an affix changes row by row, and what each of its tokens is worth."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -13,15 +12,14 @@ from mean_prompt.encoder import Encoder
 from mean_prompt.objective import Vectors
 from mean_prompt.optimize import AffixProblem, Scores, row_scores
 from mean_prompt.report.analysis.data import AffixAnalysis, AffixRow, TokenWorth
-from mean_prompt.report.analysis.served import shortened
+from mean_prompt.report.analysis.prompt_scores import truncate
 from mean_prompt.report.analysis.tokens import left_out
+from mean_prompt.system import Deadline
 
 #: Characters of a prediction or prompt that are kept: some are whole documents.
 _LONGEST: Final = 1_000
-#: Strings encoded between two looks at the clock: a few seconds of a large model on two cores.
+#: Strings encoded between two checks of the deadline: a few seconds of a large model on two cores.
 _STRINGS: Final = 128
-
-Clock = Callable[[], float]
 
 
 def analyse_affix(
@@ -30,34 +28,32 @@ def analyse_affix(
     affix: str,
     affixed: Scores,
     *,
-    seconds: float,
-    clock: Clock = time.monotonic,
+    deadline: Deadline,
 ) -> AffixAnalysis:
-    """Look at an affix on the rows that it was searched on and held out from.
+    """Analyse an affix on the rows that it was searched on and on those held out.
 
     Args:
         problem: the n rows.
         encoder: the model.
-        affix: not empty.
+        affix: a string that is not empty.
         affixed: (n,) SCS of the rows with it.
-        seconds: that its tokens may take: rows are judged in a random order until these are over,
-            a few in any case.
-        clock: in seconds, never going back.
+        deadline: ends the worths of its tokens, which are computed over rows in a random order;
+            the first few rows are judged in any case.
     """
     held = set(problem.split.holdout.tolist())
     context = problem.context
     rows = tuple(
         AffixRow(
             id=context.triples.rows.ids[row],
-            prediction=shortened(context.predictions[row], _LONGEST),
-            prompt=shortened(context.prompts[row], _LONGEST),
+            prediction=truncate(context.predictions[row], _LONGEST),
+            prompt=truncate(context.prompts[row], _LONGEST),
             without=float(problem.without[row]),
             affixed=float(affixed[row]),
             held_out=row in held,
         )
         for row in range(len(context))
     )
-    worths, judged = _worths(problem, encoder, affix, affixed, seconds, clock)
+    worths, judged = _worths(problem, encoder, affix, affixed, deadline)
     return AffixAnalysis(
         text=affix,
         position=problem.joiner.position,
@@ -72,25 +68,23 @@ def _worths(
     encoder: Encoder,
     affix: str,
     affixed: Scores,
-    seconds: float,
-    clock: Clock,
+    deadline: Deadline,
 ) -> tuple[tuple[TokenWorth, ...], int]:
-    """Return what each token is worth, and the rows that tell it.
+    """Return what each token is worth, and the number of rows judged.
 
     The mean SCS of these rows with the affix, less that with the affix without the token.
     """
     pieces, without = left_out(affix, encoder)
     if not pieces:
         return (), 0
-    end = clock() + seconds
     order = np.random.default_rng(problem.seed).permutation(len(problem.context))
     step = max(1, _STRINGS // len(pieces))
     lost, judged = np.zeros(len(pieces)), 0
     for first in range(0, len(order), step):
         rows = order[first : first + step]
-        lost += _lost(problem, encoder, without, affixed[rows], rows)
+        lost += _losses(problem, encoder, without, affixed[rows], rows)
         judged += len(rows)
-        if clock() >= end:
+        if deadline.expired:
             break
     worths = (lost / judged).tolist()
     return (
@@ -99,14 +93,14 @@ def _worths(
     )
 
 
-def _lost(
+def _losses(
     problem: AffixProblem,
     encoder: Encoder,
     without: Sequence[str],
     affixed: Scores,
     rows: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return the sum over some rows of what goes with each token: (m,) rows -> (k,) tokens."""
+    """Return the sum over some rows of what the score loses: (m,) rows -> (k,) tokens."""
     texts = [text for affix in without for text in problem.texts(rows, affix)]
     vectors: Vectors = encoder.encode(texts).reshape(len(without), len(rows), -1)
     scores = row_scores(vectors, np.broadcast_to(problem.truths[rows], vectors.shape))

@@ -1,4 +1,4 @@
-"""Clusters of prompts: what kinds there are, by which words one knows them."""
+"""Clusters of prompts, and the words that distinguish them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt.objective import ExpectedSCS, Vectors, to_numpy, to_tensor
-from mean_prompt.report.analysis.data import Cluster
-from mean_prompt.report.analysis.served import shortened
+from mean_prompt.report.analysis.data import PromptCluster
+from mean_prompt.report.analysis.prompt_scores import truncate
 
-#: Most clusters: as many as a reader takes in.
+#: Most clusters that a reader can survey.
 _MOST: Final = 12
-#: Words that name a cluster, and characters of a prompt that are looked at for them.
+#: Words that name a cluster, and characters of a prompt that they are taken from.
 _WORDS: Final = 4
 _READ: Final = 500
 _EXAMPLE: Final = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Clusters:
+class Clustering:
     """A clustering of all prompts.
 
     Attributes:
-        members: (N,) cluster of each prompt.
-        words: a tuple a cluster.
+        members: (N,) number of each prompt's cluster.
+        words: words that name each cluster.
         examples: the prompt nearest to each centre.
     """
 
@@ -44,37 +44,37 @@ class Clusters:
         sample: NDArray[np.int64],
         *,
         seed: int = 0,
-    ) -> Clusters:
-        """Cluster a sample by k-means, and put every prompt to the nearest centre.
+    ) -> Clustering:
+        """Cluster a sample by k-means, and assign every prompt to the nearest centre.
 
         Args:
-            prompts: N.
+            prompts: N prompts.
             objective: holds their vectors.
-            sample: rows that centres and words are found by.
-            seed: of k-means.
+            sample: rows that centres and words are fitted to.
+            seed: seed of k-means.
         """
         vectors = to_numpy(objective.rows(sample))
         centres = _centres(vectors, len(prompts), seed)
         members, nearest = _assign(objective, centres)
         texts = [prompts[row][:_READ] for row in sample.tolist()]
-        examples = [shortened(prompts[row], _EXAMPLE) for row in nearest]
-        return cls(members, _telling_words(texts, members[sample], len(centres)), examples)
+        examples = [truncate(prompts[row], _EXAMPLE) for row in nearest]
+        return cls(members, _distinctive_words(texts, members[sample], len(centres)), examples)
 
     def scored(
         self, scores: NDArray[np.floating], weights: NDArray[np.floating]
-    ) -> tuple[Cluster, ...]:
+    ) -> tuple[PromptCluster, ...]:
         """Return the clusters with a string's expected SCS in each, the largest share first.
 
         Args:
             scores: (N,) SCS of the string with each prompt.
-            weights: (N,) of the prompts, sum 1.
+            weights: (N,) weights of the prompts, sum 1.
         """
         count = len(self.words)
         sizes = np.bincount(self.members, minlength=count)
         mass = np.bincount(self.members, weights=weights, minlength=count)
         earned = np.bincount(self.members, weights=weights * scores, minlength=count)
         return tuple(
-            Cluster(
+            PromptCluster(
                 words=self.words[k],
                 example=self.examples[k],
                 prompts=int(sizes[k]),
@@ -121,7 +121,7 @@ def _assign(objective: ExpectedSCS, centres: Vectors) -> tuple[NDArray[np.int64]
     return np.concatenate(members), nearest.tolist()
 
 
-def _telling_words(
+def _distinctive_words(
     texts: Sequence[str], members: NDArray[np.int64], count: int
 ) -> list[tuple[str, ...]]:
     """Return the words whose mean TF-IDF in a cluster exceeds that of the others the most."""

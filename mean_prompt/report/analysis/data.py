@@ -1,4 +1,4 @@
-"""What an analysis says, as data that is written to a run's folder and read back."""
+"""The data of an analysis, as it is written to a run's folder and read back."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class TokenWorth(_Data):
     worth: float
 
 
-class Served(_Data):
-    """A prompt and how well a string serves it.
+class PromptScore(_Data):
+    """A prompt, and how close a string is to it.
 
     Attributes:
         prompt: the prompt.
-        cosine: of the string with it, within [-1, 1]; its cube is what the string earns there.
-        share: of the prompt in the corpus, within (0, 1].
+        cosine: cosine of the string with it, within [-1, 1]; its cube is the string's score there.
+        share: share of the prompt in the corpus, within (0, 1].
     """
 
     prompt: str
@@ -35,13 +35,13 @@ class Served(_Data):
     share: float
 
 
-class Spread(_Data):
+class CosineSpread(_Data):
     """How a string's cosines with the prompts are distributed.
 
     Attributes:
         edges: B + 1 rising cosines.
         shares: B shares of the corpus between them, sum 1.
-        mean: of the cosines.
+        mean: mean cosine.
     """
 
     edges: tuple[float, ...]
@@ -49,19 +49,20 @@ class Spread(_Data):
     mean: float
 
 
-class Look(_Data):
-    """One string, seen in a corpus's space.
+class StringAnalysis(_Data):
+    """The analysis of one string in a corpus's space.
 
     Attributes:
         text: the string.
-        tokens: how many it has, without special ones.
+        tokens: number of its tokens, without special ones.
         is_cut: whether the model reads only its beginning.
-        score: expected SCS over every prompt; ``fraction`` of the ceiling.
-        worths: of its tokens, in their order, as far as the model reads.
-        spread: of its cosines.
-        nearest: the prompts that it serves best, the best first.
-        farthest: those that it serves worst, the worst first.
-        place: where it lies on the corpus's map.
+        score: expected SCS over every prompt.
+        fraction: the score as a share of the ceiling.
+        worths: worths of its tokens, in their order, as far as the model reads.
+        spread: distribution of its cosines.
+        nearest: the prompts that it scores best on, the best first.
+        farthest: the prompts that it scores worst on, the worst first.
+        place: its place on the corpus's map.
     """
 
     text: str
@@ -70,20 +71,21 @@ class Look(_Data):
     score: float
     fraction: float
     worths: tuple[TokenWorth, ...]
-    spread: Spread
-    nearest: tuple[Served, ...]
-    farthest: tuple[Served, ...]
+    spread: CosineSpread
+    nearest: tuple[PromptScore, ...]
+    farthest: tuple[PromptScore, ...]
     place: tuple[float, float]
 
 
-class Map(_Data):
+class CorpusMap(_Data):
     """A corpus in two dimensions.
 
     Attributes:
-        x, y: K places of a sample of the prompts.
-        prompts: K, shortened.
+        x: first coordinates of K prompts, a sample.
+        y: second coordinates of them.
+        prompts: K prompts, shortened.
         clusters: K numbers of their clusters.
-        explained: share of the vectors' variance that the two dimensions hold.
+        explained: share of the vectors' variance that the two dimensions hold, within [0, 1].
         mean: place of the normalised mean vector.
         ceiling: place of the vector that reaches the ceiling.
     """
@@ -97,13 +99,14 @@ class Map(_Data):
     ceiling: tuple[float, float]
 
 
-class Cluster(_Data):
+class PromptCluster(_Data):
     """Prompts that are alike.
 
     Attributes:
-        words: that tell it from the rest of the corpus.
+        words: words that distinguish it from the rest of the corpus.
         example: the prompt nearest to its centre, shortened.
-        prompts: how many; ``share`` of the corpus by weight.
+        prompts: number of its prompts.
+        share: share of the corpus by weight, within (0, 1].
         score: expected SCS of the string over these prompts alone.
     """
 
@@ -115,29 +118,29 @@ class Cluster(_Data):
 
 
 class Analysis(_Data):
-    """A run's string in its corpus's space.
+    """The analysis of a run's string, and the corpus around it.
 
     Attributes:
-        look: the string.
+        look: the analysis of the string.
         ceiling: highest expected SCS of any unit vector.
-        map: of the corpus.
-        clusters: of its prompts, the largest share first.
+        map: map of the corpus.
+        clusters: clusters of its prompts, the largest share first.
     """
 
-    look: Look
+    look: StringAnalysis
     ceiling: float
-    map: Map
-    clusters: tuple[Cluster, ...]
+    map: CorpusMap
+    clusters: tuple[PromptCluster, ...]
 
 
 class Suggestion(_Data):
     """An edit to make next.
 
     Attributes:
-        edit: it, in words.
+        edit: the edit, in words.
         text: the string after it.
         score: expected SCS of that string over every prompt, float32.
-        gain: ``score`` less that of the string before; ``None`` where there was none.
+        gain: ``score`` less that of the string before; ``None`` if that was blank.
     """
 
     edit: str
@@ -147,14 +150,13 @@ class Suggestion(_Data):
 
 
 class Advice(_Data):
-    """What to do next with a string.
+    """Suggestions for a string.
 
     Attributes:
         text: the string.
-        fault: which of the run's rules it breaks, such as ``is blank``; ``None`` where it keeps
-            to all of them.
-        tried: strings that were scored.
-        suggestions: the best first; they keep to the rules.
+        fault: which of the run's rules it breaks, such as ``is blank``; ``None`` if none.
+        tried: number of strings that were scored.
+        suggestions: edits that keep to the rules, the best first.
     """
 
     text: str
@@ -167,10 +169,12 @@ class AffixRow(_Data):
     """One row of an affix's context.
 
     Attributes:
-        id: of the row.
-        prediction, prompt: what was predicted, and the truth; both shortened.
-        without, affixed: SCS of the prediction alone, and with the affix.
-        held_out: whether the search did not see it.
+        id: id of the row.
+        prediction: the prediction, shortened.
+        prompt: the true prompt, shortened.
+        without: SCS of the prediction alone.
+        affixed: SCS of the prediction with the affix.
+        held_out: whether the search did not see the row.
     """
 
     id: str
@@ -186,11 +190,11 @@ class AffixAnalysis(_Data):
 
     Attributes:
         text: the affix.
-        position: which side of predictions it stands on.
-        rows: all of them, in the file's order.
-        worths: of the affix's tokens, in their order: mean SCS of predictions with it less that
-            with the affix without the token.
-        judged: rows that the worths are means over, drawn at random.
+        position: ``suffix`` or ``prefix``.
+        rows: all rows, in the file's order.
+        worths: worths of the affix's tokens, in their order: mean SCS of predictions with it less
+            that with the affix without the token.
+        judged: number of rows that the worths are means over, drawn at random.
     """
 
     text: str

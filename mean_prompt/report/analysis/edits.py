@@ -1,4 +1,4 @@
-"""An edit between two strings of tokens: in words, and made in the text as it was typed."""
+"""An edit of a string of tokens: described in words, and applied to the text as it was typed."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Final
 
 from mean_prompt.encoder import Encoder, TokenIds
 from mean_prompt.optimize import Rules
-from mean_prompt.report.analysis.served import shortened
+from mean_prompt.report.analysis.prompt_scores import truncate
 from mean_prompt.report.analysis.tokens import pieces_of
 
-#: Characters of what is put in or taken out that a description shows.
+#: Characters of an inserted or removed part that a description shows.
 _SHOWN: Final = 40
-#: Replacements that are told one by one.
-_TOLD: Final = 6
+#: Replacements that are listed one by one.
+_LISTED: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
-    """A text as somebody typed it, by its tokens.
+class TypedText:
+    """A text as the user typed it, by its tokens.
 
     Attributes:
         text: the text.
-        ids: L of its tokens.
+        ids: ids of its L tokens.
         pieces: L parts of the text, one a token, that together are the text.
     """
 
@@ -33,32 +33,32 @@ class Typed:
     pieces: tuple[str, ...]
 
     @classmethod
-    def read(cls, text: str, encoder: Encoder) -> Typed:
-        """Take a text apart."""
+    def read(cls, text: str, encoder: Encoder) -> TypedText:
+        """Split a text into its tokens."""
         read = encoder.tokenizer.encode(text, add_special_tokens=False)
         count = len(read.ids)
         pieces = pieces_of(text, read.offsets, count) if count else []
         return cls(text, tuple(read.ids), tuple(pieces))
 
 
-def edited(typed: Typed, ids: TokenIds, rules: Rules) -> str:
-    """Return the text with its tokens made others, and all that stays as it was typed.
+def edited(typed: TypedText, ids: TokenIds, rules: Rules) -> str:
+    """Return the text with some tokens replaced, and all others as they were typed.
 
-    Decoding the ids would spell the whole text anew, in small letters with some models. What this
-    returns may read back as other tokens, which is for the caller to see.
+    Decoding the ids would rewrite the whole text, in small letters with some models. The result
+    may be read as other tokens, which the caller has to check.
     """
     parts: list[str] = []
     for kind, a, b, c, d in _opcodes(typed.ids, ids):
         if kind == "equal":
             parts += typed.pieces[a:b]
         else:
-            parts += [_spelled(token, rules) for token in ids[c:d]]
+            parts += [_written(token, rules) for token in ids[c:d]]
     text = "".join(parts)
     return text if typed.text[:1].isspace() else text.lstrip()
 
 
-def described(typed: Typed, ids: TokenIds, rules: Rules) -> str:
-    """Return in words how a text's tokens became others; tokens are counted from 1."""
+def described(typed: TypedText, ids: TokenIds, rules: Rules) -> str:
+    """Return in words how a text's tokens were changed; tokens are counted from 1."""
     old = typed.ids
     changed = [i for i, (a, b) in enumerate(zip(old, ids, strict=False)) if a != b]
     if len(old) == len(ids) and len(changed) == 2 and _are_swapped(old, ids, *changed):
@@ -70,11 +70,11 @@ def described(typed: Typed, ids: TokenIds, rules: Rules) -> str:
     opcodes = [code for code in _opcodes(old, ids) if code[0] != "equal"]
     if move := _move(typed, ids, opcodes):
         return move
-    if len(old) == len(ids) and len(changed) <= _TOLD:
+    if len(old) == len(ids) and len(changed) <= _LISTED:
         opcodes = [("replace", i, i + 1, i, i + 1) for i in changed]
-    told = [_told(typed, ids, code, rules) for code in opcodes[:_TOLD]]
-    more = len(opcodes) - _TOLD
-    return "; ".join(told) + (f"; and {more} more" if more > 0 else "")
+    parts = [_described(typed, ids, code, rules) for code in opcodes[:_LISTED]]
+    more = len(opcodes) - _LISTED
+    return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
 
 
 _Opcode = tuple[str, int, int, int, int]
@@ -88,8 +88,8 @@ def _are_swapped(old: TokenIds, new: TokenIds, first: int, second: int) -> bool:
     return old[first] == new[second] and old[second] == new[first]
 
 
-def _move(typed: Typed, ids: TokenIds, opcodes: Sequence[_Opcode]) -> str | None:
-    """Return what was moved, where one part was taken out and put in elsewhere."""
+def _move(typed: TypedText, ids: TokenIds, opcodes: Sequence[_Opcode]) -> str | None:
+    """Return what was moved, if one part was removed and inserted elsewhere."""
     if sorted(code[0] for code in opcodes) != ["delete", "insert"]:
         return None
     out, put = sorted(opcodes, key=lambda code: code[0])
@@ -98,7 +98,7 @@ def _move(typed: Typed, ids: TokenIds, opcodes: Sequence[_Opcode]) -> str | None
     return f"move {_old(typed, out[1], out[2])} from token {out[1] + 1} to token {put[3] + 1}"
 
 
-def _told(typed: Typed, ids: TokenIds, code: _Opcode, rules: Rules) -> str:
+def _described(typed: TypedText, ids: TokenIds, code: _Opcode, rules: Rules) -> str:
     kind, a, b, c, d = code
     if kind == "insert":
         where = f"after token {a}" if a else "at the beginning"
@@ -109,18 +109,18 @@ def _told(typed: Typed, ids: TokenIds, code: _Opcode, rules: Rules) -> str:
     return f"replace {_old(typed, a, b)} by {_new(ids[c:d], rules)} ({place})"
 
 
-def _old(typed: Typed, first: int, end: int) -> str:
+def _old(typed: TypedText, first: int, end: int) -> str:
     return _quoted("".join(typed.pieces[first:end]).strip())
 
 
 def _new(ids: TokenIds, rules: Rules) -> str:
-    text = "".join(_spelled(token, rules) for token in ids)
+    text = "".join(_written(token, rules) for token in ids)
     return _quoted(text.strip() if text.startswith(" ") else f"-{text}")
 
 
 def _quoted(text: str) -> str:
-    return f"“{shortened(text, _SHOWN)}”"
+    return f"“{truncate(text, _SHOWN)}”"
 
 
-def _spelled(token: int, rules: Rules) -> str:
+def _written(token: int, rules: Rules) -> str:
     return f"{' ' if rules.starts_word[token] else ''}{rules.surfaces[token]}"

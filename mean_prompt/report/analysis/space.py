@@ -1,4 +1,4 @@
-"""A corpus's space, in which strings are looked at."""
+"""The space of a corpus, in which strings are analysed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from mean_prompt.encoder import Encoder
 from mean_prompt.objective import Ceiling, ExpectedSCS, to_numpy
 from mean_prompt.optimize import Problem
-from mean_prompt.report.analysis.clusters import Clusters
-from mean_prompt.report.analysis.data import Analysis, Look, Map
-from mean_prompt.report.analysis.map import Projection
-from mean_prompt.report.analysis.served import nearest_and_farthest, shortened, spread
+from mean_prompt.report.analysis.clusters import Clustering
+from mean_prompt.report.analysis.data import Analysis, CorpusMap, StringAnalysis
+from mean_prompt.report.analysis.projection import Projection
+from mean_prompt.report.analysis.prompt_scores import nearest_and_farthest, spread, truncate
 from mean_prompt.report.analysis.tokens import token_worths
 
 #: Prompts that map and clusters are fitted to, and those that are drawn on the map.
@@ -22,19 +22,19 @@ _FITTED: Final = 20_000
 _DRAWN: Final = 3_000
 #: Characters of a prompt on the map.
 _LABEL: Final = 100
-#: Prompts that are listed as served best and worst.
+#: Prompts that are listed as nearest and as farthest.
 _LISTED: Final = 10
 
 
-class Space:
-    """A corpus in a model's space.
+class CorpusSpace:
+    """A corpus in the space of a model.
 
     Args:
-        prompts: N.
-        objective: over all of them.
-        ceiling: of the objective.
+        prompts: N prompts.
+        objective: the objective over all of them.
+        ceiling: its ceiling.
         encoder: the model.
-        seed: of the samples that stand for a large corpus.
+        seed: seed of the samples that represent a large corpus.
     """
 
     def __init__(
@@ -60,21 +60,23 @@ class Space:
         """Return the space of a search, hold-out and all."""
         return cls(problem.prompts, problem.everything, problem.ceiling, encoder, seed=problem.seed)
 
-    def look(self, text: str, *, listed: int = _LISTED, with_worths: bool = True) -> Look:
-        """Look at one string: what it scores, whom it serves, what its tokens are worth.
+    def analyse_string(
+        self, text: str, *, listed: int = _LISTED, with_worths: bool = True
+    ) -> StringAnalysis:
+        """Return a string's score, the prompts closest to it, and what its tokens are worth.
 
         Args:
             text: any string.
             listed: prompts to list as nearest and as farthest.
-            with_worths: whether to find what its tokens are worth, which costs as many strings
-                encoded as it has tokens.
+            with_worths: whether to compute the worths of its tokens, which encodes one string a
+                token.
         """
         vector = self.encoder.encode([text])[0]
         cosines = to_numpy(self.objective.cosines(vector))
         score = float(self.objective.score(vector[None])[0])
         nearest, farthest = nearest_and_farthest(self.prompts, cosines, self._weights, listed)
         tokens = len(self.encoder.tokenize([text])[0])
-        return Look(
+        return StringAnalysis(
             text=text,
             tokens=tokens,
             is_cut=tokens > self.encoder.max_tokens,
@@ -87,22 +89,22 @@ class Space:
             place=self.projection.places(vector[None])[0],
         )
 
-    def clusters(self) -> Clusters:
+    def clusters(self) -> Clustering:
         """Return the corpus's clusters; takes a second or two for thousands of prompts."""
-        return Clusters.fit(self.prompts, self.objective, self._sample, seed=self._seed)
+        return Clustering.fit(self.prompts, self.objective, self._sample, seed=self._seed)
 
-    def map(self, clusters: Clusters) -> Map:
-        """Return the map of the corpus, a sample of its prompts by their clusters."""
+    def map(self, clusters: Clustering) -> CorpusMap:
+        """Return the map of the corpus with a sample of its prompts."""
         rows = _sample(len(self.prompts), _DRAWN, self._seed)
         centre = to_numpy(self.objective.mean())
         landmarks = np.stack([centre / np.linalg.norm(centre), self.ceiling.vector])
         mean, ceiling = self.projection.places(landmarks)
         places = self.projection.places(to_numpy(self.objective.rows(rows)))
         numbers = clusters.by_share(self._weights)
-        return Map(
+        return CorpusMap(
             x=tuple(x for x, _ in places),
             y=tuple(y for _, y in places),
-            prompts=tuple(shortened(self.prompts[row], _LABEL) for row in rows.tolist()),
+            prompts=tuple(truncate(self.prompts[row], _LABEL) for row in rows.tolist()),
             clusters=tuple(numbers[rows].tolist()),
             explained=self.projection.explained,
             mean=mean,
@@ -110,8 +112,8 @@ class Space:
         )
 
     def analyse(self, text: str) -> Analysis:
-        """Return all that a report shows of a string in its corpus's space."""
-        look, clusters = self.look(text), self.clusters()
+        """Return all that a report shows of a string and its corpus."""
+        look, clusters = self.analyse_string(text), self.clusters()
         scores = self.objective.per_prompt(self.encoder.encode([text])[0])
         return Analysis(
             look=look,
@@ -122,7 +124,7 @@ class Space:
 
 
 def _sample(size: int, most: int, seed: int) -> NDArray[np.int64]:
-    """Return the rows that stand for all, in their order."""
+    """Return the rows of a sample, in their order."""
     if size <= most:
         return np.arange(size)
     return np.sort(np.random.default_rng(seed).choice(size, most, replace=False))

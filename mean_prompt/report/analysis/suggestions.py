@@ -1,9 +1,9 @@
-"""Suggestions for the next edit of a string: the engine's own shortlist, truly scored."""
+"""Suggestions for the next edit of a string: the engine's shortlist, scored in float32."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Self
 
 import numpy as np
@@ -23,43 +23,41 @@ from mean_prompt.optimize import (
     corpus_starts,
 )
 from mean_prompt.report.analysis.data import Advice, Suggestion
-from mean_prompt.report.analysis.edits import Typed, described, edited
-from mean_prompt.report.analysis.mending import mended_bodies
-from mean_prompt.report.analysis.opening import OpenRun
-from mean_prompt.system import Listener, RunError, ignore
+from mean_prompt.report.analysis.edits import TypedText, described, edited
+from mean_prompt.report.analysis.opened_run import OpenRun
+from mean_prompt.report.analysis.repairs import repaired_bodies
+from mean_prompt.system import Deadline, Listener, RunError, ignore
 
 #: Suggestions that are given.
 _GIVEN: Final = 12
 #: Steps of the engine at one string, each of which learns from those before it, and edits in each.
 _STEPS: Final = 3
 _WIDTH: Final = 24
-#: Tokens looked at in a step, and replacements predicted one by one.
+#: Tokens considered in a step, and replacements predicted one by one.
 _VOCABULARY: Final = 8_192
 _PREDICTED: Final = 384
-#: Edits that are scored in float32 beyond those that are given: screening is about that noisy.
+#: Edits scored in float32 beyond those that are given, because screening is noisy.
 _SPARE: Final = 4
 #: Temperatures, as shares of the ceiling: the likeliest edits are wanted, not a random walk.
 _SPREAD: Final = 0.0005
 _COLD: Final = 0.0002
-#: A climb is at full length nearly always; somebody who types is not, and adds words.
+#: A climb is at full length nearly always; a user who types is not, and adds words.
 _MOVES: Final = MoveMix(
     replace=0.45, combine=0.2, insert=0.2, delete=0.04, swap=0.02, move=0.05, phrase_in=0.04
 )
-#: More evaluations than any suggestion takes: it ends by itself.
+#: More evaluations than any suggestion takes.
 _NO_LIMIT: Final = 2**62
 
 
 class Suggester:
     """Suggests edits of strings on one problem, under a run's rules.
 
-    The same string is given the same suggestions, whatever was asked before. Calls must come one
-    after another.
+    The same string gets the same suggestions, whatever was asked before. Calls must not overlap.
 
     Args:
         problem: the corpus in the model's space.
         encoder: the model.
-        constraints: that every suggestion keeps to.
-        material: what edits may put in, where it was gathered before.
+        constraints: rules that every suggestion keeps to.
         listener: receives the progress of embedding the vocabulary.
 
     Raises:
@@ -72,17 +70,16 @@ class Suggester:
         encoder: Encoder,
         constraints: Constraints,
         *,
-        material: Vocabulary | None = None,
         listener: Listener = ignore,
     ) -> None:
         self.rules = Rules(constraints, encoder)
         self._problem = problem
         self._encoder = encoder
-        self._material = material or Vocabulary.gather(
+        self._vocabulary = Vocabulary.gather(
             problem.train_prompts, encoder, self.rules, listener=listener
         )
         budget = Budget(None, _NO_LIMIT)
-        # Found as the search finds them, by the training side; shown as what they score over all.
+        # Found by their score over the training side, as in the search; shown with that over all.
         self._search = Evaluator(encoder, problem.screening, self.rules, budget)
         self._whole = Evaluator(encoder, problem.everything, self.rules, budget)
         self._settings = ClimbSettings(
@@ -100,54 +97,62 @@ class Suggester:
         return cls(run.problem, run.encoder, run.recipe.constraints, listener=listener)
 
     def suggest(
-        self, text: str, *, count: int = _GIVEN, check: Callable[[], None] = lambda: None
+        self, text: str, *, count: int = _GIVEN, deadline: Deadline | None = None
     ) -> Advice:
         """Suggest edits of a string.
 
         Args:
             text: any string.
             count: suggestions at most.
-            check: called now and then; may raise to end the work.
+            deadline: checked between steps.
 
         Returns:
-            Strings that keep to the rules, the one with the highest expected SCS first. Where the
-            string itself breaks a rule they mend that; where it is blank they are beginnings.
+            Strings that keep to the rules, the one with the highest expected SCS first. If the
+            string breaks a rule, they repair it; if it is blank, they are prompts to start from.
+
+        Raises:
+            OutOfTimeError: the deadline expired.
         """
-        typed = Typed.read(text, self._encoder)
+        deadline = deadline or Deadline()
+        typed = TypedText.read(text, self._encoder)
         fault = self.rules.violation(text, typed.ids)
         if not text.strip():
-            return self._beginnings(count)
+            return self._starting_prompts(count)
         if fault is not None:
-            return self._mends(typed, fault, count, check)
+            return self._repairs(typed, fault, count, deadline)
         read = self._search.read([self.rules.body_of(text)])
         if not read:
-            return self._mends(typed, "is spelt otherwise by the model's tokenizer", count, check)
-        found = self._tried_at(read[0], text, check)
+            return self._repairs(
+                typed, "is written otherwise by the model's tokenizer", count, deadline
+            )
+        found = self._tried_at(read[0], text, deadline)
         suggestions = self._scored(typed, _best(found, count + _SPARE), count)
         tried = len({row.text for row in found})
         return Advice(text=text, fault=None, tried=tried, suggestions=suggestions)
 
-    def _tried_at(self, state: Candidate, text: str, check: Callable[[], None]) -> list[Candidate]:
-        """Return what the engine's likeliest edits of a string make of it, screened."""
+    def _tried_at(self, state: Candidate, text: str, deadline: Deadline) -> list[Candidate]:
+        """Return the strings that the engine's likeliest edits lead to, screened."""
         ceiling = self._problem.train_ceiling
         rng = _generator(self._problem.seed, text)
-        edits = Edits(self._material, self._search, self._settings, ceiling, rng)
+        edits = Edits(self._vocabulary, self._search, self._settings, ceiling, rng)
         found: list[Candidate] = []
         for _ in range(_STEPS):
-            check()
+            deadline.check()
             found += [candidate for _, candidate in edits.try_at(state, ceiling * _COLD)]
-        check()
+        deadline.check()
         return found
 
-    def _mends(self, typed: Typed, fault: str, count: int, check: Callable[[], None]) -> Advice:
-        """Suggest strings near one that breaks a rule which break none."""
-        bodies = mended_bodies(typed, self.rules, self._encoder, self._problem.everything, check)
-        check()
+    def _repairs(self, typed: TypedText, fault: str, count: int, deadline: Deadline) -> Advice:
+        """Suggest strings that keep to the rules, near one that breaks them."""
+        bodies = repaired_bodies(
+            typed, self.rules, self._encoder, self._problem.everything, deadline
+        )
+        deadline.check()
         found = [row for row in self._search.screen(bodies) if row is not None] if bodies else []
         suggestions = self._scored(typed, _best(found, count), count)
         return Advice(text=typed.text, fault=fault, tried=len(bodies), suggestions=suggestions)
 
-    def _beginnings(self, count: int) -> Advice:
+    def _starting_prompts(self, count: int) -> Advice:
         """Suggest the best prompts of the corpus, cut to the rules."""
         if self._starts is None:
             try:
@@ -155,7 +160,7 @@ class Suggester:
             except RunError:  # no prompt keeps to the rules, even cut
                 self._starts = []
         suggestions = [
-            Suggestion(edit="begin with this", text=row.text, score=row.score, gain=None)
+            Suggestion(edit="start with this", text=row.text, score=row.score, gain=None)
             for row in _best(self._starts, count)
         ]
         return Advice(
@@ -163,15 +168,15 @@ class Suggester:
         )
 
     def _scored(
-        self, typed: Typed, found: Sequence[Candidate], count: int
+        self, typed: TypedText, found: Sequence[Candidate], count: int
     ) -> tuple[Suggestion, ...]:
-        """Score candidates in float32 over every prompt, and say what they change."""
+        """Score candidates in float32 over every prompt, and describe their edits."""
         base = float(self._problem.everything.score(self._encoder.encode([typed.text]))[0])
         found = self._whole.exact([row for row in found if row.text != typed.text])
         texts = self._as_typed(typed, found)
         return tuple(
             Suggestion(
-                edit=described(typed, row.ids, self.rules) or "spell it as the model reads it",
+                edit=described(typed, row.ids, self.rules) or "write it as the model reads it",
                 text=texts[row.text],
                 score=row.score,
                 gain=row.score - base,
@@ -179,11 +184,11 @@ class Suggester:
             for row in _best(found, count)
         )
 
-    def _as_typed(self, typed: Typed, found: Sequence[Candidate]) -> dict[str, str]:
-        """Return each candidate's string with all that it leaves alone as it was typed.
+    def _as_typed(self, typed: TypedText, found: Sequence[Candidate]) -> dict[str, str]:
+        """Return each candidate's string with everything it keeps as it was typed.
 
-        A string of the same tokens has the same vector. Where the tokens would be others, or a
-        rule be broken, it is the candidate's own spelling.
+        A string of the same tokens has the same vector. If the tokens would change or a rule be
+        broken, it is the candidate's own text.
         """
         texts = [edited(typed, row.ids, self.rules) for row in found]
         chosen: dict[str, str] = {}

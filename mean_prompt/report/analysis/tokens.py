@@ -1,8 +1,7 @@
-"""What each token of a string is worth: the score that goes with it."""
+"""The worth of each token of a string: what the score loses without it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -10,27 +9,31 @@ import numpy as np
 from mean_prompt.encoder import Encoder
 from mean_prompt.objective import Objective
 from mean_prompt.report.analysis.data import TokenWorth
+from mean_prompt.system import Deadline
 
-#: Strings encoded between two looks at whether the answer is still wanted.
+#: Strings encoded between two checks of the deadline.
 _CHUNK: Final = 32
 
 
 def token_worths(
-    text: str, encoder: Encoder, objective: Objective, *, check: Callable[[], None] = lambda: None
+    text: str, encoder: Encoder, objective: Objective, *, deadline: Deadline | None = None
 ) -> tuple[TokenWorth, ...]:
     """Return leave-one-out worths: f of the string, less f of the string without the token.
 
-    The string without a token is what the remaining ids spell, tokenized anew: strings are what
-    is scored, and the neighbours of a token may merge where it goes.
+    The string without a token is the remaining ids decoded, and tokenized again: strings are what
+    is scored, and a token's neighbours may merge without it.
 
     Args:
         text: the string; of a long one only the tokens that the model reads are judged.
         encoder: the model.
         objective: f.
-        check: called now and then; may raise to end the work.
+        deadline: checked between batches of strings.
 
     Returns:
         One entry a token, in order; none for a string without tokens.
+
+    Raises:
+        OutOfTimeError: the deadline expired.
     """
     pieces, without = left_out(text, encoder)
     if not pieces:
@@ -38,7 +41,8 @@ def token_worths(
     strings = ["".join(pieces), *without]
     parts = []
     for first in range(0, len(strings), _CHUNK):
-        check()
+        if deadline:
+            deadline.check()
         parts.append(objective.score(encoder.encode(strings[first : first + _CHUNK])))
     scores = np.concatenate(parts).tolist()
     return tuple(
@@ -51,7 +55,7 @@ def left_out(text: str, encoder: Encoder) -> tuple[list[str], list[str]]:
     """Return a string's tokens as they stand in it, and the string without each of them.
 
     Args:
-        text: the string; of a long one only the tokens that the model reads count.
+        text: the string; of a long one only the tokens that the model reads.
         encoder: the model.
     """
     read = encoder.tokenizer.encode(text, add_special_tokens=False)
@@ -63,14 +67,14 @@ def left_out(text: str, encoder: Encoder) -> tuple[list[str], list[str]]:
 
 
 def pieces_of(text: str, offsets: list[tuple[int, int]], count: int) -> list[str]:
-    """Return what each token stands for, so that the pieces together are the string that is read.
+    """Return the part of the string at each token; together they are the string that is read.
 
     What lies between two tokens, such as a blank that the tokenizer drops, goes to the second.
 
     Args:
         text: the string.
-        offsets: where each of its tokens begins and ends.
-        count: tokens that are read, the first ones.
+        offsets: begin and end of each of its tokens.
+        count: number of tokens that are read, the first ones.
     """
     ends = [end for _, end in offsets[:count]]
     last = len(text) if len(offsets) == count else ends[-1]

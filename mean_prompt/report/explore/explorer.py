@@ -1,4 +1,4 @@
-"""The explorer's work, without a page: looks and suggestions for whoever types."""
+"""The explorer without its page: analyses of texts and suggestions, as they are typed."""
 
 from __future__ import annotations
 
@@ -10,52 +10,50 @@ from typing import Any, Final, Self
 import numpy as np
 
 from mean_prompt.objective import to_numpy
-from mean_prompt.report.analysis.data import Advice, Look
-from mean_prompt.report.analysis.opening import OpenRun
-from mean_prompt.report.analysis.space import Space
+from mean_prompt.report.analysis.data import Advice, StringAnalysis
+from mean_prompt.report.analysis.opened_run import OpenRun
+from mean_prompt.report.analysis.space import CorpusSpace
 from mean_prompt.report.analysis.suggestions import Suggester
 from mean_prompt.report.analysis.tokens import token_worths
-from mean_prompt.report.explore.figure import map_figure
-from mean_prompt.system import Listener, ignore
+from mean_prompt.report.page.search_figures import map_clusters
+from mean_prompt.system import Deadline, Listener, OutOfTimeError, ignore
 
-#: Whose text it is: a page that somebody has open, and the string's letter there.
-Place = tuple[str, str]
+#: A text box: the browser page that is open, and the letter of the string there.
+BoxKey = tuple[str, str]
 
-#: Texts that are remembered as the newest of their places: pages that were closed fall out.
+#: Words that name a cluster in the legend.
+_NAMED: Final = 3
+#: Boxes whose newest text is remembered; those of closed pages are dropped.
 _REMEMBERED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TextResult:
     """What is known of a text so far.
 
     Attributes:
-        look: at it; without its tokens' worths at first.
+        look: its analysis; without its tokens' worths at first.
         whole: whether these are known.
         fault: which rule of the run it breaks, if any.
-        advice: ``None`` until suggestions are found.
+        advice: suggestions, or ``None`` until they are found.
     """
 
-    look: Look
+    look: StringAnalysis
     whole: bool
     fault: str | None
     advice: Advice | None = None
 
 
-class _Superseded(Exception):  # noqa: N818 - no error: something newer was typed
-    """A newer text was typed in the same place."""
-
-
 class Explorer:
-    """Looks at texts as they are typed; may be called from several threads.
+    """Analyses texts as they are typed; may be called from several threads.
 
     Args:
-        space: in which they are looked at.
-        suggester: of edits.
-        facts: of the run, for the head of the page.
+        space: the space of the corpus.
+        suggester: suggests edits.
+        facts: facts of the run, for the head of the page.
     """
 
-    def __init__(self, space: Space, suggester: Suggester, facts: dict[str, Any]) -> None:
+    def __init__(self, space: CorpusSpace, suggester: Suggester, facts: dict[str, Any]) -> None:
         self._space = space
         self._suggester = suggester
         self.facts = facts
@@ -63,12 +61,21 @@ class Explorer:
         corpus = space.map(clusters)
         weights = to_numpy(space.objective.weights).astype(np.float64)
         ordered = clusters.scored(np.zeros(len(weights)), weights)
-        self.figure = map_figure(corpus, [cluster.words for cluster in ordered])
+        words = [cluster.words[:_NAMED] for cluster in ordered]
+        traces = [trace for trace in map_clusters(corpus, words) if trace["x"]]
+        landmarks = {"mean of the corpus": corpus.mean, "direction of the ceiling": corpus.ceiling}
+        #: The map of the corpus, as the page's script draws it.
+        self.figure = {
+            "traces": traces,
+            "landmarks": landmarks,
+            "explained": corpus.explained,
+            "prompts": len(corpus.x),
+        }
         self.limit = suggester.rules.constraints.max_tokens
-        self._newest: dict[Place, str] = {}
-        # The model's inner states are read through hooks, so that one text is looked at at a time.
+        self._newest: dict[BoxKey, tuple[str, Deadline]] = {}
+        # The model's inner states are read through hooks, so that texts are analysed one by one.
         self._turn = threading.Lock()
-        self._notes = threading.Lock()
+        self._guard = threading.Lock()
 
     @classmethod
     def of_run(cls, run: OpenRun, listener: Listener = ignore) -> Self:
@@ -82,57 +89,58 @@ class Explorer:
         }
         return cls(run.space, Suggester.of_run(run, listener), facts)
 
-    def note(self, place: Place, text: str) -> None:
-        """Take down what now stands in a place: answers to what stood there before are dropped."""
-        with self._notes:
-            self._newest.pop(place, None)
-            self._newest[place] = text
+    def note(self, box: BoxKey, text: str) -> None:
+        """Record the newest text of a box, and end the work on the text before it."""
+        with self._guard:
+            _, before = self._newest.pop(box, (text, Deadline()))
+            before.stop()
+            self._newest[box] = text, Deadline()
             while len(self._newest) > _REMEMBERED:
                 del self._newest[next(iter(self._newest))]
 
-    def is_newest(self, place: Place, text: str) -> bool:
-        """Tell whether nothing newer than a text is known to stand in a place."""
-        with self._notes:
-            return self._newest.get(place, text) == text
+    def is_newest(self, box: BoxKey, text: str) -> bool:
+        """Return whether no newer text of a box is known."""
+        with self._guard:
+            return self._newest.get(box, (text,))[0] == text
 
-    def see(self, text: str, place: Place = ("", "")) -> Iterator[Seen]:
-        """Yield more and more of what there is to see of a text; stop where a newer one is typed.
+    def analyse(self, text: str, box: BoxKey = ("", "")) -> Iterator[TextResult]:
+        """Yield what is known of a text, more each time, until a newer one is in its box.
 
         Args:
             text: any string but a blank one.
-            place: where it was typed.
+            box: the box that it was typed into.
         """
-
-        def check() -> None:
-            if not self.is_newest(place, text):
-                raise _Superseded
-
+        with self._guard:
+            noted, deadline = self._newest.get(box, (text, Deadline()))
+        if noted != text:
+            return
         try:
             with self._turn:
-                check()
-                look = self._space.look(text, with_worths=False)
+                deadline.check()
+                look = self._space.analyse_string(text, with_worths=False)
                 [ids] = self._space.encoder.tokenize([text])
                 fault = self._suggester.rules.violation(text, ids)
-            yield Seen(look, whole=False, fault=fault)
+            yield TextResult(look, whole=False, fault=fault)
             with self._turn:
-                check()
-                worths = token_worths(text, self._space.encoder, self._space.objective, check=check)
+                deadline.check()
+                worths = token_worths(
+                    text, self._space.encoder, self._space.objective, deadline=deadline
+                )
                 look = look.model_copy(update={"worths": worths})
-            yield Seen(look, whole=True, fault=fault)
+            yield TextResult(look, whole=True, fault=fault)
             with self._turn:
-                check()
-                advice = self._suggester.suggest(text, check=check)
-                check()
-            yield Seen(look, whole=True, fault=fault, advice=advice)
-        except _Superseded:
+                advice = self._suggester.suggest(text, deadline=deadline)
+                deadline.check()
+            yield TextResult(look, whole=True, fault=fault, advice=advice)
+        except OutOfTimeError:
             return
 
-    def beginnings(self) -> Advice:
-        """Return what to begin with where nothing is typed."""
+    def starting_prompts(self) -> Advice:
+        """Return prompts to start from if nothing is typed."""
         with self._turn:
             return self._suggester.suggest("")
 
 
 def readable(text: str) -> str:
-    """Return a text that every tokenizer takes: halves of characters become question marks."""
+    """Return a text that every tokenizer accepts: halves of characters become question marks."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,7 +1,7 @@
 """The explorer's page: a thin layer of Gradio over the :class:`Explorer`.
 
-Gradio carries what is typed to Python and HTML back; what is shown is rendered by
-:mod:`mean_prompt.report.explore.views`, and a little script draws the map and applies suggestions.
+Gradio sends what is typed to Python, and HTML back; that is rendered by
+:mod:`mean_prompt.report.explore.views`, and a short script draws the map and applies suggestions.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import gradio as gr
 
-from mean_prompt.report.explore.explorer import Explorer, readable
+from mean_prompt.report.explore.explorer import BoxKey, Explorer, readable
 from mean_prompt.report.explore.views import (
     about_view,
     advice_view,
@@ -22,7 +22,7 @@ from mean_prompt.report.explore.views import (
 )
 
 LETTERS: Final = "ABCD"
-#: Seconds without a key stroke before a text is looked at.
+#: Seconds without a key stroke before a text is analysed.
 _PAUSE: Final = 0.15
 _QUIET: Final[dict[str, Any]] = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -31,8 +31,8 @@ def build_page(explorer: Explorer, text: str) -> gr.Blocks:
     """Return the page, with a string in its first column.
 
     Args:
-        explorer: does the work.
-        text: of the first column.
+        explorer: analyses texts.
+        text: the string of the first column.
     """
     page = gr.Blocks(title="mean-prompt explorer", analytics_enabled=False, fill_width=True)
     with page:
@@ -50,7 +50,7 @@ def build_page(explorer: Explorer, text: str) -> gr.Blocks:
 
 
 def theme() -> gr.themes.Base:
-    """Return a theme whose fonts are on every machine already."""
+    """Return a theme whose fonts are on every machine."""
     return gr.themes.Default(
         primary_hue="blue",
         font=["system-ui", "sans-serif"],
@@ -59,7 +59,7 @@ def theme() -> gr.themes.Base:
 
 
 class _Column:
-    """One string with all that is seen of it."""
+    """One string with its analysis and suggestions."""
 
     def __init__(self, explorer: Explorer, letter: str, text: str) -> None:
         self._explorer = explorer
@@ -81,7 +81,7 @@ class _Column:
             self._note, self.text, None, queue=False, trigger_mode="multiple", **_QUIET
         )
         self.text.change(
-            self._see,
+            self._analyse,
             self.text,
             [self.look, self.advice],
             trigger_mode="always_last",
@@ -102,22 +102,22 @@ class _Column:
     def _note(self, text: str, request: gr.Request) -> None:
         self._explorer.note((str(request.session_hash), self._letter), readable(text))
 
-    def _see(self, text: str, request: gr.Request) -> Iterator[tuple[Any, Any]]:
-        text, place = readable(text), (str(request.session_hash), self._letter)
+    def _analyse(self, text: str, request: gr.Request) -> Iterator[tuple[Any, Any]]:
+        text, box = readable(text), (str(request.session_hash), self._letter)
         time.sleep(_PAUSE)
-        if self._explorer.is_newest(place, text):
-            yield from self._views(text, place)
+        if self._explorer.is_newest(box, text):
+            yield from self._views(text, box)
 
-    def _views(self, text: str, place: tuple[str, str]) -> Iterator[tuple[Any, Any]]:
+    def _views(self, text: str, box: BoxKey) -> Iterator[tuple[Any, Any]]:
         letter, explorer = self._letter, self._explorer
         if not text.strip():
-            yield blank_view(letter), advice_view(letter, explorer.beginnings())
+            yield blank_view(letter), advice_view(letter, explorer.starting_prompts())
             return
-        for seen in explorer.see(text, place):
+        for found in explorer.analyse(text, box):
             look = look_view(
-                letter, seen.look, limit=explorer.limit, fault=seen.fault, whole=seen.whole
+                letter, found.look, limit=explorer.limit, fault=found.fault, whole=found.whole
             )
-            advice = advice_view(letter, seen.advice) if seen.advice else waiting_view(letter)
+            advice = advice_view(letter, found.advice) if found.advice else waiting_view(letter)
             yield look, advice
 
     def _last(self, text: str) -> tuple[Any, Any]:
@@ -126,7 +126,7 @@ class _Column:
 
 
 def _connect(shown: gr.State, columns: list[_Column], add: gr.Button) -> None:
-    """Let columns come and go."""
+    """Let the buttons show and hide columns."""
     outputs = [shown, add] + [
         part for one in columns for part in (one.block, one.text, one.look, one.advice)
     ]

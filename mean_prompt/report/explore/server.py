@@ -1,4 +1,4 @@
-"""The explorer's server: our files, the map, and the page, for this machine alone."""
+"""The explorer's server: the page, its files and the map, for this machine alone."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import gradio as gr
-import plotly.offline
 from fastapi import FastAPI, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 
 from mean_prompt.report.explore.page import build_page, theme
+from mean_prompt.report.page.page import plotly_script
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -36,7 +36,7 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-#: What Gradio tells social networks, with addresses of its own.
+#: Previews for social networks, in which Gradio puts addresses of its own.
 _PREVIEW: Final = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>', re.DOTALL)
 _HEAD: Final = (
     '<link rel="stylesheet" href="./explorer/page.css">'
@@ -48,21 +48,20 @@ def explorer_app(explorer: Explorer, text: str, address: Address) -> ASGIApp:
     """Return the server's application.
 
     Args:
-        explorer: does the work.
-        text: of the first column.
-        address: that the server is bound to.
+        explorer: analyses texts.
+        text: the string of the first column.
+        address: the address that the server is bound to.
     """
     app = FastAPI(openapi_url=None)
     figure = json.dumps(explorer.figure)
-    script = plotly.offline.get_plotlyjs()
 
     @app.get("/explorer/map.json")
     def the_map() -> Response:
         return Response(figure, media_type="application/json")
 
     @app.get("/explorer/plotly.js")
-    def plotly_script() -> Response:
-        return Response(script, media_type="text/javascript")
+    def plotly() -> Response:
+        return Response(plotly_script(), media_type="text/javascript")
 
     @app.get("/explorer/page.js")
     def page_script() -> Response:
@@ -90,14 +89,14 @@ def explorer_app(explorer: Explorer, text: str, address: Address) -> ASGIApp:
 
 
 class Guard:
-    """Answers only this machine's own pages, and keeps them from reaching others.
+    """Answers only the explorer's own page, and keeps that from reaching other hosts.
 
-    A page elsewhere can have its own name resolve to this address, and then read all that is
-    here: the name that was asked for must be the server's own.
+    A page elsewhere can make its own name resolve to this address, and then read everything here;
+    so the name in the request must be the server's own.
 
     Args:
-        app: what is guarded.
-        address: that the server is bound to.
+        app: the application that is guarded.
+        address: the address that the server is bound to.
     """
 
     def __init__(self, app: ASGIApp, address: Address) -> None:
@@ -128,7 +127,7 @@ class Guard:
 
 
 class _Plain:
-    """Takes what is for other hosts out of the page that is sent."""
+    """Removes what is for other hosts from the page that is sent."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -176,10 +175,10 @@ def serve(app: ASGIApp, listening: socket.socket, **options: Any) -> None:  # no
     """
     import uvicorn
 
-    # Pages hold a stream open: they are not waited for.
+    # Pages hold a stream open, which must not delay the end.
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, **options
     )
-    # Having shut down, uvicorn lets Ctrl-C go on to whoever called it.
+    # Having shut down, uvicorn raises the Ctrl-C again.
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])

@@ -1,4 +1,4 @@
-"""What the explorer shows, as HTML: every text in it is escaped, whatever it holds."""
+"""What the explorer shows, as HTML. Every text is escaped, and isolated in its element."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Any, Final
 
 import jinja2
 
-from mean_prompt.report.analysis.data import Advice, Look, TokenWorth
+from mean_prompt.report.analysis.data import Advice, StringAnalysis, TokenWorth
 
 #: Darkest shade behind a token.
 _STRONGEST: Final = 0.55
-#: Characters that make a text run from right to left, or change what others look like, take no
-#: part in how the page reads: each text stands in an element of its own, isolated.
+#: Signs for characters that do not show.
 _UNSEEN: Final = {"\n": "⏎", "\t": "⇥", "\r": "␍"}
 
 
-def look_view(column: str, look: Look, *, limit: int, fault: str | None, whole: bool) -> str:
-    """Return what is seen of a string.
+def look_view(
+    column: str, look: StringAnalysis, *, limit: int, fault: str | None, whole: bool
+) -> str:
+    """Return the analysis of a string.
 
     Args:
-        column: its letter.
-        look: at the string.
+        column: letter of its column.
+        look: the analysis.
         limit: most tokens that the run allows.
         fault: which rule of the run it breaks, if any.
         whole: whether its tokens' worths are known.
@@ -40,7 +41,7 @@ def look_view(column: str, look: Look, *, limit: int, fault: str | None, whole: 
 
 
 def blank_view(column: str) -> str:
-    """Return what is seen where nothing is typed."""
+    """Return what a column shows if nothing is typed."""
     return _render("blank.html", column=column)
 
 
@@ -50,7 +51,7 @@ def advice_view(column: str, advice: Advice) -> str:
 
 
 def waiting_view(column: str) -> str:
-    """Return what stands for the suggestions while they are looked for."""
+    """Return what a column shows until suggestions are found."""
     return _render("waiting.html", column=column)
 
 
@@ -60,7 +61,7 @@ def about_view(facts: dict[str, Any]) -> str:
 
 
 def _tokens(worths: tuple[TokenWorth, ...]) -> list[dict[str, Any]]:
-    """Return each token with its shade, relative to the worthiest."""
+    """Return each token with its shade, relative to the largest worth."""
     most = max((abs(row.worth) for row in worths), default=0.0) or 1.0
     return [
         {

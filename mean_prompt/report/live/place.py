@@ -1,75 +1,52 @@
-"""What a live page keeps in its run's folder: where it listens, a lock, and a log."""
+"""The files of a live page in its run's folder: its address, and the log of its process."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from mean_prompt.runs import LIVE
-from mean_prompt.system import Address, FolderLock, InputError, is_held, write_atomically
+from mean_prompt.system import Address, InputError, is_held, write_atomically
 
-_WHERE: Final = "live.json"
+_ADDRESS: Final = "live.json"
 _LOG: Final = "log.txt"
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """A run's server, as it wrote itself down.
+class PageServer:
+    """The server of a run's live page.
 
     Attributes:
         address: where it listens, or did.
-        pid: of its process.
+        pid: number of its process.
     """
 
     address: Address
     pid: int
 
+    def record(self, run: Path) -> None:
+        """Write the address into the run's folder, where the next server finds it."""
+        data = asdict(self.address) | {"pid": self.pid}
+        write_atomically(run / LIVE / _ADDRESS, json.dumps(data).encode())
+
 
 def log_of(run: Path) -> Path:
-    """Return where the server of a run says what went wrong."""
+    """Return the path of a server's log."""
     return run / LIVE / _LOG
 
 
-@contextmanager
-def held_place(run: Path, address: Address) -> Iterator[None]:
-    """Be the one server of a run, and write down where it listens.
-
-    What is written stays: the next server of the run listens there again.
-
-    Args:
-        run: its folder.
-        address: with its port.
+def last_server(run: Path) -> PageServer | None:
+    """Return the server that a run has or had last, or ``None`` if it never had one.
 
     Raises:
-        BlockingIOError: the run has a server.
-        OSError: the folder cannot be written.
+        InputError: its file cannot be read.
     """
-    folder = run / LIVE
-    folder.mkdir(exist_ok=True)
-    lock = FolderLock(folder)
-    try:
-        server = asdict(address) | {"pid": os.getpid()}
-        write_atomically(folder / _WHERE, json.dumps(server).encode())
-        yield
-    finally:
-        lock.release()
-
-
-def last_server(run: Path) -> Server | None:
-    """Return the server that a run has or had last; ``None`` where it had none.
-
-    Raises:
-        InputError: what it wrote down cannot be read.
-    """
-    path = run / LIVE / _WHERE
+    path = run / LIVE / _ADDRESS
     try:
         kept = json.loads(path.read_bytes())
-        return Server(Address(str(kept["host"]), int(kept["port"])), int(kept["pid"]))
+        return PageServer(Address(str(kept["host"]), int(kept["port"])), int(kept["pid"]))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -78,9 +55,9 @@ def last_server(run: Path) -> Server | None:
         ) from error
 
 
-def has_server(run: Path) -> bool:
-    """Tell whether a server of a run is there now."""
+def running_server(run: Path) -> PageServer | None:
+    """Return the server of a run, or ``None`` if it does not run now."""
     try:
-        return is_held(run / LIVE)
+        return last_server(run) if is_held(run / LIVE) else None
     except OSError:
-        return False
+        return None

@@ -1,23 +1,39 @@
-"""The server: a run's page and its parts, to this machine alone unless it was asked otherwise."""
+"""The server of a live page: it answers this machine alone, unless it was asked otherwise."""
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from mean_prompt.report.live.follow import Follower
-from mean_prompt.report.page.page import Parts
-from mean_prompt.system import Address
+from mean_prompt.report.live.place import PageServer, last_server
+from mean_prompt.report.page.page import policy, render
+from mean_prompt.runs import LIVE, RECIPE
+from mean_prompt.system import (
+    Address,
+    FolderLock,
+    InputError,
+    is_held,
+    os_errors,
+    path_exists,
+    unwritable,
+)
 
 #: Seconds after which a silent connection is closed.
 _SILENCE: Final = 30.0
+#: Seconds between two checks whether the server is still needed.
+_CHECK: Final = 1.0
+_OPTIONS: Final = "--host and --port"
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -27,70 +43,123 @@ _HEADERS: Final = {
 
 
 class LiveServer(ThreadingHTTPServer):
-    """Serves one run.
+    """Serves the page of one run.
 
     Args:
         bound: a socket that listens.
-        address: where.
-        follower: says what to show.
-        render: makes the page of its parts.
-        policy: the content security policy.
+        address: the address of the socket.
+        follower: what the page shows.
+
+    Attributes:
+        asked: when the page was last asked for, by ``time.monotonic``.
+        moved_from: the address of the run's page before, if that is taken.
     """
 
     daemon_threads = True
 
-    def __init__(
-        self,
-        bound: socket.socket,
-        address: Address,
-        follower: Follower,
-        render: Callable[[Parts], str],
-        policy: str,
-    ) -> None:
+    def __init__(self, bound: socket.socket, address: Address, follower: Follower) -> None:
         super().__init__((address.host, address.port), _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = bound
         self.address = address
         self.follower = follower
-        self._render = render
+        self.asked = time.monotonic()
+        self.moved_from: Address | None = None
         self._guard = threading.Lock()
         self._version = ""
         self._page = b""
-        self.policy = policy
-        #: When the page was last asked for, by ``time.monotonic``.
-        self.asked = time.monotonic()
 
     def page(self) -> bytes:
-        """Return the page, rendered where it has changed."""
+        """Return the page, rendered again if it has changed."""
         shown = self.follower.latest()
         with self._guard:
             if shown.version != self._version:
                 # A text of a file may hold half a surrogate pair, which no encoding has.
-                self._page = self._render(shown.parts).encode("utf-8", "replace")
+                self._page = render(shown.parts, live=True).encode("utf-8", "replace")
                 self._version = shown.version
             return self._page
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - inherited
-        """Log what went wrong, but for browsers that went away."""
+        """Log what went wrong, except for browsers that closed their connection."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 
-    def serve_while(self, is_needed: Callable[[float], bool], pause: float) -> None:
-        """Serve until nobody needs it.
+    def serve(self, run: Path, idle: float | None, check: float = _CHECK) -> None:
+        """Serve until Ctrl-C, or until the page is not needed any more.
+
+        It is not needed without the run's folder, nor so many seconds after both the search's end
+        and the last request.
 
         Args:
-            is_needed: told when the page was last asked for, says whether to go on.
-            pause: seconds between two times that it is asked.
+            run: the run's folder, with the server's own in it.
+            idle: these seconds, or ``None`` for no limit.
+            check: seconds between two checks.
         """
-        thread = threading.Thread(target=self.serve_forever, daemon=True)
-        thread.start()
+        folder = (run / LIVE).stat().st_ino
+        ran = time.monotonic()
+        self.timeout = check
         try:
-            while is_needed(self.asked):
-                time.sleep(pause)
-        finally:
-            self.shutdown()
-            thread.join()
-            self.server_close()
+            # Another run may have taken the folder's place.
+            while (run / LIVE).stat().st_ino == folder:
+                if is_held(run):
+                    ran = time.monotonic()
+                if idle is not None and time.monotonic() - max(ran, self.asked) >= idle:
+                    return
+                self.handle_request()
+        except FileNotFoundError:
+            return
+
+
+@contextmanager
+def live_server(run: Path, asked: Address) -> Iterator[LiveServer]:
+    """Give the one server of a run's page, and record its address in the run's folder.
+
+    Args:
+        run: the run's folder.
+        asked: where to listen. Port 0 stands for the port that the run's page had before, else a
+            free one.
+
+    Raises:
+        InputError: the folder holds no run, the run has a server, or the address is not free.
+        RunError: the folder cannot be written.
+    """
+    if not path_exists(run / RECIPE):
+        raise InputError(
+            f"a live page is of a run's folder: {run} holds no {RECIPE}; name the folder of a run"
+        )
+    place = run / LIVE
+    try:
+        place.mkdir(exist_ok=True)
+        lock = FolderLock(place)
+    except BlockingIOError as error:
+        raise _has_server(run) from error
+    except OSError as error:
+        raise unwritable(place, error) from error
+    with lock:
+        address, bound, moved_from = _listen(run, asked)
+        with LiveServer(bound, address, Follower(run)) as server:
+            server.moved_from = moved_from
+            with os_errors("a live page's file must be writable", place, "give room"):
+                PageServer(address, os.getpid()).record(run)
+            yield server
+
+
+def _has_server(run: Path) -> InputError:
+    server = last_server(run)
+    at = f"at {server.address.url}, served by process {server.pid}" if server else "starting"
+    return InputError(f"a run has one live page: that of {run} is {at}; open it, or end it first")
+
+
+def _listen(run: Path, asked: Address) -> tuple[Address, socket.socket, Address | None]:
+    """Return an address with its socket, and where the page was before if that is taken."""
+    before = last_server(run)
+    if asked.port or before is None:
+        return *asked.listen(_OPTIONS), None
+    wanted = Address(asked.host, before.address.port)
+    try:
+        return *wanted.listen(_OPTIONS), None
+    except InputError:
+        return *asked.listen(_OPTIONS), wanted
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -143,11 +212,11 @@ class _Handler(BaseHTTPRequestHandler):
         """End the headers with those that all answers have."""
         for name, value in _HEADERS.items():
             self.send_header(name, value)
-        self.send_header("Content-Security-Policy", self.server.policy)
+        self.send_header("Content-Security-Policy", policy(live=True))
         super().end_headers()
 
     def version_string(self) -> str:
-        """Return what the server calls itself."""
+        """Return the server's name, without versions."""
         return "mean-prompt"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - as inherited

@@ -1,12 +1,12 @@
-"""The sections of an affix: what it does row by row, and what its tokens are worth there."""
+"""The sections of an affix: what it changes row by row, and what its tokens are worth there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from mean_prompt.report.analysis.data import AffixAnalysis
-from mean_prompt.report.page.histogram import histogram
+from mean_prompt.report.page.figures import Figure, histogram
 from mean_prompt.report.page.page import fragment
 
 #: Rows that are listed as gaining and as losing the most.
@@ -14,9 +14,9 @@ _LISTED: Final = 12
 
 
 def affix_sections(
-    analysis: AffixAnalysis, figures: dict[str, dict[str, Any]]
+    analysis: AffixAnalysis, figures: dict[str, Figure]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the sections of an affix by their ids, and put their figures among the others."""
+    """Yield the sections of an affix by their ids, and add their figures to those of the page."""
     rows = sorted(analysis.rows, key=lambda row: row.without - row.affixed)
     changes = [row.affixed - row.without for row in rows]
     figures["plot-change"] = histogram(

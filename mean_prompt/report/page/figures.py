@@ -1,18 +1,18 @@
-"""The figures of a page, as Plotly knows them; their colours are the page's, light or dark.
+"""What all figures share: colours, markers, axes. Figures are plain data, as Plotly.js reads them.
 
 Colours are those of a light page; in the dark the page's script puts others in their places. The
 palette follows Okabe and Ito's, which most colour-blind readers tell apart; lines and markers
-differ in shape as well.
+differ in shape as well. Nothing here loads Plotly, which takes half a second.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from html import escape
+from itertools import pairwise
 from typing import Any, Final
 
-import plotly.graph_objects as go
+import numpy as np
 
 #: Colours of series, of lines across a figure, and of its ground; and those in the dark.
 SERIES: Final = ("#0072B2", "#D55E00", "#00805D", "#AA4499", "#B8860B", "#3399CC", "#666666")
@@ -24,53 +24,111 @@ SYMBOLS: Final = ("circle", "square", "triangle-up", "diamond", "cross", "x", "s
 DASHES: Final = ("solid", "dot", "dash", "dashdot", "longdash")
 #: Characters on a line of a label.
 _LINE: Final = 60
+#: Bars of a histogram, and the least range that they cover, for numbers that are all equal.
+_BINS: Final = 40
+_LEAST_RANGE: Final = 1e-3
 
 Figure = dict[str, Any]
+Trace = dict[str, Any]
 
 
-def finished(figure: go.Figure, *, x: str, y: str, height: int = 400, **layout: object) -> Figure:
-    """Return a figure as plain data, with titles of its axes and room for nothing else."""
-    figure.update_layout(
-        template=None,
-        xaxis_title=x,
-        yaxis_title=y,
-        height=height,
-        margin={"l": 56, "r": 16, "t": 16, "b": 48},
-        legend={"orientation": "h", "y": -0.28, "yanchor": "top"},
-        hoverlabel={"align": "left"},
+def figure(
+    traces: Sequence[Trace], *, x: str, y: str, height: int = 400, **layout: object
+) -> Figure:
+    """Return a figure with the titles of its axes."""
+    shared = {
+        "xaxis": {"title": {"text": x}},
+        "yaxis": {"title": {"text": y}},
+        "height": height,
+        "margin": {"l": 56, "r": 16, "t": 16, "b": 48},
+        "legend": {"orientation": "h", "y": -0.28, "yanchor": "top"},
+        "hoverlabel": {"align": "left"},
         # What a reader zoomed into stays when new data come.
-        uirevision="kept",
-        **layout,
-    )
-    data: Figure = json.loads(figure.to_json())
-    return data
+        "uirevision": "kept",
+    }
+    return {"data": list(traces), "layout": shared | layout}
+
+
+def bars(
+    names: Sequence[str], values: Sequence[float], *, x: str, row_height: int = 32, **trace: object
+) -> Figure:
+    """Return horizontal bars with their names, the first on top."""
+    bar = {
+        "type": "bar",
+        "orientation": "h",
+        "x": list(reversed(values)),
+        "y": [label(name) for name in reversed(names)],
+        "marker": {"color": SERIES[0]},
+        "hovertemplate": "%{y}: %{x}<extra></extra>",
+    }
+    height = 110 + row_height * len(names)
+    return figure([bar | trace], x=x, y="", showlegend=False, height=height)
+
+
+def histogram(
+    values: Sequence[float],
+    *,
+    x: str,
+    y: str,
+    bins: int = _BINS,
+    span: tuple[float, float] | None = None,
+) -> Figure:
+    """Return how numbers are distributed.
+
+    Args:
+        values: at least one number.
+        x: title of the axis of numbers.
+        y: what is counted.
+        bins: number of bars.
+        span: the range that they cover; from the least number to the greatest when left out.
+    """
+    low, high = span or (min(values), max(values))
+    counts, edges = np.histogram(values, bins=bins, range=(low, max(high, low + _LEAST_RANGE)))
+    hover = "about %{x:.3f}: %{y} " + y
+    return distribution(edges.tolist(), counts.tolist(), float(np.mean(values)), hover, x=x, y=y)
+
+
+def distribution(
+    edges: Sequence[float], heights: Sequence[float], mean: float, hover: str, *, x: str, y: str
+) -> Figure:
+    """Return bars between edges, with a line at the mean.
+
+    Args:
+        edges: B + 1 rising numbers, equally far apart.
+        heights: B numbers.
+        mean: mean of what is distributed.
+        hover: the text at a bar, in Plotly's notation.
+        x: title of the axis of numbers.
+        y: what is counted.
+    """
+    bar = {
+        "type": "bar",
+        "x": [round((low + high) / 2, 6) for low, high in pairwise(edges)],
+        "y": list(heights),
+        "width": 0.9 * (edges[1] - edges[0]),
+        "marker": {"color": SERIES[0]},
+        "hovertemplate": f"{hover}<extra></extra>",
+    }
+    found = figure([bar], x=x, y=y, showlegend=False)
+    add_line(found, "x", mean, f"mean {mean:.3f}")
+    return found
+
+
+def add_line(found: Figure, axis: str, value: float, name: str) -> None:
+    """Draw a line with its name across a figure, at a value of one of its axes."""
+    other = "y" if axis == "x" else "x"
+    line = {"color": INK, "width": 1, "dash": "dash"}
+    across = {f"{other}ref": f"{other} domain", f"{axis}ref": axis}
+    ends = {f"{other}0": 0, f"{other}1": 1, f"{axis}0": value, f"{axis}1": value}
+    found["layout"]["shapes"] = [{"type": "line", **across, **ends, "line": line}]
+    note = {axis: value, other: 1, "text": escape(name), "font": {"color": INK}}
+    anchors = {"xanchor": "left" if axis == "x" else "right", "yanchor": "bottom"}
+    if axis == "x":
+        anchors["yanchor"] = "top"
+    found["layout"]["annotations"] = [{**across, **note, **anchors, "showarrow": False}]
 
 
 def label(text: str) -> str:
     """Return a text as a label of a figure, which reads tags: broken into lines, and harmless."""
     lines = [text[i : i + _LINE] for i in range(0, len(text), _LINE)]
     return "<br>".join(escape(line.replace("\n", " ").replace("\r", " ")) for line in lines)
-
-
-def step_line(
-    name: str, x: Sequence[float], y: Sequence[float], colour: str, texts: Sequence[str]
-) -> go.Scatter:
-    """Return a line that stays where it is until the next point."""
-    return go.Scatter(
-        name=name,
-        x=list(x),
-        y=list(y),
-        mode="lines",
-        line={"shape": "hv", "width": 3, "color": colour},
-        text=[label(text) for text in texts],
-        hovertemplate="%{y:.4f} at %{x}<br>%{text}<extra></extra>",
-    )
-
-
-def level(figure: go.Figure, y: float, name: str) -> None:
-    """Draw a horizontal line with its name."""
-    figure.add_hline(
-        y=y,
-        line={"color": INK, "width": 1, "dash": "dash"},
-        annotation={"text": escape(name), "font": {"color": INK}},
-    )

@@ -1,24 +1,24 @@
-"""What a report needs of a run's folder, read without the libraries that made it."""
+"""The files of a run's folder that a report shows, read without the libraries that made them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mean_prompt.report.analysis.data import AffixAnalysis, Analysis
 from mean_prompt.report.page.history import History, read_history
 from mean_prompt.runs import (
     ANALYSIS,
-    BEST,
     EVENTS,
     RECIPE,
     ROWS,
+    RunStatus,
     SearchResult,
+    current_result,
     read_events,
     read_json,
 )
-from mean_prompt.system import InputError
+from mean_prompt.system import InputError, path_exists
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +26,20 @@ class RunFiles:
     """A run's folder, as far as there is something in it.
 
     Attributes:
-        path: of the folder.
+        path: path of the folder.
+        status: how the search is, with its best string.
         recipe: ``recipe.toml`` as text.
-        history: of its events.
-        result: of a run that ended, or ``None``; not of one that was gone on with since.
-        string: the best one so far, or ``None`` where there is none yet.
-        analysis: of that string, or ``None``.
-        affix: of that string, where it is one that stands beside predictions.
+        history: the history that its events report.
+        result: result of a run that has ended and was not resumed since, or ``None``.
+        analysis: analysis of the best string, or ``None``.
+        affix: analysis of the best string if it is an affix, or ``None``.
     """
 
     path: Path
+    status: RunStatus
     recipe: str
     history: History
     result: SearchResult | None
-    string: str | None
     analysis: Analysis | None
     affix: AffixAnalysis | None = None
 
@@ -50,36 +50,23 @@ class RunFiles:
         Raises:
             InputError: it holds no run, or a file in it is damaged.
         """
+        status = RunStatus.read(path)
+        if status.fault is not None:
+            raise InputError(status.fault)
         try:
             recipe = (path / RECIPE).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "no UTF-8"
             raise InputError(
-                f"a report is of a run's folder: {path} holds no {RECIPE} that can be read "
-                f"({reason}); name the folder of a run"
+                f"a run's recipe must be readable as UTF-8: {path / RECIPE}: {error}; name another "
+                "run"
             ) from error
-        history = read_history(_events(path))
-        result = SearchResult.find(path)
-        if result is not None and history.last is not None and result.is_before(history.last[0]):
-            result = None
-        string = _string(path, history, result)
+        has_events = path_exists(path / EVENTS)
+        history = read_history(read_events(path / EVENTS)) if has_events else History()
+        result = current_result(path, history.last and history.last[0])
         analysis = read_json(path / ANALYSIS, Analysis.model_validate)
-        if analysis is not None and analysis.look.text != string:
+        if analysis is not None and analysis.look.text != status.string:
             analysis = None
         affix = read_json(path / ROWS, AffixAnalysis.model_validate)
-        if affix is not None and affix.text != string:
+        if affix is not None and affix.text != status.string:
             affix = None
-        return cls(path, recipe, history, result, string, analysis, affix)
-
-
-def _string(path: Path, history: History, result: SearchResult | None) -> str | None:
-    if result is not None:
-        return result.string
-    if history.improvements:
-        return history.improvements[-1].text
-    best = path / BEST
-    return best.read_text("utf-8") if best.is_file() else None
-
-
-def _events(path: Path) -> list[dict[str, Any]]:
-    return list(read_events(path / EVENTS)) if (path / EVENTS).exists() else []
+        return cls(path, status, recipe, history, result, analysis, affix)

@@ -1,11 +1,12 @@
-"""How a search went, read from its events."""
+"""The history of a search, read from its events."""
 
 from __future__ import annotations
 
 import difflib
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from mean_prompt.system import InputError
@@ -17,12 +18,14 @@ _WORDS: Final = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """A moment of a search.
+class ProgressPoint:
+    """The best score at one time of a search.
 
     Attributes:
-        seconds: of the run's clock; ``evaluations`` at that time.
-        score: expected SCS over the training prompts; ``fraction`` of their ceiling.
+        seconds: seconds of the run.
+        evaluations: strings encoded until then.
+        score: expected SCS over the training prompts.
+        fraction: the score as a share of the ceiling over these prompts.
     """
 
     seconds: float
@@ -38,13 +41,14 @@ class Improvement:
     Attributes:
         point: when it was found and what it scores.
         trial: number of the climb that found it.
-        move: that led to it: an edit, a kind of start, or a worker.
-        text: the string; ``before`` the best one until then, or ``None`` for the first.
-        gain: in score over it; the score itself for the first.
-        holdout: score over the hold-out, where it was known.
+        move: what led to it: an edit, a kind of start, or a worker.
+        text: the string.
+        before: the best string until then, or ``None`` for the first.
+        gain: gain in score over that string; the score itself for the first.
+        holdout: score over the hold-out, if it was known.
     """
 
-    point: Point
+    point: ProgressPoint
     trial: int
     move: str
     text: str
@@ -53,27 +57,28 @@ class Improvement:
     holdout: float | None
 
     def diff(self) -> list[tuple[Change, str]]:
-        """Return the string by what stayed, went out and came in, word by word."""
+        """Return what the edit kept, removed and inserted, word by word."""
         return diff("" if self.before is None else self.before, self.text)
 
 
 @dataclass(frozen=True, slots=True)
-class Climb:
-    """One climb, as far as its events tell.
+class ClimbHistory:
+    """One climb, as far as the run's events report it.
 
     Attributes:
-        worker: whose it was, or ``None`` in a search by one process.
-        trial: its number.
-        points: along it, the start first.
-        params: what was drawn for it, by Optuna's names, once it ended.
-        ended: how, or ``None`` while it goes on.
+        worker: number of the worker, or ``None`` in a search by one process.
+        trial: number of the climb.
+        points: points along it, the start first.
+        params: the settings that were drawn for it, by Optuna's names, once it ended.
+        ended: how it ended, or ``None`` while it runs.
         spent: strings encoded for it, once it ended.
-        score, fraction: of its best string.
+        score: score of its best string.
+        fraction: that score as a share of the ceiling.
     """
 
     worker: int | None
     trial: int
-    points: tuple[Point, ...]
+    points: tuple[ProgressPoint, ...]
     params: dict[str, Any]
     ended: str | None
     spent: int | None
@@ -82,36 +87,34 @@ class Climb:
 
     @property
     def start(self) -> str:
-        """How it began; ``going on`` while that is not known."""
-        return str(self.params.get("start", "going on"))
+        """How it started; ``running`` while that is not known."""
+        return str(self.params.get("start", "running"))
 
     @property
     def name(self) -> str:
-        """What it is called on a page."""
+        """Its name on a page."""
         return f"climb {self.trial}" if self.worker is None else f"{self.worker}: {self.trial}"
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the events of a run tell.
+    """What the events of a run report.
 
     Attributes:
-        improvements: in their order.
-        climbs: by worker and number.
-        resumes: seconds of the run's clock at which it was gone on with.
-        last: the last moment that was told, or ``None`` where there is none.
+        improvements: the improvements of the best string, in their order.
+        climbs: the climbs, by worker and number.
+        resumes: seconds of the run at which it was resumed.
+        last: seconds and evaluations at the last event, or ``None`` without events.
     """
 
     improvements: tuple[Improvement, ...] = ()
-    climbs: tuple[Climb, ...] = ()
+    climbs: tuple[ClimbHistory, ...] = ()
     resumes: tuple[float, ...] = ()
     last: tuple[float, int] | None = None
 
 
-@dataclass(slots=True)
-class _Going:
-    points: list[Point] = field(default_factory=list)
-    last: dict[str, Any] = field(default_factory=dict)
+#: Events of one climb, each with the points that it adds.
+_ClimbEvents = list[tuple[dict[str, Any], list[ProgressPoint]]]
 
 
 def read_history(events: Iterable[dict[str, Any]]) -> History:
@@ -121,7 +124,7 @@ def read_history(events: Iterable[dict[str, Any]]) -> History:
         InputError: an event lacks what events have.
     """
     improvements: list[Improvement] = []
-    climbs: dict[tuple[int, int], _Going] = {}
+    climbs: dict[tuple[int, int], _ClimbEvents] = defaultdict(list)
     resumes, last = [], None
     for number, event in enumerate(events, 1):
         try:
@@ -129,9 +132,7 @@ def read_history(events: Iterable[dict[str, Any]]) -> History:
             if event["event"] == "best":
                 improvements.append(_improvement(event, improvements))
             elif event["event"] in ("stage", "climb"):
-                going = climbs.setdefault((event.get("worker", -1), event["trial"]), _Going())
-                going.points.extend(_points(event))
-                going.last = event
+                climbs[event.get("worker", -1), event["trial"]].append((event, _points(event)))
             elif event["event"] == "resume":
                 resumes.append(float(event["time"]))
         except (KeyError, TypeError, ValueError) as error:
@@ -140,14 +141,14 @@ def read_history(events: Iterable[dict[str, Any]]) -> History:
             ) from error
     return History(
         tuple(improvements),
-        tuple(_climb(key, going) for key, going in sorted(climbs.items())),
+        tuple(_climb(key, found) for key, found in sorted(climbs.items())),
         tuple(resumes),
         last,
     )
 
 
 def diff(before: str, after: str) -> list[tuple[Change, str]]:
-    """Return two strings as one, by what stayed, went out and came in, word by word."""
+    """Return what an edit of a string kept, removed and inserted, word by word, in their order."""
     old, new = _WORDS.findall(before), _WORDS.findall(after)
     pieces: list[tuple[Change, str]] = []
     matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
@@ -163,7 +164,7 @@ def diff(before: str, after: str) -> list[tuple[Change, str]]:
 
 
 def gains_by_move(history: History) -> list[tuple[str, int, float]]:
-    """Return each move's improvements, how many and their gain in all, the largest gain first.
+    """Return each move with the number of its improvements and their total gain, the largest first.
 
     The first string of a run is no improvement on another.
     """
@@ -189,8 +190,8 @@ def _improvement(event: dict[str, Any], before: Sequence[Improvement]) -> Improv
     )
 
 
-def _point(event: dict[str, Any]) -> Point:
-    return Point(
+def _point(event: dict[str, Any]) -> ProgressPoint:
+    return ProgressPoint(
         float(event["time"]),
         int(event["evaluations"]),
         float(event["score"]),
@@ -198,10 +199,10 @@ def _point(event: dict[str, Any]) -> Point:
     )
 
 
-def _points(event: dict[str, Any]) -> list[Point]:
+def _points(event: dict[str, Any]) -> list[ProgressPoint]:
     """Return the points that an event adds to its climb.
 
-    Of a climb by another process one hears at its end: its reports are spread over its time.
+    A climb of a worker is reported at its end: its scores are spread over its time.
     """
     end = _point(event)
     reports = event.get("reports", ())
@@ -211,7 +212,7 @@ def _points(event: dict[str, Any]) -> list[Point]:
     spent = float(event["spent"]) / len(reports)
     left = [len(reports) - number for number in range(1, len(reports) + 1)]
     return [
-        Point(
+        ProgressPoint(
             max(0.0, end.seconds - step * back),
             max(0, round(end.evaluations - spent * back)),
             float(score),
@@ -221,14 +222,14 @@ def _points(event: dict[str, Any]) -> list[Point]:
     ]
 
 
-def _climb(key: tuple[int, int], going: _Going) -> Climb:
-    last, (worker, trial) = going.last, key
+def _climb(key: tuple[int, int], events: _ClimbEvents) -> ClimbHistory:
+    (last, _), (worker, trial) = events[-1], key
     is_over = last["event"] == "climb"
     names = ("start", "kick", "order", "phrase", "width", "hot")
-    return Climb(
+    return ClimbHistory(
         worker=None if worker < 0 else worker,
         trial=trial,
-        points=tuple(going.points),
+        points=tuple(point for _, points in events for point in points),
         params={name: last[name] for name in names if name in last},
         ended=str(last["ended"]) if is_over else None,
         spent=int(last["spent"]) if is_over and "spent" in last else None,

@@ -1,4 +1,4 @@
-"""What answers come to, by how they came about, by what was expected, and by what they gain."""
+"""The numbers of a page of answers: by kind, by what was expected, and by what they gain."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mean_prompt.hybrid import Answer, Outcome
 if TYPE_CHECKING:
     from mean_prompt.objective import Interval
 
-#: Parts that rows are divided into by what was expected of them.
-_PARTS: Final = 10
+#: Bins that rows are divided into by what was expected of them.
+_BINS: Final = 10
 #: Bands of trust that rows are divided into.
 _BANDS: Final = 5
 _FEW_BANDS: Final = tuple((band / _BANDS, (band + 1) / _BANDS) for band in range(_BANDS))
@@ -26,10 +26,10 @@ class KindRow:
     """Answers of one kind.
 
     Attributes:
-        kind: how they came about.
-        rows: how many there are.
-        expected, universal: mean expected SCS of them and of the universal string, over those
-            that something was expected of; ``None`` where there are none.
+        kind: how they were chosen.
+        rows: number of rows.
+        expected: mean expected SCS over those that have one; ``None`` if none has.
+        universal: the same of the universal string.
         trust: mean trust in their rows' predictions, likewise.
         actual: mean SCS with the truth, over those whose truth is known.
     """
@@ -43,13 +43,13 @@ class KindRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Rows that are alike in what was known of them.
+class KnowledgeRow:
+    """Rows of which the same was known, with the kinds of their answers.
 
     Attributes:
         name: what was known.
-        rows: how many there are.
-        kinds: how many answers of each kind they have.
+        rows: number of rows.
+        kinds: number of answers of each kind.
     """
 
     name: str
@@ -58,14 +58,16 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CalibrationBin:
     """Rows of which about the same was expected.
 
     Attributes:
-        rows: how many.
-        low, high: least and most that was expected.
-        expected, actual: means.
-        interval: of the actual mean, 95 %, from a bootstrap over prompts.
+        rows: number of rows.
+        low: least SCS that was expected.
+        high: greatest SCS that was expected.
+        expected: mean expected SCS.
+        actual: mean actual SCS.
+        interval: 95 % interval of the actual mean, from a bootstrap over prompts.
     """
 
     rows: int
@@ -111,30 +113,32 @@ def by_kind(answers: Sequence[Answer], outcomes: Sequence[Outcome] = ()) -> list
     return found
 
 
-def by_place(answers: Sequence[Answer]) -> list[Place]:
+def by_knowledge(answers: Sequence[Answer]) -> list[KnowledgeRow]:
     """Return rows by what was known of them: a prediction and its trust, none, or a rule's case.
 
-    In this order, and without what no row is of.
+    They stand in this order; what no row has is left out.
     """
     rows: dict[str, list[str]] = {}
     for answer in answers:
-        rows.setdefault(_place(answer), []).append(answer.kind)
+        rows.setdefault(_knowledge(answer), []).append(answer.kind)
     names = [_band(*bounds) for bounds in reversed(_FEW_BANDS)]
     order = [*names, *sorted(set(rows) - set(names))]
     return [
-        Place(name, len(rows[name]), dict(Counter(rows[name]))) for name in order if name in rows
+        KnowledgeRow(name, len(rows[name]), dict(Counter(rows[name])))
+        for name in order
+        if name in rows
     ]
 
 
-def calibration(outcomes: Sequence[Outcome], *, seed: int = 0) -> list[Part]:
+def calibration(outcomes: Sequence[Outcome], *, seed: int = 0) -> list[CalibrationBin]:
     """Return tenths of the rows by what was expected of them, the least first.
 
-    Rows that nothing was expected of are left out.
+    Rows without an expected SCS are left out.
     """
     known = [(row.answer.expected, row.actual, row.group) for row in outcomes]
     judged = sorted((row for row in known if row[0] is not None), key=lambda row: row[0] or 0.0)
-    numbers = np.array_split(np.arange(len(judged)), min(_PARTS, len(judged)) or 1)
-    return [_part([judged[row] for row in part], seed) for part in numbers if len(part)]
+    numbers = np.array_split(np.arange(len(judged)), min(_BINS, len(judged)) or 1)
+    return [_bin([judged[row] for row in part], seed) for part in numbers if len(part)]
 
 
 def gains_over_universal(outcomes: Sequence[Outcome]) -> list[Gain]:
@@ -175,12 +179,12 @@ def trusts(answers: Sequence[Answer]) -> list[float]:
     return [answer.trust for answer in answers if answer.trust is not None]
 
 
-def _part(rows: Sequence[tuple[float | None, float, int]], seed: int) -> Part:
+def _bin(rows: Sequence[tuple[float | None, float, int]], seed: int) -> CalibrationBin:
     from mean_prompt.objective import bootstrap_interval  # it needs torch, most pages do not
 
     expected, actual = (np.array([row[at] for row in rows], float) for at in (0, 1))
     groups = np.array([row[2] for row in rows], np.int64)
-    return Part(
+    return CalibrationBin(
         len(rows),
         float(expected.min()),
         float(expected.max()),
@@ -190,7 +194,7 @@ def _part(rows: Sequence[tuple[float | None, float, int]], seed: int) -> Part:
     )
 
 
-def _place(answer: Answer) -> str:
+def _knowledge(answer: Answer) -> str:
     if answer.rule != "blend":
         return f"by rule: {answer.rule}"
     if answer.trust is None:

@@ -1,16 +1,23 @@
-"""The figures of answers: what won where, what was expected, and what came of it."""
+"""The figures of answers: which kind of answer won, what was expected, and what it earned."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-import plotly.graph_objects as go
-
 from mean_prompt.hybrid import Outcome
-from mean_prompt.report.page.figures import INK, SERIES, SYMBOLS, Figure, finished, label
-from mean_prompt.report.page.histogram import histogram
-from mean_prompt.report.page.hybrid_data import Gain, KindRow, Part, Place
+from mean_prompt.report.page.figures import (
+    INK,
+    SERIES,
+    SYMBOLS,
+    Figure,
+    Trace,
+    bars,
+    figure,
+    histogram,
+    label,
+)
+from mean_prompt.report.page.hybrid_data import CalibrationBin, Gain, KindRow, KnowledgeRow
 
 if TYPE_CHECKING:
     from mean_prompt.hybrid import MethodScore
@@ -19,52 +26,48 @@ if TYPE_CHECKING:
 _KINDS: Final = (
     "prediction", "affixed", "retrieved", "template", "joined", "shortened", "universal",
 )  # fmt: skip
-#: What tells bars apart where colours do not.
+#: What distinguishes bars if colours do not.
 _PATTERNS: Final = ("", "/", "x", "\\", ".", "-", "|", "+")
 #: Rows that are drawn as points.
 _MOST_POINTS: Final = 5_000
-#: Characters of an answer that is shown where the pointer is.
+#: Characters of an answer that is shown at the pointer.
 _SHOWN: Final = 300
 
 
 def kinds_bars(kinds: Sequence[KindRow]) -> Figure:
     """Return how many answers are of each kind, the most frequent on top."""
-    rows = list(reversed(kinds))
-    figure = go.Figure(
-        go.Bar(
-            x=[row.rows for row in rows],
-            y=[label(row.kind) for row in rows],
-            orientation="h",
-            marker={"color": [_colour(row.kind) for row in rows]},
-            hovertemplate="%{y}: %{x} rows<extra></extra>",
-        )
+    return bars(
+        [row.kind for row in kinds],
+        [row.rows for row in kinds],
+        x="rows",
+        marker={"color": [_colour(row.kind) for row in reversed(kinds)]},
+        hovertemplate="%{y}: %{x} rows<extra></extra>",
     )
-    return finished(figure, x="rows", y="", showlegend=False, height=110 + 32 * len(rows))
 
 
-def places_bars(places: Sequence[Place]) -> Figure:
+def knowledge_bars(places: Sequence[KnowledgeRow]) -> Figure:
     """Return the kinds' shares by what was known of the rows, the best known on top."""
     rows = list(reversed(places))
     kinds = dict.fromkeys(kind for place in places for kind in place.kinds)
-    figure = go.Figure()
-    for kind in sorted(kinds, key=_number):
-        figure.add_trace(
-            go.Bar(
-                name=label(kind),
-                x=[100 * place.kinds.get(kind, 0) / place.rows for place in rows],
-                y=[f"{label(place.name)} ({place.rows:,})" for place in rows],
-                text=[f"{place.kinds.get(kind, 0):,} rows" for place in rows],
-                textposition="none",
-                orientation="h",
-                marker={
-                    "color": _colour(kind),
-                    "pattern": {"shape": _PATTERNS[_number(kind)], "size": 6},
-                },
-                hovertemplate="%{y}: %{text}, %{x:.1f} %<extra>%{fullData.name}</extra>",
-            )
-        )
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": label(kind),
+            "x": [100 * row.kinds.get(kind, 0) / row.rows for row in rows],
+            "y": [f"{label(row.name)} ({row.rows:,})" for row in rows],
+            "text": [f"{row.kinds.get(kind, 0):,} rows" for row in rows],
+            "textposition": "none",
+            "marker": {
+                "color": _colour(kind),
+                "pattern": {"shape": _PATTERNS[_number(kind)], "size": 6},
+            },
+            "hovertemplate": "%{y}: %{text}, %{x:.1f} %<extra>%{fullData.name}</extra>",
+        }
+        for kind in sorted(kinds, key=_number)
+    ]
     height = 190 + 36 * len(rows)
-    return finished(figure, x="% of these rows", y="", barmode="stack", height=height)
+    return figure(traces, x="% of these rows", y="", barmode="stack", height=height)
 
 
 def expected_bars(kinds: Sequence[KindRow]) -> Figure:
@@ -74,20 +77,21 @@ def expected_bars(kinds: Sequence[KindRow]) -> Figure:
         "expected of the universal string": lambda row: row.universal,
         "actual, of the answers": lambda row: row.actual,
     }
-    figure = go.Figure()
+    traces = []
     for number, (name, value) in enumerate(columns.items()):
         rows = [row for row in kinds if value(row) is not None]
         if rows:
-            figure.add_trace(
-                go.Bar(
-                    name=name,
-                    x=[label(row.kind) for row in rows],
-                    y=[value(row) for row in rows],
-                    marker={"color": SERIES[number], "pattern": {"shape": _PATTERNS[number]}},
-                    hovertemplate="%{x}: %{y:.4f}<extra>%{fullData.name}</extra>",
-                )
+            traces.append(
+                {
+                    "type": "bar",
+                    "name": name,
+                    "x": [label(row.kind) for row in rows],
+                    "y": [value(row) for row in rows],
+                    "marker": {"color": SERIES[number], "pattern": {"shape": _PATTERNS[number]}},
+                    "hovertemplate": "%{x}: %{y:.4f}<extra>%{fullData.name}</extra>",
+                }
             )
-    return finished(figure, x="", y="mean SCS", barmode="group")
+    return figure(traces, x="", y="mean SCS", barmode="group")
 
 
 def trust_bars(trusts: Sequence[float]) -> Figure:
@@ -102,29 +106,26 @@ def gain_bars(gains: Sequence[Gain], over: str) -> Figure:
 
 def truth_points(outcomes: Sequence[Outcome]) -> Figure:
     """Return each row's expected and actual SCS, by kinds, with the line where they are equal."""
-    figure = go.Figure()
     judged = drawn(outcomes)
+    traces = []
     for kind in sorted({row.answer.kind for row in judged}, key=_number):
         some = [row for row in judged if row.answer.kind == kind]
-        figure.add_trace(
-            go.Scatter(
-                name=label(kind),
-                x=[round(row.answer.expected or 0.0, 5) for row in some],
-                y=[round(row.actual, 5) for row in some],
-                text=[label(f"{row.answer.id}: {row.answer.text}"[:_SHOWN]) for row in some],
-                mode="markers",
-                opacity=0.7,
-                marker={
-                    "size": 6,
-                    "color": _colour(kind),
-                    "symbol": SYMBOLS[_number(kind) % len(SYMBOLS)],
-                },
-                hovertemplate="expected %{x:.3f}, actual %{y:.3f}<br>%{text}<extra></extra>",
-            )
+        marker = {"color": _colour(kind), "symbol": SYMBOLS[_number(kind) % len(SYMBOLS)]}
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": label(kind),
+                "x": [round(row.answer.expected or 0.0, 5) for row in some],
+                "y": [round(row.actual, 5) for row in some],
+                "text": [label(f"{row.answer.id}: {row.answer.text}"[:_SHOWN]) for row in some],
+                "opacity": 0.7,
+                "marker": {"size": 6, **marker},
+                "hovertemplate": "expected %{x:.3f}, actual %{y:.3f}<br>%{text}<extra></extra>",
+            }
         )
     values = [value for row in judged for value in (row.answer.expected or 0.0, row.actual)]
-    _diagonal(figure, min(values), max(values))
-    return finished(figure, x="expected SCS", y="actual SCS", height=560)
+    return figure([*traces, _diagonal(values)], x="expected SCS", y="actual SCS", height=560)
 
 
 def drawn(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -133,65 +134,60 @@ def drawn(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return judged[:: -(-len(judged) // _MOST_POINTS) or 1]
 
 
-def calibration_line(parts: Sequence[Part]) -> Figure:
+def calibration_line(bins: Sequence[CalibrationBin]) -> Figure:
     """Return the mean actual SCS of tenths of the rows over what was expected of them."""
-    figure = go.Figure(
-        go.Scatter(
-            name="tenths of the rows, with 95 % intervals",
-            x=[part.expected for part in parts],
-            y=[part.actual for part in parts],
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": [part.interval.high - part.actual for part in parts],
-                "arrayminus": [part.actual - part.interval.low for part in parts],
-                "color": SERIES[0],
-            },
-            mode="lines+markers",
-            line={"color": SERIES[0]},
-            marker={"size": 8},
-            hovertemplate="expected %{x:.4f}, actual %{y:.4f}<extra></extra>",
-        )
-    )
-    values = [value for part in parts for value in (part.expected, part.actual)]
-    _diagonal(figure, min(values), max(values))
-    return finished(figure, x="mean expected SCS", y="mean actual SCS")
+    line = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": "tenths of the rows, with 95 % intervals",
+        "x": [row.expected for row in bins],
+        "y": [row.actual for row in bins],
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": [row.interval.high - row.actual for row in bins],
+            "arrayminus": [row.actual - row.interval.low for row in bins],
+            "color": SERIES[0],
+        },
+        "line": {"color": SERIES[0]},
+        "marker": {"size": 8},
+        "hovertemplate": "expected %{x:.4f}, actual %{y:.4f}<extra></extra>",
+    }
+    values = [value for row in bins for value in (row.expected, row.actual)]
+    return figure([line, _diagonal(values)], x="mean expected SCS", y="mean actual SCS")
 
 
 def methods_bars(methods: Sequence[MethodScore]) -> Figure:
     """Return the mean SCS of ways of answering with 95 % intervals, the best on top."""
     rows = list(reversed(methods))
-    figure = go.Figure(
-        go.Bar(
-            x=[row.mean for row in rows],
-            y=[label(row.name) for row in rows],
-            orientation="h",
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [row.interval.high - row.mean for row in rows],
-                "arrayminus": [row.mean - row.interval.low for row in rows],
-                "color": INK,
-            },
-            marker={"color": [SERIES[0 if row.name == "hybrid" else 5] for row in rows]},
-            hovertemplate="%{y}: %{x:.4f}<extra></extra>",
-        )
+    return bars(
+        [row.name for row in methods],
+        [row.mean for row in methods],
+        x="mean actual SCS",
+        row_height=36,
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [row.interval.high - row.mean for row in rows],
+            "arrayminus": [row.mean - row.interval.low for row in rows],
+            "color": INK,
+        },
+        marker={"color": [SERIES[0 if row.name == "hybrid" else 5] for row in rows]},
+        hovertemplate="%{y}: %{x:.4f}<extra></extra>",
     )
-    height = 110 + 36 * len(rows)
-    return finished(figure, x="mean actual SCS", y="", showlegend=False, height=height)
 
 
-def _diagonal(figure: go.Figure, low: float, high: float) -> None:
-    figure.add_trace(
-        go.Scatter(
-            name="as expected",
-            x=[low, high],
-            y=[low, high],
-            mode="lines",
-            line={"color": INK, "width": 1, "dash": "dash"},
-            hoverinfo="skip",
-        )
-    )
+def _diagonal(values: Sequence[float]) -> Trace:
+    ends = [min(values), max(values)]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "as expected",
+        "x": ends,
+        "y": ends,
+        "line": {"color": INK, "width": 1, "dash": "dash"},
+        "hoverinfo": "skip",
+    }
 
 
 def _number(kind: str) -> int:

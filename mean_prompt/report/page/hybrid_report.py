@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mean_prompt.hybrid import Answer, Outcome
 from mean_prompt.report.page import hybrid_data, hybrid_figures
+from mean_prompt.report.page.figures import Figure
 from mean_prompt.report.page.hybrid_data import Gain
-from mean_prompt.report.page.page import Parts, fragment
+from mean_prompt.report.page.page import PageParts, fragment
 from mean_prompt.report.page.submission_files import UNEXPLAINED, SubmissionFiles
 from mean_prompt.system import masked_urls
 
@@ -21,34 +22,34 @@ if TYPE_CHECKING:
 
 HEADINGS: Final = {
     "status": "",
-    "winners": "Which candidate won where",
-    "truth": "Expected and actual",
-    "gains": "Rows by gain",
-    "reproduce": "To do it again",
+    "winners": "Which kind of answer was chosen",
+    "truth": "Expected and actual scores",
+    "gains": "Rows that gain and lose most",
+    "reproduce": "Reproduce these answers",
 }
 #: Rows that are listed as gaining and as losing the most.
 _LISTED: Final = 12
 #: Characters of a hash that tell contents apart.
 _HASH: Final = 16
-#: What the journal pins, and what it is called on the page.
+#: What the journal records of a run, and its names on the page.
 _PINNED: Final = {
     "universal": "universal string",
     "llm": "LLM",
     "shots": "known rows that the LLM was shown",
     "calibrate": "known rows that the LLM was asked about",
     "model": "model",
-    "model found": "model's content",
+    "model found": "hash of the model",
     "corpus": "corpus",
-    "corpus hash": "corpus's content",
+    "corpus hash": "hash of the corpus",
     "prefix": "prefix",
     "suffix": "suffix",
     "max_tokens": "most tokens of an answer",
     "trials": "settings tried",
     "seed": "seed",
-    "test": "content of the test rows",
-    "triples": "content of the known rows",
+    "test": "hash of the test rows",
+    "triples": "hash of the known rows",
 }
-#: Options that repeat what the journal pins.
+#: Options that repeat it.
 _OPTIONS: Final = {
     "model": "--model",
     "corpus": "--corpus",
@@ -61,23 +62,26 @@ _OPTIONS: Final = {
     "seed": "--seed",
 }
 
-Figures = dict[str, dict[str, Any]]
+Figures = dict[str, Figure]
 Facts = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class AnswersReport:
     """What a page of answers shows.
 
     Attributes:
-        title: of the page.
-        universal: the string that serves where nothing is known, or ``None``.
-        answers: all of them.
-        outcomes: of those whose truth is known.
-        methods: what these earn beside other ways of answering.
+        title: title of the page.
+        universal: the universal string, or ``None`` if it is not known.
+        answers: all answers.
+        outcomes: scores of the answers whose truth is known.
+        methods: scores of these answers and of other ways of answering.
         groups: prompts that gain and lose most, by title.
-        facts, command, how: to do it again.
-        notes: on the truth, and on how it came about.
+        facts: what the answers were made of, by name.
+        command: the command that makes them again.
+        how: a sentence on that command.
+        truth_notes: sentences on the scores with the truth.
+        notes: how the answers were made, a line each.
     """
 
     title: str
@@ -93,10 +97,10 @@ class Findings:
     notes: tuple[str, ...] = ()
 
 
-def submission_parts(files: SubmissionFiles, truth: Truth | None = None) -> Parts:
+def submission_parts(files: SubmissionFiles, truth: Truth | None = None) -> PageParts:
     """Return the page of a submission, with what it really earns where the truth is known."""
     return _parts(
-        Findings(
+        AnswersReport(
             title=f"mean-prompt: {files.path.resolve().name}",
             universal=files.universal,
             answers=files.answers,
@@ -104,14 +108,14 @@ def submission_parts(files: SubmissionFiles, truth: Truth | None = None) -> Part
             methods=truth.methods if truth else (),
             facts=_facts(files),
             command=_predict_command(files),
-            how="The journal knows the files that were read by their content: put the same ones "
-            "in the places of TEST and TRIPLES, and the same LLM in that of LLM.",
+            how="Put the files that were read in the places of TEST and TRIPLES, and the same LLM "
+            "in that of LLM: the journal knows them by the hashes above.",
             truth_notes=truth.notes if truth else (),
         )
     )
 
 
-def evaluation_parts(evaluation: Evaluation, plan: Comparison, universal: str) -> Parts:
+def evaluation_parts(evaluation: Evaluation, plan: Comparison, universal: str) -> PageParts:
     """Return the page of a comparison under cross-validation.
 
     Args:
@@ -120,18 +124,18 @@ def evaluation_parts(evaluation: Evaluation, plan: Comparison, universal: str) -
         universal: the universal string, which the plan may name by its run's folder.
     """
     return _parts(
-        Findings(
+        AnswersReport(
             title=f"mean-prompt: evaluation of {plan.triples.name}",
             universal=universal,
             answers=tuple(row.answer for row in evaluation.outcomes),
             outcomes=evaluation.outcomes,
             methods=evaluation.methods,
             groups=tuple(
-                (f"The prompts that {what} most against the {evaluation.reference}", rows)
+                (f"Prompts that {what} most compared with the {evaluation.reference}", rows)
                 for what, rows in (("gain", evaluation.winners), ("lose", evaluation.losers))
             ),
             facts=_plan_facts(plan, universal),
-            how="The same command gives the same figures on the same machine, where an LLM says "
+            how="The same command gives the same figures on the same machine, if an LLM answers "
             "the same.",
             truth_notes=(_known_rows(evaluation),),
             notes=evaluation.notes,
@@ -139,13 +143,13 @@ def evaluation_parts(evaluation: Evaluation, plan: Comparison, universal: str) -
     )
 
 
-def _parts(found: Findings) -> Parts:
+def _parts(found: AnswersReport) -> PageParts:
     figures: Figures = {}
     sections = dict(_sections(found, figures))
-    return Parts(title=found.title, headings=HEADINGS, sections=sections, figures=figures)
+    return PageParts(title=found.title, headings=HEADINGS, sections=sections, figures=figures)
 
 
-def _sections(found: Findings, figures: Figures) -> Iterator[tuple[str, str]]:
+def _sections(found: AnswersReport, figures: Figures) -> Iterator[tuple[str, str]]:
     yield "status", _status(found)
     yield "winners", _winners(found, figures)
     if found.outcomes:
@@ -166,7 +170,7 @@ def _sections(found: Findings, figures: Figures) -> Iterator[tuple[str, str]]:
         )
 
 
-def _status(found: Findings) -> str:
+def _status(found: AnswersReport) -> str:
     rows = len(found.answers)
     improved = sum(answer.text != found.universal for answer in found.answers)
     line = f"{rows:,} rows"
@@ -186,12 +190,12 @@ def _status(found: Findings) -> str:
     )
 
 
-def _winners(found: Findings, figures: Figures) -> str:
+def _winners(found: AnswersReport, figures: Figures) -> str:
     kinds = hybrid_data.by_kind(found.answers, found.outcomes)
-    places = hybrid_data.by_place(found.answers)
+    places = hybrid_data.by_knowledge(found.answers)
     trusts = hybrid_data.trusts(found.answers)
     figures["plot-kinds"] = hybrid_figures.kinds_bars(kinds)
-    figures["plot-places"] = hybrid_figures.places_bars(places)
+    figures["plot-knowledge"] = hybrid_figures.knowledge_bars(places)
     has_scores = any(row.expected is not None or row.actual is not None for row in kinds)
     if has_scores:
         figures["plot-expected"] = hybrid_figures.expected_bars(kinds)
@@ -210,7 +214,7 @@ def _winners(found: Findings, figures: Figures) -> str:
     )
 
 
-def _truth(found: Findings, figures: Figures) -> str:
+def _truth(found: AnswersReport, figures: Figures) -> str:
     parts = hybrid_data.calibration(found.outcomes)
     judged = [row for row in found.outcomes if row.answer.expected is not None]
     if parts:
@@ -229,7 +233,7 @@ def _truth(found: Findings, figures: Figures) -> str:
     )
 
 
-def _figures(found: Findings, judged: Sequence[Outcome]) -> list[tuple[str, str, str]]:
+def _figures(found: AnswersReport, judged: Sequence[Outcome]) -> list[tuple[str, str, str]]:
     """Return the figures of all outcomes by name, each with a note."""
     figures = []
     if judged:
@@ -246,7 +250,7 @@ def _figures(found: Findings, judged: Sequence[Outcome]) -> list[tuple[str, str,
     return figures
 
 
-def _gains(found: Findings, figures: Figures) -> Iterator[dict[str, Any]]:
+def _gains(found: AnswersReport, figures: Figures) -> Iterator[dict[str, Any]]:
     """Yield tables of rows by what they gain, each with its figure."""
     for name, over, title, gains in _kinds_of_gain(found):
         if not gains:
@@ -265,7 +269,7 @@ def _gains(found: Findings, figures: Figures) -> Iterator[dict[str, Any]]:
         }
 
 
-def _kinds_of_gain(found: Findings) -> Iterator[tuple[str, str, str, list[Gain]]]:
+def _kinds_of_gain(found: AnswersReport) -> Iterator[tuple[str, str, str, list[Gain]]]:
     if not found.outcomes:
         yield (
             "plot-expected-gain",
@@ -297,32 +301,34 @@ def _known_rows(evaluation: Evaluation) -> str:
 
 def _plan_facts(plan: Comparison, universal: str) -> Facts:
     """Return what an evaluation was of, by name."""
-    asked = {name: getattr(plan, name, None) for name in _PINNED}
-    asked |= {"universal": universal, "llm": masked_urls(plan.llm), "corpus": list(plan.corpus)}
+    options = plan.options
+    corpus = options.corpus if isinstance(options.corpus, tuple) else (options.corpus.content_hash,)
+    asked = {name: getattr(options, name, getattr(plan, name, None)) for name in _PINNED}
+    asked |= {"universal": universal, "llm": masked_urls(plan.llm), "corpus": list(corpus)}
     asked["triples"] = None  # it is the file's name here
     facts = {"known rows": str(plan.triples), "predictions swapped": f"{plan.swap:g}"}
-    facts |= {title: _said(asked[name]) for name, title in _PINNED.items()}
+    facts |= {title: _text(asked[name]) for name, title in _PINNED.items()}
     return tuple((name, value) for name, value in facts.items() if value)
 
 
 def _facts(files: SubmissionFiles) -> Facts:
     """Return what a prediction run was of, by name."""
-    facts = [(title, _said(files.job.get(name))) for name, title in _PINNED.items()]
+    facts = [(title, _text(files.job.get(name))) for name, title in _PINNED.items()]
     for name, title in (("text", "without a prediction"), ("all", "with a prediction")):
         facts.append((f"rows are compared by, {title}", _key(files.fit.get(f"{name}_key"))))
     for name, title in (("text", "without a prediction"), ("llm", "with a prediction")):
-        facts.append((f"settings of the blend, {title}", _said(files.fit.get(name))))
+        facts.append((f"settings of the blend, {title}", _text(files.fit.get(name))))
     return tuple((name, value) for name, value in facts if value)
 
 
-def _said(value: object) -> str:
-    """Return what the journal holds as a text; hashes are cut, nothing is said of nothing."""
+def _text(value: object) -> str:
+    """Return a value of the journal as a text: hashes cut, missing values empty."""
     if value is None or value == []:
         return ""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_said(inner) or 'none'}" for name, inner in value.items())
+        return ", ".join(f"{name} {_text(inner) or 'none'}" for name, inner in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_said, value))
+        return ", ".join(map(_text, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = str(value) if str(value).strip() else repr(value)

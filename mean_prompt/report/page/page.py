@@ -1,8 +1,7 @@
-"""A page of sections and figures: one file that needs nothing else, or the same page, followed."""
+"""A page of sections and figures as HTML: one file that needs nothing else, or a live page."""
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mean_prompt.report.page.figures import PALETTE
 
-#: Where a page may get anything from: itself, and for a page that is followed its own server.
+#: Where a page may load anything from: itself, and a live page from its own server.
 _POLICY: Final = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:; "
     "style-src 'unsafe-inline'; script-src {scripts}; connect-src {server}"
@@ -23,15 +22,14 @@ _POLICY: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class PageParts:
     """What a page shows.
 
     Attributes:
-        title: of the page.
-        headings: of the sections, by their element ids, in their order.
-        sections: HTML of each section that there is something to show in, by the same ids.
-        figures: Plotly figures by the ids of the elements that they are drawn in; these stand
-            in the sections.
+        title: title of the page.
+        headings: headings of the sections by their element ids, in their order.
+        sections: HTML of each section that has something to show, by the same ids.
+        figures: Plotly figures by the ids of the elements in the sections that they are drawn in.
     """
 
     title: str
@@ -51,13 +49,13 @@ def _templates() -> Environment:
     )
 
 
-def render(parts: Parts, *, live: bool = False) -> str:
+def render(parts: PageParts, *, live: bool = False) -> str:
     """Return a whole page as HTML.
 
     Args:
         parts: what it shows.
-        live: whether its script asks the server that it came from for ``parts.json``, again and
-            again, and shows what has changed.
+        live: whether its script asks its server for ``parts.json`` every second, and shows what
+            has changed.
     """
     return fragment(
         "page.html",
@@ -66,24 +64,25 @@ def render(parts: Parts, *, live: bool = False) -> str:
         figures=dict(parts.figures),
         palette=PALETTE,
         style=_own("style.css"),
-        scripts=[_plotly(), _own("page.js")],
+        scripts=[plotly_script(), _own("page.js")],
         policy=policy(live=live),
     )
 
 
 def fragment(template: str, **values: object) -> str:
-    """Return a template with values put in, every text among them escaped."""
+    """Return a template with values filled in, every text among them escaped."""
     return _templates().get_template(template).render(**values)
 
 
 def policy(*, live: bool) -> str:
-    """Return the page's content security policy: what its scripts are, and whom they may ask."""
-    allowed = " ".join(_fingerprint(script) for script in (_plotly(), _own("page.js")))
+    """Return the page's content security policy: its scripts, and their hosts."""
+    allowed = " ".join(_fingerprint(script) for script in (plotly_script(), _own("page.js")))
     return _POLICY.format(scripts=allowed, server="'self'" if live else "'none'")
 
 
 @cache
-def _plotly() -> str:
+def plotly_script() -> str:
+    """Return the source of Plotly.js."""
     from plotly.offline import get_plotlyjs
 
     script: str = get_plotlyjs()
@@ -100,8 +99,3 @@ def _own(name: str) -> str:
 @cache
 def _fingerprint(script: str) -> str:
     return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
-
-
-def exact(text: str) -> str:
-    """Return a text as JSON, in which no reader of HTML changes a line's end."""
-    return json.dumps(text)

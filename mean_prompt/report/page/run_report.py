@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -12,39 +13,37 @@ from typing import Any, Final
 from mean_prompt.report.analysis.data import Analysis
 from mean_prompt.report.page import search_figures
 from mean_prompt.report.page.affix_report import affix_sections
+from mean_prompt.report.page.figures import Figure
 from mean_prompt.report.page.files import RunFiles
-from mean_prompt.report.page.history import Climb, History, Improvement, gains_by_move
-from mean_prompt.report.page.page import Parts, exact, fragment
-from mean_prompt.runs import SearchResult
-from mean_prompt.system import format_duration
+from mean_prompt.report.page.history import ClimbHistory, History, Improvement, gains_by_move
+from mean_prompt.report.page.page import PageParts, fragment
+from mean_prompt.runs import RunStatus, SearchResult
 
 HEADINGS: Final = {
     "status": "",
     "string": "The string",
     "score": "Score",
-    "progress": "How it went",
-    "story": "Edit by edit",
-    "rows": "Row by row",
+    "progress": "Progress of the search",
+    "edits": "What each edit gained",
+    "rows": "Predictions that gain and lose most",
     "tokens": "What each token is worth",
-    "prompts": "Whom it serves",
-    "map": "The corpus",
-    "study": "What paid",
-    "reproduce": "To do it again",
+    "prompts": "Prompts it scores best and worst on",
+    "map": "Map of the corpus",
+    "study": "Which moves and settings gained most",
+    "reproduce": "Reproduce this run",
 }
-#: Rows of the story and of the climbs that are listed.
+#: Edits and climbs that are listed.
 _MOST_EDITS: Final = 400
 _MOST_CLIMBS: Final = 400
-#: Settings of climbs that are drawn, and what they are.
+#: Settings of climbs that are drawn, and their titles.
 _SETTINGS: Final = {
     "width": "edits evaluated a step",
     "hot": "first temperature, as a share of the ceiling",
     "kick": "random edits to an elite before the climb",
 }
 
-Figures = dict[str, dict[str, Any]]
 
-
-def run_parts(run: Path) -> Parts:
+def run_parts(run: Path) -> PageParts:
     """Return the page of a run's folder, as far as the run has come.
 
     Raises:
@@ -53,64 +52,50 @@ def run_parts(run: Path) -> Parts:
     return search_parts(RunFiles.read(run))
 
 
-def search_parts(run: RunFiles) -> Parts:
+def search_parts(run: RunFiles) -> PageParts:
     """Return the page of a run that was read."""
-    figures: Figures = {}
+    figures: dict[str, Figure] = {}
     sections = dict(_sections(run, figures))
-    return Parts(
-        title=f"mean-prompt: {run.path.resolve().name}",
-        headings=HEADINGS,
-        sections=sections,
-        figures=figures,
-    )
+    return PageParts(page_title(run.path), HEADINGS, sections, figures)
 
 
-def _sections(run: RunFiles, figures: Figures) -> Iterator[tuple[str, str]]:
-    history, result, analysis = run.history, run.result, run.analysis
-    yield "status", _status(run)
-    if run.string is not None:
-        tokens = result.tokens if result else None
-        yield (
-            "string",
-            fragment(
-                "search/string.html", string=run.string, exact=exact(run.string), tokens=tokens
-            ),
-        )
+def page_title(run: Path) -> str:
+    """Return the title of a run's page."""
+    return f"mean-prompt: {run.resolve().name}"
+
+
+def status_section(status: RunStatus, fault: str = "") -> str:
+    """Return how the search is, as HTML.
+
+    Args:
+        status: how it is.
+        fault: why the page could not be made again, if it could not.
+    """
+    return fragment("search/status.html", state=status.state, line=status.describe(), fault=fault)
+
+
+def _sections(run: RunFiles, figures: dict[str, Figure]) -> Iterator[tuple[str, str]]:
+    history, result, string = run.history, run.result, run.status.string
+    yield "status", status_section(run.status)
+    if string is not None:
+        # As JSON, in which no reader of HTML changes a line's end.
+        values = {"exact": json.dumps(string), "tokens": result.tokens if result else None}
+        yield "string", fragment("search/string.html", string=string, **values)
     if result or history.improvements:
         yield "score", _score(result, history)
     if history.improvements:
-        figures["plot-time"] = search_figures.over_time(history)
-        figures["plot-evaluations"] = search_figures.over_evaluations(history)
-        yield "progress", _progress(history)
-        yield "story", _story(history.improvements)
-    if analysis:
-        yield from _analysis(analysis, result, figures)
+        figures["plot-progress"] = search_figures.progress_lines(history)
+        drawn = len(search_figures.drawn_climbs(history))
+        climbs = {"drawn": drawn, "hidden": len(history.climbs) - drawn}
+        yield "progress", fragment("search/progress.html", resumes=history.resumes, **climbs)
+        yield "edits", _edits(history.improvements)
+    if run.analysis:
+        yield from _analysis(run.analysis, figures)
     if run.affix:
         yield from affix_sections(run.affix, figures)
     if len(history.improvements) > 1 or history.climbs:
         yield "study", _study(history, figures)
     yield "reproduce", _reproduce(run)
-
-
-def _status(run: RunFiles) -> str:
-    """Return what became of the run, as its files tell it."""
-    result, last = run.result, run.history.last
-    if result is not None:
-        state = "stopped" if result.stopped else "ended"
-        line = (
-            f"{'Stopped' if result.stopped else 'Done'} after {format_duration(result.seconds)} "
-            f"and {result.evaluations:,} strings encoded, "
-            f"{result.evaluations_per_second:,.0f} a second."
-        )
-    elif last is not None:
-        state = "unfinished"
-        line = (
-            f"Not finished: {last[1]:,} strings encoded at the last event, after "
-            f"{format_duration(last[0])}."
-        )
-    else:
-        state, line = "unfinished", "Not finished: nothing was found yet."
-    return fragment("search/status.html", state=state, line=line)
 
 
 def _score(result: SearchResult | None, history: History) -> str:
@@ -131,7 +116,7 @@ def _score(result: SearchResult | None, history: History) -> str:
         sides.append(("all", context.everything))
     return fragment(
         "search/score.html",
-        figures=_figures(result),
+        figures=_result_figures(result),
         baselines=() if context else sorted(rows, key=lambda row: row["score"]),
         ceiling=result.ceiling,
         context=context,
@@ -139,7 +124,7 @@ def _score(result: SearchResult | None, history: History) -> str:
     )
 
 
-def _figures(result: SearchResult) -> list[tuple[str, str, str]]:
+def _result_figures(result: SearchResult) -> list[tuple[str, str, str]]:
     """Return the figures of a result by name, each with a note."""
     what = "mean SCS of predictions with it" if result.context else "expected SCS, every prompt"
     figures = [
@@ -158,56 +143,33 @@ def _figures(result: SearchResult) -> list[tuple[str, str, str]]:
     return figures
 
 
-def _progress(history: History) -> str:
-    drawn = len(search_figures.drawn_climbs(history))
-    return fragment(
-        "search/progress.html",
-        drawn=drawn,
-        hidden=len(history.climbs) - drawn,
-        resumes=history.resumes,
-    )
-
-
-def _story(improvements: tuple[Improvement, ...]) -> str:
+def _edits(improvements: tuple[Improvement, ...]) -> str:
     largest = sorted(improvements, key=lambda row: -row.gain)[:_MOST_EDITS]
     kept = {id(row) for row in largest}
     rows = [row for row in improvements if id(row) in kept]
-    return fragment(
-        "search/story.html",
-        rows=rows,
-        total=f"{len(improvements):,}",
-        left_out=len(improvements) - len(rows),
-    )
+    left_out = len(improvements) - len(rows)
+    return fragment("search/edits.html", rows=rows, total=len(improvements), left_out=left_out)
 
 
-def _analysis(
-    analysis: Analysis, result: SearchResult | None, figures: Figures
-) -> Iterator[tuple[str, str]]:
+def _analysis(analysis: Analysis, figures: dict[str, Figure]) -> Iterator[tuple[str, str]]:
     look = analysis.look
     if look.worths:
         largest = max(abs(row.worth) for row in look.worths) or 1.0
         yield "tokens", fragment("search/tokens.html", worths=look.worths, largest=largest)
-    figures["plot-spread"] = search_figures.spread_bars(look.spread)
+    figures["plot-cosines"] = search_figures.cosine_bars(look.spread)
     yield "prompts", fragment("search/prompts.html", look=look)
-    figures["plot-map"] = search_figures.corpus_map(analysis)
-    names = [
-        search_figures.cluster_name(cluster.words, number)
+    figures["plot-map"] = search_figures.map_figure(analysis)
+    clusters = [
+        (search_figures.cluster_name(cluster.words, number), cluster)
         for number, cluster in enumerate(analysis.clusters)
     ]
-    yield (
-        "map",
-        fragment(
-            "search/map.html",
-            clusters=list(zip(names, analysis.clusters, strict=True)),
-            prompts=sum(cluster.prompts for cluster in analysis.clusters),
-            drawn=len(analysis.map.x),
-            explained=analysis.map.explained,
-            score=result.score if result else look.score,
-        ),
-    )
+    prompts = sum(cluster.prompts for cluster in analysis.clusters)
+    values = {"clusters": clusters, "prompts": prompts, "score": look.score}
+    drawn = {"drawn": len(analysis.map.x), "explained": analysis.map.explained}
+    yield "map", fragment("search/map.html", **values, **drawn)
 
 
-def _study(history: History, figures: Figures) -> str:
+def _study(history: History, figures: dict[str, Figure]) -> str:
     moves = gains_by_move(history)
     if moves:
         figures["plot-moves"] = search_figures.moves_bars(moves)
@@ -227,8 +189,8 @@ def _study(history: History, figures: Figures) -> str:
     )
 
 
-def _starts(climbs: tuple[Climb, ...]) -> list[dict[str, Any]]:
-    """Return what climbs of each kind of start came to, the best kind first."""
+def _starts(climbs: tuple[ClimbHistory, ...]) -> list[dict[str, Any]]:
+    """Return what climbs of each kind of start reached, the best kind first."""
     ended = [climb for climb in climbs if climb.ended]
     rows = []
     for start in {climb.start for climb in ended}:
@@ -249,10 +211,15 @@ def _starts(climbs: tuple[Climb, ...]) -> list[dict[str, Any]]:
 def _reproduce(run: RunFiles) -> str:
     recipe = shlex.quote(str(run.path / "recipe.toml"))
     result = run.result
-    exactly = result is not None and _is_repeatable(result, run.recipe)
+    repeats = (
+        result is not None
+        and not result.stopped
+        and "budget =" not in run.recipe
+        and "workers" not in result.details
+    )
     how = (
         "With a limit of evaluations alone the same seed gives the same string on the same machine."
-        if exactly
+        if repeats
         else "A limit of time is spent as fast as the machine is: the same command finds a string "
         "of about this score, and the same one only by chance."
     )
@@ -265,28 +232,23 @@ def _reproduce(run: RunFiles) -> str:
     )
 
 
-def _is_repeatable(result: SearchResult, recipe: str) -> bool:
-    return "budget =" not in recipe and "workers" not in result.details and not result.stopped
-
-
 def _facts(result: SearchResult) -> list[tuple[str, str]]:
-    """Return what the run was of, by name."""
+    """Return model, corpus, seed and versions of a run by name."""
     details = result.details
     model, corpus = details.get("model", {}), details.get("corpus", {})
     sources = corpus.get("sources", ())
     named = (source["path"] if isinstance(source, dict) else str(source) for source in sources)
     prompts = corpus.get("prompts", corpus.get("rows"))
-    versions = details.get("versions", {})
     facts = {
         "model": model.get("name"),
-        "model's content": (model.get("content_hash") or "")[:16],
+        "hash of the model": (model.get("content_hash") or "")[:16],
         "device and dtype": f"{model.get('device')}, {model.get('dtype')}, screening in "
         f"{details.get('screening', {}).get('dtype')}",
         "corpus": ", ".join(named),
         "prompts": f"{prompts}: {corpus.get('train')} searched, {corpus.get('holdout')} held out",
-        "corpus's content": (corpus.get("hash") or "")[:16],
-        "recipe's content": (details.get("recipe_hash") or "")[:16],
+        "hash of the corpus": (corpus.get("hash") or "")[:16],
+        "hash of the recipe": (details.get("recipe_hash") or "")[:16],
         "seed": str(details.get("seed")),
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "versions": ", ".join(f"{name} {v}" for name, v in details.get("versions", {}).items()),
     }
     return [(name, value) for name, value in facts.items() if value]

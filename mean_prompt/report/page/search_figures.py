@@ -1,13 +1,11 @@
-"""The figures of a search: how it went, whom its string serves, where it lies."""
+"""The figures of a search: its progress, the prompts' cosines, the map of the corpus."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-import plotly.graph_objects as go
-
-from mean_prompt.report.analysis.data import Analysis, Spread
+from mean_prompt.report.analysis.data import Analysis, CorpusMap, CosineSpread
 from mean_prompt.report.page.figures import (
     DASHES,
     INK,
@@ -15,172 +13,185 @@ from mean_prompt.report.page.figures import (
     SERIES,
     SYMBOLS,
     Figure,
-    finished,
+    Trace,
+    add_line,
+    bars,
+    distribution,
+    figure,
     label,
-    level,
-    step_line,
 )
-from mean_prompt.report.page.histogram import bars
-from mean_prompt.report.page.history import Climb, History, Improvement, Point
+from mean_prompt.report.page.history import ClimbHistory, History, Improvement, ProgressPoint
 
 #: Climbs that are drawn: more could not be told apart.
 MOST_CLIMBS: Final = 24
 #: Improvements that the best line goes through; others lie on a pixel of their neighbours.
 _MOST_POINTS: Final = 2_000
 
-Axis = Callable[[Point], float]
+
+def progress_lines(history: History) -> Figure:
+    """Return the best score and each climb's, over strings encoded or over seconds.
+
+    The figure has both axes; the page's script draws the one that the reader chose.
+    """
+    lines = [(_climb_line(climb, n), climb.points) for n, climb in enumerate(drawn_climbs(history))]
+    rows = _thinned(history.improvements)
+    if rows and history.last is not None:
+        points = [row.point for row in rows]
+        end = ProgressPoint(*history.last, points[-1].score, points[-1].fraction)
+        best = {
+            "name": "best so far",
+            "mode": "lines",
+            "line": {"shape": "hv", "width": 3, "color": SERIES[0]},
+            "text": [label(row.text) for row in (*rows, rows[-1])],
+            "hovertemplate": "%{y:.4f} at %{x}<br>%{text}<extra></extra>",
+        }
+        lines.append((best, (*points, end)))
+    traces = [
+        {"type": "scatter", "y": [point.fraction for point in points], **line}
+        for line, points in lines
+    ]
+    found = figure(traces, x="", y="fraction of the ceiling")
+    add_line(found, "y", 1.0, "ceiling")
+    found["axes"] = {
+        "evaluations": {
+            "title": "strings encoded",
+            "x": [[point.evaluations for point in points] for _, points in lines],
+        },
+        "seconds": {
+            "title": "seconds",
+            "x": [[point.seconds for point in points] for _, points in lines],
+        },
+    }
+    return found
 
 
-def over_time(history: History) -> Figure:
-    """Return the best score and each climb's over the run's seconds."""
-    return _progress(history, lambda point: point.seconds, "seconds")
-
-
-def over_evaluations(history: History) -> Figure:
-    """Return the same over the strings that were encoded."""
-    return _progress(history, lambda point: point.evaluations, "strings encoded")
-
-
-def drawn_climbs(history: History) -> list[Climb]:
+def drawn_climbs(history: History) -> list[ClimbHistory]:
     """Return the climbs that are drawn: all, or the best of many, in their order."""
     climbs = history.climbs
     best = sorted(range(len(climbs)), key=lambda row: -climbs[row].fraction)[:MOST_CLIMBS]
     return [climbs[row] for row in sorted(best)]
 
 
-def spread_bars(spread: Spread) -> Figure:
+def cosine_bars(spread: CosineSpread) -> Figure:
     """Return a string's cosines with the prompts as a histogram."""
-    return bars(
+    return distribution(
         spread.edges,
         [100 * share for share in spread.shares],
         spread.mean,
-        hover="cosine %{x:.3f}: %{y:.2f} % of the corpus",
+        "cosine %{x:.3f}: %{y:.2f} % of the corpus",
         x="cosine with a prompt",
         y="% of the corpus",
     )
 
 
-def corpus_map(analysis: Analysis) -> Figure:
-    """Return the corpus in two dimensions by clusters, with string, mean and ceiling on it."""
-    figure, drawn = go.Figure(), analysis.map
-    for number, cluster in enumerate(analysis.clusters):
-        rows = [row for row, member in enumerate(drawn.clusters) if member == number]
-        figure.add_trace(
-            go.Scatter(
-                name=label(cluster_name(cluster.words, number)),
-                x=[drawn.x[row] for row in rows],
-                y=[drawn.y[row] for row in rows],
-                text=[label(drawn.prompts[row]) for row in rows],
-                mode="markers",
-                opacity=0.6,
-                marker={
-                    "size": 5,
-                    "color": SERIES[number % len(SERIES)],
-                    "symbol": SYMBOLS[(number // len(SERIES) + number) % len(SYMBOLS)],
-                },
-                hovertemplate="%{text}<extra></extra>",
-            )
+def map_figure(analysis: Analysis) -> Figure:
+    """Return the map of the corpus by clusters, with string, mean and ceiling on it."""
+    words = [cluster.words for cluster in analysis.clusters]
+    landmarks = [
+        ("the string", analysis.look.place, "diamond"),
+        ("mean of the corpus", analysis.map.mean, "cross"),
+        ("direction of the ceiling", analysis.map.ceiling, "star"),
+    ]
+    marker = {"size": 15, "color": INK, "line": {"width": 2, "color": PAPER}}
+    places = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": name,
+            "x": [x],
+            "y": [y],
+            "marker": {**marker, "symbol": symbol},
+            "hovertemplate": f"{name}<extra></extra>",
+        }
+        for name, (x, y), symbol in landmarks
+    ]
+    traces = [*map_clusters(analysis.map, words), *places]
+    return figure(traces, x="first principal component", y="second", height=560)
+
+
+def map_clusters(corpus: CorpusMap, words: Sequence[Sequence[str]]) -> list[Trace]:
+    """Return the prompts of a map, a trace a cluster.
+
+    Args:
+        corpus: the map.
+        words: words that name each cluster.
+    """
+    traces = []
+    for number, named in enumerate(words):
+        rows = [row for row, cluster in enumerate(corpus.clusters) if cluster == number]
+        marker = {
+            "size": 5,
+            "color": SERIES[number % len(SERIES)],
+            "symbol": SYMBOLS[(number // len(SERIES) + number) % len(SYMBOLS)],
+        }
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": label(cluster_name(named, number)),
+                "x": [corpus.x[row] for row in rows],
+                "y": [corpus.y[row] for row in rows],
+                "text": [label(corpus.prompts[row]) for row in rows],
+                "opacity": 0.6,
+                "marker": marker,
+                "hovertemplate": "%{text}<extra></extra>",
+            }
         )
-    places = {
-        "the string": (analysis.look.place, "diamond"),
-        "mean of the corpus": (drawn.mean, "cross"),
-        "direction of the ceiling": (drawn.ceiling, "star"),
-    }
-    for name, ((x, y), symbol) in places.items():
-        figure.add_trace(
-            go.Scatter(
-                name=name,
-                x=[x],
-                y=[y],
-                mode="markers",
-                marker={
-                    "size": 15,
-                    "symbol": symbol,
-                    "color": INK,
-                    "line": {"width": 2, "color": PAPER},
-                },
-                hovertemplate=f"{name}<extra></extra>",
-            )
-        )
-    return finished(figure, x="first principal component", y="second", height=560)
+    return traces
+
+
+def cluster_name(words: Sequence[str], number: int) -> str:
+    """Return the name of a cluster: its words, or its number if it has none."""
+    return ", ".join(words) or f"cluster {number + 1}"
 
 
 def moves_bars(gains: Sequence[tuple[str, int, float]]) -> Figure:
     """Return what each move gained, the largest on top."""
-    rows = list(reversed(gains))
-    figure = go.Figure(
-        go.Bar(
-            x=[gain for _, _, gain in rows],
-            y=[label(move) for move, _, _ in rows],
-            orientation="h",
-            marker={"color": SERIES[0]},
-            text=[f"{count} times" for _, count, _ in rows],
-            textposition="auto",
-            hovertemplate="%{y}: %{x:.5f}<extra></extra>",
-        )
+    return bars(
+        [move for move, _, _ in gains],
+        [gain for _, _, gain in gains],
+        x="gain in score, in all",
+        text=[f"{count} times" for _, count, _ in reversed(gains)],
+        textposition="auto",
+        hovertemplate="%{y}: %{x:.5f}<extra></extra>",
     )
-    height = 110 + 32 * len(rows)
-    return finished(figure, x="gain in score, in all", y="", showlegend=False, height=height)
 
 
-def climbs_by_setting(climbs: Sequence[Climb], name: str, title: str) -> Figure:
+def climbs_by_setting(climbs: Sequence[ClimbHistory], name: str, title: str) -> Figure:
     """Return each climb's fraction by one of its settings, a marker a kind of start."""
-    figure = go.Figure()
     drawn = [climb for climb in climbs if name in climb.params]
+    traces = []
     for number, start in enumerate(sorted({climb.start for climb in drawn})):
         of_kind = [climb for climb in drawn if climb.start == start]
-        figure.add_trace(
-            go.Scatter(
-                name=label(start),
-                x=[climb.params[name] for climb in of_kind],
-                y=[climb.fraction for climb in of_kind],
-                text=[label(climb.name) for climb in of_kind],
-                mode="markers",
-                marker={"size": 9, "color": SERIES[number], "symbol": SYMBOLS[number]},
-                hovertemplate="%{text}: %{y:.4f} at %{x}<extra></extra>",
-            )
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": label(start),
+                "x": [climb.params[name] for climb in of_kind],
+                "y": [climb.fraction for climb in of_kind],
+                "text": [label(climb.name) for climb in of_kind],
+                "marker": {"size": 9, "color": SERIES[number], "symbol": SYMBOLS[number]},
+                "hovertemplate": "%{text}: %{y:.4f} at %{x}<extra></extra>",
+            }
         )
-    return finished(figure, x=title, y="fraction of the ceiling")
+    return figure(traces, x=title, y="fraction of the ceiling")
 
 
-def cluster_name(words: Sequence[str], number: int) -> str:
-    """Return what a cluster is called: its words, or its number where it has none."""
-    return ", ".join(words) or f"cluster {number + 1}"
-
-
-def _progress(history: History, axis: Axis, title: str) -> Figure:
-    figure = go.Figure()
-    for number, climb in enumerate(drawn_climbs(history)):
-        figure.add_trace(_climb_line(climb, number, axis))
-    rows = _thinned(history)
-    if rows and history.last is not None:
-        points = [row.point for row in rows]
-        end = Point(*history.last, points[-1].score, points[-1].fraction)
-        line = [*points, end]
-        texts = [*(row.text for row in rows), rows[-1].text]
-        x, y = [axis(point) for point in line], [point.fraction for point in line]
-        figure.add_trace(step_line("best so far", x, y, SERIES[0], texts))
-    level(figure, 1.0, "ceiling")
-    return finished(figure, x=title, y="fraction of the ceiling")
-
-
-def _climb_line(climb: Climb, number: int, axis: Axis) -> go.Scatter:
-    return go.Scatter(
-        name=label(f"{climb.name} ({climb.start})"),
-        x=[axis(point) for point in climb.points],
-        y=[point.fraction for point in climb.points],
-        mode="lines+markers",
-        line={
+def _climb_line(climb: ClimbHistory, number: int) -> Trace:
+    return {
+        "name": label(f"{climb.name} ({climb.start})"),
+        "mode": "lines+markers",
+        "line": {
             "width": 1.5,
             "color": SERIES[1 + number % (len(SERIES) - 1)],
             "dash": DASHES[number % len(DASHES)],
         },
-        marker={"size": 5, "symbol": SYMBOLS[number % len(SYMBOLS)]},
-        hovertemplate=f"{label(climb.name)}: %{{y:.4f}} at %{{x}}<extra></extra>",
-    )
+        "marker": {"size": 5, "symbol": SYMBOLS[number % len(SYMBOLS)]},
+        "hovertemplate": f"{label(climb.name)}: %{{y:.4f}} at %{{x}}<extra></extra>",
+    }
 
 
-def _thinned(history: History) -> list[Improvement]:
-    rows = list(history.improvements)
+def _thinned(rows: Sequence[Improvement]) -> list[Improvement]:
     step = -(-len(rows) // _MOST_POINTS) or 1
     return [*rows[:-1:step], *rows[-1:]]

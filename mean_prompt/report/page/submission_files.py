@@ -1,4 +1,4 @@
-"""What a report needs of a submission and the files beside it, read without what made them."""
+"""A submission and the files beside it, read without the libraries that made them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from mean_prompt.corpus import Source, open_rows, read_columns
+from mean_prompt.corpus import TableFile, open_rows, read_columns
 from mean_prompt.hybrid import ANSWERS, FIT, HEADER, JOB, PAGE, TABLE, WORK, Answer, read_answers
 from mean_prompt.system import InputError
 
-#: Suffixes of a submission, and of the table that says how it came about.
+#: Suffixes of a submission, and of the table of how its answers were chosen.
 SUFFIXES: Final = (".csv", TABLE)
-#: How an answer came about of which nothing is written down.
+#: Kind of an answer that no file explains.
 UNEXPLAINED: Final = "not explained"
 
 _FIELDS: Final = tuple(field.name for field in fields(Answer))
@@ -27,14 +27,14 @@ _CHECKED: Final = TypeAdapter(Answer)
 
 @dataclass(frozen=True, slots=True)
 class SubmissionFiles:
-    """A submission, and what is known of its rows.
+    """A submission, and how its answers were chosen.
 
     Attributes:
-        path: of the submission.
-        answers: to its rows, in its order. One that nothing is known of is of the kind
+        path: path of the submission.
+        answers: the answers to its rows, in its order. The kind of one that no file explains is
             ``not explained``.
-        job: what was asked, as the journal keeps it; empty where there is no journal.
-        fit: what the fit decided, likewise.
+        job: the request, as the journal keeps it; empty without a journal.
+        fit: what the fit chose, likewise.
     """
 
     path: Path
@@ -46,33 +46,32 @@ class SubmissionFiles:
     def read(cls, path: Path) -> SubmissionFiles:
         """Read a submission and what is beside it.
 
-        The journal tells more than the table where a run was killed, and the table is all there
-        is where the journal was left behind. What they say counts for a row whose answer is the
-        one that they speak of.
+        The journal holds more than the table if a run was killed, and the table is all there is
+        if the journal was not kept. They explain a row only if its answer is the one they hold.
 
         Args:
-            path: of the submission, or of the table beside it.
+            path: path of the submission, or of the table beside it.
 
         Raises:
-            InputError: it is no submission, nothing beside it says how it came about, or a file
-                is damaged.
+            InputError: it is no submission, no file beside it explains its answers, or a file is
+                damaged.
         """
         work = path.with_suffix(WORK)
         job = _read_object(work / JOB)
-        told = {answer.id: answer for answer in _table(path.with_suffix(TABLE))}
-        told |= {answer.id: answer for answer in _journal(work / ANSWERS)}
-        if not told and not job:
+        known = {answer.id: answer for answer in _table(path.with_suffix(TABLE))}
+        known |= {answer.id: answer for answer in _journal(work / ANSWERS)}
+        if not known and not job:
             raise InputError(
                 f"a report is of a submission that predict wrote: beside {path} there is neither "
                 f"{path.with_suffix(TABLE).name} nor {work.name}; name one that has them"
             )
         submission = path.with_suffix(SUFFIXES[0]) if path.suffix == TABLE else path
-        answers = tuple(_explained(submission, told, job.get("universal")))
+        answers = tuple(_explained(submission, known, job.get("universal")))
         return cls(submission, answers, job, _read_object(work / FIT))
 
     @property
     def universal(self) -> str | None:
-        """The universal string; ``None`` where nothing tells it any more."""
+        """The universal string; ``None`` if no file holds it any more."""
         asked = self.job.get("universal")
         if isinstance(asked, str):
             return asked
@@ -81,15 +80,15 @@ class SubmissionFiles:
 
     @property
     def page(self) -> Path:
-        """Where its report belongs."""
+        """The path of its report."""
         return self.path.with_suffix(PAGE)
 
 
-def _explained(path: Path, told: dict[str, Answer], universal: object) -> Iterator[Answer]:
-    """Yield the answers of a submission, each with what was told of it."""
+def _explained(path: Path, known: dict[str, Answer], universal: object) -> Iterator[Answer]:
+    """Yield the answers of a submission, with what is known of each."""
     columns = read_columns(path, HEADER)
     for name, text in zip(*(columns[column] for column in HEADER), strict=True):
-        answer = told.get(name)
+        answer = known.get(name)
         if answer is not None and answer.text == text:
             yield answer
         elif text == universal:
@@ -99,10 +98,10 @@ def _explained(path: Path, told: dict[str, Answer], universal: object) -> Iterat
 
 
 def _table(path: Path) -> Iterator[Answer]:
-    """Yield the answers of the table, where there is one."""
+    """Yield the answers of the table, if there is one."""
     if not path.exists():
         return
-    source = Source(path, "a submission's table")
+    source = TableFile(path, "a submission's table")
     try:
         with open_rows(source, lambda names: _chosen(names, path)) as rows:
             for number, cells in rows.cells:
@@ -116,7 +115,7 @@ def _chosen(names: Sequence[str], path: Path) -> list[str]:
     if missing:
         raise InputError(
             f"a submission's table must have the columns {', '.join(_NEEDED)}: {path} lacks "
-            f"{', '.join(missing)}; it is not of predict, or not whole: move it away"
+            f"{', '.join(missing)}; it is not of predict, or not whole; move it away"
         )
     return [name for name in _FIELDS if name in names]
 
@@ -137,9 +136,9 @@ def _checked(values: dict[Any, Any], place: str) -> Answer:
         first = error.errors(include_url=False, include_input=False)[0]
         raise InputError(
             f"each answer must be whole: {place}: {'.'.join(map(str, first['loc']))}: "
-            f"{first['msg']}; move the file away, or predict anew"
+            f"{first['msg']}; move the file away, or predict again"
         ) from error
-    # A number that is none could be neither drawn nor averaged.
+    # NaN and infinity can be neither drawn nor averaged.
     numbers = {name: _finite(getattr(answer, name)) for name in ("expected", "trust", "universal")}
     return replace(answer, **numbers)  # type: ignore[arg-type]
 
@@ -149,7 +148,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object; empty where there is no file."""
+    """Read a JSON object; empty if there is no file."""
     try:
         found = json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""What a submission really earns, where the truth is known."""
+"""The actual scores of a submission, if true prompts are known."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from mean_prompt.system import InputError
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is known of a submission beside itself.
+    """The actual scores of a submission.
 
     Attributes:
-        outcomes: of the answers whose truth is known, in the submission's order.
-        methods: what these answers earn, and what others would have earned.
-        notes: on what it was computed, a line each.
+        outcomes: scores of the answers whose truth is known, in the submission's order.
+        methods: mean scores of these answers, and of other ways of answering the same rows.
+        notes: which rows and which model the scores are of, a line each.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -62,16 +62,16 @@ def joined_triples(files: SubmissionFiles, path: Path) -> tuple[tuple[Answer, ..
 def find_truth(
     files: SubmissionFiles, answers: Sequence[Answer], triples: Triples, encoder: Encoder
 ) -> Truth:
-    """Score answers with the truth, and beside them the universal string and the LLM alone.
+    """Score answers with the truth, and also the universal string and the LLM alone.
 
-    The LLM's prediction is the first one that the run had, cleaned; a row without one has the
+    The LLM's prediction is the first one that the run had, cleaned; a row without one gets the
     universal string.
 
     Args:
         files: the submission.
-        answers: to rows whose truth is known.
-        triples: of these rows.
-        encoder: of the space that they are scored in.
+        answers: the answers to rows whose truth is known.
+        triples: the known rows.
+        encoder: the model that they are scored with.
     """
     space = Space(encoder)
     targets = space.exact(triples.prompts, "prompts")
@@ -87,8 +87,8 @@ def find_truth(
     chosen_by = files.job.get("model found")
     if chosen_by not in {None, encoder.identity.key}:
         notes.append(
-            "Answers were chosen, and their scores expected, by another model: the two do not "
-            "compare."
+            "Answers were chosen, and their scores expected, by another model: expected and actual "
+            "scores do not compare."
         )
     return Truth(
         outcomes_of(answers, triples, earned),
@@ -98,12 +98,12 @@ def find_truth(
 
 
 def _ways(answers: Sequence[Answer], universal: str | None) -> dict[str, list[str]]:
-    """Return ways of answering by name, as far as their answers are known."""
+    """Return the answers of each way of answering, as far as they are known."""
     ways = {HYBRID: [answer.text for answer in answers]}
     if universal is not None:
         ways[UNIVERSAL] = [universal] * len(answers)
-    said = [answer.prediction or universal for answer in answers]
-    texts = [text for text in said if text is not None]
-    if len(texts) == len(said) and any(answer.prediction for answer in answers):
+    predictions = [answer.prediction or universal for answer in answers]
+    texts = [text for text in predictions if text is not None]
+    if len(texts) == len(predictions) and any(answer.prediction for answer in answers):
         ways[LLM] = texts
     return ways

@@ -1,1 +1,1 @@
-"""Progress of a running search, in a terminal and in a notebook."""
+"""Progress of long work: a live display in a terminal or a notebook, lines in a log file."""

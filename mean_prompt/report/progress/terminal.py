@@ -1,12 +1,11 @@
-"""What a running search looks like: redrawn in place where that can be, as lines elsewhere."""
+"""Progress of long work: redrawn in place in a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
 import difflib
 import time
 from collections.abc import Iterator
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, cast
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -15,14 +14,20 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mean_prompt.system import InputError, format_duration
+from mean_prompt.system import InputError, ProgressEvent, format_duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from mean_prompt.runs import Progress
+    from mean_prompt.runs import SearchProgress
 
-_PHASES: Final = {"loaded": "loading", "embedding": "embedding the corpus"}
+#: Titles of phases whose names do not say enough.
+_PHASES: Final = {
+    "loaded": "loading",
+    "embedding": "embedding the corpus",
+    "vocabulary": "embedding the vocabulary",
+}
+#: Redraws a second.
 _REFRESH: Final = 5
 #: Seconds between two log lines that report no gain, and between two that do.
 _LOG_EVERY: Final = 10.0
@@ -30,7 +35,7 @@ _LOG_GAIN_EVERY: Final = 2.0
 
 
 def progress_display(*, quiet: bool = False) -> Display:
-    """Return what shows a search's progress here, to be entered and passed as its listener.
+    """Return a display of progress that fits the place, to be entered and passed as a listener.
 
     ::
 
@@ -38,8 +43,8 @@ def progress_display(*, quiet: bool = False) -> Display:
             result = search("prompts.csv", listener=listener)
 
     In a Jupyter notebook and on a terminal it is redrawn in place; elsewhere, as in a log file, it
-    is lines, few enough to read. But for the notebook's, it goes to standard error, so that
-    standard output holds the result alone.
+    prints a few lines. It writes to standard error, except in a notebook, so that standard output
+    holds the result alone.
 
     Args:
         quiet: whether to show nothing.
@@ -55,43 +60,39 @@ def progress_display(*, quiet: bool = False) -> Display:
 
 
 class Display:
-    """A listener that shows nothing; the others show more.
+    """A listener that shows nothing; its subclasses show progress.
 
     Raises:
-        InputError: it is told of progress outside of its ``with`` block.
+        InputError: it is called outside of its ``with`` block.
     """
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self._is_on = False
+        self._began = 0.0
 
     def __enter__(self) -> Self:
-        self._is_on = True
+        self._is_on, self._began = True, time.monotonic()
         self._begin()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._is_on = False
         self._end()
 
-    def __call__(self, progress: Progress) -> None:
-        """Show where the search stands."""
+    def __call__(self, event: ProgressEvent) -> None:
+        """Show an event of a search or of other work."""
         if not self._is_on:
             raise InputError(
                 "a progress display works within its block alone: write `with progress_display() "
                 "as listener:` around the search"
             )
-        self._show(progress)
+        self._show(event)
 
     def _begin(self) -> None:
         pass
 
-    def _show(self, progress: Progress) -> None:
+    def _show(self, event: ProgressEvent) -> None:
         pass
 
     def _end(self) -> None:
@@ -99,7 +100,7 @@ class Display:
 
 
 class LogDisplay(Display):
-    """Plain lines, few enough to read: phases as they begin, gains, and a sign of life."""
+    """Prints a few lines: phases as they begin, gains, and one every ten seconds."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -107,18 +108,19 @@ class LogDisplay(Display):
         self._phase = ""
         self._text = ""
 
-    def _show(self, progress: Progress) -> None:
-        """Print a line where there is something to say."""
-        for note in progress.notes:
+    def _show(self, event: ProgressEvent) -> None:
+        for note in event.notes:
             self._print(note)
-        if progress.phase == "loaded":
+        if event.phase == "loaded":
             return
-        pause = _LOG_GAIN_EVERY if progress.text != self._text else _LOG_EVERY
+        search = search_event(event)
+        text = search.text if search else ""
+        pause = _LOG_GAIN_EVERY if text != self._text else _LOG_EVERY
         now = time.monotonic()
-        if progress.phase == self._phase and now - self._last < pause:
+        if event.phase == self._phase and now - self._last < pause:
             return
-        self._phase, self._last, self._text = progress.phase, now, progress.text
-        self._print(log_line(progress))
+        self._phase, self._last, self._text = event.phase, now, text
+        self._print(log_line(event, search.seconds if search else now - self._began))
 
     def _print(self, line: str) -> None:
         self.console.print(Text(line), soft_wrap=True)
@@ -130,7 +132,7 @@ class LiveDisplay(Display):
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._live = Live(console=console, refresh_per_second=_REFRESH, transient=True)
-        self._shown = ""
+        self._text = ""
         self._string = Text()
 
     def _begin(self) -> None:
@@ -139,36 +141,38 @@ class LiveDisplay(Display):
     def _end(self) -> None:
         self._live.stop()
 
-    def _show(self, progress: Progress) -> None:
-        """Update the panel; the screen is redrawn a few times a second, not at every step."""
-        for note in progress.notes:
+    def _show(self, event: ProgressEvent) -> None:
+        for note in event.notes:
             self._live.console.print(Text(note, style="dim"))
-        if progress.phase == "loaded" and self._shown:
-            return  # notes in the midst of a search, as of a worker that was lost
-        if progress.text != self._shown:
-            self._string = highlight_edit(self._shown, progress.text)
-            self._shown = progress.text
-        self._live.update(search_panel(progress, self._string))
+        search = search_event(event)
+        if search is None:
+            # Notes also come in the middle of a search, as of a worker that was lost.
+            if event.phase != "loaded" or not self._text:
+                self._live.update(phase_panel(event))
+            return
+        if search.text != self._text:
+            self._string = highlight_edit(self._text, search.text)
+            self._text = search.text
+        self._live.update(search_panel(search, self._string))
 
 
-def highlight_edit(before: str, after: str) -> Text:
-    """Return a string with the words that were not in its predecessor highlighted."""
-    if not before:
-        return Text(after, overflow="fold")
-    text = Text(overflow="fold")
-    for word, is_new in edited_words(before, after):
-        text.append(f" {word}" if text else word, style="bold green" if is_new else "")
-    return text
+def search_event(event: ProgressEvent) -> SearchProgress | None:
+    """Return an event of a running search with its score, or ``None`` for other work."""
+    return cast("SearchProgress", event) if event.phase == "searching" else None
 
 
-def search_panel(progress: Progress, string: Text) -> RenderableType:
-    """Return the panel of the live display."""
-    if progress.phase != "searching":
-        bar = ProgressBar(total=progress.total or 1, completed=progress.done, width=40)
-        counts = Text(f"{progress.done:,} of {progress.total or 0:,}")
-        return Panel(Group(bar, counts), title=phase_title(progress), title_align="left")
+def phase_panel(event: ProgressEvent) -> RenderableType:
+    """Return a panel with a bar."""
+    bar = ProgressBar(total=event.total, completed=event.done, width=40, pulse=event.total is None)
+    return Panel(
+        Group(bar, Text(phase_counts(event))), title=phase_title(event), title_align="left"
+    )
+
+
+def search_panel(progress: SearchProgress, string: Text) -> RenderableType:
+    """Return a panel with the figures of a search and its best string."""
     table = Table.grid(padding=(0, 3))
-    figures = progress_figures(progress)
+    figures = search_figures(progress)
     table.add_row(*(Text(name, style="dim") for name in figures))
     table.add_row(*(Text(value, style="bold") for value in figures.values()))
     return Panel(
@@ -176,13 +180,19 @@ def search_panel(progress: Progress, string: Text) -> RenderableType:
     )
 
 
-def phase_title(progress: Progress) -> str:
-    """Return what is done before a search begins."""
-    return _PHASES.get(progress.phase, "embedding the vocabulary")
+def phase_title(event: ProgressEvent) -> str:
+    """Return the title of an event's phase."""
+    return _PHASES.get(event.phase, event.phase)
 
 
-def progress_figures(progress: Progress) -> dict[str, str]:
-    """Return where a search stands; a figure that is not known is empty."""
+def phase_counts(event: ProgressEvent) -> str:
+    """Return how many items of a phase are done: ``3 of 50 prompts``."""
+    of = "" if event.total is None else f" of {event.total:,}"
+    return f"{event.done:,}{of} {event.unit}".rstrip()
+
+
+def search_figures(progress: SearchProgress) -> dict[str, str]:
+    """Return the figures of a search by name; one that is not known is empty."""
     left = "" if progress.remaining is None else format_duration(progress.remaining)
     return {
         "score": f"{progress.score:.5f}",
@@ -195,17 +205,30 @@ def progress_figures(progress: Progress) -> dict[str, str]:
     }
 
 
-def log_line(progress: Progress) -> str:
-    """Return a line of where a search stands."""
-    clock = f"{progress.seconds:7.1f}s"
-    if progress.phase != "searching":
-        return f"{clock} {phase_title(progress)}: {progress.done:,} of {progress.total or 0:,}"
-    figures = (f"{name} {value}" for name, value in progress_figures(progress).items() if value)
-    return f"{clock} {', '.join(figures)}: {progress.text}"
+def log_line(event: ProgressEvent, seconds: float) -> str:
+    """Return an event as a line of a log.
+
+    Args:
+        event: the event.
+        seconds: seconds since the work began.
+    """
+    search = search_event(event)
+    if search is None:
+        return f"{seconds:7.1f}s {phase_title(event)}: {phase_counts(event)}"
+    figures = (f"{name} {value}" for name, value in search_figures(search).items() if value)
+    return f"{seconds:7.1f}s {', '.join(figures)}: {search.text}"
+
+
+def highlight_edit(before: str, after: str) -> Text:
+    """Return a string with the words that were not in its predecessor highlighted."""
+    text = Text(overflow="fold")
+    for word, is_new in edited_words(before or after, after):
+        text.append(f" {word}" if text else word, style="bold green" if is_new else "")
+    return text
 
 
 def edited_words(before: str, after: str) -> Iterator[tuple[str, bool]]:
-    """Yield a string's words, and whether each is new against the string's predecessor."""
+    """Yield a string's words, and whether each is new compared with the string before."""
     old, new = before.split(" "), after.split(" ")
     matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
     for tag, _, _, first, last in matcher.get_opcodes():

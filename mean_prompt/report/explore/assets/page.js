@@ -28,21 +28,15 @@
     };
   }
 
-  // Plotly reads <b>, <br> and links in texts, entities too: a prompt must stay what it is.
-  const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+  // On a dark ground the same colours need to be stronger.
+  const trace = (row) => (isDark() ? { ...row, opacity: 0.9 } : row);
 
-  function trace(row) {
-    const shown = {
-      ...row, name: plain(row.name), text: row.text.map(plain), hoverinfo: "text",
+  function landmark([name, [x, y]], number) {
+    const ink = isDark() ? "#fafafa" : "#18181b";
+    return {
+      type: "scatter", mode: "markers", name, x: [x], y: [y], text: [name], hoverinfo: "text",
+      marker: { symbol: ["cross", "star"][number], size: 14, color: ink, line: { width: 1, color: ink } },
     };
-    // On a dark ground the same colours need to be stronger.
-    if (isDark()) shown.marker = { ...row.marker, opacity: 0.9 };
-    if (row.landmark) {
-      const ink = isDark() ? "#fafafa" : "#18181b";
-      shown.marker = { ...row.marker, color: ink, line: { width: 1, color: ink } };
-    }
-    delete shown.landmark;
-    return shown;
   }
 
   function marks() {
@@ -79,7 +73,7 @@
     plot.setAttribute("role", "img");
     element.replaceChildren(title, note, plot);
     const show = () => {
-      const traces = figure.traces.map(trace);
+      const traces = [...figure.traces.map(trace), ...Object.entries(figure.landmarks).map(landmark)];
       const found = marks();
       marked = JSON.stringify(found);
       describe(plot, found);

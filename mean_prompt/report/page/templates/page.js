@@ -30,12 +30,28 @@
     };
   };
 
+  // A figure with several x axes is drawn over the one that its switch chooses.
+  const axes = new Map();
+  const over = ({ data, layout, axes: all }, id) => {
+    if (!all) return { data, layout };
+    const { title, x } = all[axes.get(id)] ?? Object.values(all)[0];
+    return {
+      data: data.map((trace, number) => ({ ...trace, x: x[number] })),
+      layout: { ...layout, xaxis: { ...layout.xaxis, title: { text: title }, uirevision: title } },
+    };
+  };
   const draw = (id) => {
     const place = document.getElementById(id);
     if (!place || !figures[id]) return;
-    const { data, layout } = figures[id];
+    const { data, layout } = over(figures[id], id);
     Plotly.react(place, data.map(coloured), themed(layout), { displayModeBar: false, responsive: true });
   };
+  document.addEventListener("change", ({ target }) => {
+    const id = target.closest(".switch")?.dataset.plot;
+    if (!id) return;
+    axes.set(id, target.value);
+    draw(id);
+  });
   const drawAll = () => Object.keys(figures).forEach(draw);
 
   const copy = (text) => {
@@ -73,6 +89,10 @@
     body.querySelectorAll(".plot").forEach((place) => Plotly.purge(place));
     body.innerHTML = html;
     shown.set(id, html);
+    body.querySelectorAll(".switch input").forEach((input) => {
+      const chosen = axes.get(input.closest(".switch").dataset.plot);
+      if (chosen) input.checked = input.value === chosen;
+    });
     body.querySelectorAll("details").forEach((details, number) => {
       if (open[number] !== undefined) details.open = open[number];
     });
@@ -80,7 +100,7 @@
 
   const follow = () => {
     const away = document.getElementById("away");
-    let version = "", heard = Date.now();
+    let version = "", answered = Date.now();
     const ask = async () => {
       try {
         const answer = await fetch(`parts.json?after=${encodeURIComponent(version)}`, { cache: "no-store" });
@@ -90,13 +110,13 @@
           document.querySelectorAll("main section").forEach(({ id }) => show(id, parts.sections[id]));
           drawAll();
         } else if (answer.status !== 204) {
-          throw new Error(`the server says ${answer.status}`);
+          throw new Error(`the server answered ${answer.status}`);
         }
-        heard = Date.now();
+        answered = Date.now();
         away.hidden = true;
       } catch {
-        if (Date.now() - heard > PATIENCE) {
-          away.textContent = "The server of this page is not there any more: what you see is the last that it told. It is asked again and again.";
+        if (Date.now() - answered > PATIENCE) {
+          away.textContent = "The server of this page does not answer. You see what it showed last; the page asks it every second.";
           away.hidden = false;
         }
       }

@@ -1,4 +1,4 @@
-"""A corpus in two dimensions, and where strings lie on it."""
+"""The projection of a corpus to two dimensions, and the places of strings there."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ _DECIMALS = 4
 class Projection:
     """The first two principal components of a corpus's vectors.
 
-    A linear map puts a new string where its vector is, at once; a neighbour embedding would have
-    to be fitted anew.
+    A linear map places a new string at once; a neighbour embedding would have to be fitted again.
     """
 
     pca: PCA

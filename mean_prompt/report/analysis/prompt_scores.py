@@ -1,4 +1,4 @@
-"""Which prompts a string serves: the spread of its cosines, the nearest and the farthest."""
+"""A string's cosines with the prompts: their distribution, the nearest and the farthest."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.report.analysis.data import Served, Spread
+from mean_prompt.report.analysis.data import CosineSpread, PromptScore
 
 #: Bins of the distribution.
 _BINS: Final = 40
-#: Width of the bins where all cosines are equal.
+#: Width of the bins if all cosines are equal.
 _LEAST_RANGE: Final = 1e-3
 #: Characters of a prompt that are kept: some are whole documents.
 _LONGEST: Final = 1_000
 
 
-def spread(cosines: NDArray[np.floating], weights: NDArray[np.floating]) -> Spread:
+def spread(cosines: NDArray[np.floating], weights: NDArray[np.floating]) -> CosineSpread:
     """Return the distribution of (N,) cosines under (N,) weights of sum 1."""
     low, high = float(cosines.min()), float(cosines.max())
     high = max(high, low + _LEAST_RANGE)
     shares, edges = np.histogram(cosines, bins=_BINS, range=(low, high), weights=weights)
-    return Spread(
+    return CosineSpread(
         edges=tuple(np.round(edges, 5).tolist()),
         shares=tuple(np.round(shares / shares.sum(), 7).tolist()),
         mean=float(cosines @ weights / weights.sum()),
@@ -35,14 +35,14 @@ def nearest_and_farthest(
     cosines: NDArray[np.floating],
     weights: NDArray[np.floating],
     count: int,
-) -> tuple[tuple[Served, ...], tuple[Served, ...]]:
+) -> tuple[tuple[PromptScore, ...], tuple[PromptScore, ...]]:
     """Return the prompts with the highest and with the lowest cosines, the extreme ones first."""
     order = np.argsort(-cosines, kind="stable")
 
-    def rows(numbers: NDArray[np.int64]) -> tuple[Served, ...]:
+    def rows(numbers: NDArray[np.int64]) -> tuple[PromptScore, ...]:
         return tuple(
-            Served(
-                prompt=shortened(prompts[row], _LONGEST),
+            PromptScore(
+                prompt=truncate(prompts[row], _LONGEST),
                 cosine=float(cosines[row]),
                 share=float(weights[row]),
             )
@@ -52,6 +52,6 @@ def nearest_and_farthest(
     return rows(order[:count]), rows(order[::-1][:count])
 
 
-def shortened(text: str, longest: int) -> str:
-    """Return a text, or its beginning with an ellipsis where it is longer than allowed."""
+def truncate(text: str, longest: int) -> str:
+    """Return a text, or its beginning with an ellipsis if it is longer than allowed."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
