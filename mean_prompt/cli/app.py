@@ -13,6 +13,7 @@ from mean_prompt.cli.doctor import doctor
 from mean_prompt.cli.embed import EmbedCommand, embed
 from mean_prompt.cli.evaluate import evaluate
 from mean_prompt.cli.explore import explore
+from mean_prompt.cli.live import live
 from mean_prompt.cli.predict import predict
 from mean_prompt.cli.report import report
 from mean_prompt.cli.score import score
@@ -47,6 +48,7 @@ app.command()(status)
 app.command()(score)
 app.command(cls=EmbedCommand)(embed)
 app.command()(report)
+app.command()(live)
 app.command()(explore)
 app.command()(predict)
 app.command()(evaluate)
