@@ -21,7 +21,10 @@ if TYPE_CHECKING:
         read_triples as read_triples,
     )
     from mean_prompt.encoder import Encoder as Encoder, load_encoder as load_encoder
-    from mean_prompt.hybrid import HybridPredictor as HybridPredictor
+    from mean_prompt.hybrid import (
+        BlendOptions as BlendOptions,
+        HybridPredictor as HybridPredictor,
+    )
     from mean_prompt.objective import ExpectedSCS as ExpectedSCS
     from mean_prompt.optimize import Context as Context
     from mean_prompt.report import progress_display as progress_display
@@ -42,7 +45,7 @@ __getattr__, __all__ = lazy_exports(
         "api": ["predict", "score", "search", "search_affix"],
         "corpus": ["Cluster", "Corpus", "Rows", "Triples", "embed", "read_rows", "read_triples"],
         "encoder": ["Encoder", "load_encoder"],
-        "hybrid": ["HybridPredictor"],
+        "hybrid": ["BlendOptions", "HybridPredictor"],
         "objective": ["ExpectedSCS"],
         "optimize": ["Context"],
         "report": ["progress_display"],

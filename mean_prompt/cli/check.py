@@ -32,8 +32,8 @@ def check(
     model: Annotated[
         str | None,
         typer.Option(
-            help="As for search, to count tokens and to find answers that it cuts. Loaded only "
-            "where this or --max-tokens is given.",
+            help="As for search, to count tokens and to find answers that it cuts. Loaded only if "
+            "this or --max-tokens is given.",
             show_default=False,
         ),
     ] = None,
@@ -42,7 +42,7 @@ def check(
         bool, typer.Option("--json", help="Print faults and warnings as a JSON list.")
     ] = False,
 ) -> None:
-    """Find what is wrong with a submission; exit code 2 where it is not valid."""
+    """Find what is wrong with a submission; exit code 2 if it is not valid."""
     from dataclasses import asdict
 
     from mean_prompt.corpus import read_ids

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mean_prompt.cli import llm_options as llm_cli
+from mean_prompt.cli import blend_options as blend_cli, llm_options as llm_cli
 from mean_prompt.cli.model_options import Trust
 
 
@@ -16,13 +16,7 @@ def evaluate(
         Path,
         typer.Argument(help="Known rows: id, original_text, rewritten_text, rewrite_prompt."),
     ],
-    prompt: Annotated[
-        str,
-        typer.Option(
-            metavar="RUN|STRING",
-            help="The universal string, or the folder of the run that found it.",
-        ),
-    ],
+    prompt: blend_cli.Prompt,
     llm: llm_cli.LLM = "none",
     llm_shots: llm_cli.Shots = 3,
     llm_samples: llm_cli.Samples = None,
@@ -39,32 +33,23 @@ def evaluate(
         typer.Option(
             min=0,
             max=1,
-            help="Hand the predictions of this share of the rows round among each other first, as "
+            help="First exchange the predictions of this share of the rows among each other, as "
             "from a predictor that is often wrong.",
         ),
     ] = 0.0,
-    model: Annotated[str | None, typer.Option(help="As for search.", show_default=False)] = None,
+    model: blend_cli.Model = None,
     trust_model: Trust = False,
-    corpus: Annotated[
-        list[str] | None,
-        typer.Option(help="As for predict.", show_default=False),
-    ] = None,
-    prefix: Annotated[
-        str | None,
-        typer.Option(metavar="RUN|STRING", help="As for predict.", show_default=False),
-    ] = None,
-    suffix: Annotated[
-        str | None,
-        typer.Option(metavar="RUN|STRING", help="As for predict.", show_default=False),
-    ] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")] = 64,
-    trials: Annotated[int, typer.Option(min=1, help="Settings that each fit tries.")] = 24,
-    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
+    corpus: blend_cli.CorpusFiles = None,
+    prefix: blend_cli.Prefix = None,
+    suffix: blend_cli.Suffix = None,
+    max_tokens: blend_cli.MaxTokens = 64,
+    trials: blend_cli.Trials = 24,
+    seed: blend_cli.Seed = 0,
     report: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.html",
-            help="Write a page of it, row by row; one that is there is replaced.",
+            help="Write a page of it, row by row; a page that is there is replaced.",
             show_default=False,
         ),
     ] = None,
@@ -73,15 +58,29 @@ def evaluate(
     """Compare ways of answering known rows: cross-validated, grouped by prompt."""
     import json
 
-    from mean_prompt.cli.hybrid_display import choose_progress, print_evaluation
+    from mean_prompt.cli.hybrid_display import phase_progress, print_evaluation
     from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.hybrid import Comparison, compare
     from mean_prompt.system import user_path
 
-    page = None if report is None else _checked(user_path(report))
+    page = None if report is None else user_path(report)
+    if page is not None:  # refused before minutes are spent on it
+        from mean_prompt.report import check_page, write_evaluation_report
+
+        check_page(page, "--report")
     plan = Comparison(
         triples=user_path(triples),
         prompt=prompt,
+        options=blend_cli.blend_options(
+            model=model,
+            trust=trust_model,
+            corpus=corpus,
+            prefix=prefix,
+            suffix=suffix,
+            max_tokens=max_tokens,
+            trials=trials,
+            seed=seed,
+        ),
         llm=llm,
         llm_options=llm_cli.llm_options(
             seed=seed,
@@ -97,32 +96,14 @@ def evaluate(
         ),
         shots=llm_shots,
         swap=swap,
-        model=model,
-        trust=trust_model,
-        corpus=tuple(corpus or ()),
-        prefix=prefix,
-        suffix=suffix,
-        max_tokens=max_tokens,
-        trials=trials,
-        seed=seed,
     )
-    with one_line_warnings(), choose_progress() as progress:
-        evaluation = compare(plan, listener=progress)
+    with one_line_warnings(), phase_progress() as listener:
+        evaluation = compare(plan, listener=listener)
     if page is not None:
-        from mean_prompt.report import write_evaluation_report
-
         write_evaluation_report(page, evaluation, plan)
     if as_json:
         typer.echo(json.dumps(evaluation.as_dict(), ensure_ascii=False, indent=2))
-    else:
-        print_evaluation(evaluation)
-        if page is not None:
-            typer.echo(f"saved {page}")
-
-
-def _checked(page: Path) -> Path:
-    """Refuse a page that cannot be written, before minutes are spent on it."""
-    from mean_prompt.report import check_page
-
-    check_page(page, "--report")
-    return page
+        return
+    print_evaluation(evaluation)
+    if page is not None:
+        typer.echo(f"saved {page}")

@@ -1,8 +1,7 @@
-"""What ``predict`` and ``evaluate`` look like in a terminal."""
+"""Progress and results of ``predict`` and ``evaluate`` in a terminal."""
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
@@ -10,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from mean_prompt.system import format_duration
+from mean_prompt.system import ProgressEvent, format_duration
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -18,13 +17,13 @@ if TYPE_CHECKING:
     from mean_prompt.hybrid import Evaluation, GroupScore, Summary
 
 
-def choose_progress() -> StageProgress:
+def phase_progress() -> PhaseProgress:
     """Return a live bar on a terminal, and nothing elsewhere; it goes to standard error."""
-    return StageProgress(Console(stderr=True, highlight=False))
+    return PhaseProgress(Console(stderr=True, highlight=False))
 
 
-class StageProgress:
-    """Shows the stage that work is in, and how far it is."""
+class PhaseProgress:
+    """Shows the phase that long work is in, and how far it is."""
 
     def __init__(self, console: Console) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -35,30 +34,25 @@ class StageProgress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._stage: TaskID | None = None
-        self._what = ""
+        self._task: TaskID | None = None
+        self._phase = ""
 
     def __enter__(self) -> Self:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._bar.stop()
 
-    def __call__(self, what: str, done: int, total: int | None) -> None:
-        """Show that so many of all are done, or of however many there are."""
-        if what != self._what and self._stage is not None:
-            self._bar.remove_task(self._stage)
-            self._stage = None
-        if self._stage is None:
-            self._stage = self._bar.add_task(what, total=total)
-        self._what = what
-        self._bar.update(self._stage, completed=done, total=total)
+    def __call__(self, event: ProgressEvent) -> None:
+        """Show the items that are done in the event's phase."""
+        if event.phase != self._phase and self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+        if self._task is None:
+            self._task = self._bar.add_task(event.phase, total=event.total)
+        self._phase = event.phase
+        self._bar.update(self._task, completed=event.done, total=event.total)
 
 
 def print_summary(summary: Summary, console: Console | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The options of ``predict`` and ``evaluate`` that say where predictions come from."""
+"""The options of ``predict`` and ``evaluate`` for the LLM and its predictions."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ LLM = Annotated[
         "transformers:FOLDER_OR_NAME, server:MODEL@http://HOST:PORT/v1.",
     ),
 ]
-Shots = Annotated[
-    int, typer.Option(min=0, help="Known rows that an LLM is shown with each row it is asked.")
-]
+Shots = Annotated[int, typer.Option(min=0, help="Known rows that an LLM is shown with each row.")]
 Samples = Annotated[
     int | None,
     typer.Option(help="Predictions drawn for each row. Default: 1.", show_default=False),
 ]
 Temperature = Annotated[
     float | None,
-    typer.Option(help="Of an LLM's sampling. Default: 0, the likeliest.", show_default=False),
+    typer.Option(
+        help="Temperature of an LLM's sampling. Default: 0, the likeliest.", show_default=False
+    ),
 ]
 NewTokens = Annotated[
     int | None,
@@ -38,7 +38,7 @@ Batch = Annotated[
 ]
 Dtype = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"] | None,
-    typer.Option(help="Of a local LLM's weights. Default: auto.", show_default=False),
+    typer.Option(help="Precision of a local LLM's weights. Default: auto.", show_default=False),
 ]
 FourBit = Annotated[
     bool, typer.Option("--llm-4bit", help="Quantize a local LLM's weights to four bits.")
@@ -53,12 +53,14 @@ Concurrency = Annotated[
 ]
 Retries = Annotated[
     int | None,
-    typer.Option(help="Times that a busy server is asked again. Default: 3.", show_default=False),
+    typer.Option(
+        help="Number of times that a busy server is asked again. Default: 3.", show_default=False
+    ),
 ]
 
 
 def llm_options(*, seed: int, **given: object) -> LLMOptions:
-    """Return the options given, the others as they are by default."""
+    """Return the options given, with defaults for the others."""
     from mean_prompt.llm import LLMOptions
 
     return LLMOptions(seed=seed, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mean_prompt.cli import STARTED, llm_options as llm_cli
+from mean_prompt.cli import STARTED, blend_options as blend_cli, llm_options as llm_cli
 from mean_prompt.cli.model_options import Trust
 
 
@@ -20,20 +20,14 @@ def predict(
         Path,
         typer.Option(help="Known rows: the same columns and rewrite_prompt."),
     ],
-    prompt: Annotated[
-        str,
-        typer.Option(
-            metavar="RUN|STRING",
-            help="The universal string, or the folder of the run that found it.",
-        ),
-    ],
+    prompt: blend_cli.Prompt,
     out: Annotated[Path, typer.Option(help="The submission, a new CSV file.")],
     llm: llm_cli.LLM = "none",
     llm_shots: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Known rows that an LLM is shown with each row. Default: 3; none where the time "
+            help="Known rows that an LLM is shown with each row. Default: 3; none if the time "
             "limit is under 10m.",
             show_default=False,
         ),
@@ -51,55 +45,38 @@ def predict(
         int | None,
         typer.Option(
             min=0,
-            help="Known rows that an LLM is asked about, to learn how far it is to be trusted; "
-            "24 at least, or 0 to trust it. Recorded predictions are looked up for all. Default: "
-            "64; none where the time limit is under 10m.",
+            help="Known rows that an LLM is asked about, to learn how far to trust it; at least "
+            "24, or 0 to trust it. Recorded predictions are looked up for all. Default: 64; none "
+            "if the time limit is under 10m.",
             show_default=False,
         ),
     ] = None,
     time_limit: Annotated[
         str | None,
         typer.Option(
-            help="Time for the whole run: 30s, 8h30m. Rows that do not fit keep what they have. "
-            "Default: none.",
+            help="Time for the whole run: 30s, 8h30m. Rows that do not fit keep the answer they "
+            "have. Default: none.",
             show_default=False,
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was ended.")
+        bool, typer.Option("--resume", help="Continue a run that was ended.")
     ] = False,
-    model: Annotated[str | None, typer.Option(help="As for search.", show_default=False)] = None,
+    model: blend_cli.Model = None,
     trust_model: Trust = False,
-    corpus: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Prompts that stand for the hidden ones beside the known ones, as for search; "
-            "repeat for several. Default: none.",
-            show_default=False,
-        ),
-    ] = None,
-    prefix: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN|STRING",
-            help="A string tried before predictions, as search --context finds it.",
-            show_default=False,
-        ),
-    ] = None,
-    suffix: Annotated[
-        str | None,
-        typer.Option(metavar="RUN|STRING", help="The same, tried after them.", show_default=False),
-    ] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")] = 64,
-    trials: Annotated[int, typer.Option(min=1, help="Settings that the fit tries.")] = 24,
-    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
+    corpus: blend_cli.CorpusFiles = None,
+    prefix: blend_cli.Prefix = None,
+    suffix: blend_cli.Suffix = None,
+    max_tokens: blend_cli.MaxTokens = 64,
+    trials: blend_cli.Trials = 24,
+    seed: blend_cli.Seed = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Answer the rows of a test file, into a submission that is valid at every moment."""
+    """Answer the rows of a test file, in a submission that is valid at every moment."""
     import json
 
     from mean_prompt.api import predict as answer_rows
-    from mean_prompt.cli.hybrid_display import choose_progress, print_summary
+    from mean_prompt.cli.hybrid_display import phase_progress, print_summary
     from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.hybrid import Request
     from mean_prompt.system import parse_duration, user_path
@@ -109,6 +86,16 @@ def predict(
         triples=user_path(triples),
         prompt=prompt,
         out=user_path(out),
+        options=blend_cli.blend_options(
+            model=model,
+            trust=trust_model,
+            corpus=corpus,
+            prefix=prefix,
+            suffix=suffix,
+            max_tokens=max_tokens,
+            trials=trials,
+            seed=seed,
+        ),
         llm=llm,
         llm_options=llm_cli.llm_options(
             seed=seed,
@@ -124,19 +111,11 @@ def predict(
         ),
         shots=llm_shots,
         calibrate=calibrate,
-        model=model,
-        trust=trust_model,
-        corpus=tuple(corpus or ()),
-        prefix=prefix,
-        suffix=suffix,
-        max_tokens=max_tokens,
-        trials=trials,
-        seed=seed,
         time_limit=None if time_limit is None else parse_duration(time_limit),
         resume=resume,
     )
-    with one_line_warnings(), choose_progress() as progress:
-        summary = answer_rows(request, listener=progress, started=STARTED)
+    with one_line_warnings(), phase_progress() as listener:
+        summary = answer_rows(request, listener=listener, started=STARTED)
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False, indent=2))
     else:

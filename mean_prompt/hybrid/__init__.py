@@ -21,16 +21,8 @@ if TYPE_CHECKING:
         outcomes_of as outcomes_of,
     )
     from mean_prompt.hybrid.index import VectorIndex as VectorIndex
-    from mean_prompt.hybrid.job import Listener as Listener, PredictionJob as PredictionJob
-    from mean_prompt.hybrid.predictor import HybridPredictor as HybridPredictor
-    from mean_prompt.hybrid.request import (
-        Request as Request,
-        Summary as Summary,
-        universal_string as universal_string,
-    )
-    from mean_prompt.hybrid.space import Space as Space
-    from mean_prompt.hybrid.submission import HEADER as HEADER
-    from mean_prompt.hybrid.work_files import (
+    from mean_prompt.hybrid.job import PredictionJob as PredictionJob
+    from mean_prompt.hybrid.journal import (
         ANSWERS as ANSWERS,
         FIT as FIT,
         JOB as JOB,
@@ -39,6 +31,15 @@ if TYPE_CHECKING:
         WORK as WORK,
         read_answers as read_answers,
     )
+    from mean_prompt.hybrid.options import BlendOptions as BlendOptions
+    from mean_prompt.hybrid.predictor import HybridPredictor as HybridPredictor
+    from mean_prompt.hybrid.request import (
+        Request as Request,
+        Summary as Summary,
+        universal_string as universal_string,
+    )
+    from mean_prompt.hybrid.space import EmbeddingSpace as EmbeddingSpace
+    from mean_prompt.hybrid.submission import HEADER as HEADER
 
 __getattr__, __all__ = lazy_exports(
     __name__,
@@ -59,11 +60,12 @@ __getattr__, __all__ = lazy_exports(
             "outcomes_of",
         ],
         "index": ["VectorIndex"],
-        "job": ["Listener", "PredictionJob"],
+        "job": ["PredictionJob"],
+        "journal": ["ANSWERS", "FIT", "JOB", "PAGE", "TABLE", "WORK", "read_answers"],
+        "options": ["BlendOptions"],
         "predictor": ["HybridPredictor"],
         "request": ["Request", "Summary", "universal_string"],
-        "space": ["Space"],
+        "space": ["EmbeddingSpace"],
         "submission": ["HEADER"],
-        "work_files": ["ANSWERS", "FIT", "JOB", "PAGE", "TABLE", "WORK", "read_answers"],
     },
 )

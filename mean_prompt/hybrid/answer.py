@@ -1,4 +1,4 @@
-"""What a row is answered with, why, and, where the truth is known, what that earns."""
+"""A row's answer and its reasons and, if the true prompt is known, its score."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from mean_prompt.system import Table, View, shortened, view_html
 
-#: Characters of an answer that are shown.
+#: Most characters of an answer that are shown.
 _MOST: Final = 2_000
 
 Rule = Literal["blend", "blank", "unchanged", "no neighbours", "not fitted", "no time"]
@@ -15,20 +15,21 @@ Rule = Literal["blend", "blank", "unchanged", "no neighbours", "not fitted", "no
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a row is answered with, and why.
+    """The answer to a row, and why it was chosen.
 
     Attributes:
-        id: of the row.
+        id: the row's id.
         text: the answer.
-        kind: how the string came about, see :class:`~mean_prompt.hybrid.candidates.Candidate`.
-        expected: its expected SCS; ``None`` where a rule decided.
-        trust: how likely the row's prediction is of this row, in [0, 1]; ``None`` without one.
+        kind: how the string was made, see
+            :class:`~mean_prompt.hybrid.candidates.AnswerCandidate`.
+        expected: its expected SCS; ``None`` if a rule decided.
+        trust: probability, in [0, 1], that the row's prediction is useful; ``None`` without one.
         rule: ``blend``, or the rule by which the row has the universal string: its rewritten text
             is ``blank``, equals the original (``unchanged``), or has ``no neighbours``; or there
-            was ``no time`` for it. Its first prediction stands unweighed where there was none to
-            weigh it (``not fitted``).
-        candidates: strings that were compared.
-        with_llm: whether a prediction was among what was known.
+            was ``no time`` for it. ``not fitted``: its first prediction, as there was no time to
+            weigh it.
+        candidates: number of strings that were compared.
+        with_llm: whether the row had a prediction.
         universal: expected SCS of the universal string for the same row, as ``expected``.
         prediction: the row's first prediction, cleaned; ``None`` without one.
     """
@@ -50,15 +51,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An answer to a row whose truth is known.
+    """An answer to a row whose true prompt is known.
 
     Attributes:
-        answer: what was chosen, and what was expected of it.
-        prompt: the true one.
-        group: number of the rows with the same prompt, which are resampled together.
-        actual: SCS of the answer with the truth, float32 vectors.
-        universal: SCS of the universal string; ``None`` where it is not known any more.
-        llm: SCS of what the LLM alone said first; ``None`` without an LLM.
+        answer: the answer.
+        prompt: the true prompt.
+        group: group number of the rows with the same prompt.
+        actual: SCS of the answer with the true prompt, by float32 vectors.
+        universal: SCS of the universal string; ``None`` if it is no longer known.
+        llm: SCS of the LLM's first prediction; ``None`` without an LLM.
     """
 
     answer: Answer
@@ -70,7 +71,7 @@ class Outcome:
 
 
 def answer_view(answer: Answer) -> View:
-    """Show what a row is answered with, and why."""
+    """Return a view of an answer and why it was chosen."""
     decided = "by weighing candidates" if answer.rule == "blend" else f"by rule: {answer.rule}"
     rows = {
         "kind": answer.kind,
@@ -83,5 +84,5 @@ def answer_view(answer: Answer) -> View:
     return View(
         f"answer to row {shortened(answer.id, 80).head}",
         string=shortened(answer.text, _MOST),
-        tables=(Table("how it came about", (), cells),),
+        tables=(Table("how it was chosen", (), cells),),
     )

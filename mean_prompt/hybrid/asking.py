@@ -1,99 +1,62 @@
-"""Asking an LLM: what it is shown, about known rows, and about test rows in a thread of its own."""
+"""Asking an LLM about test rows in a thread of its own, so that other work goes on meanwhile."""
 
 from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mean_prompt.corpus import Rows, Triples
-from mean_prompt.hybrid.few_shot import Shots
-from mean_prompt.hybrid.predictor import LEAST_PREDICTED
-from mean_prompt.hybrid.scenes import EmbeddedRows
-from mean_prompt.hybrid.space import Space
+from mean_prompt.corpus import Rows
 from mean_prompt.llm import Example, Prediction, Predictor
-from mean_prompt.system import Clock, Deadline
+from mean_prompt.system import Deadline
 
-#: Seconds waited for predictions before the clock is asked again.
-_PATIENCE: Final = 0.25
-
-
-def ask_known(
-    llm: Predictor,
-    rows: Rows,
-    shown: Sequence[Sequence[Example]] | None,
-    clock: Clock,
-    *,
-    settled: int,
-) -> list[Prediction]:
-    """Ask about known rows; give up where so many as are needed would take too long.
-
-    Args:
-        llm: is asked.
-        rows: to ask about.
-        shown: examples for each.
-        clock: of the asking.
-        settled: answers after which their pace is known.
-
-    Returns:
-        The predictions that hold one; too few to learn from where the time did not suffice.
-    """
-    began, allowed = time.monotonic(), clock.remaining
-    found: list[Prediction] = []
-    for prediction in llm.predict(rows, shown, deadline=_deadline(clock)):
-        found.append(prediction)
-        each = (time.monotonic() - began) / len(found)
-        hopeless = len(found) >= settled and each * LEAST_PREDICTED > allowed
-        if hopeless or clock.expired():
-            break
-    return [one for one in found if one.texts]
-
-
-class Examples:
-    """Known rows to show to an LLM, for any rows."""
-
-    def __init__(self, triples: Triples, space: Space, count: int, clock: Clock) -> None:
-        self._space = space
-        self._clock = clock
-        vectors = EmbeddedRows.embed(triples.rows, None, self._space, clock).vectors
-        self._shots = Shots(triples, vectors, count)
-
-    def of(self, rows: Rows, own_groups: NDArray[np.int64] | None = None) -> list[list[Example]]:
-        """Return the examples of each row; those of its own group are not shown."""
-        vectors = EmbeddedRows.embed(rows, None, self._space, self._clock).vectors
-        return self._shots.examples(vectors, own_groups)
+#: Seconds waited for predictions before the deadline is checked again.
+_WAIT: Final = 0.25
 
 
 class PredictionQueue:
-    """Predictions of test rows, asked for in a thread of their own."""
+    """Predictions of test rows, in the order in which they arrive.
 
-    def __init__(self, llm: Predictor, clock: Clock) -> None:
-        self._llm = llm
-        self._clock = clock
-        self._letters: queue.Queue[Prediction | Exception | None] = queue.Queue()
-        self._closed = threading.Event()
+    Args:
+        deadline: the LLM asks no row after it, and no call waits beyond it.
+
+    Attributes:
+        asked: number of rows that were asked about.
+    """
+
+    def __init__(self, deadline: Deadline) -> None:
         self.asked = 0
+        self._deadline = deadline
+        self._items: queue.Queue[Prediction | Exception | None] = queue.Queue()
+        self._closed = threading.Event()
 
-    def ask(self, rows: Rows, shown: list[list[Example]] | None, numbers: Sequence[int]) -> None:
-        """Begin to ask; ``numbers`` are the rows' numbers in the test file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """End the asking at its next row."""
+        self._closed.set()
+
+    def ask(
+        self,
+        llm: Predictor,
+        rows: Rows,
+        examples: Sequence[Sequence[Example]] | None,
+        numbers: Sequence[int],
+    ) -> None:
+        """Start to ask; ``numbers`` are the rows' numbers in the test file."""
         self.asked = len(numbers)
-        deadline = _deadline(self._clock)
 
         def work() -> None:
             try:
-                for one in self._llm.predict(rows, shown, deadline=deadline):
-                    number = numbers[one.row]
-                    self._letters.put(Prediction(number, one.texts, one.fault))
+                for one in llm.predict(rows, examples, deadline=self._deadline):
+                    self._items.put(Prediction(numbers[one.row], one.texts, one.fault))
                     if self._closed.is_set():
                         break
-                self._letters.put(None)
-            except Exception as error:  # noqa: BLE001  raised where the letters are taken
-                self._letters.put(error)
+                self._items.put(None)
+            except Exception as error:  # noqa: BLE001  raised by take
+                self._items.put(error)
 
         threading.Thread(target=work, name="llm", daemon=True).start()
 
@@ -101,41 +64,32 @@ class PredictionQueue:
         """Return predictions that have arrived; empty after the last.
 
         Args:
-            most: predictions to return.
-            wait: for the first to arrive; without it the clock does not matter.
+            most: number of predictions to return.
+            wait: whether to wait for the first; without it the deadline does not matter.
 
         Raises:
-            OutOfTimeError: the clock ran out before one arrived.
+            OutOfTimeError: the deadline expired before one arrived.
             InputError: nothing can be asked at all.
             Exception: whatever else ended the asking, after the predictions before it.
         """
-        letters: list[Prediction] = []
-        for letter in self._arriving(wait):
-            if letter is None or isinstance(letter, Exception):
-                self._letters.put(letter)  # for the next call
-                if letter is not None and not letters:
-                    raise letter
+        found: list[Prediction] = []
+        for item in self._arriving(wait) if self.asked else ():
+            if item is None or isinstance(item, Exception):
+                self._items.put(item)  # for the next call
+                if item is not None and not found:
+                    raise item
                 break
-            letters.append(letter)
-            if len(letters) == most or self._letters.empty():
+            found.append(item)
+            if len(found) == most or self._items.empty():
                 break
-        return letters
-
-    def close(self) -> None:
-        """End the asking at its next row."""
-        self._closed.set()
+        return found
 
     def _arriving(self, wait: bool) -> Iterator[Prediction | Exception | None]:
         while True:
             if wait:
-                self._clock.check()
+                self._deadline.check()
             try:
-                yield self._letters.get(wait, _PATIENCE)
+                yield self._items.get(wait, _WAIT)
             except queue.Empty:
                 if not wait:
                     return
-
-
-def _deadline(clock: Clock) -> Deadline:
-    left = clock.as_deadline()
-    return Deadline(None if left is None else clock.remaining)

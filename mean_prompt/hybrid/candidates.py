@@ -1,6 +1,6 @@
-"""Strings that a row might be answered with, made of predictions, retrieved prompts and affixes.
+"""Strings that might answer a row, made of predictions, retrieved prompts and affixes.
 
-The rules are of English prompts: what a request is about mostly follows a preposition, so that
+The rules fit English prompts: the subject of a request mostly follows a preposition, so that
 ``Turn the text | into a limerick`` has the head ``Turn the text``.
 """
 
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, Literal
 
+from mean_prompt.hybrid.settings import MOST_HEADS, BlendSettings
+
 Kind = Literal["universal", "prediction", "shortened", "template", "retrieved", "joined", "affixed"]
 
 #: Separators between joined strings.
 SEPARATORS: Final = (" ", ". ")
-#: Heads of known prompts that predictions are put behind, at most.
-MOST_HEADS: Final = 16
-#: Retrieved prompts that are candidates themselves, and those that are joined in pairs.
+#: Number of retrieved prompts that are candidates, and that are joined in pairs.
 RETRIEVED: Final = 8
 JOINED: Final = 3
-#: Words that a shortened prediction is cut to.
+#: Numbers of words that a prediction is shortened to.
 _OPENINGS: Final = (6, 7, 8, 9, 10, 12, 14, 16, 20)
 _TAIL_WORDS: Final = 12
 
@@ -39,12 +39,12 @@ _CORE_END: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A string that might be the answer.
+class AnswerCandidate:
+    """A string that might answer a row.
 
     Attributes:
         text: the string.
-        kind: how it came about.
+        kind: how it was made.
         head: number of the template's head, the most frequent first; 0 for other kinds.
         separator: between the parts of joined and affixed strings; empty for other kinds.
     """
@@ -56,42 +56,13 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """Which candidates are made.
-
-    Attributes:
-        heads: templates use so many of the known prompts' heads.
-        shortened: whether predictions are shortened.
-        joined: separator of joined strings; ``None`` to join none.
-        affixed: whether the universal string goes before or after others.
-    """
-
-    heads: int = MOST_HEADS
-    shortened: bool = True
-    joined: str | None = " "
-    affixed: bool = True
-
-    def allows(self, candidate: Candidate) -> bool:
-        """Tell whether a candidate is among those chosen."""
-        if candidate.kind == "template":
-            return candidate.head < self.heads
-        if candidate.kind == "shortened":
-            return self.shortened
-        if candidate.kind == "joined":
-            return candidate.separator == self.joined
-        if candidate.kind == "affixed":
-            return self.affixed and candidate.separator == (self.joined or " ")
-        return True
-
-
-@dataclass(frozen=True, slots=True)
 class CandidateInputs:
-    """What a row's candidates are made of.
+    """The strings that a row's candidates are made of.
 
     Attributes:
-        predictions: of an LLM, cleaned, the likeliest first.
+        predictions: cleaned predictions of an LLM, the likeliest first.
         by_text: prompts retrieved by the row's texts, the nearest first.
-        by_all: those retrieved by texts and prediction.
+        by_all: prompts retrieved by texts and prediction.
     """
 
     predictions: Sequence[str] = ()
@@ -100,12 +71,12 @@ class CandidateInputs:
 
 
 class CandidateFactory:
-    """Makes candidates.
+    """Makes the candidates of a row.
 
     Args:
-        universal: the string that serves where nothing is known; also put before and after.
-        prefixes, suffixes: put before and after predictions.
-        heads: of templates, the most frequent first.
+        universal: the universal string, a candidate itself and an affix of others.
+        heads: heads of templates, the most frequent first.
+        prefix, suffix: further affixes; none if ``None``.
     """
 
     def __init__(
@@ -113,85 +84,99 @@ class CandidateFactory:
         universal: str,
         heads: Sequence[str] = (),
         *,
-        prefixes: Sequence[str] = (),
-        suffixes: Sequence[str] = (),
+        prefix: str | None = None,
+        suffix: str | None = None,
     ) -> None:
         self.universal = universal
         self._heads = tuple(heads)
-        self._prefixes = (universal, *prefixes)
-        self._suffixes = (universal, *suffixes)
+        self._prefixes = (universal, *([prefix] if prefix else []))
+        self._suffixes = (universal, *([suffix] if suffix else []))
 
-    def candidates(self, parts: CandidateInputs, choice: Choice | None = None) -> list[Candidate]:
-        """Return candidates of one row, none of them blank.
+    def candidates(
+        self, inputs: CandidateInputs, settings: BlendSettings | None = None
+    ) -> list[AnswerCandidate]:
+        """Return the candidates of one row, none of them blank.
 
         Args:
-            parts: what they are made of.
-            choice: which are made, as :func:`chosen` says; their texts are distinct. When left
-                out, a string stands there once for every way in which it comes about, so that
-                any choice may be made of them afterwards.
+            inputs: the strings to make them of.
+            settings: which are made, see :func:`allowed_numbers`; their texts are distinct. If
+                ``None``, a string is listed once for each way in which it is made, so that any
+                settings may choose among them later.
         """
-        made = list(dict.fromkeys(one for one in self._all(parts) if one.text.strip()))
-        return made if choice is None else [made[number] for number in chosen(made, choice)]
+        made = list(dict.fromkeys(one for one in self._all(inputs) if one.text.strip()))
+        return made if settings is None else [made[n] for n in allowed_numbers(made, settings)]
 
-    def _all(self, parts: CandidateInputs) -> Iterator[Candidate]:
-        yield Candidate(self.universal, "universal")
-        for text in parts.predictions:
-            yield Candidate(text, "prediction")
-        for text in parts.predictions:
+    def _all(self, inputs: CandidateInputs) -> Iterator[AnswerCandidate]:
+        yield AnswerCandidate(self.universal, "universal")
+        for text in inputs.predictions:
+            yield AnswerCandidate(text, "prediction")
+        for text in inputs.predictions:
             yield from self._of_prediction(text)
-        near = [*parts.by_all[:RETRIEVED], *parts.by_text[:RETRIEVED]]
+        near = [*inputs.by_all[:RETRIEVED], *inputs.by_text[:RETRIEVED]]
         for text in near:
-            yield Candidate(text, "retrieved")
+            yield AnswerCandidate(text, "retrieved")
         for separator in SEPARATORS:
-            yield from self._joined(parts, separator)
-            yield from self._affixed(parts, separator)
+            yield from self._joined(inputs, separator)
+            yield from self._affixed(inputs, separator)
 
-    def _of_prediction(self, text: str) -> Iterator[Candidate]:
+    def _of_prediction(self, text: str) -> Iterator[AnswerCandidate]:
         sentence, clause, core = shortenings(text)
         openings = (opening(sentence, words) for words in _OPENINGS)
         for short in (sentence, clause, core, *openings):
-            yield Candidate(short, "shortened")
+            yield AnswerCandidate(short, "shortened")
         tails = [tail_of(part) for part in (sentence, core, opening(sentence, _TAIL_WORDS))]
         for number, head in enumerate(self._heads):
             for tail in dict.fromkeys(tails):
                 if tail:
-                    yield Candidate(f"{head} {tail}", "template", number)
+                    yield AnswerCandidate(f"{head} {tail}", "template", number)
 
-    def _joined(self, parts: CandidateInputs, separator: str) -> Iterator[Candidate]:
-        for near in (parts.by_all[:JOINED], parts.by_text[:JOINED]):
+    def _joined(self, inputs: CandidateInputs, separator: str) -> Iterator[AnswerCandidate]:
+        for near in (inputs.by_all[:JOINED], inputs.by_text[:JOINED]):
             for pair in combinations(near, 2):
-                yield Candidate(joined(pair, separator), "joined", separator=separator)
+                yield AnswerCandidate(joined(pair, separator), "joined", separator=separator)
             if len(near) > 2:
-                yield Candidate(joined(near[:3], separator), "joined", separator=separator)
-        for prediction in parts.predictions:
-            for text in (*parts.by_all[:2], *parts.by_text[:1]):
+                yield AnswerCandidate(joined(near[:3], separator), "joined", separator=separator)
+        for prediction in inputs.predictions:
+            for text in (*inputs.by_all[:2], *inputs.by_text[:1]):
                 pair = (prediction, text)
-                yield Candidate(joined(pair, separator), "joined", separator=separator)
-        for pair in combinations(parts.predictions[:JOINED], 2):
-            yield Candidate(joined(pair, separator), "joined", separator=separator)
+                yield AnswerCandidate(joined(pair, separator), "joined", separator=separator)
+        for pair in combinations(inputs.predictions[:JOINED], 2):
+            yield AnswerCandidate(joined(pair, separator), "joined", separator=separator)
 
-    def _affixed(self, parts: CandidateInputs, separator: str) -> Iterator[Candidate]:
-        for text in (*parts.predictions, *parts.by_text[:2]):
-            for suffix in self._suffixes:
-                yield Candidate(joined((text, suffix), separator), "affixed", separator=separator)
-            for prefix in self._prefixes:
-                yield Candidate(joined((prefix, text), separator), "affixed", separator=separator)
+    def _affixed(self, inputs: CandidateInputs, separator: str) -> Iterator[AnswerCandidate]:
+        for text in (*inputs.predictions, *inputs.by_text[:2]):
+            pairs = [(text, suffix) for suffix in self._suffixes]
+            pairs += [(prefix, text) for prefix in self._prefixes]
+            for pair in pairs:
+                yield AnswerCandidate(joined(pair, separator), "affixed", separator=separator)
 
 
-def chosen(candidates: Sequence[Candidate], choice: Choice) -> list[int]:
-    """Return the numbers of the candidates that a choice allows, one of each text.
+def allowed_numbers(candidates: Sequence[AnswerCandidate], settings: BlendSettings) -> list[int]:
+    """Return the numbers of the candidates that the settings allow, one of each text.
 
-    A string that comes about in several ways that are allowed counts as the first of them.
+    A string that is made in several allowed ways counts as the first of them.
     """
     first: dict[str, int] = {}
     for number, candidate in enumerate(candidates):
-        if choice.allows(candidate):
+        if _is_allowed(candidate, settings):
             first.setdefault(candidate.text, number)
     return list(first.values())
 
 
+def _is_allowed(candidate: AnswerCandidate, settings: BlendSettings) -> bool:
+    if candidate.kind == "template":
+        return candidate.head < settings.heads
+    if candidate.kind == "shortened":
+        return settings.shortened
+    if candidate.kind == "joined":
+        return candidate.separator == settings.joined
+    if candidate.kind == "affixed":
+        return settings.affixed and candidate.separator == (settings.joined or " ")
+    return True
+
+
 def learn_heads(prompts: Iterable[str], count: int = MOST_HEADS) -> list[str]:
-    """Return the most frequent heads of known prompts: what stands before the first preposition."""
+    """Return the most frequent heads of known prompts: the words before the first preposition."""
     heads = Counter(head for prompt in prompts if (head := _head_of(prompt)))
     return [head for head, _ in sorted(heads.items(), key=lambda item: (-item[1], item[0]))[:count]]
 
@@ -208,13 +193,13 @@ def opening(text: str, words: int) -> str:
 
 
 def tail_of(text: str) -> str:
-    """Return what follows the head of a request, its preposition included; empty without one."""
+    """Return a request from its first preposition on; empty without one."""
     found = _PIVOT.search(text)
     return text[found.start() :] if found else ""
 
 
 def joined(parts: Sequence[str], separator: str) -> str:
-    """Return strings put together; a full stop is not doubled, and nothing is put beside none."""
+    """Return strings joined; a full stop is not doubled, and a blank string adds no separator."""
     *firsts, last = parts
     bare = [part.rstrip(". ") if separator.startswith(".") else part for part in firsts]
     return separator.join(part for part in [*bare, last] if part.strip())

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from mean_prompt.corpus import Source, csv_reason, decode, read_ids
+from mean_prompt.corpus import TableFile, csv_reason, decode, read_ids
 from mean_prompt.hybrid.submission import HEADER, is_null_to_pandas
 from mean_prompt.system import InputError, preview_name
 
@@ -106,7 +106,7 @@ def _read(data: bytes, path: Path, report: Callable[[Finding], None]) -> list[_A
     if data.startswith(codecs.BOM_UTF8):
         report(_warning("byte-order-mark", "the file should not begin with a byte-order mark"))
     try:
-        rows = _parse(decode(data, Source(path, "a submission")))
+        rows = _parse(decode(data, TableFile(path, "a submission")))
     except InputError as error:
         report(_fault("encoding", str(error)))
         raise _UnusableError from error

@@ -1,104 +1,225 @@
-"""An evaluation from files: read, ask the LLM, compare."""
+"""Evaluating a blend: every known row answered by a predictor that never saw its prompt.
+
+Rows are divided into folds that do not split a prompt. In each fold all that is learned - keys,
+settings, weights, templates - is learned from the other folds alone.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mean_prompt.corpus import Corpus, Triples, read_triples
-from mean_prompt.encoder import load_encoder
-from mean_prompt.hybrid.asking import Examples
-from mean_prompt.hybrid.evaluation import Evaluation, Texts, evaluate, swapped
-from mean_prompt.hybrid.predictor import MAX_TOKENS, TRIALS, HybridPredictor
+from mean_prompt.corpus import Triples, read_triples
+from mean_prompt.hybrid.answer import Answer
+from mean_prompt.hybrid.candidates import joined
+from mean_prompt.hybrid.evaluation import (
+    HYBRID,
+    LLM,
+    NEAREST,
+    ORACLE,
+    UNIVERSAL,
+    Evaluation,
+    groups_by_gain,
+    method_scores,
+    outcomes_of,
+)
+from mean_prompt.hybrid.few_shot import Examples
+from mean_prompt.hybrid.options import BlendOptions
+from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.request import universal_string
-from mean_prompt.hybrid.space import Progress, Space
+from mean_prompt.hybrid.retrieval import grouped_folds
+from mean_prompt.hybrid.rows import Texts
+from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.llm import LLMOptions, Predictor, RecordedPredictor, make_predictor
-from mean_prompt.system import Clock, InputError
+from mean_prompt.objective import sharpened_cosines
+from mean_prompt.system import InputError, Listener, ProgressEvent, ignore
+
+#: Prompts shown among winners and among losers.
+_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What is to be compared; fields as those of :class:`~mean_prompt.hybrid.request.Request`.
+    """What to evaluate.
 
     Attributes:
         triples: file of known rows.
-        swap: share of the rows whose predictions are handed round among each other.
+        prompt: the universal string, the folder of the run that found it, or a text file.
+        options: how blends are fitted.
+        llm: source of predictions, see :func:`~mean_prompt.llm.factory.make_predictor`.
+        llm_options: how an LLM is asked.
+        shots: known rows that an LLM is shown with each row.
+        swap: share of the rows whose predictions are exchanged among each other.
     """
 
     triples: Path
     prompt: str
+    options: BlendOptions = field(default_factory=BlendOptions)
     llm: str = field(default="none", repr=False)  # it may hold a password
     llm_options: LLMOptions = field(default_factory=LLMOptions)
     shots: int = 3
     swap: float = 0.0
-    model: str | None = None
-    trust: bool = False
-    corpus: tuple[str, ...] = ()
-    prefix: str | None = None
-    suffix: str | None = None
-    max_tokens: int = MAX_TOKENS
-    trials: int = TRIALS
-    seed: int = 0
 
 
-def compare(plan: Comparison, *, listener: Progress | None = None) -> Evaluation:
-    """Evaluate as planned.
+def compare(plan: Comparison, *, listener: Listener = ignore) -> Evaluation:
+    """Evaluate ways of answering the known rows of a file.
 
     Raises:
         InputError: something given cannot be used.
     """
     file = read_triples(plan.triples)
-    triples = file.triples
     universal = universal_string(plan.prompt)
-    llm = make_predictor(plan.llm, test=plan.triples, options=plan.llm_options, trust=plan.trust)
+    llm = make_predictor(
+        plan.llm, test=plan.triples, options=plan.llm_options, trust=plan.options.trust
+    )
     if llm is None and plan.swap:
-        raise InputError("--swap must have predictions to swap: there are none with --llm none")
-    corpus = Corpus.from_files(*plan.corpus) if plan.corpus else None
-    prefixes = [universal_string(plan.prefix, "--prefix")] if plan.prefix else []
-    suffixes = [universal_string(plan.suffix, "--suffix")] if plan.suffix else []
-    encoder = load_encoder(plan.model, trust=plan.trust)
-
-    def make() -> HybridPredictor:
-        return HybridPredictor(
-            universal,
-            model=encoder,
-            corpus=corpus,
-            prefixes=prefixes,
-            suffixes=suffixes,
-            max_tokens=plan.max_tokens,
-            trials=plan.trials,
-            seed=plan.seed,
-            progress=listener,
+        raise InputError(
+            "--swap must have predictions to swap: there are none with --llm none; leave it out"
         )
-
+    corpus, model = plan.options.load_corpus(), plan.options.load_model()
+    options = replace(plan.options, corpus=corpus or (), model=model)
     predictions = raw = None
     if llm is not None:
-        predictions, raw = _ask(llm, triples, plan, make().workshop.space, listener)
-        if plan.swap:
-            predictions = swapped(predictions, plan.swap, seed=plan.seed)
-            raw = swapped(raw, plan.swap, seed=plan.seed)
-    found = evaluate(triples, make, predictions, raw, seed=plan.seed)
+        space = EmbeddingSpace(model, listener=listener)
+        predictions, raw = _ask(llm, file.triples, plan, space, listener)
+        predictions = swapped(predictions, plan.swap, seed=options.seed)
+        raw = swapped(raw, plan.swap, seed=options.seed)
+    found = evaluate(file.triples, universal, options, predictions, raw, listener=listener)
     notes = (*file.notes, *(llm.notes() if llm else []), *found.notes)
     return replace(found, notes=notes)
 
 
 def _ask(
-    llm: Predictor, triples: Triples, plan: Comparison, space: Space, listener: Progress | None
+    llm: Predictor, triples: Triples, plan: Comparison, space: EmbeddingSpace, listener: Listener
 ) -> tuple[Texts, Texts]:
     """Return the predictions of every known row, cleaned and as they were written.
 
     The examples that an LLM is shown are of other prompts than the row's own.
     """
-    shown = None
+    examples = None
     if plan.shots and not isinstance(llm, RecordedPredictor):
-        examples = Examples(triples, space, plan.shots, Clock())
-        shown = examples.of(triples.rows, np.asarray(triples.groups()))
+        examples = Examples(triples, space, plan.shots).of(triples.rows, triples.groups())
     texts: list[tuple[str, ...]] = [()] * len(triples)
     raw: list[tuple[str, ...]] = [()] * len(triples)
-    for done, one in enumerate(llm.predict(triples.rows, shown), 1):
+    for done, one in enumerate(llm.predict(triples.rows, examples), 1):
         texts[one.row], raw[one.row] = one.texts, one.raw
-        if listener:
-            listener("rows asked about", done, len(triples))
+        listener(ProgressEvent("rows asked about", done, len(triples), "rows"))
     return texts, raw
+
+
+def swapped(texts: Texts, share: float, *, seed: int = 0) -> list[Sequence[str]]:
+    """Return predictions with those of a share of the rows exchanged among each other.
+
+    Each of these rows gets another one's, as from a predictor that is often wrong.
+    """
+    rng = np.random.default_rng(seed)
+    rows = rng.permutation(len(texts))[: round(share * len(texts))]
+    mixed = list(texts)
+    for row, other in zip(rows, np.roll(rows, 1), strict=True):
+        mixed[row] = texts[other]
+    return mixed
+
+
+def evaluate(
+    triples: Triples,
+    universal: str,
+    options: BlendOptions,
+    predictions: Texts | None = None,
+    raw: Texts | None = None,
+    *,
+    listener: Listener = ignore,
+) -> Evaluation:
+    """Compare ways of answering known rows, cross-validated and grouped by prompt.
+
+    Args:
+        triples: known rows.
+        universal: the universal string.
+        options: how blends are fitted; their seed is of the folds and the bootstrap too.
+        predictions: cleaned predictions of an LLM for each row; empty for a row without one.
+        raw: the same as the LLM wrote them; ``LLM alone`` is the first of these, or the universal
+            string for a row without one. ``predictions`` if ``None``.
+        listener: receives an event for each chunk of strings embedded.
+
+    Raises:
+        InputError: there are fewer than two different prompts.
+    """
+    table = _Table(triples, EmbeddingSpace(options.load_model(), listener=listener))
+    answers, notes = dict[int, Answer](), list[str]()
+    folds = grouped_folds(triples.groups(), seed=options.seed)
+    for number, (known, test) in enumerate(folds, 1):
+        part = None if predictions is None else [predictions[row] for row in test]
+        predictor = HybridPredictor(universal, options, listener=listener).fit(
+            triples.take(known), predictions and [predictions[row] for row in known]
+        )
+        rows = triples.rows.take(test)
+        found = predictor.predict(rows, part)
+        answers |= zip(test.tolist(), found, strict=True)
+        table.put(HYBRID, test, [answer.text for answer in found])
+        nearest = predictor.nearest(rows)
+        table.put(UNIVERSAL, test, [universal] * len(test))
+        table.put(NEAREST, test, nearest)
+        if predictions is not None:
+            firsts = [(raw or predictions)[row] for row in test]
+            said = [some[0] if some else universal for some in firsts]
+            for name, texts in _concatenations(said, nearest, universal).items():
+                table.put(name, test, texts)
+        table.put_oracle(test, predictor.pools(rows, part))
+        notes.append(f"fold {number}: {'; '.join(predictor.notes_)}")
+    reference = UNIVERSAL if predictions is None else LLM
+    ordered = [answers[row] for row in range(len(triples))]
+    expected = [answer.expected for answer in ordered if answer.expected is not None]
+    earned = table.earned
+    by_gain = groups_by_gain(triples, earned[HYBRID], earned[reference])
+    return Evaluation(
+        rows=len(triples),
+        groups=len(by_gain),
+        reference=reference,
+        methods=method_scores(earned, triples.groups(), reference, seed=options.seed),
+        expected=float(np.mean(expected)) if expected else None,
+        kinds=dict(Counter(answer.kind for answer in ordered).most_common()),
+        winners=tuple(by_gain[:_SHOWN]),
+        losers=tuple(by_gain[: -_SHOWN - 1 : -1]),
+        notes=tuple(notes),
+        outcomes=outcomes_of(ordered, triples, earned),
+    )
+
+
+def _concatenations(
+    predicted: Sequence[str], nearest: Sequence[str], universal: str
+) -> dict[str, Sequence[str]]:
+    return {
+        LLM: predicted,
+        "LLM + universal": [joined((text, universal), " ") for text in predicted],
+        "universal + LLM": [joined((universal, text), " ") for text in predicted],
+        "LLM + nearest prompt": [
+            joined((text, near), " ") for text, near in zip(predicted, nearest, strict=True)
+        ],
+    }
+
+
+class _Table:
+    """SCS of answers, by method and row."""
+
+    def __init__(self, triples: Triples, space: EmbeddingSpace) -> None:
+        self.earned: dict[str, NDArray[np.float64]] = {}
+        self._space = space
+        self._targets = space.exact(triples.prompts, "prompts")
+
+    def put(self, method: str, rows: NDArray[np.int64], texts: Sequence[str]) -> None:
+        vectors = self._space.exact(texts, "answers")
+        column = self.earned.setdefault(method, np.zeros(len(self._targets)))
+        column[rows] = sharpened_cosines(vectors, self._targets[rows])
+
+    def put_oracle(self, rows: NDArray[np.int64], pools: Sequence[Sequence[str]]) -> None:
+        """Choose by the truth, with the rough vectors that the blend chooses by; score exactly."""
+        best = []
+        for row, pool in zip(rows, pools, strict=True):
+            cosines = self._space.screened(pool) @ self._targets[row]
+            best.append(pool[int(cosines.argmax())])
+        self.put(ORACLE, rows, best)

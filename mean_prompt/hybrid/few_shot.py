@@ -2,48 +2,59 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
-from numpy.typing import NDArray
 
-from mean_prompt.corpus import Triples
+from mean_prompt.corpus import Rows, Triples
 from mean_prompt.hybrid.index import VectorIndex
-from mean_prompt.hybrid.keys import RowVectors, normalized
+from mean_prompt.hybrid.rows import EmbeddedRows, Numbers, normalized
+from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.llm import Example
+from mean_prompt.objective import Vectors
+from mean_prompt.system import Deadline
 
-#: Neighbours looked up for each that is shown: those of one prompt are shown once.
-_SPARE = 8
+#: Neighbours looked up for each example: those of one prompt are shown once.
+_SPARE: Final = 8
 
 
-class Shots:
+class Examples:
     """Chooses the known rows most like a row, of different prompts.
 
     Args:
         triples: known rows.
-        vectors: of their texts.
-        count: rows to show.
+        space: the model's space.
+        count: number of rows to show.
+        deadline: checked while texts are embedded.
     """
 
-    def __init__(self, triples: Triples, vectors: RowVectors, count: int) -> None:
+    def __init__(
+        self, triples: Triples, space: EmbeddingSpace, count: int, deadline: Deadline | None = None
+    ) -> None:
         self._triples = triples
         self._groups = triples.groups()
+        self._space = space
         self._count = count
-        self._index = VectorIndex(_keys(vectors))
+        self._deadline = deadline
+        self._index = VectorIndex(self._features(triples.rows))
 
-    def examples(
-        self, rows: RowVectors, own_groups: NDArray[np.int64] | None = None
-    ) -> list[list[Example]]:
+    def of(self, rows: Rows, own_groups: Numbers | None = None) -> list[list[Example]]:
         """Return the examples of each row, the nearest first.
 
         Args:
-            rows: vectors of what is asked about.
-            own_groups: (n,) number of the prompt that each row was itself made by, where the rows
-                are known ones: no row of it is shown.
+            rows: the rows to ask about.
+            own_groups: (n,) group number of each row's own prompt, if the rows are known ones: no
+                row of that prompt is shown.
         """
-        _, numbers = self._index.search(_keys(rows), self._count * _SPARE)
+        _, numbers = self._index.search(self._features(rows), self._count * _SPARE)
         own = np.full(len(rows), -1) if own_groups is None else own_groups
         return [self._choose(found, int(group)) for found, group in zip(numbers, own, strict=True)]
 
-    def _choose(self, found: NDArray[np.int64], own: int) -> list[Example]:
+    def _features(self, rows: Rows) -> Vectors:
+        embedded = EmbeddedRows.embed(rows, None, self._space, self._deadline)
+        return normalized(embedded.features(("rewritten", "difference")))
+
+    def _choose(self, found: Numbers, own: int) -> list[Example]:
         rows = self._triples.rows
         chosen: dict[int, Example] = {}
         for number in found:
@@ -56,7 +67,3 @@ class Shots:
             if len(chosen) == self._count:
                 break
         return list(chosen.values())
-
-
-def _keys(vectors: RowVectors) -> np.ndarray:
-    return normalized(vectors.features(("rewritten", "difference")))

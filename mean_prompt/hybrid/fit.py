@@ -1,4 +1,4 @@
-"""Fitting one blend on known rows: its key, its settings and its weights."""
+"""Fitting blends on known rows: the key, the settings and the weights of each."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mean_prompt.corpus import Corpus, Triples
+from mean_prompt.corpus import Corpus
 from mean_prompt.hybrid.candidates import CandidateFactory, learn_heads
-from mean_prompt.hybrid.keys import Key
-from mean_prompt.hybrid.mixture import Numbers
+from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.posterior import RowCandidates, scs_between
-from mean_prompt.hybrid.retrieval import Bank, Retriever, choose_key, grouped_folds
-from mean_prompt.hybrid.scenes import EmbeddedRows, SceneBuilder
-from mean_prompt.hybrid.space import Space
-from mean_prompt.hybrid.tuning import BlendSettings, FittedBlend, Samples, fit_blend, tune
+from mean_prompt.hybrid.retrieval import Retriever, choose_key, grouped_folds
+from mean_prompt.hybrid.rows import KnownRows
+from mean_prompt.hybrid.scenes import SceneBuilder
+from mean_prompt.hybrid.settings import PREDICTION_KEYS, TEXT_KEYS, BlendSettings, FitOutcome, Key
+from mean_prompt.hybrid.space import EmbeddingSpace
+from mean_prompt.hybrid.tuning import FittedBlend, Samples, fit_blend, tune
 from mean_prompt.objective import (
     ExpectedSCS,
     Objective,
-    Vectors,
     compress_if_large,
     sharpened_cosines,
 )
-from mean_prompt.system import Clock
+from mean_prompt.system import Deadline
 
+#: Known rows with a prediction that it takes to learn how far predictions can be trusted.
+LEAST_PREDICTED: Final = 24
 #: Known rows that a blend is fitted on, at most; the index holds all of them.
 _MOST_SAMPLES: Final = 1_500
 
@@ -36,147 +37,155 @@ class BlendContext:
     """What fitting and answering share.
 
     Attributes:
-        space: the model.
-        universal: the string that serves where nothing is known.
-        prefixes, suffixes: tried before and after predictions beside it.
-        corpus: a further part of the posterior.
-        max_tokens: of an answer.
-        trials: settings that a fit tries.
-        seed: of every random choice.
+        space: the model's space.
+        universal: the universal string.
+        options: affixes, limits and seed.
+        corpus: a further part of the posterior; none if ``None``.
     """
 
-    space: Space
+    space: EmbeddingSpace
     universal: str
-    prefixes: tuple[str, ...] = ()
-    suffixes: tuple[str, ...] = ()
-    corpus: Corpus | None = None
-    max_tokens: int = 64
-    trials: int = 24
-    seed: int = 0
-    _kept: dict[str, Objective] = field(default_factory=dict)
+    options: BlendOptions
+    corpus: Corpus | None
+    _corpus_objectives: list[Objective] = field(default_factory=list)
 
-    def stage(
-        self, by_text: Retriever, by_all: Retriever | None, clock: Clock | None
+    def builder(
+        self, by_text: Retriever, by_all: Retriever | None, deadline: Deadline | None
     ) -> SceneBuilder:
-        """Return a stage on which rows meet what retrievers know."""
+        """Return what makes candidates and compares them with the retrievers' known rows."""
         bank = by_text.bank
-        kitchen = CandidateFactory(
+        factory = CandidateFactory(
             self.universal,
             learn_heads(bank.prompts),
-            prefixes=self.prefixes,
-            suffixes=self.suffixes,
+            prefix=self.options.prefix,
+            suffix=self.options.suffix,
         )
-        objectives = [self._compressed(ExpectedSCS(bank.vectors, device=self.space.device))]
-        if self.corpus is not None:
-            objectives.append(self._over_corpus(self.corpus, clock))
-        return SceneBuilder(self.space, kitchen, by_text, by_all, objectives, self.max_tokens)
+        known = self._compressed(ExpectedSCS(bank.vectors, device=self.space.device))
+        objectives = [known, *self._over_corpus(deadline)]
+        return SceneBuilder(
+            self.space, factory, by_text, by_all, objectives, self.options.max_tokens
+        )
 
-    def _over_corpus(self, corpus: Corpus, clock: Clock | None) -> Objective:
-        if "corpus" not in self._kept:
-            vectors = self.space.exact(corpus.prompts, "corpus", clock)
-            exact = ExpectedSCS(vectors, corpus.weights, device=self.space.device)
-            self._kept["corpus"] = self._compressed(exact)
-        return self._kept["corpus"]
+    def _over_corpus(self, deadline: Deadline | None) -> list[Objective]:
+        """Return the expected SCS over the corpus, computed once; none without a corpus."""
+        if self.corpus is not None and not self._corpus_objectives:
+            vectors = self.space.exact(self.corpus.prompts, "corpus", deadline)
+            exact = ExpectedSCS(vectors, self.corpus.weights, device=self.space.device)
+            self._corpus_objectives.append(self._compressed(exact))
+        return self._corpus_objectives
 
     def _compressed(self, exact: ExpectedSCS) -> Objective:
-        compression = compress_if_large(exact, seed=self.seed)
+        compression = compress_if_large(exact, seed=self.options.seed)
         return compression.objective if compression else exact
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedKey:
-    """A key and the blend fitted with it."""
+    """A blend with its key, and what makes the candidates that it chooses from.
+
+    Attributes:
+        key: what rows are compared by.
+        blend: settings and weights.
+        builder: over all known rows.
+        rows: number of the known rows that it was fitted on.
+    """
 
     key: Key
     blend: FittedBlend
+    builder: SceneBuilder
+    rows: int
 
-    def note(self) -> str:
-        """Return a line for the user."""
+    def __str__(self) -> str:
         return f"key {self.key}, cross-validated SCS {self.blend.score:.4f}"
 
 
 class BlendFitter:
-    """Fits one blend on known rows: without predictions, or with one for every row.
+    """Fits the blends without and with predictions.
 
     Args:
-        workshop: model, universal string and limits.
-        triples: the rows.
-        rows: they, embedded.
-        targets: (n, d) vectors of their prompts.
-        clock: ends the work early.
-        text_key: of the texts alone, where predictions are used beside them.
+        context: model, universal string and options.
+        deadline: ends tuning early.
     """
 
-    def __init__(
-        self,
-        workshop: BlendContext,
-        triples: Triples,
-        rows: EmbeddedRows,
-        targets: Vectors,
-        *,
-        clock: Clock | None = None,
-        text_key: Key | None = None,
-    ) -> None:
-        self._workshop = workshop
-        self._triples = triples
-        self._rows = rows
-        self._targets = targets
-        self._clock = clock
-        self._text_key = text_key
+    def __init__(self, context: BlendContext, deadline: Deadline | None = None) -> None:
+        self._context = context
+        self._options = context.options
+        self._deadline = deadline
 
-    def learn(self, keys: Sequence[Key], kept: tuple[Key, BlendSettings] | None) -> FittedKey:
+    def fit_text(self, known: KnownRows, outcome: FitOutcome | None) -> FittedKey:
+        """Fit the blend of rows without a prediction.
+
+        Args:
+            known: rows to fit on.
+            outcome: an earlier fit's, to skip choosing and tuning.
+        """
+        kept = (outcome.text_key, outcome.text) if outcome else None
+        key, blend = self._fit(known, TEXT_KEYS, None, kept)
+        builder = self._context.builder(Retriever(key, known), None, self._deadline)
+        return FittedKey(key, blend, builder, len(known))
+
+    def fit_llm(
+        self, known: KnownRows, text: FittedKey, outcome: FitOutcome | None
+    ) -> FittedKey | None:
+        """Fit the blend of rows with a prediction; ``None`` if too few known rows have one."""
+        rows = known.rows.with_prediction()
+        predicted = known.take(rows)
+        if len(rows) < LEAST_PREDICTED or len(np.unique(predicted.groups)) < 2:
+            return None
+        kept = None
+        if outcome is not None and outcome.all_key is not None and outcome.llm is not None:
+            kept = (outcome.all_key, outcome.llm)
+        key, blend = self._fit(predicted, PREDICTION_KEYS, text.key, kept)
+        by_all = Retriever(key, predicted)
+        builder = self._context.builder(text.builder.by_text, by_all, self._deadline)
+        return FittedKey(key, blend, builder, len(rows))
+
+    def _fit(
+        self,
+        known: KnownRows,
+        keys: Sequence[Key],
+        text_key: Key | None,
+        kept: tuple[Key, BlendSettings] | None,
+    ) -> tuple[Key, FittedBlend]:
         """Choose a key and tune the blend, or fit with those kept from an earlier fit."""
-        seed = self._workshop.seed
+        seed, deadline = self._options.seed, self._deadline
         if kept is not None:
             key, settings = kept
-            return FittedKey(key, fit_blend(self._samples(key), settings))
-        rows, clock = self._rows.vectors, self._clock
-        key, _ = choose_key(keys, rows, self._triples, self._targets, seed=seed, clock=clock)
-        samples = self._samples(key)
-        trials = self._workshop.trials
-        return FittedKey(key, tune(samples, trials=trials, seed=seed, clock=clock))
+            return key, fit_blend(self._samples(known, key, text_key), settings)
+        key = choose_key(keys, known, seed=seed, deadline=deadline)
+        samples = self._samples(known, key, text_key)
+        return key, tune(samples, trials=self._options.trials, seed=seed, deadline=deadline)
 
-    def _samples(self, key: Key) -> Samples:
-        """Set every row, or a draw of many, on a stage that does not know its prompt."""
-        seed = self._workshop.seed
-        drawn = np.random.default_rng(seed).permutation(len(self._triples))[:_MOST_SAMPLES]
-        scenes: list[RowCandidates] = []
+    def _samples(self, known: KnownRows, key: Key, text_key: Key | None) -> Samples:
+        """Return every row, or a draw of many, compared with rows of other prompts alone.
+
+        Args:
+            known: rows to fit on.
+            key: of texts and prediction if ``text_key`` is given, else of the texts.
+            text_key: key of the texts; ``None`` if predictions are not used.
+        """
+        seed = self._options.seed
+        drawn = np.random.default_rng(seed).permutation(len(known))[:_MOST_SAMPLES]
+        candidates: list[RowCandidates] = []
         tested: list[int] = []
         folds: list[int] = []
-        groups = self._triples.groups()
-        for fold, (known, test) in enumerate(grouped_folds(groups, seed=seed)):
-            rows = np.intersect1d(test, drawn)
-            scenes += self._stage(key, known).scenes(self._take(rows), None, self._clock)
+        for fold, (rest, held_out) in enumerate(grouped_folds(known.groups, seed=seed)):
+            rows = np.intersect1d(held_out, drawn)
+            fitted = known.take(rest)
+            by_text = Retriever(text_key or key, fitted)
+            by_all = Retriever(key, fitted) if text_key else None
+            builder = self._context.builder(by_text, by_all, self._deadline)
+            candidates += builder.build(known.rows.take(rows), None, self._deadline)
             tested += rows.tolist()
             folds += [fold] * len(rows)
+        targets = known.targets[tested]
         earned = [
-            scs_between(scene.vectors, self._targets[row : row + 1])[:, 0]
-            for scene, row in zip(scenes, tested, strict=True)
+            scs_between(row.vectors, target[None])[:, 0]
+            for row, target in zip(candidates, targets, strict=True)
         ]
-        return Samples(scenes, earned, np.array(folds), self._served(scenes, tested))
-
-    def _take(self, numbers: Numbers) -> EmbeddedRows:
-        rows = self._rows.take(numbers)
-        return rows if self._text_key is not None else rows.without_predictions()
-
-    def _stage(self, key: Key, known: Numbers) -> SceneBuilder:
-        """Return a stage that knows some of the rows."""
-        bank = Bank.of(self._triples.take(known), self._targets[known])
-        rows = self._rows.vectors.take(known)
-        by_text = Retriever(self._text_key or key, rows, bank)
-        by_all = Retriever(key, rows, bank) if self._text_key is not None else None
-        return self._workshop.stage(by_text, by_all, self._clock)
-
-    def _served(
-        self, scenes: Sequence[RowCandidates], tested: Sequence[int]
-    ) -> NDArray[np.bool_] | None:
-        """Tell of which rows the prediction earned more than the centre of the texts does."""
-        if self._text_key is None:
-            return None
-        predictions = self._rows.vectors.predictions
-        assert predictions is not None
-        targets = self._targets[tested]
-        centres = np.stack([scene.by_text.middle for scene in scenes])
-        said = sharpened_cosines(predictions[tested], targets)
-        served: NDArray[np.bool_] = said > sharpened_cosines(centres, targets)
-        return served
+        useful = None
+        if text_key:
+            centres = np.stack([row.by_text.middle for row in candidates])
+            predicted = sharpened_cosines(known.rows.means[tested], targets)
+            useful = predicted > sharpened_cosines(centres, targets)
+        return Samples(candidates, earned, np.array(folds), useful)

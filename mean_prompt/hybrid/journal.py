@@ -1,22 +1,59 @@
-"""What a prediction run leaves beside its submission: why, row by row, and how to go on.
+"""The files beside a submission: what was asked, what was decided, and each row's answer.
 
-The files are those of :mod:`mean_prompt.hybrid.work_files`. A line torn by a kill is passed over,
-and its row answered again.
+``submission.csv`` has a folder ``submission.work`` beside it: ``job.json`` holds what was asked,
+``fit.json`` what the fit decided, ``answers.jsonl`` every answer as it was given. At the end
+``submission.parquet`` holds the answers with their reasons, and ``submission.html`` shows them.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mean_prompt.hybrid.answer import Answer
-from mean_prompt.hybrid.predictor import FitOutcome
-from mean_prompt.hybrid.work_files import ANSWERS, FIT, JOB, PAGE, TABLE, WORK, read_answers
-from mean_prompt.system import InputError, RunError, preview, write_atomically
+from mean_prompt.hybrid.settings import FitOutcome
+from mean_prompt.system import InputError, RunError, os_errors, preview, write_atomically
+
+JOB: Final = "job.json"
+FIT: Final = "fit.json"
+ANSWERS: Final = "answers.jsonl"
+#: Suffixes of the work folder, the table of answers and the page.
+WORK: Final = ".work"
+TABLE: Final = ".parquet"
+PAGE: Final = ".html"
+
+_RESUMABLE: Final = "--resume must find whole work"
+_READABLE: Final = "make it readable, or delete the folder"
+_WRITABLE: Final = "the run's files must stay writable"
+_WHOLE: Final = "the submission is whole"
+
+
+def read_answers(path: Path) -> dict[str, Answer]:
+    """Return the last answer that each row was given, by id; none if there is no file.
+
+    Lines torn by a kill, and those that are no answer, are skipped.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return {}
+    found: dict[str, Answer] = {}
+    for line in lines:
+        try:
+            answer = Answer(**json.loads(line))
+        except (ValueError, TypeError, RecursionError):
+            continue
+        if isinstance(answer.id, str) and isinstance(answer.text, str):
+            found[answer.id] = answer
+    return found
 
 
 class Journal:
@@ -25,12 +62,12 @@ class Journal:
     Args:
         out: the submission's path.
         job: what was asked, as JSON values by name.
-        resume: whether to go on with what is there. Work that has decided nothing yet may be
-            asked something else, so that a mistake in the first command can be mended.
+        resume: whether to continue the work that is there. Work without any decision or answer
+            may be asked something else, so that a mistake in the first command can be fixed.
 
     Raises:
         InputError: there is work already and ``resume`` is not set, or it was asked something
-            else, or there are files that no run made, or the folder cannot be written.
+            else, or there are files that no run wrote, or the folder cannot be written.
     """
 
     def __init__(self, out: Path, job: Mapping[str, Any], *, resume: bool) -> None:
@@ -49,38 +86,31 @@ class Journal:
             self._job = kept
             return
         self._job = dict(job)
-        try:
+        with os_errors(
+            "--out must be in a folder that can be written", self.folder, "choose another"
+        ):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._write_job()
-        except OSError as error:
-            raise InputError(
-                f"--out must be in a folder that can be written: {self.folder}: "
-                f"{error.strerror or error}; choose another"
-            ) from error
 
     def pin(self, name: str, value: str) -> None:
-        """Keep what a run found out about its input, which must be the same when it is resumed.
+        """Record a fact about the input that must be the same when the run is resumed.
 
         Raises:
-            InputError: it is not.
+            InputError: it is not the same.
             RunError: the folder can no longer be written.
         """
         if name in self._job:
             _check_same(self._job, {name: value}, self.folder)
             return
         self._job[name] = value
-        try:
+        with os_errors(_WRITABLE, self.folder / JOB, _WHOLE, raises=RunError):
             self._write_job()
-        except OSError as error:
-            raise _lost(self.folder / JOB, error) from error
 
     def answers(self) -> dict[str, Answer]:
         """Return the last answer that each row was given, by id."""
         path = self.folder / ANSWERS
-        try:
+        with os_errors(_RESUMABLE, path, _READABLE):
             return read_answers(path)
-        except OSError as error:
-            raise _unreadable(path, error) from error
 
     def record(self, answers: Sequence[Answer]) -> None:
         """Append answers.
@@ -90,42 +120,33 @@ class Journal:
         """
         lines = "".join(json.dumps(asdict(answer)) + "\n" for answer in answers)
         path = self.folder / ANSWERS
-        try:
+        with os_errors(_WRITABLE, path, _WHOLE, raises=RunError), path.open("ab+") as file:
             # A torn last line must not swallow the first of these.
-            with path.open("ab+") as file:
-                if file.tell():
-                    file.seek(-1, os.SEEK_END)
-                    lines = "\n" * (file.read() != b"\n") + lines
-                file.write(lines.encode())
-        except OSError as error:
-            raise _lost(path, error) from error
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                lines = "\n" * (file.read() != b"\n") + lines
+            file.write(lines.encode())
 
     def fit(self) -> FitOutcome | None:
         """Return what an earlier fit decided, or ``None``."""
+        path = self.folder / FIT
         try:
-            return FitOutcome.model_validate_json((self.folder / FIT).read_bytes())
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise _unreadable(self.folder / FIT, error) from error
+            with os_errors(_RESUMABLE, path, _READABLE):
+                content = path.read_bytes() if path.exists() else None
+            return None if content is None else FitOutcome.model_validate_json(content)
         except ValueError as error:
             raise InputError(
-                f"--resume must find whole work: {self.folder / FIT} cannot be read; delete it "
-                "to fit anew"
+                f"{_RESUMABLE}: {path} cannot be read; delete it to fit again"
             ) from error
 
     def record_fit(self, outcome: FitOutcome) -> None:
-        """Keep what a fit decided."""
+        """Record what a fit decided."""
         path = self.folder / FIT
-        try:
+        with os_errors(_WRITABLE, path, _WHOLE, raises=RunError):
             write_atomically(path, outcome.model_dump_json(indent=2).encode())
-        except OSError as error:
-            raise _lost(path, error) from error
 
     def write_table(self, answers: Sequence[Answer]) -> None:
-        """Write the choices as Parquet, a row each, in the test file's order."""
-        import io
-
+        """Write the answers and their reasons as Parquet, in the test file's order."""
         import pyarrow as pa
         from pyarrow import parquet
 
@@ -146,30 +167,30 @@ class Journal:
         rows = [asdict(answer) for answer in answers]
         data = io.BytesIO()
         parquet.write_table(pa.Table.from_pylist(rows, schema=schema), data)
-        try:
+        with os_errors(_WRITABLE, self.table, _WHOLE, raises=RunError):
             write_atomically(self.table, data.getvalue())
-        except OSError as error:
-            raise _lost(self.table, error) from error
 
     def _check_place(self, out: Path, kept: Mapping[str, Any] | None, *, resume: bool) -> None:
-        """Refuse to go on with what is no work, and to overwrite what is there."""
+        """Refuse to resume what is not whole, and to overwrite what is there."""
         if resume and kept is not None:
             return
         there = [path for path in (out, self.table, self.page) if path.exists()]
-        if resume and (there or self._has_decided()):
-            raise InputError(
-                f"--resume must find whole work: {self.folder} has no {JOB} that can be read, "
-                f"and {there[0] if there else self.folder} is there; delete it and begin anew"
-            )
-        if kept is not None:
+        if kept is not None or self._has_decided():
             there.append(self.folder)
-        if there:
+        if not there:
+            return
+        if resume:
             raise InputError(
-                f"--out must be a new file: {' and '.join(map(str, there))} "
-                f"{'is' if len(there) == 1 else 'are'} there; "
-                f"{'give --resume to go on with it, ' if kept else 'give '}another name, or delete "
-                f"{'it' if len(there) == 1 else 'them'}"
+                f"{_RESUMABLE}: {self.folder} has no {JOB} that can be read, and {there[0]} is "
+                "there; delete it and start again"
             )
+        is_one = len(there) == 1
+        raise InputError(
+            f"--out must be a new file: {' and '.join(map(str, there))} "
+            f"{'is' if is_one else 'are'} there; give "
+            f"{'--resume to continue it, ' if kept else ''}another name, or delete "
+            f"{'it' if is_one else 'them'}"
+        )
 
     def _has_decided(self) -> bool:
         return any((self.folder / name).exists() for name in (FIT, ANSWERS))
@@ -179,36 +200,20 @@ class Journal:
         write_atomically(self.folder / JOB, data.encode())
 
     def _kept_job(self) -> dict[str, Any] | None:
+        path = self.folder / JOB
         try:
-            kept = json.loads((self.folder / JOB).read_text("utf-8"))
-        except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+            with os_errors(_RESUMABLE, path, _READABLE):
+                kept = json.loads(path.read_text("utf-8")) if path.exists() else None
+        except (ValueError, RecursionError):
             return None
-        except OSError as error:
-            raise _unreadable(self.folder / JOB, error) from error
         return kept if isinstance(kept, dict) else None
 
 
 def _check_same(kept: Mapping[str, Any], job: Mapping[str, Any], folder: Path) -> None:
-    wanted = json.loads(json.dumps(job))
-    changed = [name for name in wanted if kept.get(name) != wanted[name]]
-    if changed:
-        name = changed[0]
-        raise InputError(
-            f"--resume must be asked what the run was asked: {folder} has {name} "
-            f"{preview(kept.get(name))}, now it is {preview(wanted[name])}; repeat the command, or "
-            "choose another --out"
-        )
-
-
-def _unreadable(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"--resume must find whole work: {path}: {error.strerror or error}; make it readable, or "
-        "delete the folder"
-    )
-
-
-def _lost(path: Path, error: OSError) -> RunError:
-    return RunError(
-        f"the run's files must stay writable: {path}: {error.strerror or error}; the submission "
-        "is whole"
-    )
+    for name, value in json.loads(json.dumps(job)).items():
+        if kept.get(name) != value:
+            raise InputError(
+                f"--resume must be asked what the run was asked: {folder} has {name} "
+                f"{preview(kept.get(name))}, now it is {preview(value)}; repeat the command, or "
+                "choose another --out"
+            )

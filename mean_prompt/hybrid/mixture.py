@@ -2,15 +2,15 @@
 
 Symbols:
 
-    X   (C, f)   what candidates are worth under each part of the posterior, and their traits
-    y   (C,)     the SCS that they really earn with the true prompts
-    r   (C,)     which of n rows each candidate is of
+    X   (C, f)   worth of candidates under each part of the posterior, and their traits
+    y   (C,)     SCS of the candidates with the true prompts
+    r   (C,)     number of the row, of n, that each candidate answers
     g   (n,)     trust in each row's prediction, in [0, 1]
 
 Choosing needs differences between candidates of one row; a calibrated expected score needs the
 level of the row as well. Both come from one model with a slope within rows and another between
 them (Mundlak 1978): ``y = (x - x̄ᵣ)·w + x̄ᵣ·b + a``, each fitted with a ridge penalty. Weights of
-rows whose prediction is trusted differ from those of the others, so that every column stands
+rows whose prediction is trusted differ from those of the others, so that every column appears
 twice, times g and times 1 - g.
 """
 
@@ -25,32 +25,37 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-Array = NDArray[np.float64]
-Numbers = NDArray[np.int64]
+from mean_prompt.hybrid.rows import Numbers
 
-#: Rows of either kind, served and not served by their prediction, below which trust is not
-#: learned.
+Array = NDArray[np.float64]
+
+#: Rows with a useful and with a useless prediction below which trust is not learned.
 _LEAST_OF_A_KIND: Final = 10
 
 
 class Trust:
-    """How likely a row's prediction is of that row, by how it fits what else is known.
+    """Probability that a row's prediction is useful, by how it fits all else that is known.
 
-    Logistic regression on the signs; the same for all rows where hardly any known prediction was
-    wrong, or hardly any right.
+    Logistic regression on the signs; 1 for all rows if hardly any known prediction was useless,
+    or hardly any useful.
     """
 
     def __init__(self) -> None:
         self._model: Pipeline | None = None
 
-    def fit(self, signs: Array, served: NDArray[np.bool_]) -> Self:
-        """Learn from known rows: (n, s) signs, (n,) whether the prediction beat the index."""
-        if min(served.sum(), (~served).sum()) >= _LEAST_OF_A_KIND:
+    def fit(self, signs: Array, useful: NDArray[np.bool_]) -> Self:
+        """Learn from known rows.
+
+        Args:
+            signs: (n, s) cosines that trust is judged by.
+            useful: (n,) whether the prediction earned more than retrieval alone.
+        """
+        if min(useful.sum(), (~useful).sum()) >= _LEAST_OF_A_KIND:
             # A few large steps: lbfgs makes many small ones, whose threads wait for each other on
             # a busy machine (0.4 s of 0.5 for a trial of 60 rows, against 0.01).
             logistic = LogisticRegression(solver="newton-cholesky")
             self._model = make_pipeline(StandardScaler(), logistic)
-            self._model.fit(signs, served)
+            self._model.fit(signs, useful)
         return self
 
     def __call__(self, signs: Array) -> Array:
@@ -66,9 +71,9 @@ class Mixture:
     """Fitted weights.
 
     Attributes:
-        within: w (f,) or, with trust, (2 f,).
-        between: b, of the same shape.
-        level: a.
+        within: w, (f,) or, with trust, (2 f,).
+        between: b, in the same shape.
+        level: the constant a.
     """
 
     within: Array
@@ -84,9 +89,9 @@ class Mixture:
         Args:
             features: X (C, f).
             earned: y (C,).
-            rows: r (C,), each of 0 to n - 1 at least once.
+            rows: r (C,), with each of 0 to n - 1 at least once.
             trust: g (n,), or ``None`` for rows without predictions.
-            strength: of the ridge penalty on w, in units of the columns' spread.
+            strength: strength of the ridge penalty on w, in units of the columns' spread.
         """
         parted = _parted(features, None if trust is None else trust[rows])
         counts = np.bincount(rows).astype(float)

@@ -1,13 +1,13 @@
-"""What a candidate is worth under each part of the posterior over a row's true prompt.
+"""Worth of a candidate under each part of the posterior over a row's true prompt.
 
 Minimum Bayes risk with SCS as the utility (Kumar and Byrne 2004 for the decision rule): a
-candidate s is worth ``E[SCS(e(s), t)]`` over what the true prompt's vector t may be. The posterior
-is a mixture, so that this is a weighted sum of the same expectation under each of its parts:
+candidate s is worth ``E[SCS(e(s), t)]`` over the posterior of the true prompt's vector t. The
+posterior is a mixture, so that this is a weighted sum of the same expectation under each part:
 
     llm      the predictions' vectors, equally likely
     centre   the point in prompt space that the row's key leads to
     near     known prompts around it, by softmax(cosine / temperature); near2 at twice that
-    known    all known prompts, and, where one is given, the corpus of the universal string
+    known    all known prompts, and the corpus of prompts if one is given
 
 ``centre`` and ``near`` come twice, by the texts alone and by texts and prediction. Beside these
 stand a few traits of the string, whose worth is learned: its length, and how it was made.
@@ -24,28 +24,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.hybrid.candidates import Candidate
+from mean_prompt.hybrid.candidates import AnswerCandidate
 from mean_prompt.hybrid.retrieval import Bank, Neighbourhood, softmax_weights
+from mean_prompt.hybrid.settings import BlendSettings
 from mean_prompt.objective import SHARPNESS, Objective, Vectors
 
 Terms = NDArray[np.float64]
 
-#: Kinds of strings whose worth differs from what their vectors say.
+#: Kinds of strings whose worth differs from what their vectors predict.
 _KINDS: Final = ("shortened", "template", "retrieved", "joined", "affixed")
-_TRAITS: Final = ("words", "log words", *(f"is {kind}" for kind in _KINDS))
-
-
-@dataclass(frozen=True, slots=True)
-class Posterior:
-    """How neighbours are weighed.
-
-    Attributes:
-        temperature: of the softmax over neighbours' cosines.
-        neighbours: how many count.
-    """
-
-    temperature: float = 0.05
-    neighbours: int = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,9 +41,9 @@ class Near:
 
     Attributes:
         middle: (d,) the centre, a point in prompt space.
-        centre: (c,) SCS of each candidate with it.
-        prompts: (c, k) SCS with each neighbour.
-        cosines, numbers: (k,) of the neighbours, as retrieved.
+        centre: (c,) SCS of each candidate with the centre.
+        prompts: (c, k) SCS of each candidate with each neighbour.
+        cosines, numbers: (k,) cosines and numbers of the neighbours, as retrieved.
     """
 
     middle: Vectors
@@ -67,7 +54,7 @@ class Near:
 
     @classmethod
     def of(cls, vectors: Vectors, found: Neighbourhood, row: int, bank: Bank) -> Near:
-        """Compare (c, d) candidates with what was found for a row."""
+        """Compare (c, d) candidates with what was retrieved for a row."""
         numbers = found.numbers[row]
         middle = found.centres[row]
         return cls(
@@ -78,12 +65,12 @@ class Near:
             numbers,
         )
 
-    def terms(self, posterior: Posterior) -> list[Terms]:
+    def terms(self, settings: BlendSettings) -> list[Terms]:
         """Return the expected SCS under the centre and under the neighbours: three of (c,)."""
-        k = posterior.neighbours
+        k = settings.neighbours
         cosines, numbers = self.cosines[:k], self.numbers[:k]
         expected = [
-            self.prompts[:, :k] @ softmax_weights(cosines, numbers, scale * posterior.temperature)
+            self.prompts[:, :k] @ softmax_weights(cosines, numbers, scale * settings.temperature)
             for scale in (1, 2)
         ]
         return [self.centre, *expected]
@@ -91,19 +78,19 @@ class Near:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowCandidates:
-    """All that the worth of one row's candidates is computed from.
+    """One row's candidates and all that their worth is computed from.
 
     Attributes:
         candidates: the c strings.
-        vectors: (c, d) of them.
+        vectors: (c, d) vectors of the candidates.
         by_text: neighbours by the texts alone.
-        by_all: neighbours by texts and prediction; ``None`` for a row without one.
+        by_all: neighbours by texts and prediction; ``None`` for a row without a prediction.
         llm: (c,) mean SCS with the predictions, or ``None``.
         known: (c, 1 or 2) expected SCS over all known prompts, and over the corpus.
-        signs: (s,) how well the prediction fits what else is known; ``None`` without one.
+        signs: (s,) how well the prediction fits all else that is known, or ``None``.
     """
 
-    candidates: Sequence[Candidate]
+    candidates: Sequence[AnswerCandidate]
     vectors: Vectors
     by_text: Near
     by_all: Near | None
@@ -111,26 +98,16 @@ class RowCandidates:
     known: Terms
     signs: Terms | None
 
-    def features(self, posterior: Posterior) -> Terms:
+    def features(self, settings: BlendSettings) -> Terms:
         """Return what the mixture weighs: (c, f), the same f for all rows with a prediction."""
-        columns = [*self.by_text.terms(posterior), *self.known.T, *self._traits()]
-        if self.by_all is not None and self.llm is not None:
-            columns += [self.llm, *self.by_all.terms(posterior)]
-        return np.stack(columns, axis=1)
-
-    def _traits(self) -> list[Terms]:
         words = np.array([len(row.text.split()) for row in self.candidates], float)
         kinds = [row.kind for row in self.candidates]
         made = [np.array([kind == name for kind in kinds], float) for name in _KINDS]
-        return [words, np.log(np.maximum(words, 1.0)), *made]
-
-
-def feature_names(*, with_llm: bool, with_corpus: bool) -> list[str]:
-    """Return what the columns of :meth:`RowCandidates.features` are."""
-    near = ["centre", "near", "near2"]
-    names = [f"{name} by text" for name in near]
-    names += ["known", *(["corpus"] if with_corpus else []), *_TRAITS]
-    return names + (["llm", *(f"{name} by all" for name in near)] if with_llm else [])
+        columns = [*self.by_text.terms(settings), *self.known.T]
+        columns += [words, np.log(np.maximum(words, 1.0)), *made]
+        if self.by_all is not None and self.llm is not None:
+            columns += [self.llm, *self.by_all.terms(settings)]
+        return np.stack(columns, axis=1)
 
 
 def expected_known(vectors: Vectors, objectives: Sequence[Objective]) -> Terms:
@@ -147,10 +124,10 @@ def mean_scs(vectors: Vectors, predictions: Vectors) -> Terms:
 def signs_of(
     prediction: Vectors, centre: Vectors, original: Vectors, rewritten: Vectors, bank: Bank
 ) -> Terms:
-    """Return (5,) cosines that tell whether a (d,) prediction is of its row.
+    """Return (5,) cosines of a (d,) prediction, by which trust in it is judged.
 
-    With the centre that the texts lead to, both texts, the nearest known prompt, and the mean of
-    the known prompts.
+    They are with the centre that the texts lead to, both texts, the nearest known prompt, and the
+    mean of the known prompts.
     """
     mean = bank.vectors.mean(axis=0)
     return np.array(

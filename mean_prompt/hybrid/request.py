@@ -1,4 +1,4 @@
-"""What a prediction run is asked, and what it says it did."""
+"""What a prediction run is asked to do, and what it did."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from mean_prompt.hybrid.predictor import MAX_TOKENS, TRIALS
+from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.llm import LLMOptions
 from mean_prompt.runs import BEST
 from mean_prompt.system import InputError, user_path
 
-#: Ending of files that hold a string.
+#: Suffix of files that hold a string.
 _TEXT: Final = ".txt"
 
 #: Known rows that an LLM is shown and asked about by default, and the time limit, in seconds,
@@ -23,46 +23,33 @@ _SHORT: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a prediction run is asked.
+    """What a prediction run is asked to do.
 
     Attributes:
         test: file of the rows to answer.
         triples: file of known rows.
         prompt: the universal string, the folder of the run that found it, or a text file.
-        out: the submission.
-        llm: see :func:`~mean_prompt.llm.factory.make_predictor`.
+        out: path of the submission.
+        options: how the blend is fitted.
+        llm: source of predictions, see :func:`~mean_prompt.llm.factory.make_predictor`.
         llm_options: how an LLM is asked.
-        shots: known rows that an LLM is shown with each row; ``None`` for 3, or for none where
+        shots: known rows that an LLM is shown with each row; ``None`` for 3, or for none if
             the time limit is under ten minutes: to find them all texts are embedded first.
-        calibrate: known rows that an LLM is asked about, to learn how far it is to be trusted;
-            ``None`` for 64, or for none in so short a time.
-        model: as for a search.
-        trust: whether the models named may run code of their own.
-        corpus: prompts that stand for the hidden ones; none when left out.
-        prefix, suffix: universal affixes, or folders of the runs that found them.
-        max_tokens: of an answer.
-        trials: settings that the fit tries.
-        seed: of every random choice.
-        time_limit: seconds for everything; none when left out.
-        resume: go on with the work that is there.
+        calibrate: known rows that an LLM is asked about, to learn how far to trust it; ``None``
+            for 64, or for none in so short a time.
+        time_limit: seconds for everything; no limit if ``None``.
+        resume: whether to continue the work that is there.
     """
 
     test: Path
     triples: Path
     prompt: str
     out: Path
+    options: BlendOptions = field(default_factory=BlendOptions)
     llm: str = field(default="none", repr=False)  # it may hold a password
     llm_options: LLMOptions = field(default_factory=LLMOptions)
     shots: int | None = None
     calibrate: int | None = None
-    model: str | None = None
-    trust: bool = False
-    corpus: tuple[str, ...] = ()
-    prefix: str | None = None
-    suffix: str | None = None
-    max_tokens: int = MAX_TOKENS
-    trials: int = TRIALS
-    seed: int = 0
     time_limit: float | None = None
     resume: bool = False
 
@@ -87,16 +74,17 @@ class Summary:
     """What a prediction run did.
 
     Attributes:
-        rows: of the test file.
-        with_llm: answered with a prediction at hand.
-        by_index: answered by the index alone.
+        rows: number of rows of the test file.
+        with_llm: rows answered with a prediction at hand.
+        by_index: rows answered by retrieval alone.
         universal: rows left with the universal string because time ran out.
-        kinds: answers by how they came about; ``rules``: rows that a rule decided.
-        faults: rows whose predictor failed, by kind of fault.
+        kinds: number of answers by how they were made.
+        rules: number of rows by the rule that decided them.
+        faults: number of rows whose predictor failed, by kind of fault.
         expected: mean expected SCS of the blended answers; ``None`` without any.
-        seconds: of the whole run.
-        out, table: the submission, and the choices behind it.
-        page: that shows them; ``None`` where there was no time for it, or a note says what else.
+        seconds: wall-clock time of the whole run.
+        out, table: the submission, and the answers with their reasons.
+        page: shows the answers; ``None`` if it was not written, for which a note gives the reason.
         notes: what a user should know, a line each.
     """
 
@@ -121,14 +109,14 @@ class Summary:
 
 
 def universal_string(given: str, option: str = "--prompt") -> str:
-    """Return a string given as such, as the folder of the run that found it, or as a text file.
+    """Return a string given as itself, as the folder of the run that found it, or as a text file.
 
     Args:
         given: the string, the folder, or a file whose name ends in ``.txt``.
-        option: that it was given by, for messages.
+        option: the option that it was given by, for messages.
 
     Raises:
-        InputError: a folder holds no string, or what must be meant for a path is none.
+        InputError: a folder holds no string, or what must be a path leads nowhere.
     """
     if not given.strip():
         return given  # an empty path would be the working directory
@@ -143,7 +131,7 @@ def universal_string(given: str, option: str = "--prompt") -> str:
     if _looks_like_path(given):
         raise InputError(
             f"{option} must be a string, the folder of a run or a {_TEXT} file: found neither file "
-            f"nor folder {given}; mend the path"
+            f"nor folder {given}; fix the path"
         )
     return given
 
@@ -158,9 +146,9 @@ def _read(path: Path, option: str, fault: str) -> str:
 
 
 def _looks_like_path(text: str) -> bool:
-    """Tell whether a text is one word that names a place: ``results/run``, ``../x``, ``a.txt``.
+    """Return whether a text is one word like a path: ``results/run``, ``../x``, ``a.txt``.
 
-    One slash alone does not: ``and/or`` is a string.
+    A single slash is not enough: ``and/or`` is a string.
     """
     if any(map(str.isspace, text)):
         return False

@@ -1,4 +1,4 @@
-"""Where in prompt space a row points to: the prompts that known rows like it were made by."""
+"""Where in prompt space a row points to: the prompts of known rows like it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,12 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
-from mean_prompt.corpus import Triples
 from mean_prompt.hybrid.index import VectorIndex
-from mean_prompt.hybrid.keys import Key, RowVectors, normalized
+from mean_prompt.hybrid.rows import EmbeddedRows, KnownRows, Numbers, normalized
+from mean_prompt.hybrid.settings import MOST_NEIGHBOURS, Key
 from mean_prompt.objective import Vectors, sharpened_cosines
-from mean_prompt.system import Clock, InputError
+from mean_prompt.system import Deadline, InputError
 
-Numbers = NDArray[np.int64]
-
-#: Neighbours that are looked up; a blend uses as many of them as its settings say.
-MOST_NEIGHBOURS: Final = 64
 #: Temperature at which neighbours make a raw key's centre.
 _CENTRE_TEMPERATURE: Final = 0.05
 _FOLDS: Final = 5
@@ -31,9 +27,9 @@ class Bank:
     """The distinct prompts of known rows.
 
     Attributes:
-        prompts: b texts, one a group of equal prompts.
-        vectors: (b, d) of them.
-        prompt_of: (n,) which of them each row was made by.
+        prompts: b texts, one for each group of equal prompts.
+        vectors: (b, d) vectors of the prompts.
+        prompt_of: (n,) number of each row's prompt.
     """
 
     prompts: tuple[str, ...]
@@ -41,38 +37,34 @@ class Bank:
     prompt_of: Numbers
 
     @classmethod
-    def of(cls, triples: Triples, vectors: Vectors) -> Bank:
-        """Gather the prompts of triples, whose vectors are given row by row: (n, d)."""
-        _, first, prompt_of = np.unique(triples.groups(), return_index=True, return_inverse=True)
-        return cls(tuple(triples.prompts[row] for row in first), vectors[first], prompt_of)
+    def of(cls, known: KnownRows) -> Bank:
+        """Gather the prompts of known rows."""
+        _, first, prompt_of = np.unique(known.groups, return_index=True, return_inverse=True)
+        return cls(tuple(known.prompts[row] for row in first), known.targets[first], prompt_of)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbourhood:
-    """What known rows say of m rows.
+    """What was retrieved for m rows.
 
     Attributes:
-        centres: (m, d) unit vectors, the prompts to expect; noughts where nothing is known.
-        numbers: (m, k) nearest prompts of the bank, best first; -1 where there is none.
-        cosines: (m, k) of the key with theirs.
+        centres: (m, d) unit vectors, the points in prompt space to expect; zeros if unknown.
+        numbers: (m, k) nearest prompts of the bank, best first; -1 for none.
+        cosines: (m, k) cosines of the key with them.
     """
 
     centres: Vectors
     numbers: Numbers
     cosines: Vectors
 
-    def weights(self, temperature: float, k: int) -> NDArray[np.float64]:
-        """Return (m, k) shares of the first k neighbours: softmax of cosine / temperature."""
-        return softmax_weights(self.cosines[:, :k], self.numbers[:, :k], temperature)
-
 
 def softmax_weights(
     cosines: NDArray[np.floating], numbers: Numbers, temperature: float
 ) -> NDArray[np.float64]:
-    """Return shares of neighbours along the last axis; those numbered -1 have none."""
+    """Return softmax(cosine / temperature) along the last axis; those numbered -1 weigh 0."""
     there = np.where(numbers >= 0, cosines.astype(np.float64), -np.inf)
     top = there.max(axis=-1, keepdims=True, initial=-np.inf)
-    with np.errstate(over="ignore"):  # at a temperature near nought the nearest one has it all
+    with np.errstate(over="ignore"):  # at a temperature near 0 the nearest one has it all
         raised = np.exp((there - np.where(np.isfinite(top), top, 0.0)) / temperature)
     totals = raised.sum(axis=-1, keepdims=True)
     shares: NDArray[np.float64] = raised / np.where(totals > 0, totals, 1.0)
@@ -84,27 +76,24 @@ class Retriever:
 
     Args:
         key: what rows are compared by.
-        rows: (n) known rows.
-        bank: their prompts.
-        index: over :meth:`indexed` vectors, where one is at hand; built when left out.
+        known: rows to find.
     """
 
-    def __init__(
-        self, key: Key, rows: RowVectors, bank: Bank, *, index: VectorIndex | None = None
-    ) -> None:
+    def __init__(self, key: Key, known: KnownRows) -> None:
         self.key = key
-        self.bank = bank
-        self._model: Ridge | None = None
+        self.bank = Bank.of(known)
+        self._ridge: Ridge | None = None
+        features = known.rows.features(key.parts)
         if key.kind == "ridge":
-            targets = bank.vectors[bank.prompt_of]
-            self._model = Ridge(alpha=key.alpha).fit(rows.features(key.parts), targets)
-        self.index = index or VectorIndex(indexed_vectors(key, rows, bank))
+            targets = self.bank.vectors[self.bank.prompt_of]
+            self._ridge = Ridge(alpha=key.alpha).fit(features, targets)
+        self.index = VectorIndex(self.bank.vectors if self._ridge else normalized(features))
 
-    def look(self, rows: RowVectors, k: int = MOST_NEIGHBOURS) -> Neighbourhood:
-        """Return what is known of rows."""
+    def retrieve(self, rows: EmbeddedRows, k: int = MOST_NEIGHBOURS) -> Neighbourhood:
+        """Return the centre and the k nearest prompts of each row."""
         features = rows.features(self.key.parts)
-        if self._model is not None:
-            centres = normalized(self._model.predict(features))
+        if self._ridge is not None:
+            centres = normalized(self._ridge.predict(features))
             cosines, numbers = self.index.search(centres, k)
             return Neighbourhood(centres, numbers, cosines)
         cosines, known = self.index.search(normalized(features), k)
@@ -113,17 +102,17 @@ class Retriever:
         pulled = np.einsum("mk,mkd->md", weights, self.bank.vectors[numbers])
         return Neighbourhood(normalized(pulled), numbers, cosines)
 
-
-def indexed_vectors(key: Key, rows: RowVectors, bank: Bank) -> Vectors:
-    """Return what a key's index holds: known rows' features, or the known prompts themselves."""
-    return normalized(rows.features(key.parts)) if key.kind == "raw" else bank.vectors
+    def prompts(self, found: Neighbourhood, row: int) -> list[str]:
+        """Return the distinct prompts among a row's neighbours, the nearest first."""
+        numbers = [int(number) for number in found.numbers[row] if number >= 0]
+        return [self.bank.prompts[number] for number in dict.fromkeys(numbers)]
 
 
 def grouped_folds(groups: Numbers, *, seed: int = 0) -> Iterator[tuple[Numbers, Numbers]]:
-    """Yield (known rows, rows to test) so that every row is tested once, and no group is split.
+    """Yield (known rows, rows to test) so that every row is tested once and no group is split.
 
     Raises:
-        InputError: there is one group only.
+        InputError: there is only one group.
     """
     count = min(_FOLDS, len(np.unique(groups)))
     if count < 2:
@@ -136,38 +125,26 @@ def grouped_folds(groups: Numbers, *, seed: int = 0) -> Iterator[tuple[Numbers, 
 
 
 def choose_key(
-    keys: Sequence[Key],
-    rows: RowVectors,
-    triples: Triples,
-    vectors: Vectors,
-    *,
-    seed: int = 0,
-    clock: Clock | None = None,
-) -> tuple[Key, dict[str, float]]:
+    keys: Sequence[Key], known: KnownRows, *, seed: int = 0, deadline: Deadline | None = None
+) -> Key:
     """Return the key whose centres have the highest mean SCS with held-out prompts.
 
     Args:
-        keys: to choose from.
-        rows: vectors of the known rows.
-        triples: they themselves.
-        vectors: (n, d) of their prompts.
-        seed: of the folds.
-        clock: is asked before each fit.
-
-    Returns:
-        The best key, and the score of each by its name.
+        keys: the keys to choose from.
+        known: rows to cross-validate on.
+        seed: seed of the folds.
+        deadline: checked before each fit.
 
     Raises:
-        OutOfTimeError: the clock ran out.
+        InputError: there is only one prompt.
+        OutOfTimeError: the deadline expired.
     """
     totals = np.zeros(len(keys))
-    for known, tested in grouped_folds(triples.groups(), seed=seed):
-        bank = Bank.of(triples.take(known), vectors[known])
+    for rest, tested in grouped_folds(known.groups, seed=seed):
+        fitted, held_out = known.take(rest), known.take(tested)
         for number, key in enumerate(keys):
-            if clock is not None:
-                clock.check()
-            found = Retriever(key, rows.take(known), bank).look(rows.take(tested))
-            totals[number] += sharpened_cosines(found.centres, vectors[tested]).sum()
-    means = totals / len(triples)
-    scores = {str(key): float(mean) for key, mean in zip(keys, means, strict=True)}
-    return keys[int(means.argmax())], scores
+            if deadline is not None:
+                deadline.check()
+            found = Retriever(key, fitted).retrieve(held_out.rows)
+            totals[number] += sharpened_cosines(found.centres, held_out.targets).sum()
+    return keys[int(totals.argmax())]

@@ -1,58 +1,66 @@
-"""A model's space as the blend uses it: strings -> vectors kept on disk, within a time limit."""
+"""Strings -> unit vectors of one model, kept on disk, within a time limit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from mean_prompt.encoder import Encode, Encoder, VectorCache
 from mean_prompt.objective import Vectors
-from mean_prompt.system import Deadline, ProgressEvent
-
-Progress = Callable[[str, int, int], None]
+from mean_prompt.system import Deadline, Listener, ignore
 
 
-class Space:
+class EmbeddingSpace:
     """Strings as unit vectors of one model, each computed once.
 
     Args:
         encoder: the model.
-        progress: called with what is encoded, strings done and all strings.
+        listener: receives an event for each chunk of strings embedded.
     """
 
-    def __init__(self, encoder: Encoder, *, progress: Progress | None = None) -> None:
+    def __init__(self, encoder: Encoder, *, listener: Listener = ignore) -> None:
         self.encoder = encoder
         self.dimension = encoder.dimension
         self.device = encoder.device
-        self._progress = progress
+        self._listener = listener
         self._exact = VectorCache(encoder.identity.key)
         dtype = encoder.screening.dtype
-        kept = encoder.identity.dtype
         # Candidates are many and rough vectors rank them well enough (cosines above 0.999), so
         # that they are kept apart from the reference vectors.
         self._screened = (
-            self._exact if dtype == kept else VectorCache(f"{encoder.identity.key}-{dtype}")
+            self._exact
+            if dtype == encoder.identity.dtype
+            else VectorCache(f"{encoder.identity.key}-{dtype}")
         )
 
     def exact(
-        self, texts: Sequence[str], what: str = "texts", clock: Deadline | None = None
+        self, texts: Sequence[str], what: str = "texts", deadline: Deadline | None = None
     ) -> Vectors:
-        """Return (n, d) unit vectors in float32; texts over the model's length are cut by it."""
-        return self._encode(self._exact, texts, self.encoder.encode, what, clock)
+        """Return (n, d) unit vectors in float32; texts over the model's length are cut by it.
+
+        Args:
+            texts: n strings.
+            what: what they are, for the listener.
+            deadline: checked before each chunk.
+
+        Raises:
+            OutOfTimeError: the deadline expired; what was computed is kept on disk.
+        """
+        return self._encode(self._exact, texts, self.encoder.encode, what, deadline)
 
     def screened(
-        self, texts: Sequence[str], what: str = "candidates", clock: Deadline | None = None
+        self, texts: Sequence[str], what: str = "candidates", deadline: Deadline | None = None
     ) -> Vectors:
-        """Return (n, d) unit vectors in the screening dtype."""
-        return self._encode(self._screened, texts, self.encoder.screen, what, clock)
+        """Return (n, d) unit vectors in the screening dtype, as :meth:`exact`."""
+        return self._encode(self._screened, texts, self.encoder.screen, what, deadline)
 
     def tokens(self, texts: Sequence[str]) -> list[int]:
         """Return how many tokens each string has, special ones left out."""
         return [len(ids) for ids in self.encoder.tokenize(texts)]
 
     def cut(self, texts: Sequence[str]) -> int:
-        """Return how many texts the model reads only the beginning of."""
+        """Return how many texts are longer than the model reads."""
         return sum(count > self.encoder.max_tokens for count in self.tokens(texts))
 
     def _encode(
@@ -61,13 +69,15 @@ class Space:
         texts: Sequence[str],
         encode: Encode,
         what: str,
-        clock: Deadline | None,
+        deadline: Deadline | None,
     ) -> Vectors:
         if not texts:
             return np.empty((0, self.dimension), np.float32)
-
-        def report(event: ProgressEvent) -> None:
-            if self._progress:
-                self._progress(what, event.done, event.total or 0)
-
-        return cache.encode(texts, encode, listener=report, unit=what, deadline=clock)
+        return cache.encode(
+            texts,
+            encode,
+            listener=self._listener,
+            phase=f"embedding {what}",
+            unit=what,
+            deadline=deadline,
+        )

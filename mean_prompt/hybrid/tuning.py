@@ -1,59 +1,29 @@
-"""Settings of a blend, found by Optuna under cross-validation grouped by prompt."""
+"""The settings of a blend, found by Optuna under cross-validation grouped by prompt."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from mean_prompt.hybrid.candidates import MOST_HEADS, SEPARATORS, Choice, chosen
-from mean_prompt.hybrid.mixture import Array, Mixture, Numbers, Trust
-from mean_prompt.hybrid.posterior import Posterior, RowCandidates
-from mean_prompt.hybrid.retrieval import MOST_NEIGHBOURS
-from mean_prompt.system import Clock
+from mean_prompt.hybrid.candidates import SEPARATORS, allowed_numbers
+from mean_prompt.hybrid.mixture import Array, Mixture, Trust
+from mean_prompt.hybrid.posterior import RowCandidates
+from mean_prompt.hybrid.rows import Numbers
+from mean_prompt.hybrid.settings import (
+    LLM_DEFAULTS,
+    MOST_HEADS,
+    MOST_NEIGHBOURS,
+    TEXT_DEFAULTS,
+    BlendSettings,
+)
+from mean_prompt.system import Deadline
 
 _NO_JOIN: Final = "none"
-
-
-class BlendSettings(BaseModel):
-    """What is tuned of a blend.
-
-    Attributes:
-        temperature, neighbours: how neighbours are weighed.
-        strength: of the ridge penalty on the mixture's weights.
-        heads, shortened, joined, affixed: which candidates are made, see
-            :class:`~mean_prompt.hybrid.candidates.Choice`.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    temperature: float = Field(default=0.1, gt=0)
-    neighbours: int = Field(default=32, ge=1, le=MOST_NEIGHBOURS)
-    strength: float = Field(default=10.0, gt=0)
-    heads: int = Field(default=MOST_HEADS, ge=0, le=MOST_HEADS)
-    shortened: bool = True
-    joined: Literal[" ", ". "] | None = " "
-    affixed: bool = True
-
-    @property
-    def choice(self) -> Choice:
-        """Which candidates are made."""
-        return Choice(self.heads, self.shortened, self.joined, self.affixed)
-
-    @property
-    def posterior(self) -> Posterior:
-        """How neighbours are weighed."""
-        return Posterior(self.temperature, self.neighbours)
-
-
-#: Where tuning starts. Beside a prediction, longer strings mostly lose.
-TEXT_DEFAULTS: Final = BlendSettings(heads=0, shortened=False)
-LLM_DEFAULTS: Final = BlendSettings(joined=None, affixed=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,37 +31,37 @@ class Samples:
     """Known rows to fit a blend on, each seen from rows of other prompts.
 
     Attributes:
-        scenes: one a row, of retrievers that were not fitted on its prompt.
-        earned: what each of a row's candidates really earns: (c,) a row.
-        folds: (n,) number of the fold that each row was tested in.
-        served: (n,) whether a row's prediction earned more than the centre of its texts, or
+        candidates: the candidates of n rows, compared with rows of other prompts alone.
+        earned: (c,) SCS of each row's candidates with its true prompt.
+        folds: (n,) number of the fold that each row was held out in.
+        useful: (n,) whether a row's prediction earned more than the centre of its texts, or
             ``None`` without predictions.
     """
 
-    scenes: Sequence[RowCandidates]
+    candidates: Sequence[RowCandidates]
     earned: Sequence[Array]
     folds: Numbers
-    served: NDArray[np.bool_] | None
+    useful: NDArray[np.bool_] | None
 
     def __len__(self) -> int:
-        return len(self.scenes)
+        return len(self.candidates)
 
     @property
     def signs(self) -> Array | None:
-        """(n, s) signs of the predictions, or ``None`` without."""
-        signs = [scene.signs for scene in self.scenes if scene.signs is not None]
+        """(n, s) signs of the predictions, or ``None`` without predictions."""
+        signs = [row.signs for row in self.candidates if row.signs is not None]
         return np.stack(signs) if signs else None
 
 
 class Chosen(NamedTuple):
-    """The best candidate of a scene.
+    """The best candidate of a row.
 
     Attributes:
-        number: of the candidate.
+        number: number of the candidate.
         expected: its expected SCS.
-        trust: in the prediction, within [0, 1]; ``None`` without one.
+        trust: trust in the prediction, within [0, 1]; ``None`` without one.
         universal: expected SCS of the universal string, which is the first candidate of every
-            row, and as sober as ``expected``; ``None`` for candidates made without one.
+            row, calibrated as ``expected``; ``None`` for candidates made without one.
     """
 
     number: int
@@ -107,60 +77,58 @@ class FittedBlend:
     Attributes:
         settings: as tuned.
         mixture: weights of the posterior's parts.
-        trust: in predictions, or ``None`` without them.
-        score: cross-validated mean SCS of what it chooses.
-        candour: cross-validated ratio of what choices earn to what was expected of them; below 1,
-            for the best of many candidates is the one most overrated (Smith and Winkler 2006,
-            "The optimizer's curse").
+        trust: trust in predictions, or ``None`` without them.
+        score: cross-validated mean SCS of the chosen answers.
+        calibration: cross-validated ratio of the SCS that chosen answers earn to the SCS that
+            was expected of them; below 1, for the best of many candidates is the one most
+            overrated (Smith and Winkler 2006, "The optimizer's curse").
     """
 
     settings: BlendSettings
     mixture: Mixture
     trust: Trust | None
     score: float
-    candour: float
+    calibration: float
 
-    def choose(self, scene: RowCandidates) -> Chosen:
-        """Return the best candidate.
-
-        The scene may hold candidates that the settings do not choose; they are passed over.
-        """
-        allowed = allowed_rows(scene, self.settings)
+    def choose(self, row: RowCandidates) -> Chosen:
+        """Return the best candidate of a row among those that the settings allow."""
+        allowed = allowed_numbers(row.candidates, self.settings)
         trust = None
         if self.trust is not None:
-            assert scene.signs is not None
-            trust = float(self.trust(scene.signs[None])[0])
-        features = scene.features(self.settings.posterior)[allowed]
-        expected = self.mixture.expected(features, trust)
+            assert row.signs is not None
+            trust = float(self.trust(row.signs[None])[0])
+        expected = self.mixture.expected(row.features(self.settings)[allowed], trust)
         best = int(expected.argmax())
-        first = scene.candidates[allowed[0]]
+        first = row.candidates[allowed[0]]
         return Chosen(
-            int(allowed[best]),
-            self.candour * float(expected[best]),
+            allowed[best],
+            self.calibration * float(expected[best]),
             trust,
-            self.candour * float(expected[0]) if first.kind == "universal" else None,
+            self.calibration * float(expected[0]) if first.kind == "universal" else None,
         )
 
 
 class _Prepared:
-    """Samples under given settings: features and earnings of the candidates that they choose."""
+    """Samples under given settings: features and SCS of the candidates that they allow."""
 
     def __init__(self, samples: Samples, settings: BlendSettings) -> None:
-        allowed = [allowed_rows(scene, settings) for scene in samples.scenes]
+        allowed = [allowed_numbers(row.candidates, settings) for row in samples.candidates]
         self._settings = settings
         self._samples = samples
         self._signs = samples.signs
         self.features = [
-            scene.features(settings.posterior)[rows]
-            for scene, rows in zip(samples.scenes, allowed, strict=True)
+            row.features(settings)[numbers]
+            for row, numbers in zip(samples.candidates, allowed, strict=True)
         ]
-        self.earned = [earned[rows] for earned, rows in zip(samples.earned, allowed, strict=True)]
+        self.earned = [
+            earned[numbers] for earned, numbers in zip(samples.earned, allowed, strict=True)
+        ]
 
     def fit(self, numbers: Numbers) -> tuple[Mixture, Trust | None]:
         """Fit weights and trust to some of the rows."""
         trust = shares = None
-        if self._samples.served is not None and self._signs is not None:
-            trust = Trust().fit(self._signs[numbers], self._samples.served[numbers])
+        if self._samples.useful is not None and self._signs is not None:
+            trust = Trust().fit(self._signs[numbers], self._samples.useful[numbers])
             shares = trust(self._signs[numbers])
         mixture = Mixture.fit(
             np.concatenate([self.features[row] for row in numbers]),
@@ -172,16 +140,18 @@ class _Prepared:
         return mixture, trust
 
     def earn(self, numbers: Numbers, mixture: Mixture, trust: Trust | None) -> tuple[Array, Array]:
-        """Return what some rows earn when a mixture chooses their answers, and what it expected."""
+        """Return the SCS that a mixture's choices for some rows earn, and the SCS it expected."""
         shares: Sequence[float | None] = [None] * len(numbers)
         if trust is not None and self._signs is not None:
             shares = trust(self._signs[numbers]).tolist()
-        hopes = [
+        expected = [
             mixture.expected(self.features[row], share)
             for row, share in zip(numbers, shares, strict=True)
         ]
-        earned = [self.earned[row][hope.argmax()] for row, hope in zip(numbers, hopes, strict=True)]
-        return np.array(earned), np.array([hope.max() for hope in hopes])
+        earned = [
+            self.earned[row][worth.argmax()] for row, worth in zip(numbers, expected, strict=True)
+        ]
+        return np.array(earned), np.array([worth.max() for worth in expected])
 
     def cross_fit(self) -> tuple[Array, Array]:
         """Return both for every row, each answered by a mixture fitted on the other folds."""
@@ -198,40 +168,42 @@ def fit_blend(samples: Samples, settings: BlendSettings) -> FittedBlend:
     """Fit trust and weights under given settings, and measure them by cross-validation."""
     prepared = _Prepared(samples, settings)
     earned, expected = prepared.cross_fit()
-    hoped = float(expected.mean())
-    candour = float(earned.mean()) / hoped if hoped > 0 else 1.0
+    mean = float(expected.mean())
+    calibration = float(earned.mean()) / mean if mean > 0 else 1.0
     mixture, trust = prepared.fit(np.arange(len(samples)))
-    return FittedBlend(settings, mixture, trust, float(earned.mean()), candour)
+    return FittedBlend(settings, mixture, trust, float(earned.mean()), calibration)
 
 
 def cross_fitted(samples: Samples, settings: BlendSettings) -> Array:
-    """Return what rows earn when each is answered by a blend fitted on the other folds: (n,)."""
+    """Return (n,) SCS of the rows' answers, each chosen by a blend fitted on the other folds."""
     earned, _ = _Prepared(samples, settings).cross_fit()
     return earned
 
 
-def tune(samples: Samples, *, trials: int, seed: int, clock: Clock | None = None) -> FittedBlend:
+def tune(
+    samples: Samples, *, trials: int, seed: int, deadline: Deadline | None = None
+) -> FittedBlend:
     """Return the blend with the best cross-validated settings.
 
-    The first trial is of the defaults, and another one takes their place only where it gains more
-    than the standard error of the gain: among many trials one always gains by chance (the rule of
-    Breiman et al. 1984, paired).
+    The first trial is of the defaults. Another replaces them only if its gain exceeds the
+    standard error of the gain: among many trials one always gains by chance (the rule of Breiman
+    et al. 1984, paired).
 
     Args:
         samples: known rows.
-        trials: settings that are tried.
-        seed: of the sampler.
-        clock: ends the study early; the defaults are used where it ends before any trial.
+        trials: number of settings to try.
+        seed: seed of the sampler.
+        deadline: ends the study early; without any trial the defaults are used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    with_llm = samples.served is not None
+    with_llm = samples.useful is not None
     start = LLM_DEFAULTS if with_llm else TEXT_DEFAULTS
-    study.enqueue_trial(_as_params(start))
+    study.enqueue_trial(start.model_dump() | {"joined": start.joined or _NO_JOIN})
     tried: list[tuple[BlendSettings, Array]] = []
     for _ in range(trials):
-        if clock is not None and clock.expired():
+        if deadline is not None and deadline.expired:
             break
         trial = study.ask()
         settings = _suggest(trial, with_llm=with_llm)
@@ -244,15 +216,10 @@ def tune(samples: Samples, *, trials: int, seed: int, clock: Clock | None = None
 
 
 def _best(tried: Sequence[tuple[BlendSettings, Array]]) -> BlendSettings:
-    """Return the settings of the best trial, or the first where the gain over it may be chance."""
+    """Return the settings of the best trial, or of the first if the gain over it may be chance."""
     first, best = tried[0], max(tried, key=lambda one: float(one[1].mean()))
     gains = best[1] - first[1]
     return (best if gains.mean() > gains.std() / np.sqrt(len(gains)) else first)[0]
-
-
-def allowed_rows(scene: RowCandidates, settings: BlendSettings) -> Numbers:
-    """Return the numbers of a scene's candidates that the settings choose; never none."""
-    return np.array(chosen(scene.candidates, settings.choice), np.int64)
 
 
 def _suggest(trial: optuna.trial.BaseTrial, *, with_llm: bool) -> BlendSettings:
@@ -269,7 +236,3 @@ def _suggest(trial: optuna.trial.BaseTrial, *, with_llm: bool) -> BlendSettings:
             "shortened": with_llm and trial.suggest_categorical("shortened", [True, False]),
         }
     )
-
-
-def _as_params(settings: BlendSettings) -> dict[str, object]:
-    return settings.model_dump() | {"joined": settings.joined or _NO_JOIN}

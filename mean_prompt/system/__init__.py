@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     )
     from mean_prompt.system.data import shipped_folder as shipped_folder
     from mean_prompt.system.deadline import (
-        Clock as Clock,
         Deadline as Deadline,
         OutOfTimeError as OutOfTimeError,
     )
@@ -73,7 +72,7 @@ __getattr__, __all__ = lazy_exports(
         "address": ["Address", "LOOPBACK"],
         "checkpoint": ["State", "frames", "dump", "ragged", "ragged_rows", "load"],
         "data": ["shipped_folder"],
-        "deadline": ["Deadline", "Clock", "OutOfTimeError"],
+        "deadline": ["Deadline", "OutOfTimeError"],
         "durations": ["format_duration", "parse_duration"],
         "errors": ["os_errors", "InputError", "MeanPromptError", "RunError", "unwritable"],
         "files": ["check_target", "write_atomically", "write_together"],

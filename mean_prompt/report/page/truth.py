@@ -16,9 +16,9 @@ from mean_prompt.hybrid import (
     LLM,
     UNIVERSAL,
     Answer,
+    EmbeddingSpace,
     MethodScore,
     Outcome,
-    Space,
     method_scores,
     outcomes_of,
 )
@@ -73,7 +73,7 @@ def find_truth(
         triples: the known rows.
         encoder: the model that they are scored with.
     """
-    space = Space(encoder)
+    space = EmbeddingSpace(encoder)
     targets = space.exact(triples.prompts, "prompts")
     earned: dict[str, NDArray[np.float64]] = {
         name: sharpened_cosines(space.exact(texts), targets).astype(np.float64)

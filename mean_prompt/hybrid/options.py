@@ -1,0 +1,53 @@
+"""The options that predict, evaluate and HybridPredictor share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mean_prompt.corpus import Corpus
+from mean_prompt.encoder import Encoder, load_encoder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlendOptions:
+    """How a blend is fitted, and what its answers may be.
+
+    Attributes:
+        model: a name, a folder or a loaded encoder; the default model of a search if ``None``.
+        trust: whether a named model may run code of its own.
+        corpus: prompts that stand for the hidden ones, loaded or as files; a further part of the
+            posterior unless empty.
+        prefix, suffix: universal affixes, tried before and after predictions.
+        max_tokens: hard limit on the tokens of an answer.
+        trials: number of settings that a fit tries.
+        seed: seed of every random choice.
+    """
+
+    model: str | Encoder | None = None
+    trust: bool = False
+    corpus: Corpus | tuple[str, ...] = ()
+    prefix: str | None = None
+    suffix: str | None = None
+    max_tokens: int = 64
+    trials: int = 24
+    seed: int = 0
+
+    def load_model(self) -> Encoder:
+        """Return the model, loaded unless it is.
+
+        Raises:
+            InputError: it cannot be loaded.
+        """
+        if self.model is None or isinstance(self.model, str):
+            return load_encoder(self.model, trust=self.trust)
+        return self.model
+
+    def load_corpus(self) -> Corpus | None:
+        """Return the corpus, loaded unless it is; ``None`` without one.
+
+        Raises:
+            InputError: a file cannot be used.
+        """
+        if isinstance(self.corpus, Corpus):
+            return self.corpus
+        return Corpus.from_files(*self.corpus) if self.corpus else None
