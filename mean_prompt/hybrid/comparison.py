@@ -33,8 +33,7 @@ from mean_prompt.hybrid.few_shot import Examples
 from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.request import universal_string
-from mean_prompt.hybrid.retrieval import grouped_folds
-from mean_prompt.hybrid.rows import Texts
+from mean_prompt.hybrid.retrieval import Texts, grouped_folds
 from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.llm import LLMOptions, Predictor, RecordedPredictor, make_predictor
 from mean_prompt.objective import sharpened_cosines

@@ -8,7 +8,7 @@ import numpy as np
 
 from mean_prompt.corpus import Rows, Triples
 from mean_prompt.hybrid.index import VectorIndex
-from mean_prompt.hybrid.rows import EmbeddedRows, Numbers, normalized
+from mean_prompt.hybrid.retrieval import EmbeddedRows, Numbers, normalized
 from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.llm import Example
 from mean_prompt.objective import Vectors

@@ -9,8 +9,8 @@ import numpy as np
 
 from mean_prompt.corpus import Rows, Triples
 from mean_prompt.hybrid.few_shot import Examples
-from mean_prompt.hybrid.fit import LEAST_PREDICTED
 from mean_prompt.hybrid.request import Request
+from mean_prompt.hybrid.settings import LEAST_PREDICTED
 from mean_prompt.llm import Example, Prediction, Predictor, make_predictor
 from mean_prompt.system import Deadline, InputError
 

@@ -16,6 +16,7 @@ twice, times g and times 1 - g.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -25,9 +26,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mean_prompt.hybrid.rows import Numbers
-
-Array = NDArray[np.float64]
+from mean_prompt.hybrid.candidates import allowed_numbers
+from mean_prompt.hybrid.retrieval import Numbers
+from mean_prompt.hybrid.samples import Array, Samples
+from mean_prompt.hybrid.settings import BlendSettings
 
 #: Rows with a useful and with a useless prediction below which trust is not learned.
 _LEAST_OF_A_KIND: Final = 10
@@ -109,6 +111,62 @@ class Mixture:
         mean = parted.mean(axis=0)
         worth: Array = (parted - mean) @ self.within + mean @ self.between + self.level
         return worth
+
+
+class PreparedSamples:
+    """Samples under given settings: features and SCS of the candidates that they allow."""
+
+    def __init__(self, samples: Samples, settings: BlendSettings) -> None:
+        allowed = [allowed_numbers(row.candidates, settings) for row in samples.candidates]
+        self._settings = settings
+        self._samples = samples
+        self._signs = samples.signs
+        self.features = [
+            row.features(settings)[numbers]
+            for row, numbers in zip(samples.candidates, allowed, strict=True)
+        ]
+        self.earned = [
+            earned[numbers] for earned, numbers in zip(samples.earned, allowed, strict=True)
+        ]
+
+    def fit(self, numbers: Numbers) -> tuple[Mixture, Trust | None]:
+        """Fit weights and trust to some of the rows."""
+        trust = shares = None
+        if self._samples.useful is not None and self._signs is not None:
+            trust = Trust().fit(self._signs[numbers], self._samples.useful[numbers])
+            shares = trust(self._signs[numbers])
+        mixture = Mixture.fit(
+            np.concatenate([self.features[row] for row in numbers]),
+            np.concatenate([self.earned[row] for row in numbers]),
+            np.repeat(np.arange(len(numbers)), [len(self.earned[row]) for row in numbers]),
+            shares,
+            strength=self._settings.strength,
+        )
+        return mixture, trust
+
+    def earn(self, numbers: Numbers, mixture: Mixture, trust: Trust | None) -> tuple[Array, Array]:
+        """Return the SCS that a mixture's choices for some rows earn, and the SCS it expected."""
+        shares: Sequence[float | None] = [None] * len(numbers)
+        if trust is not None and self._signs is not None:
+            shares = trust(self._signs[numbers]).tolist()
+        expected = [
+            mixture.expected(self.features[row], share)
+            for row, share in zip(numbers, shares, strict=True)
+        ]
+        earned = [
+            self.earned[row][worth.argmax()] for row, worth in zip(numbers, expected, strict=True)
+        ]
+        return np.array(earned), np.array([worth.max() for worth in expected])
+
+    def cross_fit(self) -> tuple[Array, Array]:
+        """Return both for every row, each answered by a mixture fitted on the other folds."""
+        folds = self._samples.folds
+        earned, expected = np.zeros(len(folds)), np.zeros(len(folds))
+        for fold in np.unique(folds):
+            mixture, trust = self.fit(np.flatnonzero(folds != fold))
+            tested = np.flatnonzero(folds == fold)
+            earned[tested], expected[tested] = self.earn(tested, mixture, trust)
+        return earned, expected
 
 
 def _parted(features: Array, trust: Array | None) -> Array:

@@ -10,11 +10,12 @@ import numpy as np
 
 from mean_prompt.corpus import Rows, Triples
 from mean_prompt.hybrid.answer import Answer, Rule
-from mean_prompt.hybrid.fit import BlendContext, BlendFitter
+from mean_prompt.hybrid.fit import BlendFitter, FittedKey
 from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.posterior import RowCandidates
-from mean_prompt.hybrid.rows import EmbeddedRows, KnownRows, Texts, one_for_each
-from mean_prompt.hybrid.settings import FitOutcome
+from mean_prompt.hybrid.retrieval import EmbeddedRows, KnownRows, Texts, one_for_each
+from mean_prompt.hybrid.scenes import BlendContext
+from mean_prompt.hybrid.settings import LEAST_PREDICTED, FitOutcome
 from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.hybrid.submission import is_null_to_pandas
 from mean_prompt.system import Deadline, InputError, Listener, ignore
@@ -79,18 +80,24 @@ class HybridPredictor:
             ValueError: there are not as many predictions as rows.
             OutOfTimeError: the deadline expired before there was anything to predict with.
         """
-        cut = self.space.cut([*triples.rows.originals, *triples.rows.rewritten])
         known = KnownRows.embed(triples, predictions, self.space, deadline)
         fitter = BlendFitter(self._context, deadline)
-        self.text_ = fitter.fit_text(known, outcome)
-        self.llm_ = fitter.fit_llm(known, self.text_, outcome)
+        kept = (outcome.text_key, outcome.text) if outcome else None
+        self.text_ = fitter.fit(known, kept=kept)
+        self.llm_: FittedKey | None = None
+        predicted = known.take(known.rows.with_prediction())
+        if len(predicted) >= LEAST_PREDICTED and len(np.unique(predicted.groups)) > 1:
+            kept = None
+            if outcome and outcome.all_key and outcome.llm:
+                kept = (outcome.all_key, outcome.llm)
+            self.llm_ = fitter.fit(predicted, text=self.text_, kept=kept)
         self.outcome_ = FitOutcome(
             text_key=self.text_.key,
             text=self.text_.blend.settings,
             all_key=self.llm_.key if self.llm_ else None,
             llm=self.llm_.blend.settings if self.llm_ else None,
         )
-        self.notes_ = self._notes(cut)
+        self.notes_ = self._notes(known.cut)
         return self
 
     def predict(

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from mean_prompt.hybrid.candidates import AnswerCandidate, CandidateFactory, CandidateInputs
+from mean_prompt.corpus import Corpus
+from mean_prompt.hybrid.candidates import (
+    AnswerCandidate,
+    CandidateFactory,
+    CandidateInputs,
+    learn_heads,
+)
+from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.posterior import (
     Near,
     RowCandidates,
@@ -12,13 +20,59 @@ from mean_prompt.hybrid.posterior import (
     mean_scs,
     signs_of,
 )
-from mean_prompt.hybrid.retrieval import Neighbourhood, Retriever
-from mean_prompt.hybrid.rows import EmbeddedRows
+from mean_prompt.hybrid.retrieval import EmbeddedRows, Neighbourhood, Retriever
 from mean_prompt.hybrid.settings import BlendSettings
 from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.hybrid.submission import is_null_to_pandas
-from mean_prompt.objective import Objective
+from mean_prompt.objective import ExpectedSCS, Objective, compress_if_large
 from mean_prompt.system import Deadline
+
+
+@dataclass(frozen=True, slots=True)
+class BlendContext:
+    """What fitting and answering share.
+
+    Attributes:
+        space: the model's space.
+        universal: the universal string.
+        options: affixes, limits and seed.
+        corpus: a further part of the posterior; none if ``None``.
+    """
+
+    space: EmbeddingSpace
+    universal: str
+    options: BlendOptions
+    corpus: Corpus | None
+    _corpus_objectives: list[Objective] = field(default_factory=list)
+
+    def builder(
+        self, by_text: Retriever, by_all: Retriever | None, deadline: Deadline | None
+    ) -> SceneBuilder:
+        """Return what makes candidates and compares them with the retrievers' known rows."""
+        bank = by_text.bank
+        factory = CandidateFactory(
+            self.universal,
+            learn_heads(bank.prompts),
+            prefix=self.options.prefix,
+            suffix=self.options.suffix,
+        )
+        known = self._compressed(ExpectedSCS(bank.vectors, device=self.space.device))
+        objectives = [known, *self._over_corpus(deadline)]
+        return SceneBuilder(
+            self.space, factory, by_text, by_all, objectives, self.options.max_tokens
+        )
+
+    def _over_corpus(self, deadline: Deadline | None) -> list[Objective]:
+        """Return the expected SCS over the corpus, computed once; none without a corpus."""
+        if self.corpus is not None and not self._corpus_objectives:
+            vectors = self.space.exact(self.corpus.prompts, "corpus", deadline)
+            exact = ExpectedSCS(vectors, self.corpus.weights, device=self.space.device)
+            self._corpus_objectives.append(self._compressed(exact))
+        return self._corpus_objectives
+
+    def _compressed(self, exact: ExpectedSCS) -> Objective:
+        compression = compress_if_large(exact, seed=self.options.seed)
+        return compression.objective if compression else exact
 
 
 class SceneBuilder:

@@ -13,6 +13,8 @@ Part = Literal["original", "rewritten", "difference", "prediction"]
 MOST_HEADS: Final = 16
 #: Neighbours that are looked up; a blend uses as many of them as its settings say.
 MOST_NEIGHBOURS: Final = 64
+#: Known rows with a prediction that it takes to learn how far predictions can be trusted.
+LEAST_PREDICTED: Final = 24
 
 
 @dataclass(frozen=True, slots=True)

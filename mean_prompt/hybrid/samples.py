@@ -1,0 +1,94 @@
+"""Known rows to fit a blend on, each compared with rows of other prompts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mean_prompt.hybrid.posterior import RowCandidates, scs_between
+from mean_prompt.hybrid.retrieval import HeldOut, KnownRows, Numbers, Retriever
+from mean_prompt.hybrid.scenes import BlendContext
+from mean_prompt.hybrid.settings import Key
+from mean_prompt.objective import sharpened_cosines
+from mean_prompt.system import Deadline
+
+Array = NDArray[np.float64]
+
+#: Known rows that a blend is fitted on, at most; the index holds all of them.
+_MOST: Final = 1_500
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Known rows to fit a blend on, each seen from rows of other prompts.
+
+    Attributes:
+        candidates: the candidates of n rows, compared with rows of other prompts alone.
+        earned: (c,) SCS of each row's candidates with its true prompt.
+        folds: (n,) number of the fold that each row was held out in.
+        useful: (n,) whether a row's prediction earned more than the centre of its texts, or
+            ``None`` without predictions.
+    """
+
+    candidates: Sequence[RowCandidates]
+    earned: Sequence[Array]
+    folds: Numbers
+    useful: NDArray[np.bool_] | None
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    @property
+    def signs(self) -> Array | None:
+        """(n, s) signs of the predictions, or ``None`` without predictions."""
+        signs = [row.signs for row in self.candidates if row.signs is not None]
+        return np.stack(signs) if signs else None
+
+    @classmethod
+    def of(
+        cls,
+        known: KnownRows,
+        folds: Sequence[HeldOut],
+        context: BlendContext,
+        text_key: Key | None,
+        deadline: Deadline | None,
+    ) -> Samples:
+        """Compare every row, or a draw of many, with the rows of the other folds.
+
+        Args:
+            known: rows to fit on.
+            folds: rows held out, with retrievers by texts and prediction if ``text_key`` is
+                given, else by the texts.
+            context: model, universal string and options.
+            text_key: key of the texts; ``None`` if predictions are not used.
+            deadline: checked while candidates are embedded.
+        """
+        rng = np.random.default_rng(context.options.seed)
+        drawn = rng.permutation(len(known))[:_MOST]
+        candidates: list[RowCandidates] = []
+        tested: list[int] = []
+        numbers: list[int] = []
+        for fold, held_out in enumerate(folds):
+            rows = np.intersect1d(held_out.rows, drawn)
+            by_text, by_all = held_out.retriever, None
+            if text_key is not None:
+                by_text, by_all = Retriever(text_key, known.take(held_out.others)), by_text
+            builder = context.builder(by_text, by_all, deadline)
+            candidates += builder.build(known.rows.take(rows), None, deadline)
+            tested += rows.tolist()
+            numbers += [fold] * len(rows)
+        targets = known.targets[tested]
+        earned = [
+            scs_between(row.vectors, target[None])[:, 0]
+            for row, target in zip(candidates, targets, strict=True)
+        ]
+        useful = None
+        if text_key is not None:
+            centres = np.stack([row.by_text.middle for row in candidates])
+            predicted = sharpened_cosines(known.rows.means[tested], targets)
+            useful = predicted > sharpened_cosines(centres, targets)
+        return cls(candidates, earned, np.array(numbers), useful)
