@@ -141,10 +141,12 @@ class KnownRows:
         return len(self.rows)
 
     def take(self, numbers: Numbers) -> KnownRows:
-        """Return some of the rows."""
+        """Return some of the rows, their groups numbered as if there were no others."""
+        seen: dict[int, int] = {}
+        groups = [seen.setdefault(int(group), len(seen)) for group in self.groups[numbers]]
         prompts = tuple(self.prompts[row] for row in numbers)
         return KnownRows(
-            self.rows.take(numbers), prompts, self.targets[numbers], self.groups[numbers]
+            self.rows.take(numbers), prompts, self.targets[numbers], np.array(groups, np.int64)
         )
 
 

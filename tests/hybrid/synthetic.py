@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from mean_prompt.corpus.rows import Rows, Triples
+from mean_prompt.corpus.triples import Rows, Triples
 from tests.fakes import FakeEncoder
 
 STYLES = tuple(f"style{number}" for number in range(9))

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from mean_prompt.corpus.rows import Rows, Triples
+from mean_prompt.corpus.triples import Rows, Triples
 from mean_prompt.hybrid.asking import Examples, PredictionQueue, ask_known
 from mean_prompt.hybrid.few_shot import Shots
 from mean_prompt.hybrid.keys import RowVectors

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mean_prompt.corpus.rows import Rows, Triples
+from mean_prompt.corpus.triples import Rows, Triples
 from mean_prompt.hybrid.evaluation import HYBRID, LLM, NEAREST, ORACLE, UNIVERSAL, evaluate, swapped
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.system.errors import InputError

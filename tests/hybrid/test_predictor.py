@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.corpus.rows import Rows, Triples
+from mean_prompt.corpus.triples import Rows, Triples
 from mean_prompt.corpus.triples import read_triples
 from mean_prompt.hybrid import fit as learning
 from mean_prompt.hybrid.keys import Key
