@@ -46,17 +46,17 @@ def doctor(
 
     if study is not None and storage is None:
         raise InputError("--study is looked for in a storage: found none; give --storage too")
-    patient = RunSettings(model, trust_model, storage, study, RUNS if out is None else out)
+    settings = RunSettings(model, trust_model, storage, study, RUNS if out is None else out)
     if as_json:
-        findings = list(_looked_at(patient))
+        findings = list(_findings(settings))
         typer.echo(json.dumps([asdict(one) for one in findings], indent=2, ensure_ascii=False))
     else:
-        findings = _printed(_looked_at(patient))
+        findings = _printed(_findings(settings))
     if any(finding.state == "fault" for finding in findings):
         raise typer.Exit(1)
 
 
-def _looked_at(patient: RunSettings) -> Iterator[Finding]:
+def _findings(settings: RunSettings) -> Iterator[Finding]:
     """Yield what is found, in lines that can be shown."""
     from dataclasses import replace
 
@@ -65,7 +65,7 @@ def _looked_at(patient: RunSettings) -> Iterator[Finding]:
     from mean_prompt.system import one_line
 
     with one_line_warnings():
-        for one in examine(patient):
+        for one in examine(settings):
             remedy = None if one.remedy is None else one_line(one.remedy)
             yield replace(one, found=one_line(one.found), remedy=remedy)
 

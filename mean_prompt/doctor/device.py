@@ -1,4 +1,4 @@
-"""The device that a model would run on: a GPU where torch can use one, else the processor."""
+"""The device that a model would run on: a GPU if torch can use one, else the processor."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.doctor.finding import Finding, first_line
-from mean_prompt.doctor.patient import RunSettings
-from mean_prompt.doctor.sizes import bytes_shown
+from mean_prompt.doctor.finding import Finding, first_line, format_bytes
+from mean_prompt.doctor.settings import RunSettings
 
 #: NVIDIA's driver lists its GPUs here, whether or not torch can use them.
 _DRIVER: Final = Path("/proc/driver/nvidia/gpus")
@@ -19,33 +18,30 @@ _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 _MEMORY: Final = 2 * 10**9
 
 
-def check_device(_patient: RunSettings) -> Iterator[Finding]:
-    """Compute something on the best device there is."""
+def check_device(_settings: RunSettings) -> Iterator[Finding]:
+    """Compute something on the device that a run would choose."""
     import torch
 
     from mean_prompt.encoder import choose_device
 
-    # torch says in a warning why a GPU that is there cannot be used.
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:  # torch says why it cannot use a GPU
         warnings.simplefilter("always")
         device = choose_device("auto")
     if device == "cpu":
-        yield _without_gpu([str(warning.message) for warning in said])
+        yield _without_gpu([str(warning.message) for warning in caught])
         return
     name = torch.cuda.get_device_name() if device == "cuda" else "Apple's GPU"
     try:
-        free = _free_memory(device)
+        free = int(torch.cuda.mem_get_info()[0]) if device == "cuda" else None
         _compute(device)
     except RuntimeError as error:
-        reason = first_line(error)
-        remedy = (
-            "install a torch that is built for it, end what holds it, or search with --device cpu"
-        )
-        yield Finding("device", "fault", f"{device}: {name} cannot be used: {reason}", remedy)
+        found = f"{device}: {name} cannot be used: {first_line(error)}"
+        remedy = "install a torch that supports it, end what uses it, or search with --device cpu"
+        yield Finding("device", "fault", found, remedy)
         return
     found = f"{device}: {name}"
     if free is not None:
-        found += f", {bytes_shown(free)} of its memory free"
+        found += f", {format_bytes(free)} of its memory free"
     if free is not None and free < _MEMORY:
         remedy = "end other programs on it, or search with --device cpu"
         yield Finding("device", "warning", found, remedy)
@@ -53,18 +49,7 @@ def check_device(_patient: RunSettings) -> Iterator[Finding]:
         yield Finding("device", "good", found)
 
 
-def _free_memory(device: str) -> int | None:
-    import torch
-
-    return int(torch.cuda.mem_get_info()[0]) if device == "cuda" else None
-
-
 def _compute(device: str) -> None:
-    """Multiply on a device.
-
-    Raises:
-        RuntimeError: it cannot, or not rightly.
-    """
     import torch
 
     ones = torch.ones((64, 64), device=device)
@@ -72,7 +57,7 @@ def _compute(device: str) -> None:
         raise RuntimeError("it multiplies wrongly")
 
 
-def _without_gpu(said: list[str]) -> Finding:
+def _without_gpu(messages: list[str]) -> Finding:
     import torch
 
     if not (_DRIVER.is_dir() and any(_DRIVER.iterdir())):
@@ -84,5 +69,5 @@ def _without_gpu(said: list[str]) -> Finding:
     if _VISIBLE in os.environ:
         found += f", since {_VISIBLE} is {os.environ[_VISIBLE]!r}"
         return Finding("device", "warning", found, f"unset {_VISIBLE}, to use the GPU")
-    reason = said[0].splitlines()[0] if said else "it does not say why"
+    reason = messages[0].splitlines()[0] if messages else "it does not say why"
     return Finding("device", "warning", f"{found}: {reason}", "update NVIDIA's driver, or torch")

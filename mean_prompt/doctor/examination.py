@@ -1,4 +1,4 @@
-"""All checks, one after another: one that fails does not lose what the others find."""
+"""All checks, one after another."""
 
 from __future__ import annotations
 
@@ -10,70 +10,55 @@ from typing import Final
 from mean_prompt.doctor.corpus import check_corpus
 from mean_prompt.doctor.device import check_device
 from mean_prompt.doctor.disks import check_disks
-from mean_prompt.doctor.faiss import check_faiss
 from mean_prompt.doctor.finding import Finding, first_line
+from mean_prompt.doctor.installation import check_extras, check_packages, check_python
 from mean_prompt.doctor.machine import check_load, check_memory, check_threads
-from mean_prompt.doctor.model_files import check_model_files
-from mean_prompt.doctor.packages import check_extras, check_installation, check_packages
-from mean_prompt.doctor.patient import RunSettings
-from mean_prompt.doctor.precision import check_precision
+from mean_prompt.doctor.model import check_model
+from mean_prompt.doctor.settings import RunSettings
 from mean_prompt.doctor.storage import check_storage
 
 Check = Callable[[RunSettings], Iterator[Finding]]
 
-#: By what a check is called. The load is looked at before this program is a part of it; packages
-#: stand before what needs them, and a model's files before the model is loaded from them.
+#: The load comes before this program adds to it, and packages before the checks that need them.
 CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("load", check_load),
-    ("installation", check_installation),
+    ("installation", check_python),
     ("packages", check_packages),
     ("extras", check_extras),
     ("memory", check_memory),
     ("threads", check_threads),
     ("device", check_device),
-    ("faiss", check_faiss),
     ("disks", check_disks),
     ("corpus", check_corpus),
-    ("model files", check_model_files),
-    ("precision", check_precision),
+    ("model", check_model),
     ("storage", check_storage),
 )
 
 
 def examine(
-    patient: RunSettings, checks: Sequence[tuple[str, Check]] = CHECKS
+    settings: RunSettings, checks: Sequence[tuple[str, Check]] = CHECKS
 ) -> Iterator[Finding]:
-    """Look at all that a run needs; yield what is found, as it is found.
+    """Check everything that a run needs, and yield each finding as soon as it is there.
 
-    Nothing is changed: what is written to try a disk is gone again.
+    Nothing is changed, and a check that crashes does not keep the others from being made.
 
     Args:
-        patient: the run that is asked about.
-        checks: what to look at, by name.
+        settings: of the run.
+        checks: by name.
     """
     for name, check in checks:
         try:
-            yield from check(patient)
-        # Whatever broke is what the user came to hear of: it is said, and the rest is looked at.
+            yield from check(settings)
+        # Whatever broke is a finding, since the user asks for what is broken.
         except Exception as error:  # noqa: BLE001
-            yield _failed(name, error, patient)
+            yield _crashed(name, error, settings)
 
 
-def _failed(name: str, error: Exception, patient: RunSettings) -> Finding:
-    said = f"{type(error).__name__}: {first_line(error)}"
-    if patient.unusable:
-        return Finding(
-            name, "skipped", f"it cannot be looked at without {_listed(patient.unusable)}: {said}"
-        )
+def _crashed(name: str, error: Exception, settings: RunSettings) -> Finding:
+    reason = f"{type(error).__name__}: {first_line(error)}"
+    if settings.unusable:
+        missing = ", ".join(sorted(settings.unusable))
+        return Finding(name, "skipped", f"it cannot be checked without {missing}: {reason}")
     last = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{Path(last.filename).name}, line {last.lineno}"
-    return Finding(
-        name,
-        "fault",
-        f"looking at it failed in {place}: {said}",
-        "mend what it names; if that is nothing of yours, it is a fault of this program: report it",
-    )
-
-
-def _listed(names: set[str]) -> str:
-    return ", ".join(sorted(names))
+    found = f"checking it failed in {Path(last.filename).name}, line {last.lineno}: {reason}"
+    return Finding(name, "fault", found, "fix what it names, or report a fault of this program")

@@ -1,26 +1,28 @@
-"""What a check says of one thing that a run needs."""
+"""The result of one check."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from mean_prompt.system import MeanPromptError
 
 State = Literal["good", "note", "warning", "fault", "skipped"]
 
+_UNITS: Final = ("bytes", "kB", "MB", "GB")
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check, and what to do about it.
 
     Attributes:
-        check: what it is called.
-        state: with a ``fault`` the run that was asked about would not work, with a ``warning`` it
-            is slower or another than may be thought; a ``note`` is no more than worth knowing, and
-            what was ``skipped`` was not asked about, or could not be looked at.
-        found: what there is, in one line.
-        remedy: what to do, or ``None`` where there is nothing.
+        check: name of the check.
+        state: a ``fault`` keeps the run from working; a ``warning`` makes it slower, or other than
+            the user may expect; a ``note`` is worth knowing; ``skipped`` was not asked for or
+            could not be checked.
+        found: what was found, in one line.
+        remedy: what to do, or ``None`` if nothing is to be done.
     """
 
     check: str
@@ -29,15 +31,21 @@ class Finding:
     remedy: str | None = None
 
     @classmethod
-    def of_error(cls, check: str, error: MeanPromptError, remedy: str | None = None) -> Self:
-        """Return what a run would say, whose message ends in the remedy unless one is given."""
-        message = str(error)
-        if remedy is None:
-            rule, semicolon, end = message.rpartition("; ")
-            message, remedy = (rule, end) if semicolon else (message, None)
-        return cls(check, "fault", message, remedy)
+    def of_error(cls, check: str, error: MeanPromptError) -> Self:
+        """Return the fault that a run would end with; its message ends in the remedy."""
+        found, semicolon, remedy = str(error).rpartition("; ")
+        return cls(check, "fault", found, remedy) if semicolon else cls(check, "fault", remedy)
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says first, or its type where it says nothing."""
+    """Return the first line of an error's message, or its type if it has none."""
     return (str(error).strip() or repr(error)).splitlines()[0]
+
+
+def format_bytes(count: float) -> str:
+    """Return a number of bytes in the unit that leaves three digits: ``36.4 MB``."""
+    for unit in _UNITS:
+        if abs(count) < 999.5 or unit == _UNITS[-1]:
+            break
+        count /= 1000
+    return f"{count:.3g} {unit}" if count < 999.5 else f"{count:,.0f} {unit}"

@@ -1,32 +1,47 @@
-"""Load, memory, cores and threads: what slows a run down, or ends it."""
+"""Load, memory, cores and threads of this machine."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
-from mean_prompt.doctor.finding import Finding
-from mean_prompt.doctor.limits import available_memory, core_quota, physical_cores
-from mean_prompt.doctor.patient import RunSettings
-from mean_prompt.doctor.sizes import bytes_shown
-from mean_prompt.workers import available_cores
+from mean_prompt.doctor.finding import Finding, format_bytes
+from mean_prompt.doctor.settings import RunSettings
 
 #: Memory that a search takes: with all-MiniLM-L6-v2 over the packaged corpus, 64 tokens, on a CPU,
 #: 1.3 GB were resident at its peak. A T5 of base size has 0.5 GB more in its two copies.
 _MEMORY: Final = 18 * 10**8
-#: Variables that say how many threads the libraries below torch, numpy and the tokenizers start.
+#: Variables that set the threads of the libraries below torch, numpy and the tokenizers.
 _THREADS: Final = tuple(f"{library}_NUM_THREADS" for library in ("OMP", "MKL", "OPENBLAS", "RAYON"))
+_MEMINFO: Final = Path("/proc/meminfo")
+_CPUINFO: Final = Path("/proc/cpuinfo")
+_GROUPS: Final = Path("/sys/fs/cgroup")
+#: A container's limit of memory, what it uses of it, and the part of that in cached files, which
+#: can be taken back: in both versions of control groups.
+_LIMITS: Final = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        "total_inactive_file",
+    ),
+)
+#: Names of fast arithmetic in bfloat16 among a processor's flags.
+_FAST_BFLOAT16: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "sve_bf16"})
 
 
-def check_load(_patient: RunSettings) -> Iterator[Finding]:
-    """Look at what else the machine does, before this program does anything itself."""
+def check_load(_settings: RunSettings) -> Iterator[Finding]:
+    """Compare what else the machine does with its cores."""
+    import joblib
+
     if not hasattr(os, "getloadavg"):
-        yield Finding("load", "skipped", "this system does not tell")
+        yield Finding("load", "skipped", "this system does not report it")
         return
-    load, cores = os.getloadavg()[0], available_cores()
-    found = f"{load:.1f} processes at work over the last minute, on {_cores(cores)}"
+    load, cores = os.getloadavg()[0], joblib.cpu_count()
+    found = f"{load:.1f} processes at work over the last minute, on {_counted(cores, 'core')}"
     if load > cores:
         remedy = "wait for them: a search by time finds less, and the speeds below are of now"
         yield Finding("load", "warning", f"{found}: others use this machine", remedy)
@@ -34,51 +49,76 @@ def check_load(_patient: RunSettings) -> Iterator[Finding]:
         yield Finding("load", "good", found)
 
 
-def check_memory(_patient: RunSettings) -> Iterator[Finding]:
-    """Hold the memory that is free against what a search takes."""
+def check_memory(_settings: RunSettings) -> Iterator[Finding]:
+    """Compare the memory that is free with what a search takes."""
     free = available_memory()
     if free is None:
-        yield Finding("memory", "skipped", "this system does not tell what is available")
+        yield Finding("memory", "skipped", "this system does not report what is available")
         return
-    found = f"{bytes_shown(free)} available"
+    found = f"{format_bytes(free)} available"
     if free < _MEMORY:
-        yield Finding(
-            "memory",
-            "warning",
-            f"{found}: a search may take {bytes_shown(_MEMORY)}",
-            "end other programs, or search a smaller corpus with a smaller model",
-        )
+        found += f": a search may take {format_bytes(_MEMORY)}"
+        remedy = "end other programs, or search a smaller corpus with a smaller model"
+        yield Finding("memory", "warning", found, remedy)
     else:
         yield Finding("memory", "good", found)
 
 
-def check_threads(_patient: RunSettings) -> Iterator[Finding]:
-    """Hold torch's threads against the cores, and against what a container is given of them."""
+def check_threads(_settings: RunSettings) -> Iterator[Finding]:
+    """Compare torch's threads with the cores that this process may use."""
+    import joblib
     import torch
 
-    cores, quota, threads = available_cores(), core_quota(), torch.get_num_threads()
-    found = f"torch uses {threads} thread{'s' * (threads != 1)} on {_cores(cores)}"
-    usable = cores
-    if quota is not None and quota < cores:
-        found += f", of which this process is given the time of {quota:g}"
-        usable = max(1, math.ceil(quota))
+    # At most a container's share of time; and one thread a core, as torch starts by itself: the
+    # second thread of a core gains little.
+    cores, physical = joblib.cpu_count(), joblib.cpu_count(only_physical_cores=True)
+    threads = torch.get_num_threads()
+    found = f"torch uses {_counted(threads, 'thread')} on {_counted(cores, 'core')}"
     settings = [f"{name}={os.environ[name]}" for name in _THREADS if os.environ.get(name)]
     if settings:
         found += f"; set: {', '.join(settings)}"
-    remedy = _thread_remedy(threads, usable, is_set=bool(settings))
-    yield Finding("threads", "warning" if remedy else "good", found, remedy)
+    if threads < physical:
+        remedy = "unset what is set" if settings else f"set OMP_NUM_THREADS={cores}"
+        yield Finding("threads", "warning", found, f"{remedy}: cores stand idle")
+    elif threads > cores:
+        remedy = f"set OMP_NUM_THREADS={cores}: threads that wait for each other slow a search down"
+        yield Finding("threads", "warning", found, remedy)
+    else:
+        yield Finding("threads", "good", found)
 
 
-def _thread_remedy(threads: int, usable: int, *, is_set: bool) -> str | None:
-    """Return how to have as many threads as there are cores for, or ``None`` where there are."""
-    # One thread a core is what torch starts by itself: the second thread of a core gains little.
-    if threads < min(usable, physical_cores() or usable):
-        begin = "unset what is set" if is_set else f"set OMP_NUM_THREADS={usable}"
-        return f"{begin}: cores stand idle"
-    if threads > usable:
-        return f"set OMP_NUM_THREADS={usable}: threads that wait for each other slow a search down"
+def available_memory() -> int | None:
+    """Return the bytes that this process can take without swapping, or ``None`` if unknown."""
+    available = _entry(_MEMINFO, "MemAvailable:")
+    free = [] if available is None else [available * 1024]
+    for limit_name, used_name, table, cached in _LIMITS:
+        limit, used = _read(_GROUPS / limit_name), _read(_GROUPS / used_name)
+        if limit.isdigit() and used.isdigit():
+            free.append(int(limit) - int(used) + (_entry(_GROUPS / table, cached) or 0))
+    return max(0, min(free)) if free else None
+
+
+def has_fast_bfloat16() -> bool | None:
+    """Return whether the processor has instructions for bfloat16, or ``None`` if unknown."""
+    for line in _read(_CPUINFO).splitlines():
+        name, _, flags = line.partition(":")
+        if name.strip() in {"flags", "Features"}:
+            return not _FAST_BFLOAT16.isdisjoint(flags.split())
     return None
 
 
-def _cores(count: int) -> str:
-    return f"{count} core{'s' * (count != 1)}"
+def _entry(path: Path, name: str) -> int | None:
+    """Return the number behind a name in a table of the system's."""
+    rows = (line.split() for line in _read(path).splitlines())
+    return next((int(row[1]) for row in rows if row and row[0] == name), None)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except OSError:  # not Linux, or another version of control groups
+        return ""
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
         TETHER_VARIABLE as TETHER_VARIABLE,
         available_cores as available_cores,
     )
-    from mean_prompt.workers.registry import SCHEMA as SCHEMA, Registry as Registry
+    from mean_prompt.workers.registry import Registry as Registry
     from mean_prompt.workers.status import Status as Status, find_status as find_status
     from mean_prompt.workers.storage_url import StorageURL as StorageURL
+    from mean_prompt.workers.store import open_storage as open_storage
     from mean_prompt.workers.worker import Assignment as Assignment, Worker as Worker
 
 __getattr__, __all__ = lazy_exports(
@@ -27,9 +28,10 @@ __getattr__, __all__ = lazy_exports(
         "connection": ["engine_options", "explained"],
         "crew": ["Crew"],
         "pool": ["TETHER_VARIABLE", "available_cores"],
-        "registry": ["Registry", "SCHEMA"],
+        "registry": ["Registry"],
         "status": ["Status", "find_status"],
         "storage_url": ["StorageURL"],
+        "store": ["open_storage"],
         "worker": ["Assignment", "Worker"],
     },
 )

@@ -1,0 +1,184 @@
+"""The model of a run: where it is, whether it loads, and what its faster precision is worth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from mean_prompt.doctor.finding import Finding, first_line
+from mean_prompt.doctor.machine import has_fast_bfloat16
+from mean_prompt.doctor.settings import RunSettings
+from mean_prompt.encoder import (
+    DEFAULT_MODEL,
+    PACKAGED_MODEL,
+    check_pickles,
+    find_default,
+    find_model,
+    hub_answers,
+    hub_files,
+    is_hub_name,
+    load_encoder,
+)
+from mean_prompt.system import InputError, MeanPromptError, path_exists, user_path
+
+if TYPE_CHECKING:
+    from mean_prompt.encoder import Encoder, ModelFolder, TokenIds
+
+_FILES: Final = "model files"
+_OFFLINE: Final = "offline"
+#: Tokens of a string that is timed, and strings at once: a search's usual step.
+_TOKENS: Final = 32
+_BATCH: Final = 24
+#: Timings that the best is taken of, after one that is not counted.
+_TIMINGS: Final = 3
+
+
+def check_model(settings: RunSettings) -> Iterator[Finding]:
+    """Find the model as a run does, without fetching anything; load it and time it."""
+    try:
+        found = _find(settings)
+    except InputError as error:
+        yield from _missing(settings, error)
+        return
+    if settings.model is None and found.name != DEFAULT_MODEL and _hub_is_there():
+        yield from _on_the_hub(settings, DEFAULT_MODEL)
+        return
+    yield Finding(_FILES, "good", f"{found.name} in {found.path}")
+    yield _offline(settings, found)
+    start = time.perf_counter()
+    try:
+        # Without the warning of a model that is not the default: the finding before says it.
+        encoder = load_encoder(replace(found, warning=None), trust=settings.trust)
+        seconds = time.perf_counter() - start
+        yield _loaded(encoder, seconds)
+        yield _precision(encoder)
+    except MeanPromptError as error:
+        yield Finding.of_error("model", error)
+
+
+def _find(settings: RunSettings) -> ModelFolder:
+    if settings.model is None:
+        return find_default(trust=settings.trust, fetch=False)
+    return find_model(settings.model, trust=settings.trust, fetch=False)
+
+
+def _offline(settings: RunSettings, found: ModelFolder) -> Finding:
+    if settings.model is not None or found.name == DEFAULT_MODEL:
+        return Finding(_OFFLINE, "good", f"a run needs no network: {found.name} is on this machine")
+    return Finding(
+        _OFFLINE,
+        "warning",
+        f"{DEFAULT_MODEL} is not on this machine, and the hub is not asked or does not answer: a "
+        f"run takes the packaged {PACKAGED_MODEL}, whose scores are of another space than the "
+        "competition's",
+        f"connect once and run: {_download(DEFAULT_MODEL)}; or say --model all-MiniLM-L6-v2",
+    )
+
+
+def _missing(settings: RunSettings, error: InputError) -> Iterator[Finding]:
+    """Yield the findings about a model that is not on this machine, but may be on the hub."""
+    name = DEFAULT_MODEL if settings.model is None else settings.model
+    is_folder = path_exists(user_path(name)) and user_path(name).is_dir()
+    if is_folder or not is_hub_name(name) or not _hub_is_there():
+        yield Finding.of_error(_FILES, error)
+    else:
+        full = name if "/" in name else f"sentence-transformers/{name}"
+        yield from _on_the_hub(settings, full)
+
+
+def _on_the_hub(settings: RunSettings, name: str) -> Iterator[Finding]:
+    """Ask the hub for the list of a model's files, and fetch none."""
+    from huggingface_hub import errors
+
+    try:
+        files = hub_files(name)
+        if not settings.trust:
+            check_pickles(name, files)
+    except InputError as error:
+        yield Finding.of_error(_FILES, error)
+        return
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
+        found = f"the hub does not give {name}: {first_line(error)}"
+        remedy = "check the name, and log in if the model asks for it: hf auth login"
+        yield Finding(_FILES, "fault", found, remedy)
+        return
+    remedy = f"fetch it now: {_download(name)}"
+    found = f"{name} is not on this machine: a run would fetch it from the hub"
+    yield Finding(_FILES, "warning", found, remedy)
+    found = f"a run needs a network until {name} is fetched"
+    if name == DEFAULT_MODEL:
+        found += f"; without one it takes the packaged {PACKAGED_MODEL}, if that is installed"
+    yield Finding(_OFFLINE, "warning", found, remedy)
+
+
+def _hub_is_there() -> bool:
+    """Return whether a run would ask the hub, and get an answer."""
+    from huggingface_hub import constants
+
+    return not constants.HF_HUB_OFFLINE and hub_answers(constants.ENDPOINT)
+
+
+def _download(name: str) -> str:
+    return f"hf download {name} --exclude 'onnx/*' --exclude 'openvino/*'"
+
+
+def _loaded(encoder: Encoder, seconds: float) -> Finding:
+    from mean_prompt.encoder import PROOF_TOLERANCE
+
+    found = (
+        f"loaded and proven in {seconds:.1f} s on {encoder.device}: vectors of "
+        f"{encoder.dimension} numbers, within {encoder.difference:.1e} of "
+        f"SentenceTransformer.encode's (at most {PROOF_TOLERANCE:g}); reads "
+        f"{encoder.max_tokens} tokens"
+    )
+    return Finding("model", "good", found)
+
+
+def _precision(encoder: Encoder) -> Finding:
+    """Time both precisions, and return which one a search uses for screening and why."""
+    from mean_prompt.encoder import PARITY_COSINE
+
+    screening, batch = encoder.screening, _batch(encoder)
+    reference = _rate(encoder.encode_ids, batch)
+    if screening.dtype != "float32":
+        rate = _rate(encoder.screen_ids, batch)
+        found = (
+            f"screening in {screening.dtype}, {rate / reference:.2f} times as fast: "
+            f"{_speeds(screening.dtype, rate, reference)}; cosines to float32's vectors of at "
+            f"least {screening.lowest_cosine:.5f} ({PARITY_COSINE} are asked)"
+        )
+        return Finding("dtype", "good", found)
+    speeds = _speeds("bfloat16", reference * screening.speedup, reference)
+    found = f"{screening.notice or 'screening in float32'}; {speeds}"
+    if screening.lowest_cosine < PARITY_COSINE:
+        remedy = "nothing is wrong but the speed: another --model may agree better"
+        return Finding("dtype", "warning", found, remedy)
+    if encoder.device == "cpu" and has_fast_bfloat16() is False:
+        return Finding("dtype", "note", f"{found}: this processor has no instructions for it")
+    remedy = "see the load, threads and device above, and check again when the machine is idle"
+    return Finding("dtype", "warning", found, remedy)
+
+
+def _speeds(dtype: str, rate: float, reference: float) -> str:
+    return (
+        f"{rate:,.0f} evaluations a second in {dtype}, {reference:,.0f} in float32 "
+        f"({_TOKENS} tokens each)"
+    )
+
+
+def _batch(encoder: Encoder) -> list[TokenIds]:
+    """Return strings of equal length, cut to what the model reads."""
+    [ids] = encoder.tokenize(["Rewrite this text as a story for children. " * _TOKENS])
+    return [ids[: min(_TOKENS, encoder.max_tokens)]] * _BATCH
+
+
+def _rate(embed: Callable[[Sequence[TokenIds]], Any], batch: list[TokenIds]) -> float:
+    """Return strings a second, by the best of a few timings: a busy machine is slower at times."""
+    times = []
+    for _ in range(_TIMINGS + 1):
+        start = time.perf_counter()
+        embed(batch)
+        times.append(time.perf_counter() - start)
+    return len(batch) / min(times[1:])
