@@ -1,23 +1,22 @@
-"""Strings that a row might be answered with."""
+"""Strings that might answer a row."""
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from mean_prompt.hybrid.candidates import (
-    MOST_HEADS,
     RETRIEVED,
     SEPARATORS,
-    Candidate,
+    AnswerCandidate,
     CandidateFactory,
     CandidateInputs,
-    Choice,
-    chosen,
+    allowed_numbers,
     joined,
     learn_heads,
     opening,
     shortenings,
     tail_of,
 )
+from mean_prompt.hybrid.settings import MOST_HEADS, BlendSettings
 
 UNIVERSAL = "Improve the text"
 PARTS = CandidateInputs(
@@ -32,18 +31,14 @@ worded = st.lists(st.sampled_from(words), max_size=14).map(" ".join)
 texts = st.lists(st.one_of(anything, worded), max_size=3)
 parts = st.builds(CandidateInputs, texts, texts, texts)
 choices = st.builds(
-    Choice,
+    BlendSettings,
     heads=st.integers(0, MOST_HEADS),
     shortened=st.booleans(),
     joined=st.sampled_from([*SEPARATORS, None]),
     affixed=st.booleans(),
 )
-kitchens = st.builds(
-    lambda universal, heads, prefixes, suffixes: CandidateFactory(
-        universal, heads, prefixes=prefixes, suffixes=suffixes
-    ),
-    st.just(UNIVERSAL), texts, texts, texts,
-)  # fmt: skip
+affixes = st.one_of(st.none(), anything)
+factories = st.builds(CandidateFactory, st.just(UNIVERSAL), texts, prefix=affixes, suffix=affixes)
 
 
 def of_kind(found, kind):
@@ -51,10 +46,10 @@ def of_kind(found, kind):
 
 
 @settings(deadline=None)  # other work may hold a test up
-@given(kitchens, parts, choices)
-def test_any_text_makes_distinct_strings_of_the_chosen_kinds(kitchen, ingredients, choice):
-    found = kitchen.candidates(ingredients, choice)
-    assert found[0] == Candidate(UNIVERSAL, "universal")
+@given(factories, parts, choices)
+def test_any_text_makes_distinct_strings_of_the_chosen_kinds(factory, inputs, choice):
+    found = factory.candidates(inputs, choice)
+    assert found[0] == AnswerCandidate(UNIVERSAL, "universal")
     assert all(one.text.strip() for one in found)
     assert len({one.text for one in found}) == len(found)
     for one in found:
@@ -66,12 +61,12 @@ def test_any_text_makes_distinct_strings_of_the_chosen_kinds(kitchen, ingredient
 
 
 @settings(deadline=None)
-@given(kitchens, parts, choices)
-def test_choosing_later_is_choosing_at_once(kitchen, ingredients, choice):
-    everything = kitchen.candidates(ingredients)
+@given(factories, parts, choices)
+def test_choosing_later_is_choosing_at_once(factory, inputs, choice):
+    everything = factory.candidates(inputs)
     assert len(set(everything)) == len(everything)
-    later = [everything[number] for number in chosen(everything, choice)]
-    assert later == kitchen.candidates(ingredients, choice)
+    later = [everything[number] for number in allowed_numbers(everything, choice)]
+    assert later == factory.candidates(inputs, choice)
 
 
 @settings(deadline=None)
@@ -87,10 +82,8 @@ def test_rules_take_any_text(prompts):
 
 
 def test_what_a_row_is_made_into():
-    kitchen = CandidateFactory(
-        UNIVERSAL, ["Rewrite the text"], prefixes=["Please"], suffixes=["Thanks"]
-    )
-    found = kitchen.candidates(PARTS, Choice(joined=". "))
+    factory = CandidateFactory(UNIVERSAL, ["Rewrite the text"], prefix="Please", suffix="Thanks")
+    found = factory.candidates(PARTS, BlendSettings(joined=". "))
     first, second = PARTS.predictions
     assert of_kind(found, "universal") == [UNIVERSAL]
     assert of_kind(found, "prediction") == [first, second]
@@ -134,14 +127,14 @@ def test_without_predictions_there_is_what_was_retrieved():
 
 def test_with_nothing_there_is_the_universal_string():
     assert CandidateFactory(UNIVERSAL).candidates(CandidateInputs()) == [
-        Candidate(UNIVERSAL, "universal")
+        AnswerCandidate(UNIVERSAL, "universal")
     ]
 
 
 def test_the_nearest_prompts_are_candidates():
     near = [f"Prompt {number}" for number in range(RETRIEVED + 4)]
     found = CandidateFactory(UNIVERSAL).candidates(
-        CandidateInputs(by_text=near), Choice(joined=None)
+        CandidateInputs(by_text=near), BlendSettings(joined=None)
     )
     assert of_kind(found, "retrieved") == near[:RETRIEVED]
     assert of_kind(found, "joined") == []
@@ -150,24 +143,26 @@ def test_the_nearest_prompts_are_candidates():
 def test_a_string_that_comes_about_in_two_ways_counts_as_the_first_that_is_allowed():
     # "Sing it. Be brief" is both: with a space between, and with a full stop that is not doubled.
     row = CandidateInputs(by_text=["Sing it.", "Be brief"])
-    text, kitchen = "Sing it. Be brief", CandidateFactory(UNIVERSAL)
-    every = [one.separator for one in kitchen.candidates(row) if one.text == text]
+    text, factory = "Sing it. Be brief", CandidateFactory(UNIVERSAL)
+    every = [one.separator for one in factory.candidates(row) if one.text == text]
     assert every == list(SEPARATORS)
     for separator in SEPARATORS:
-        found = kitchen.candidates(row, Choice(joined=separator))
-        assert Candidate(text, "joined", separator=separator) in found
+        found = factory.candidates(row, BlendSettings(joined=separator))
+        assert AnswerCandidate(text, "joined", separator=separator) in found
 
 
 def test_affixes_stand_beside_a_space_where_nothing_is_joined():
-    found = CandidateFactory(UNIVERSAL).candidates(CandidateInputs(["Sing"]), Choice(joined=None))
+    found = CandidateFactory(UNIVERSAL).candidates(
+        CandidateInputs(["Sing"]), BlendSettings(joined=None)
+    )
     assert of_kind(found, "affixed") == ["Sing Improve the text", "Improve the text Sing"]
 
 
 def test_templates_take_as_many_heads_as_are_chosen():
-    kitchen = CandidateFactory(UNIVERSAL, [f"Head {n}" for n in range(5)])
+    factory = CandidateFactory(UNIVERSAL, [f"Head {n}" for n in range(5)])
     row = CandidateInputs(["Turn it into a song"])
     for heads in (0, 1, 3):
-        found = of_kind(kitchen.candidates(row, Choice(heads=heads)), "template")
+        found = of_kind(factory.candidates(row, BlendSettings(heads=heads)), "template")
         assert found == [f"Head {n} into a song" for n in range(heads)]
 
 

@@ -8,9 +8,7 @@ import pytest
 from mean_prompt.hybrid import journal as module
 from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.journal import Journal
-from mean_prompt.hybrid.keys import TEXT_KEYS
-from mean_prompt.hybrid.predictor import FitOutcome
-from mean_prompt.hybrid.tuning import BlendSettings
+from mean_prompt.hybrid.settings import TEXT_KEYS, BlendSettings, FitOutcome
 from mean_prompt.system.errors import InputError, RunError
 
 JOB = {"test": "a hash", "seed": 0, "corpus": ["a", "b"]}
@@ -64,7 +62,7 @@ class TestAnswers:
         journal.record([later])
         assert again(out).answers()["a"] == later
 
-    @pytest.mark.parametrize("line", ["1", "null", "[]", "{}", '{"id": 1}', "\xff", "[" * 9_999])
+    @pytest.mark.parametrize("line", ["null", '{"id": 1}', "\xff\0", "[" * 9_999])
     def test_a_line_that_is_no_answer_is_passed_over(self, journal, line):
         journal.record(ANSWERS)
         path = journal.folder / "answers.jsonl"
@@ -87,12 +85,6 @@ class TestAnswers:
         journal.record([replace(ANSWERS[0], text="next")])
         assert again(out).answers()["c"] == ANSWERS[2]
         assert again(out).answers()["a"].text == "next"
-
-    def test_lines_that_are_no_answers_are_passed_over(self, journal, out):
-        journal.record(ANSWERS[:1])
-        with (journal.folder / "answers.jsonl").open("ab") as file:
-            file.write(b'\0\0\0\n5\nnull\n[]\n{"id": "b"}\n{"id": "b", "text": "\xff"}\n')
-        assert again(out).answers() == as_dict(ANSWERS[:1])
 
     def test_work_that_cannot_be_read_is_said_in_one_line(self, journal, out):
         for name in ("answers.jsonl", "fit.json", "job.json"):
@@ -118,7 +110,7 @@ class TestFit:
         journal.record_fit(self.OUTCOME)
         assert again(out).fit() == self.OUTCOME
 
-    @pytest.mark.parametrize("content", ["{", "{}", '{"text_key": 1}', ""])
+    @pytest.mark.parametrize("content", ["{", '{"text_key": 1}'])
     def test_one_that_cannot_be_read_is_no_fit(self, journal, content):
         (journal.folder / "fit.json").write_text(content)
         with pytest.raises(InputError, match=r"--resume must .*fit\.json cannot be read; delete"):
@@ -158,7 +150,7 @@ class TestJob:
             again(out).pin("model", "y")
         again(out).pin("model", "x")
 
-    @pytest.mark.parametrize("content", [None, "", "{", "[]", "5"])
+    @pytest.mark.parametrize("content", [None, "{", "[]"])
     def test_work_without_a_job_is_refused(self, journal, out, content):
         journal.record(ANSWERS)
         (journal.folder / "job.json").unlink()

@@ -96,7 +96,7 @@ def test_a_column_that_never_changes_has_no_weight():
     found = Mixture.fit(features, earned, rows, np.ones(120), strength=1.0)
     assert np.isfinite(found.within).all()
     assert found.within[2] == pytest.approx(0, abs=1e-9)
-    # Everybody is trusted, so that nothing is known of those who are not.
+    # All are trusted, so that nothing is known of rows that are not.
     np.testing.assert_allclose(found.within[3:], 0, atol=1e-9)
 
 
@@ -120,16 +120,16 @@ class TestTrust:
 
     def test_it_is_right_as_often_as_it_says(self):
         trust = Trust().fit(*self.signs())
-        signs, served = self.signs(2_000, seed=7)
+        signs, useful = self.signs(2_000, seed=7)
         found = trust(signs)
         for low in (0.0, 0.25, 0.5, 0.75):
             those = (found >= low) & (found < low + 0.25)
-            assert found[those].mean() == pytest.approx(served[those].mean(), abs=0.1)
+            assert found[those].mean() == pytest.approx(useful[those].mean(), abs=0.1)
 
-    @pytest.mark.parametrize(("served", "constant"), [(9, True), (10, False), (391, True)])
-    def test_where_one_kind_is_rare_all_are_trusted(self, served, constant):
+    @pytest.mark.parametrize(("useful", "constant"), [(9, True), (10, False), (391, True)])
+    def test_where_one_kind_is_rare_all_are_trusted(self, useful, constant):
         signs, _ = self.signs()
-        trust = Trust().fit(signs, np.arange(400) < served)
+        trust = Trust().fit(signs, np.arange(400) < useful)
         assert (trust(signs) == 1).all() == constant
 
     def test_before_a_fit_all_are_trusted(self):

@@ -3,24 +3,22 @@
 import numpy as np
 import pytest
 
-from mean_prompt.hybrid.candidates import Candidate
-from mean_prompt.hybrid.keys import normalized
+from mean_prompt.hybrid.candidates import AnswerCandidate
 from mean_prompt.hybrid.posterior import (
     Near,
-    Posterior,
     RowCandidates,
     expected_known,
-    feature_names,
     mean_scs,
     scs_between,
     signs_of,
 )
-from mean_prompt.hybrid.retrieval import Bank, Neighbourhood
+from mean_prompt.hybrid.retrieval import Bank, Neighbourhood, normalized
+from mean_prompt.hybrid.settings import BlendSettings
 from mean_prompt.objective.scs import ExpectedSCS
 
 KINDS = ("universal", "prediction", "shortened", "template", "retrieved", "joined", "affixed")
-CANDIDATES = [Candidate(" ".join(["word"] * (n + 1)), kind) for n, kind in enumerate(KINDS)]
-POSTERIOR = Posterior(temperature=0.2, neighbours=3)
+CANDIDATES = [AnswerCandidate(" ".join(["word"] * (n + 1)), kind) for n, kind in enumerate(KINDS)]
+SETTINGS = BlendSettings(temperature=0.2, neighbours=3)
 
 
 def unit(count, seed):
@@ -43,7 +41,7 @@ BY_ALL = Neighbourhood(
 )
 
 
-def scene(row, *, with_llm, with_corpus):
+def compared(row, *, with_llm, with_corpus):
     objectives = [ExpectedSCS(BANK.vectors)]
     if with_corpus:
         objectives.append(ExpectedSCS(CORPUS, WEIGHTS))
@@ -97,17 +95,19 @@ def oracle(name, row, number):
 @pytest.mark.parametrize("with_llm", [False, True])
 @pytest.mark.parametrize("with_corpus", [False, True])
 def test_features_are_what_their_names_say(row, with_llm, with_corpus):
-    features = scene(row, with_llm=with_llm, with_corpus=with_corpus).features(POSTERIOR)
-    names = feature_names(with_llm=with_llm, with_corpus=with_corpus)
-    assert len(set(names)) == len(names)
+    features = compared(row, with_llm=with_llm, with_corpus=with_corpus).features(SETTINGS)
+    names = ["centre by text", "near by text", "near2 by text", "known"]
+    names += ["corpus"] if with_corpus else []
+    names += ["words", "log words", *(f"is {kind}" for kind in KINDS[2:])]
+    names += ["llm", "centre by all", "near by all", "near2 by all"] if with_llm else []
     expected = [[oracle(name, row, number) for name in names] for number in range(len(CANDIDATES))]
     assert features.shape == (len(CANDIDATES), len(names))
     np.testing.assert_allclose(features, expected, atol=1e-6)
 
 
 def test_a_row_without_neighbours_expects_nothing_of_them():
-    nobody = Neighbourhood(unit(1, 5) * 0, np.full((1, 4), -1), np.full((1, 4), -1, np.float32))
-    for terms in Near.of(VECTORS, nobody, 0, BANK).terms(POSTERIOR):
+    none = Neighbourhood(unit(1, 5) * 0, np.full((1, 4), -1), np.full((1, 4), -1, np.float32))
+    for terms in Near.of(VECTORS, none, 0, BANK).terms(SETTINGS):
         assert terms.tolist() == [0] * 7
 
 

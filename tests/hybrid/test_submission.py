@@ -40,7 +40,6 @@ def test_first_file_has_the_fallback_for_every_row(submission):
         b'007,"Improve the text, please."\n'
         b'a,"Improve the text, please."\n'
     )
-    assert (submission.answered, submission.improved, len(submission)) == (0, 0, 3)
 
 
 def test_answers_reach_the_file_when_saved(submission):
@@ -49,7 +48,6 @@ def test_answers_reach_the_file_when_saved(submission):
     assert rows_of(submission.path)[1] == ("007", FALLBACK)
     submission.save()
     assert rows_of(submission.path) == [("c", FALLBACK), ("007", 'Say "hello"'), ("a", FALLBACK)]
-    assert submission.answers == (FALLBACK, 'Say "hello"', FALLBACK)
 
 
 def test_a_later_answer_takes_the_place_of_an_earlier_one(submission):
@@ -57,13 +55,6 @@ def test_a_later_answer_takes_the_place_of_an_earlier_one(submission):
     submission.put(0, "second")
     submission.save()
     assert rows_of(submission.path)[0] == ("c", "second")
-    assert (submission.answered, submission.improved) == (1, 1)
-
-
-def test_the_fallback_put_is_an_answer_and_no_improvement(submission):
-    submission.put(0, FALLBACK)
-    submission.put(2, "better")
-    assert (submission.answered, submission.improved) == (2, 1)
 
 
 def test_saving_writes_only_what_is_new(submission, monkeypatch):
@@ -78,7 +69,7 @@ def test_saving_writes_only_what_is_new(submission, monkeypatch):
     assert len(written) == 2
 
 
-def test_what_stood_there_is_replaced(tmp_path):
+def test_a_file_that_is_there_is_replaced(tmp_path):
     path = tmp_path / "submission.csv"
     path.write_text("an older one" * 1000)
     Submission(path, IDS, FALLBACK).write()
@@ -112,26 +103,19 @@ def test_a_cell_as_long_as_readers_take_is_written(submission):
 # Answers that are none
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\t\u2003"])
-def test_blank_answers_are_refused_and_change_nothing(submission, text):
-    with pytest.raises(ValueError, match=r"must not be blank: found .* for row 1"):
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", r"must not be blank: found .* for row 1"),
+        ("\n\t\u2003", r"must not be blank: found .* for row 1"),
+        ("cut \ud83d", "surrogates not allowed"),
+    ],
+)
+def test_what_is_no_answer_is_refused_and_changes_nothing(submission, text, fault):
+    with pytest.raises(ValueError, match=fault):
         submission.put(1, text)
-    assert submission.answers[1] == FALLBACK
-    assert submission.answered == 0
-
-
-def test_half_a_character_is_refused_and_changes_nothing(submission):
-    with pytest.raises(ValueError, match="surrogates not allowed"):
-        submission.put(1, "cut \ud83d")
     submission.save()
     assert rows_of(submission.path)[1] == ("007", FALLBACK)
-    assert submission.answered == 0
-
-
-@pytest.mark.parametrize("row", [-1, 3])
-def test_rows_that_are_not_there_are_refused(submission, row):
-    with pytest.raises(IndexError, match=f"from 0 to 2: found {row}"):
-        submission.put(row, "text")
 
 
 def test_what_pandas_takes_for_missing_is_known():

@@ -1,6 +1,5 @@
 """Settings of a blend: never worse than the defaults, the same again, and blind to a row's own."""
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -8,29 +7,24 @@ import pytest
 from pydantic import ValidationError
 
 from mean_prompt.hybrid import tuning
-from mean_prompt.hybrid.candidates import Candidate
-from mean_prompt.hybrid.keys import normalized
+from mean_prompt.hybrid.candidates import AnswerCandidate, allowed_numbers
+from mean_prompt.hybrid.mixture import PreparedSamples
 from mean_prompt.hybrid.posterior import Near, RowCandidates, expected_known, mean_scs, scs_between
-from mean_prompt.hybrid.retrieval import Bank, Neighbourhood
-from mean_prompt.hybrid.tuning import (
-    LLM_DEFAULTS,
-    TEXT_DEFAULTS,
-    BlendSettings,
-    Samples,
-    allowed_rows,
-    cross_fitted,
-    fit_blend,
-    tune,
-)
+from mean_prompt.hybrid.retrieval import Bank, Neighbourhood, normalized
+from mean_prompt.hybrid.samples import Samples
+from mean_prompt.hybrid.settings import LLM_DEFAULTS, TEXT_DEFAULTS, BlendSettings
+from mean_prompt.hybrid.tuning import fit_blend, tune
 from mean_prompt.objective.scs import ExpectedSCS
-from mean_prompt.system.deadline import Clock
+from mean_prompt.system.deadline import Deadline
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 WIDTH = 6
 KINDS = ("universal", "prediction", "shortened", "template", "retrieved", "joined", "affixed")
 CANDIDATES = [
-    Candidate(f"{kind} {'word ' * n}", kind, separator=" " if kind in {"joined", "affixed"} else "")
+    AnswerCandidate(
+        f"{kind} {'word ' * n}", kind, separator=" " if kind in {"joined", "affixed"} else ""
+    )
     for n, kind in enumerate(KINDS)
 ]
 
@@ -48,7 +42,7 @@ def made_up(count=60, *, with_llm=True, noise=0.5, seed=0):
     targets, bank = unit(count), Bank(tuple("abcdefgh"), unit(8), np.arange(8))
     objectives = [ExpectedSCS(bank.vectors)]
     right = rng.random(count) < 0.5
-    scenes, earned, served = [], [], []
+    rows, earned, useful = [], [], []
     for row in range(count):
         target = targets[row]
         middle = normalized(target[None] + noise * unit(1))
@@ -59,7 +53,7 @@ def made_up(count=60, *, with_llm=True, noise=0.5, seed=0):
             np.argsort(-(middle @ bank.vectors.T)),
         )
         near = Near.of(vectors, Neighbourhood(middle, numbers, cosines), 0, bank)
-        scenes.append(
+        rows.append(
             RowCandidates(
                 candidates=CANDIDATES,
                 vectors=vectors,
@@ -71,8 +65,8 @@ def made_up(count=60, *, with_llm=True, noise=0.5, seed=0):
             )
         )
         earned.append(scs_between(vectors, target[None])[:, 0])
-        served.append(earned[-1][1] > scs_between(middle, target[None]).item())
-    return Samples(scenes, earned, np.arange(count) % 5, np.array(served) if with_llm else None)
+        useful.append(earned[-1][1] > scs_between(middle, target[None]).item())
+    return Samples(rows, earned, np.arange(count) % 5, np.array(useful) if with_llm else None)
 
 
 SAMPLES = made_up()
@@ -83,6 +77,11 @@ OPEN = BlendSettings()
 JOINED_SAMPLES = replace(
     SAMPLES, earned=[np.where(np.arange(7) == 5, 1.0, row) for row in SAMPLES.earned]
 )
+
+
+def cross_fitted(samples, settings):
+    """Return what each row's answer earns when a blend fitted on the other folds chooses it."""
+    return PreparedSamples(samples, settings).cross_fit()[0]
 
 
 class TestSettings:
@@ -97,55 +96,57 @@ class TestSettings:
 
     def test_they_say_which_candidates_are_allowed(self):
         settings = BlendSettings(heads=0, shortened=False, joined=None)
-        kinds = [KINDS[number] for number in allowed_rows(SAMPLES.scenes[0], settings)]
+        kinds = [
+            KINDS[number] for number in allowed_numbers(SAMPLES.candidates[0].candidates, settings)
+        ]
         assert kinds == ["universal", "prediction", "retrieved", "affixed"]
-        assert len(allowed_rows(SAMPLES.scenes[0], OPEN)) == len(KINDS)
+        assert len(allowed_numbers(SAMPLES.candidates[0].candidates, OPEN)) == len(KINDS)
 
     def test_of_equal_strings_the_first_that_is_allowed_counts(self):
-        twice = [Candidate("same", "shortened"), Candidate("same", "retrieved"),
-                 Candidate("other", "retrieved")]  # fmt: skip
-        scene = replace(SAMPLES.scenes[0], candidates=twice)
-        assert allowed_rows(scene, BlendSettings()).tolist() == [0, 2]
-        assert allowed_rows(scene, BlendSettings(shortened=False)).tolist() == [1, 2]
+        twice = [AnswerCandidate("same", "shortened"), AnswerCandidate("same", "retrieved"),
+                 AnswerCandidate("other", "retrieved")]  # fmt: skip
+        row = replace(SAMPLES.candidates[0], candidates=twice)
+        assert allowed_numbers(row.candidates, BlendSettings()) == [0, 2]
+        assert allowed_numbers(row.candidates, BlendSettings(shortened=False)) == [1, 2]
 
 
 class TestChoosing:
     def test_the_best_allowed_candidate_is_chosen(self):
         blend = fit_blend(SAMPLES, BlendSettings(shortened=False, joined=None))
-        for scene in SAMPLES.scenes:
-            allowed = allowed_rows(scene, blend.settings)
-            number, expected, trust, _ = blend.choose(scene)
-            worth = blend.mixture.expected(scene.features(blend.settings.posterior)[allowed], trust)
+        for row in SAMPLES.candidates:
+            allowed = allowed_numbers(row.candidates, blend.settings)
+            number, expected, trust, _ = blend.choose(row)
+            worth = blend.mixture.expected(row.features(blend.settings)[allowed], trust)
             assert number == allowed[worth.argmax()]
-            assert expected == blend.candour * worth.max()
+            assert expected == blend.calibration * worth.max()
             assert 0 < trust < 1
             assert KINDS[number] not in {"shortened", "joined"}
 
     def test_the_universal_string_is_judged_as_the_choice_is(self):
         blend = fit_blend(SAMPLES, OPEN)
-        for scene in SAMPLES.scenes:
-            choice = blend.choose(scene)
-            features = scene.features(blend.settings.posterior)
+        for row in SAMPLES.candidates:
+            choice = blend.choose(row)
+            features = row.features(blend.settings)
             worth = blend.mixture.expected(features, choice.trust)
             assert KINDS[0] == "universal"
-            assert choice.universal == pytest.approx(blend.candour * worth[0])
+            assert choice.universal == pytest.approx(blend.calibration * worth[0])
             assert choice.universal <= choice.expected
 
     def test_candidates_without_a_universal_string_have_nothing_to_judge(self):
-        scene = replace(SAMPLES.scenes[0], candidates=[*CANDIDATES[1:2], *CANDIDATES[1:]])
-        assert fit_blend(SAMPLES, OPEN).choose(scene).universal is None
+        row = replace(SAMPLES.candidates[0], candidates=[*CANDIDATES[1:2], *CANDIDATES[1:]])
+        assert fit_blend(SAMPLES, OPEN).choose(row).universal is None
 
     def test_what_is_expected_of_choices_is_what_choices_earn(self):
         blend = fit_blend(SAMPLES, OPEN)
-        expected = np.mean([blend.choose(scene)[1] for scene in SAMPLES.scenes])
-        assert abs(blend.candour - 1) > 0.01  # it is needed here
-        assert abs(expected - blend.score) < abs(expected / blend.candour - blend.score)
+        expected = np.mean([blend.choose(row)[1] for row in SAMPLES.candidates])
+        assert abs(blend.calibration - 1) > 0.01  # it is needed here
+        assert abs(expected - blend.score) < abs(expected / blend.calibration - blend.score)
 
     def test_chosen_candidates_earn_what_is_expected_of_them(self):
         expected, earned = [], []
         for seed in range(4):
             blend, fresh = fit_blend(made_up(seed=seed), OPEN), made_up(100, seed=seed + 50)
-            choices = [blend.choose(scene) for scene in fresh.scenes]
+            choices = [blend.choose(row) for row in fresh.candidates]
             expected += [choice.expected for choice in choices]
             earned += [row[one[0]] for row, one in zip(fresh.earned, choices, strict=True)]
         assert np.mean(expected) == pytest.approx(np.mean(earned), abs=0.03)
@@ -156,21 +157,21 @@ class TestChoosing:
         for _ in range(10):
             thrown = [0.3 + 0.3 * rng.standard_normal(7) for _ in range(60)]
             blend = fit_blend(replace(SAMPLES, earned=thrown), BlendSettings(strength=0.3))
-            expected += [blend.choose(scene)[1] for scene in FRESH.scenes]
-            raw += [blend.choose(scene)[1] / blend.candour for scene in FRESH.scenes]
+            expected += [blend.choose(row)[1] for row in FRESH.candidates]
+            raw += [blend.choose(row)[1] / blend.calibration for row in FRESH.candidates]
         assert np.mean(raw) > 0.36
         assert np.mean(expected) == pytest.approx(0.3, abs=0.6 * (np.mean(raw) - 0.3))
 
     def test_trust_goes_by_the_signs(self):
         blend = fit_blend(SAMPLES, OPEN)
-        trusted = [blend.choose(scene)[2] for scene in SAMPLES.scenes]
-        assert np.mean(np.array(trusted)[SAMPLES.served]) > 0.5
-        assert np.mean(np.array(trusted)[~SAMPLES.served]) < 0.5
+        trusted = [blend.choose(row)[2] for row in SAMPLES.candidates]
+        assert np.mean(np.array(trusted)[SAMPLES.useful]) > 0.5
+        assert np.mean(np.array(trusted)[~SAMPLES.useful]) < 0.5
 
     def test_without_predictions_there_is_nothing_to_trust(self):
         blend = fit_blend(TEXT_SAMPLES, OPEN)
         assert blend.trust is None
-        assert blend.choose(TEXT_SAMPLES.scenes[0])[2] is None
+        assert blend.choose(TEXT_SAMPLES.candidates[0])[2] is None
 
 
 class TestCrossFitting:
@@ -181,15 +182,15 @@ class TestCrossFitting:
             others = np.flatnonzero(samples.folds != fold)
             blend = fit_blend(
                 Samples(
-                    [samples.scenes[row] for row in others],
+                    [samples.candidates[row] for row in others],
                     [samples.earned[row] for row in others],
                     samples.folds[others],
-                    None if samples.served is None else samples.served[others],
+                    None if samples.useful is None else samples.useful[others],
                 ),
                 OPEN,
             )
             for row in np.flatnonzero(samples.folds == fold):
-                number = blend.choose(samples.scenes[row])[0]
+                number = blend.choose(samples.candidates[row])[0]
                 assert earned[row] == samples.earned[row][number]
 
     def test_choosing_is_better_than_chance_and_than_the_prediction(self):
@@ -205,11 +206,11 @@ class TestCrossFitting:
                   for one, got in zip(SAMPLES.earned, before, strict=True)]  # fmt: skip
         for fold in range(5):
             tested = np.flatnonzero(SAMPLES.folds == fold)
-            earned, served = list(SAMPLES.earned), SAMPLES.served.copy()
+            earned, useful = list(SAMPLES.earned), SAMPLES.useful.copy()
             for row in tested:
                 earned[row] = np.arange(7.0)[::-1] * 100
-                served[row] = not served[row]
-            after = cross_fitted(replace(SAMPLES, earned=earned, served=served), OPEN)
+                useful[row] = not useful[row]
+            after = cross_fitted(replace(SAMPLES, earned=earned, useful=useful), OPEN)
             assert (600 - after[tested]).tolist() == [100 * chosen[row] for row in tested]
             # It does influence that of the others, or this test could not fail.
             others = np.setdiff1d(np.arange(60), tested)
@@ -250,23 +251,16 @@ class TestTuning:
         np.testing.assert_array_equal(first.mixture.within, again.mixture.within)
 
     @pytest.mark.parametrize("trials", [0, 9])
-    def test_no_time_or_trial_leaves_the_defaults(self, trials):
-        over = Clock(time.monotonic() - 1)
-        blend = tune(SAMPLES, trials=trials, seed=0, clock=over if trials else None)
-        assert blend.settings == LLM_DEFAULTS
-        assert blend.score == pytest.approx(cross_fitted(SAMPLES, LLM_DEFAULTS).mean())
-        np.testing.assert_array_equal(
-            blend.mixture.within, fit_blend(SAMPLES, LLM_DEFAULTS).mixture.within
-        )
+    def test_no_time_or_trial_leaves_the_start(self, trials):
+        start = BlendSettings(heads=3)
+        blend = tune(SAMPLES, trials=trials, seed=0, start=start, deadline=Deadline(0))
+        assert blend.settings == start
+        assert blend.score == pytest.approx(cross_fitted(SAMPLES, start).mean())
+        assert tune(SAMPLES, trials=0, seed=0).settings == LLM_DEFAULTS
 
-    def test_an_ended_clock_keeps_the_best_so_far(self):
-        looks = iter([False, False, True])
-
-        class Three(Clock):
-            def expired(self):
-                return next(looks)
-
-        blend = tune(SAMPLES, trials=50, seed=0, clock=Three())
+    def test_a_deadline_keeps_the_best_so_far(self):
+        deadline = Deadline(1.0, clock=iter([0, 0.1, 0.2, 2.0]).__next__)
+        blend = tune(SAMPLES, trials=50, seed=0, deadline=deadline)
         assert blend.score >= cross_fitted(SAMPLES, LLM_DEFAULTS).mean()
 
     def test_without_predictions_nothing_is_tried_with_them(self):
