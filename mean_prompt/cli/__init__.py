@@ -12,8 +12,7 @@ STARTED = time.monotonic()
 def main() -> None:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
     from mean_prompt.cli.app import app
-    from mean_prompt.system.errors import MeanPromptError
-    from mean_prompt.system.text import one_line
+    from mean_prompt.system import MeanPromptError, one_line
 
     try:
         app()

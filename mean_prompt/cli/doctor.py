@@ -13,7 +13,7 @@ from mean_prompt.cli.storage_options import Storage
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mean_prompt.doctor import Finding, RunSettings
+    from mean_prompt.doctor import Diagnosis, RunSettings
 
 
 def doctor(
@@ -56,7 +56,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _findings(settings: RunSettings) -> Iterator[Finding]:
+def _findings(settings: RunSettings) -> Iterator[Diagnosis]:
     """Yield what is found, in lines that can be shown."""
     from dataclasses import replace
 
@@ -70,7 +70,7 @@ def _findings(settings: RunSettings) -> Iterator[Finding]:
             yield replace(one, found=one_line(one.found), remedy=remedy)
 
 
-def _printed(findings: Iterator[Finding]) -> list[Finding]:
+def _printed(findings: Iterator[Diagnosis]) -> list[Diagnosis]:
     """Print findings as they come, and what they come to."""
     from rich.console import Console
 

@@ -11,7 +11,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mean_prompt.doctor import Finding, State
+    from mean_prompt.doctor import Diagnosis, State
 
 _STYLES: Final[dict[State, str]] = {
     "good": "green",
@@ -23,7 +23,7 @@ _STYLES: Final[dict[State, str]] = {
 _WIDTH: Final = max(map(len, _STYLES)) + 2
 
 
-def print_finding(finding: Finding, console: Console) -> None:
+def print_finding(finding: Diagnosis, console: Console) -> None:
     """Print what was found, and on a line below what to do."""
     state = (finding.state.ljust(_WIDTH), _STYLES[finding.state])
     line = Text.assemble(state, (finding.check, "bold"), f": {finding.found}")
@@ -32,7 +32,7 @@ def print_finding(finding: Finding, console: Console) -> None:
         console.print(Text(f"{' ' * _WIDTH}-> {finding.remedy}"), soft_wrap=True)
 
 
-def print_verdict(findings: Sequence[Finding], console: Console) -> None:
+def print_verdict(findings: Sequence[Diagnosis], console: Console) -> None:
     """Print what the findings come to."""
     states = Counter(finding.state for finding in findings)
     warnings = _counted(states["warning"], "warning")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mean_prompt.doctor.finding import Finding
+from mean_prompt.doctor.diagnosis import Diagnosis
 from mean_prompt.doctor.settings import RunSettings
 from mean_prompt.system import InputError
 
 
-def check_corpus(_settings: RunSettings) -> Iterator[Finding]:
+def check_corpus(_settings: RunSettings) -> Iterator[Diagnosis]:
     """Read the default corpus, as a search does first."""
     from mean_prompt.corpus import Corpus, default_corpus_folder
 
@@ -20,7 +20,7 @@ def check_corpus(_settings: RunSettings) -> Iterator[Finding]:
     except InputError as error:
         # No fault, since a run that names its corpus works.
         remedy = "fix it, or name a corpus with every search"
-        yield Finding("corpus", "warning", f"{origin}, {folder}: {error}", remedy)
+        yield Diagnosis("corpus", "warning", f"{origin}, {folder}: {error}", remedy)
     else:
         found = f"{prompts:,} prompts by default: {origin}, {folder}"
-        yield Finding("corpus", "good", found)
+        yield Diagnosis("corpus", "good", found)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.doctor.finding import Finding, first_line, format_bytes
+from mean_prompt.doctor.diagnosis import Diagnosis, first_line, format_bytes
 from mean_prompt.doctor.settings import RunSettings
 
 #: NVIDIA's driver lists its GPUs here, whether or not torch can use them.
@@ -18,7 +18,7 @@ _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 _MEMORY: Final = 2 * 10**9
 
 
-def check_device(_settings: RunSettings) -> Iterator[Finding]:
+def check_device(_settings: RunSettings) -> Iterator[Diagnosis]:
     """Compute something on the device that a run would choose."""
     import torch
 
@@ -37,16 +37,16 @@ def check_device(_settings: RunSettings) -> Iterator[Finding]:
     except RuntimeError as error:
         found = f"{device}: {name} cannot be used: {first_line(error)}"
         remedy = "install a torch that supports it, end what uses it, or search with --device cpu"
-        yield Finding("device", "fault", found, remedy)
+        yield Diagnosis("device", "fault", found, remedy)
         return
     found = f"{device}: {name}"
     if free is not None:
         found += f", {format_bytes(free)} of its memory free"
     if free is not None and free < _MEMORY:
         remedy = "end other programs on it, or search with --device cpu"
-        yield Finding("device", "warning", found, remedy)
+        yield Diagnosis("device", "warning", found, remedy)
     else:
-        yield Finding("device", "good", found)
+        yield Diagnosis("device", "good", found)
 
 
 def _compute(device: str) -> None:
@@ -57,17 +57,17 @@ def _compute(device: str) -> None:
         raise RuntimeError("it multiplies wrongly")
 
 
-def _without_gpu(messages: list[str]) -> Finding:
+def _without_gpu(messages: list[str]) -> Diagnosis:
     import torch
 
     if not (_DRIVER.is_dir() and any(_DRIVER.iterdir())):
-        return Finding("device", "good", "cpu: torch sees no GPU")
+        return Diagnosis("device", "good", "cpu: torch sees no GPU")
     found = "cpu: there is an NVIDIA GPU that torch does not use"
     if torch.version.cuda is None:
         remedy = "install a torch with CUDA: https://pytorch.org/get-started/locally"
-        return Finding("device", "warning", f"{found}, which is built without CUDA", remedy)
+        return Diagnosis("device", "warning", f"{found}, which is built without CUDA", remedy)
     if _VISIBLE in os.environ:
         found += f", since {_VISIBLE} is {os.environ[_VISIBLE]!r}"
-        return Finding("device", "warning", found, f"unset {_VISIBLE}, to use the GPU")
+        return Diagnosis("device", "warning", found, f"unset {_VISIBLE}, to use the GPU")
     reason = messages[0].splitlines()[0] if messages else "it does not say why"
-    return Finding("device", "warning", f"{found}: {reason}", "update NVIDIA's driver, or torch")
+    return Diagnosis("device", "warning", f"{found}: {reason}", "update NVIDIA's driver, or torch")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.doctor.finding import Finding, format_bytes
+from mean_prompt.doctor.diagnosis import Diagnosis, format_bytes
 from mean_prompt.doctor.settings import RunSettings
 from mean_prompt.system import InputError, check_local, user_path
 
@@ -20,7 +20,7 @@ _PROBE: Final = 64 * 1024
 _ROOM: Final = 500 * 10**6
 
 
-def check_disks(settings: RunSettings) -> Iterator[Finding]:
+def check_disks(settings: RunSettings) -> Iterator[Diagnosis]:
     """Write into the folder of runs, that of the caches, and the system's temporary folder."""
     from mean_prompt.encoder import cache_folder
 
@@ -31,9 +31,9 @@ def check_disks(settings: RunSettings) -> Iterator[Finding]:
         probe(temporary)
     except OSError as error:
         found = f"it cannot be written: {error.strerror or error}"
-        yield Finding("temporary folder", "warning", found, "set TMPDIR to another")
+        yield Diagnosis("temporary folder", "warning", found, "set TMPDIR to another")
     else:
-        yield Finding("temporary folder", "good", f"{temporary} can be written")
+        yield Diagnosis("temporary folder", "good", f"{temporary} can be written")
 
 
 def probe(folder: Path) -> None:
@@ -48,7 +48,7 @@ def probe(folder: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _check(check: str, folder: Path, remedy: str) -> Finding:
+def _check(check: str, folder: Path, remedy: str) -> Diagnosis:
     """Return whether a folder, or the one that it will be made in, takes an SQLite file."""
     above = folder.absolute()
     try:
@@ -57,13 +57,13 @@ def _check(check: str, folder: Path, remedy: str) -> Finding:
         probe(existing)
         free = shutil.disk_usage(existing).free
     except InputError as error:
-        return Finding.of_error(check, error)
+        return Diagnosis.of_error(check, error)
     except OSError as error:
         found = f"{folder} cannot be written: {error.strerror or error}"
-        return Finding(check, "fault", found, f"free some room or change its rights, or {remedy}")
+        return Diagnosis(check, "fault", found, f"free some room or change its rights, or {remedy}")
     made = "" if existing == above else f" (it is made in {existing})"
     found = f"{folder}{made} can be written, {format_bytes(free)} free"
     if free < _ROOM:
         found += f": a search and its caches may take {format_bytes(_ROOM)}"
-        return Finding(check, "warning", found, f"free some room, or {remedy}")
-    return Finding(check, "good", found)
+        return Diagnosis(check, "warning", found, f"free some room, or {remedy}")
+    return Diagnosis(check, "good", found)

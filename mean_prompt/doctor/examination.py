@@ -9,15 +9,15 @@ from typing import Final
 
 from mean_prompt.doctor.corpus import check_corpus
 from mean_prompt.doctor.device import check_device
+from mean_prompt.doctor.diagnosis import Diagnosis, first_line
 from mean_prompt.doctor.disks import check_disks
-from mean_prompt.doctor.finding import Finding, first_line
 from mean_prompt.doctor.installation import check_extras, check_packages, check_python
 from mean_prompt.doctor.machine import check_load, check_memory, check_threads
 from mean_prompt.doctor.model import check_model
 from mean_prompt.doctor.settings import RunSettings
 from mean_prompt.doctor.storage import check_storage
 
-Check = Callable[[RunSettings], Iterator[Finding]]
+Check = Callable[[RunSettings], Iterator[Diagnosis]]
 
 #: The load comes before this program adds to it, and packages before the checks that need them.
 CHECKS: Final[tuple[tuple[str, Check], ...]] = (
@@ -37,7 +37,7 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
 
 def examine(
     settings: RunSettings, checks: Sequence[tuple[str, Check]] = CHECKS
-) -> Iterator[Finding]:
+) -> Iterator[Diagnosis]:
     """Check everything that a run needs, and yield each finding as soon as it is there.
 
     Nothing is changed, and a check that crashes does not keep the others from being made.
@@ -54,11 +54,11 @@ def examine(
             yield _crashed(name, error, settings)
 
 
-def _crashed(name: str, error: Exception, settings: RunSettings) -> Finding:
+def _crashed(name: str, error: Exception, settings: RunSettings) -> Diagnosis:
     reason = f"{type(error).__name__}: {first_line(error)}"
     if settings.unusable:
         missing = ", ".join(sorted(settings.unusable))
-        return Finding(name, "skipped", f"it cannot be checked without {missing}: {reason}")
+        return Diagnosis(name, "skipped", f"it cannot be checked without {missing}: {reason}")
     last = traceback.extract_tb(error.__traceback__)[-1]
     found = f"checking it failed in {Path(last.filename).name}, line {last.lineno}: {reason}"
-    return Finding(name, "fault", found, "fix what it names, or report a fault of this program")
+    return Diagnosis(name, "fault", found, "fix what it names, or report a fault of this program")

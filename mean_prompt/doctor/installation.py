@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution, version
 from typing import TYPE_CHECKING, Final
 
-from mean_prompt.doctor.finding import Finding, first_line
+from mean_prompt.doctor.diagnosis import Diagnosis, first_line
 from mean_prompt.doctor.settings import RunSettings
 from mean_prompt.encoder import LOADING_ERRORS
 
@@ -32,7 +32,7 @@ EXTRAS: Final = {
 }
 
 
-def check_python(_settings: RunSettings) -> Iterator[Finding]:
+def check_python(_settings: RunSettings) -> Iterator[Diagnosis]:
     """Check that this program is installed, in a version of Python that it supports."""
     from packaging.specifiers import SpecifierSet
 
@@ -42,18 +42,18 @@ def check_python(_settings: RunSettings) -> Iterator[Finding]:
     except PackageNotFoundError:
         found = f"{_PROJECT} runs without being installed, so that its requirements are unknown"
         remedy = f"pip install {_PROJECT}, or in a checkout: pip install --editable ."
-        yield Finding("installation", "fault", found, remedy)
+        yield Diagnosis("installation", "fault", found, remedy)
         return
     found = f"{_PROJECT} {installed.version}, Python {python} on {platform.system()}"
     wanted = installed.metadata["Requires-Python"]
     if SpecifierSet(wanted).contains(python, prereleases=True):
-        yield Finding("installation", "good", found)
+        yield Diagnosis("installation", "good", found)
     else:
         remedy = f"make a virtual environment with Python {wanted}, and install into it"
-        yield Finding("installation", "fault", f"{found}: Python must be {wanted}", remedy)
+        yield Diagnosis("installation", "fault", f"{found}: Python must be {wanted}", remedy)
 
 
-def check_packages(settings: RunSettings) -> Iterator[Finding]:
+def check_packages(settings: RunSettings) -> Iterator[Diagnosis]:
     """Check the version of every package that is needed, and import it."""
     needed = _requirements()
     absent = {one: fault for one in needed if (fault := _version_fault(one))}
@@ -61,25 +61,25 @@ def check_packages(settings: RunSettings) -> Iterator[Finding]:
     settings.unusable.update(one.name for one in (*absent, *broken))
     if not settings.unusable:
         named = ", ".join(f"{one.name} {version(one.name)}" for one in needed if one.name in _NAMED)
-        yield Finding("packages", "good", f"all {len(needed)} that are needed: {named}")
+        yield Diagnosis("packages", "good", f"all {len(needed)} that are needed: {named}")
     if absent:
-        yield Finding("packages", "fault", "; ".join(absent.values()), _pip_install(absent))
+        yield Diagnosis("packages", "fault", "; ".join(absent.values()), _pip_install(absent))
     if broken:
         remedy = _pip_install(broken, "--force-reinstall", "--no-deps")
-        yield Finding("packages", "fault", "; ".join(broken.values()), remedy)
+        yield Diagnosis("packages", "fault", "; ".join(broken.values()), remedy)
 
 
-def check_extras(_settings: RunSettings) -> Iterator[Finding]:
+def check_extras(_settings: RunSettings) -> Iterator[Diagnosis]:
     """Check the versions of the packages that the installed extras bring."""
     for name, purpose in EXTRAS.items():
         check, remedy = f"extra {name}", f"pip install '{_PROJECT}[{name}]'"
         faults = [fault for one in _requirements(name) if (fault := _version_fault(one))]
         if not faults:
-            yield Finding(check, "good", f"installed, for {purpose}")
+            yield Diagnosis(check, "good", f"installed, for {purpose}")
         elif all(fault.endswith("missing") for fault in faults):
-            yield Finding(check, "note", f"not installed, for {purpose}", f"to have it: {remedy}")
+            yield Diagnosis(check, "note", f"not installed, for {purpose}", f"to have it: {remedy}")
         else:
-            yield Finding(check, "warning", f"{'; '.join(faults)}: for {purpose}", remedy)
+            yield Diagnosis(check, "warning", f"{'; '.join(faults)}: for {purpose}", remedy)
 
 
 def _requirements(extra: str = "") -> list[Requirement]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.doctor.finding import Finding, format_bytes
+from mean_prompt.doctor.diagnosis import Diagnosis, format_bytes
 from mean_prompt.doctor.settings import RunSettings
 
 #: Memory that a search takes: with all-MiniLM-L6-v2 over the packaged corpus, 64 tokens, on a CPU,
@@ -33,38 +33,38 @@ _LIMITS: Final = (
 _FAST_BFLOAT16: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "sve_bf16"})
 
 
-def check_load(_settings: RunSettings) -> Iterator[Finding]:
+def check_load(_settings: RunSettings) -> Iterator[Diagnosis]:
     """Compare what else the machine does with its cores."""
     import joblib
 
     if not hasattr(os, "getloadavg"):
-        yield Finding("load", "skipped", "this system does not report it")
+        yield Diagnosis("load", "skipped", "this system does not report it")
         return
     load, cores = os.getloadavg()[0], joblib.cpu_count()
     found = f"{load:.1f} processes at work over the last minute, on {_counted(cores, 'core')}"
     if load > cores:
         remedy = "wait for them: a search by time finds less, and the speeds below are of now"
-        yield Finding("load", "warning", f"{found}: others use this machine", remedy)
+        yield Diagnosis("load", "warning", f"{found}: others use this machine", remedy)
     else:
-        yield Finding("load", "good", found)
+        yield Diagnosis("load", "good", found)
 
 
-def check_memory(_settings: RunSettings) -> Iterator[Finding]:
+def check_memory(_settings: RunSettings) -> Iterator[Diagnosis]:
     """Compare the memory that is free with what a search takes."""
     free = available_memory()
     if free is None:
-        yield Finding("memory", "skipped", "this system does not report what is available")
+        yield Diagnosis("memory", "skipped", "this system does not report what is available")
         return
     found = f"{format_bytes(free)} available"
     if free < _MEMORY:
         found += f": a search may take {format_bytes(_MEMORY)}"
         remedy = "end other programs, or search a smaller corpus with a smaller model"
-        yield Finding("memory", "warning", found, remedy)
+        yield Diagnosis("memory", "warning", found, remedy)
     else:
-        yield Finding("memory", "good", found)
+        yield Diagnosis("memory", "good", found)
 
 
-def check_threads(_settings: RunSettings) -> Iterator[Finding]:
+def check_threads(_settings: RunSettings) -> Iterator[Diagnosis]:
     """Compare torch's threads with the cores that this process may use."""
     import joblib
     import torch
@@ -79,12 +79,12 @@ def check_threads(_settings: RunSettings) -> Iterator[Finding]:
         found += f"; set: {', '.join(settings)}"
     if threads < physical:
         remedy = "unset what is set" if settings else f"set OMP_NUM_THREADS={cores}"
-        yield Finding("threads", "warning", found, f"{remedy}: cores stand idle")
+        yield Diagnosis("threads", "warning", found, f"{remedy}: cores stand idle")
     elif threads > cores:
         remedy = f"set OMP_NUM_THREADS={cores}: threads that wait for each other slow a search down"
-        yield Finding("threads", "warning", found, remedy)
+        yield Diagnosis("threads", "warning", found, remedy)
     else:
-        yield Finding("threads", "good", found)
+        yield Diagnosis("threads", "good", found)
 
 
 def available_memory() -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from mean_prompt.doctor.finding import Finding, first_line
+from mean_prompt.doctor.diagnosis import Diagnosis, first_line
 from mean_prompt.doctor.machine import has_fast_bfloat16
 from mean_prompt.doctor.settings import RunSettings
 from mean_prompt.encoder import (
@@ -35,7 +35,7 @@ _BATCH: Final = 24
 _TIMINGS: Final = 3
 
 
-def check_model(settings: RunSettings) -> Iterator[Finding]:
+def check_model(settings: RunSettings) -> Iterator[Diagnosis]:
     """Find the model as a run does, without fetching anything; load it and time it."""
     try:
         found = _find(settings)
@@ -45,7 +45,7 @@ def check_model(settings: RunSettings) -> Iterator[Finding]:
     if settings.model is None and found.name != DEFAULT_MODEL and _hub_is_there():
         yield from _on_the_hub(settings, DEFAULT_MODEL)
         return
-    yield Finding(_FILES, "good", f"{found.name} in {found.path}")
+    yield Diagnosis(_FILES, "good", f"{found.name} in {found.path}")
     yield _offline(settings, found)
     start = time.perf_counter()
     try:
@@ -55,7 +55,7 @@ def check_model(settings: RunSettings) -> Iterator[Finding]:
         yield _loaded(encoder, seconds)
         yield _precision(encoder)
     except MeanPromptError as error:
-        yield Finding.of_error("model", error)
+        yield Diagnosis.of_error("model", error)
 
 
 def _find(settings: RunSettings) -> ModelFolder:
@@ -64,10 +64,13 @@ def _find(settings: RunSettings) -> ModelFolder:
     return find_model(settings.model, trust=settings.trust, fetch=False)
 
 
-def _offline(settings: RunSettings, found: ModelFolder) -> Finding:
+def _offline(settings: RunSettings, found: ModelFolder) -> Diagnosis:
     if settings.model is not None or found.name == DEFAULT_MODEL:
-        return Finding(_OFFLINE, "good", f"a run needs no network: {found.name} is on this machine")
-    return Finding(
+        place = f"a run needs no network: {found.name} is on this machine"
+        return Diagnosis(_OFFLINE, "good", place)
+            _OFFLINE, "good", f"a run needs no network: {found.name} is on this machine"
+        )
+    return Diagnosis(
         _OFFLINE,
         "warning",
         f"{DEFAULT_MODEL} is not on this machine, and the hub is not asked or does not answer: a "
@@ -77,18 +80,18 @@ def _offline(settings: RunSettings, found: ModelFolder) -> Finding:
     )
 
 
-def _missing(settings: RunSettings, error: InputError) -> Iterator[Finding]:
+def _missing(settings: RunSettings, error: InputError) -> Iterator[Diagnosis]:
     """Yield the findings about a model that is not on this machine, but may be on the hub."""
     name = DEFAULT_MODEL if settings.model is None else settings.model
     is_folder = path_exists(user_path(name)) and user_path(name).is_dir()
     if is_folder or not is_hub_name(name) or not _hub_is_there():
-        yield Finding.of_error(_FILES, error)
+        yield Diagnosis.of_error(_FILES, error)
     else:
         full = name if "/" in name else f"sentence-transformers/{name}"
         yield from _on_the_hub(settings, full)
 
 
-def _on_the_hub(settings: RunSettings, name: str) -> Iterator[Finding]:
+def _on_the_hub(settings: RunSettings, name: str) -> Iterator[Diagnosis]:
     """Ask the hub for the list of a model's files, and fetch none."""
     from huggingface_hub import errors
 
@@ -97,20 +100,20 @@ def _on_the_hub(settings: RunSettings, name: str) -> Iterator[Finding]:
         if not settings.trust:
             check_pickles(name, files)
     except InputError as error:
-        yield Finding.of_error(_FILES, error)
+        yield Diagnosis.of_error(_FILES, error)
         return
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         found = f"the hub does not give {name}: {first_line(error)}"
         remedy = "check the name, and log in if the model asks for it: hf auth login"
-        yield Finding(_FILES, "fault", found, remedy)
+        yield Diagnosis(_FILES, "fault", found, remedy)
         return
     remedy = f"fetch it now: {_download(name)}"
     found = f"{name} is not on this machine: a run would fetch it from the hub"
-    yield Finding(_FILES, "warning", found, remedy)
+    yield Diagnosis(_FILES, "warning", found, remedy)
     found = f"a run needs a network until {name} is fetched"
     if name == DEFAULT_MODEL:
         found += f"; without one it takes the packaged {PACKAGED_MODEL}, if that is installed"
-    yield Finding(_OFFLINE, "warning", found, remedy)
+    yield Diagnosis(_OFFLINE, "warning", found, remedy)
 
 
 def _hub_is_there() -> bool:
@@ -124,7 +127,7 @@ def _download(name: str) -> str:
     return f"hf download {name} --exclude 'onnx/*' --exclude 'openvino/*'"
 
 
-def _loaded(encoder: Encoder, seconds: float) -> Finding:
+def _loaded(encoder: Encoder, seconds: float) -> Diagnosis:
     from mean_prompt.encoder import PROOF_TOLERANCE
 
     found = (
@@ -133,10 +136,10 @@ def _loaded(encoder: Encoder, seconds: float) -> Finding:
         f"SentenceTransformer.encode's (at most {PROOF_TOLERANCE:g}); reads "
         f"{encoder.max_tokens} tokens"
     )
-    return Finding("model", "good", found)
+    return Diagnosis("model", "good", found)
 
 
-def _precision(encoder: Encoder) -> Finding:
+def _precision(encoder: Encoder) -> Diagnosis:
     """Time both precisions, and return which one a search uses for screening and why."""
     from mean_prompt.encoder import PARITY_COSINE
 
@@ -149,16 +152,16 @@ def _precision(encoder: Encoder) -> Finding:
             f"{_speeds(screening.dtype, rate, reference)}; cosines to float32's vectors of at "
             f"least {screening.lowest_cosine:.5f} ({PARITY_COSINE} are asked)"
         )
-        return Finding("dtype", "good", found)
+        return Diagnosis("dtype", "good", found)
     speeds = _speeds("bfloat16", reference * screening.speedup, reference)
     found = f"{screening.notice or 'screening in float32'}; {speeds}"
     if screening.lowest_cosine < PARITY_COSINE:
         remedy = "nothing is wrong but the speed: another --model may agree better"
-        return Finding("dtype", "warning", found, remedy)
+        return Diagnosis("dtype", "warning", found, remedy)
     if encoder.device == "cpu" and has_fast_bfloat16() is False:
-        return Finding("dtype", "note", f"{found}: this processor has no instructions for it")
+        return Diagnosis("dtype", "note", f"{found}: this processor has no instructions for it")
     remedy = "see the load, threads and device above, and check again when the machine is idle"
-    return Finding("dtype", "warning", found, remedy)
+    return Diagnosis("dtype", "warning", found, remedy)
 
 
 def _speeds(dtype: str, rate: float, reference: float) -> str:

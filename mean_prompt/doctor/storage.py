@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from mean_prompt.doctor.diagnosis import Diagnosis
 from mean_prompt.doctor.disks import probe
-from mean_prompt.doctor.finding import Finding
 from mean_prompt.doctor.settings import RunSettings
 from mean_prompt.system import InputError
 
@@ -17,13 +17,13 @@ _CHECK: Final = "storage"
 _RUNS: Final = "mean_prompt_runs"
 
 
-def check_storage(settings: RunSettings) -> Iterator[Finding]:
+def check_storage(settings: RunSettings) -> Iterator[Diagnosis]:
     """Open the storage as a worker does, without making any tables."""
     from mean_prompt.workers import StorageURL
 
     if settings.storage is None:
         found = "none is named: a search keeps its study in a file of its own folder"
-        yield Finding(_CHECK, "skipped", found)
+        yield Diagnosis(_CHECK, "skipped", found)
         return
     try:
         url = StorageURL.parse(settings.storage)
@@ -32,15 +32,15 @@ def check_storage(settings: RunSettings) -> Iterator[Finding]:
         else:
             probe(url.path.parent)
             found = f"{url.shown} is not there yet: the first search makes it"
-            yield Finding(_CHECK, "good", found)
+            yield Diagnosis(_CHECK, "good", found)
     except InputError as error:
-        yield Finding.of_error(_CHECK, error)
+        yield Diagnosis.of_error(_CHECK, error)
     except OSError as error:
         found = f"its file cannot be made: {error.strerror or error}"
-        yield Finding(_CHECK, "fault", found, "name a file in a folder that can be written")
+        yield Diagnosis(_CHECK, "fault", found, "name a file in a folder that can be written")
 
 
-def _opened(url: StorageURL, study: str | None) -> Iterator[Finding]:
+def _opened(url: StorageURL, study: str | None) -> Iterator[Diagnosis]:
     import sqlalchemy as sa
 
     from mean_prompt.runs import close_storage
@@ -52,13 +52,13 @@ def _opened(url: StorageURL, study: str | None) -> Iterator[Finding]:
             is_new = not sa.inspect(engine).has_table(_RUNS)
         if is_new:
             found = f"{url.shown} answers, without tables: the first search makes them"
-            yield Finding(_CHECK, "good", found)
+            yield Diagnosis(_CHECK, "good", found)
             return
         close_storage(open_storage(url, make=False))
-        yield Finding(_CHECK, "good", f"{url.shown} answers, with tables of these versions")
+        yield Diagnosis(_CHECK, "good", f"{url.shown} answers, with tables of these versions")
         if study is not None:
             workers = Registry(engine, study).look().workers
             live = sum(worker.is_live() for worker in workers)
-            yield Finding("study", "good", f"{study!r}: {live} of {len(workers)} workers live")
+            yield Diagnosis("study", "good", f"{study!r}: {live} of {len(workers)} workers live")
     finally:
         engine.dispose()

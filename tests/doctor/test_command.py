@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from mean_prompt.doctor import examination
+from mean_prompt.doctor.diagnosis import Diagnosis
 from mean_prompt.doctor.examination import examine
-from mean_prompt.doctor.finding import Finding
 from mean_prompt.doctor.settings import RunSettings
 
 
@@ -57,7 +57,7 @@ def test_several_faults_are_all_found(run, tmp_path):
 
 
 def test_lines_say_what_is_found_and_below_what_to_do(run, checks):
-    checks(Finding("a", "good", "fine"), Finding("b", "warning", "slow", "hurry"))
+    checks(Diagnosis("a", "good", "fine"), Diagnosis("b", "warning", "slow", "hurry"))
     code, out, _ = run()
     assert code == 0
     assert out.splitlines() == [
@@ -69,7 +69,7 @@ def test_lines_say_what_is_found_and_below_what_to_do(run, checks):
 
 
 def test_a_fault_ends_with_1(run, checks):
-    checks(Finding("a", "fault", "broken", "fix it"))
+    checks(Diagnosis("a", "fault", "broken", "fix it"))
     code, out, _ = run()
     assert code == 1
     assert out.endswith("1 fault, no warnings: a run would not work\n")
@@ -77,7 +77,7 @@ def test_a_fault_ends_with_1(run, checks):
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)])
 def test_neither_passwords_nor_control_characters_are_shown(run, checks, arguments):
-    checks(Finding("a", "fault", "postgresql://me:hunter2@host/db \x1b[31m", "http://u:pw@host"))
+    checks(Diagnosis("a", "fault", "postgresql://me:hunter2@host/db \x1b[31m", "http://u:pw@host"))
     _, out, _ = run(*arguments)
     assert "hunter2" not in out
     assert "pw@" not in out
@@ -94,11 +94,11 @@ def test_a_study_without_a_storage_is_bad_usage(run, monkeypatch):
 
 def test_a_check_that_crashes_is_a_fault_and_loses_no_other():
     def crash(_settings):
-        yield Finding("first", "good", "fine")
+        yield Diagnosis("first", "good", "fine")
         raise ZeroDivisionError("three by nought\nand more")
 
     def check(_settings):
-        yield Finding("last", "good", "fine")
+        yield Diagnosis("last", "good", "fine")
 
     first, crashed, last = examine(RunSettings(), [("it", crash), ("that", check)])
     assert (first.check, last.check) == ("first", "last")

@@ -13,7 +13,7 @@ _UNITS: Final = ("bytes", "kB", "MB", "GB")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """The result of one check, and what to do about it.
 
     Attributes:
