@@ -66,10 +66,8 @@ def _find(settings: RunSettings) -> ModelFolder:
 
 def _offline(settings: RunSettings, found: ModelFolder) -> Diagnosis:
     if settings.model is not None or found.name == DEFAULT_MODEL:
-        place = f"a run needs no network: {found.name} is on this machine"
-        return Diagnosis(_OFFLINE, "good", place)
-            _OFFLINE, "good", f"a run needs no network: {found.name} is on this machine"
-        )
+        found_here = f"a run needs no network: {found.name} is on this machine"
+        return Diagnosis(_OFFLINE, "good", found_here)
     return Diagnosis(
         _OFFLINE,
         "warning",
