@@ -26,7 +26,7 @@ from mean_prompt.optimize import (
     Vocabulary,
 )
 from mean_prompt.runs import Recipe
-from mean_prompt.runs.climbing import StartingPoint
+from mean_prompt.runs.session import StartingPoint
 
 #: Points of a curve.
 POINTS: Final = 20
@@ -43,7 +43,7 @@ class _Board:
 
 @dataclass(frozen=True, slots=True)
 class _Seat:
-    """The exchange of one worker."""
+    """The board of one worker."""
 
     board: _Board
     worker: int
@@ -138,7 +138,7 @@ class VirtualCrew:
             ceiling=self._problem.train_ceiling,
             rate=self._opening.rate,
             seed=seed,
-            exchange=seat,
+            board=seat,
             worker=seat.worker,
         )
         return study, budget

@@ -1,4 +1,4 @@
-"""What a worker's study has to do with others: climbs handed in, climbs and strings taken over."""
+"""Where a study puts the climbs that ended, and finds what other workers found."""
 
 from __future__ import annotations
 
@@ -21,25 +21,21 @@ class Elite(TypedDict):
     score: float
 
 
-class Mark(TypedDict):
-    """Where another worker's climb stands, as plain values.
+class Mark(Elite):
+    """Where another worker's climb stands: its best string, as plain values.
 
     Attributes:
-        body: ids of the editable part of its best string.
-        score: of the whole string.
         share: of the climb that is over, within [0, 1].
     """
 
-    body: list[int]
-    score: float
     share: float
 
 
 class ResultBoard(Protocol):
-    """Where climbs that ended go. No call waits for another machine."""
+    """Keeps the climbs that ended, and knows other workers' results. No call waits for them."""
 
     def add(self, record: ClimbRecord) -> None:
-        """Take in a climb that ended; one that was handed in before counts once."""
+        """Add a climb that ended; adding it twice changes nothing."""
 
     def ended(self) -> Sequence[ClimbRecord]:
         """Return the climbs known so far, this worker's and others', each once."""
@@ -51,14 +47,14 @@ class ResultBoard(Protocol):
         """Return where the climbs of the other workers stand."""
 
 
-class Alone:
-    """The exchange of a study that is on its own and kept nowhere."""
+class LocalBoard:
+    """The board of a single worker, in memory."""
 
     def __init__(self) -> None:
         self._ended: dict[tuple[int, int], ClimbRecord] = {}
 
     def add(self, record: ClimbRecord) -> None:
-        """Take in a climb that ended."""
+        """Add a climb that ended; adding it twice changes nothing."""
         self._ended.setdefault(record.key, record)
 
     def ended(self) -> Sequence[ClimbRecord]:
@@ -66,9 +62,9 @@ class Alone:
         return list(self._ended.values())
 
     def elite(self) -> Elite | None:
-        """Return nothing: there is nobody else."""
+        """Return ``None``: there are no other workers."""
         return None
 
     def marks(self) -> Sequence[Mark]:
-        """Return nothing: there is nobody else."""
+        """Return nothing: there are no other workers."""
         return ()

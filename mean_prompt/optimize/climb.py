@@ -1,8 +1,10 @@
 """One climb: annealed moves from a start string to a local optimum.
 
-A step predicts hundreds of edits at the present string, screens the promising ones, and draws the
-next string from these and the present one by their scores, as heat-bath annealing does. The
-temperature falls geometrically over the climb, so that it ends as a greedy ascent.
+A step predicts hundreds of edits of the present string (:mod:`~mean_prompt.optimize.surrogate`),
+proposes the promising ones (:mod:`~mean_prompt.optimize.moves`), screens these, learns from what
+they score, and draws the next string from them and the present one by their scores, as heat-bath
+annealing does. The temperature falls geometrically over the climb, so that it ends as a greedy
+ascent.
 """
 
 from __future__ import annotations
@@ -12,26 +14,27 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from mean_prompt.objective import Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.evaluator import CONTENDERS, SCREENING_NOISE, Candidate, Evaluator
-from mean_prompt.optimize.moves import Choices, MoveMix, MoveName, Proposal, propose
-from mean_prompt.optimize.surrogate import Predictions, Surrogate
+from mean_prompt.optimize.moves import MoveMix, MoveName, Proposal, propose
+from mean_prompt.optimize.surrogate import Surrogate
 from mean_prompt.optimize.vocabulary import Vocabulary
 from mean_prompt.system import State
+
+#: An edit that keeps to the rules and changes the string, with the string that it makes.
+_Tried = tuple[Proposal, Candidate]
 
 #: Edits are drawn at this share of the temperature: the encoder has the last word.
 _DRAW_SHARE: Final = 0.5
 
 
 class ClimbSettings(BaseModel):
-    """How one climb goes about it.
+    """Settings of one climb.
 
     Attributes:
         width: edits evaluated a step.
-        predicted: replacements predicted one by one a step, for the width to be chosen from.
+        predicted: replacements predicted one by one a step, from which the width is drawn.
         vocabulary: tokens that these are drawn from, a new sample every step.
         spread: temperature of that draw, as a share of the ceiling.
         hot: temperature at the start, as a share of the ceiling: a string that scores this much
@@ -53,27 +56,28 @@ class ClimbSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """What a climb looks like after a step.
+    """Where a climb stands after a step.
 
     Attributes:
         number: of the step, from 0 (the start string).
         best: the best string of this climb, scored in float32.
         gained: whether this step found it.
-        move: that led to the present string, or ``None`` where the climb stayed.
+        move: that led to the present string, or ``None`` if the climb stayed.
     """
 
     number: int
     best: Candidate
-    gained: bool
-    move: MoveName | None
+    gained: bool = False
+    move: MoveName | None = None
 
 
 class Climb:
-    """A climb on its way from a start string.
+    """A climb from a start string.
 
     Args:
         start: scored in float32.
-        material: what edits may put in.
+        screened: the start, as it scores when screened.
+        vocabulary: tokens and phrases that edits may put in.
         evaluator: scores them.
         settings: of this climb.
         ceiling: of the objective, the unit of temperatures.
@@ -87,7 +91,8 @@ class Climb:
     def __init__(
         self,
         start: Candidate,
-        material: Vocabulary,
+        screened: Candidate,
+        vocabulary: Vocabulary,
         evaluator: Evaluator,
         settings: ClimbSettings,
         *,
@@ -98,18 +103,12 @@ class Climb:
         self._settings = settings
         self._ceiling = ceiling
         self._rng = rng
-        self._edits = Edits(material, evaluator, settings, ceiling, rng)
+        self._edits = Edits(vocabulary, evaluator, settings, ceiling, rng)
         self.best = start
         self.number = 0
-        self._here = start
+        self._current = screened
         # What the best string scored when screened: contenders are measured against like.
-        self._bar = start.score
-
-    def begin(self) -> Step:
-        """Screen the start, and return the step that stands for it."""
-        self._here = self._evaluator.screen([self.best.body])[0] or self.best
-        self._bar = self._here.score
-        return Step(0, self.best, gained=False, move=None)
+        self._bar = screened.score
 
     def step(self, share: float) -> Step:
         """Take one step.
@@ -120,35 +119,25 @@ class Climb:
         settings, evaluator = self._settings, self._evaluator
         spent = evaluator.budget.evaluations
         temperature = self._ceiling * settings.hot * (settings.cold / settings.hot) ** share
-        tried = self._edits.try_at(self._here, temperature)
-        gained = self._judge([candidate for _, candidate in tried])
-        chosen = _draw_next(self._here, tried, temperature, self._rng)
-        self._here = chosen[1] if chosen else self._here
+        tried = self._edits.try_at(self._current, temperature)
+        gained = self._accept([candidate for _, candidate in tried])
+        proposal, self._current = self._draw_next(tried, temperature)
         if evaluator.budget.evaluations == spent:
             # Every proposal broke a rule: the step still counts, or the climb might never end.
             evaluator.budget.spend(1)
         self.number += 1
-        return Step(self.number, self.best, gained=gained, move=chosen[0].move if chosen else None)
+        return Step(self.number, self.best, gained, proposal.move if proposal else None)
 
-    def go_over(self, other: Candidate) -> None:
-        """Go on from another climb's string, scored in float32 and better than this one's best."""
-        self._here = self._evaluator.screen([other.body])[0] or other
-        self.best, self._bar = other, self._here.score
-
-    def _judge(self, tried: Sequence[Candidate]) -> bool:
-        """Score what may be the best in float32; tell whether some string is."""
-        gained = False
-        contenders = _contenders(tried, self._bar - SCREENING_NOISE * self._ceiling)
-        for screened, exact in zip(contenders, self._evaluator.exact(contenders), strict=True):
-            if exact.score > self.best.score:
-                self.best, self._bar, gained = exact, screened.score, True
-        return gained
+    def switch_to(self, other: Candidate) -> None:
+        """Continue from another climb's string, scored in float32, better than this one's best."""
+        self._current = self._evaluator.screened(other)
+        self.best, self._bar = other, self._current.score
 
     def state(self) -> State:
         """Return all that the rest of the climb depends on, beside what it was made with."""
         return {
             "best": self.best.state(),
-            "here": self._here.state(),
+            "current": self._current.state(),
             "bar": self._bar,
             "number": self.number,
             "rng": self._rng.bit_generator.state,
@@ -156,149 +145,118 @@ class Climb:
         }
 
     def restore(self, state: State) -> None:
-        """Go over to where :meth:`state` was taken."""
+        """Continue from the :meth:`state` of a climb made with the same vocabulary and settings."""
         self.best = Candidate.of_state(state["best"])
-        self._here = Candidate.of_state(state["here"])
+        self._current = Candidate.of_state(state["current"])
         self._bar, self.number = state["bar"], state["number"]
         self._rng.bit_generator.state = state["rng"]
         self._edits.surrogate.restore(state["surrogate"])
 
+    def _accept(self, tried: Sequence[Candidate]) -> bool:
+        """Score in float32 what may be the best string; return whether one of them is."""
+        bar = self._bar - SCREENING_NOISE * self._ceiling
+        above = [candidate for candidate in tried if candidate.score > bar]
+        contenders = sorted(above, key=lambda row: -row.score)[:CONTENDERS]
+        gained = False
+        for screened, exact in zip(contenders, self._evaluator.exact(contenders), strict=True):
+            if exact.score > self.best.score:
+                self.best, self._bar, gained = exact, screened.score, True
+        return gained
 
-def _contenders(tried: Sequence[Candidate], bar: float) -> list[Candidate]:
-    """Return the best screened candidates above a bar, to be scored in float32."""
-    above = [candidate for candidate in tried if candidate.score > bar]
-    return sorted(above, key=lambda row: -row.score)[:CONTENDERS]
+    def _draw_next(
+        self, tried: Sequence[_Tried], temperature: float
+    ) -> tuple[Proposal | None, Candidate]:
+        """Draw from the present string and the tried ones, with weights exp(score / temperature).
+
+        There is no proposal if the present string is drawn.
+        """
+        choices = [(None, self._current), *tried]
+        scores = np.array([candidate.score for _, candidate in choices])
+        noise = self._rng.gumbel(size=len(scores))
+        return choices[int(np.argmax(scores / temperature + noise))]
 
 
 class Edits:
-    """Finds edits at the strings of one climb, and learns from what they turn out to do.
+    """Finds edits of the strings of one climb, and learns from what they score.
 
     Args:
-        material: what edits may put in.
+        vocabulary: tokens and phrases that edits may put in.
         evaluator: scores them.
         settings: how many, and of which kinds.
         ceiling: of the objective, the unit of temperatures.
-        rng: draws.
+        rng: of every random choice.
     """
 
     def __init__(
         self,
-        material: Vocabulary,
+        vocabulary: Vocabulary,
         evaluator: Evaluator,
         settings: ClimbSettings,
         ceiling: float,
         rng: np.random.Generator,
     ) -> None:
-        self._material = material
         self._evaluator = evaluator
         self._settings = settings
         self._ceiling = ceiling
         self._rng = rng
         self.surrogate = Surrogate(
-            material,
+            vocabulary,
             evaluator.encoder,
             evaluator.objective,
             first=evaluator.rules.frame_tokens[0],
             rng=rng,
         )
 
-    def try_at(self, state: Candidate, temperature: float) -> list[tuple[Proposal, Candidate]]:
-        """Predict, propose and screen edits at a string; those of earlier calls come up no more.
+    def try_at(self, current: Candidate, temperature: float) -> list[_Tried]:
+        """Predict, propose and screen edits of a string; none is tried twice at one string.
 
         Args:
-            state: the string.
-            temperature: of the draw by what edits promise, in units of the score.
+            current: the string.
+            temperature: of the draw by what edits are expected to score, in units of the score.
 
         Returns:
-            The edits that keep to the rules and change the string, with what they made of it.
+            The edits that keep to the rules and change the string, with the strings they make.
         """
-        settings = self._settings
-        outlook = self.surrogate.look(
-            state,
+        settings, evaluator = self._settings, self._evaluator
+        predictions = self.surrogate.predict(
+            current,
             width=settings.predicted,
-            vocabulary=settings.vocabulary,
+            sampled=settings.vocabulary,
             temperature=settings.spread * self._ceiling,
         )
-        choices = self._choices(state, outlook, temperature * _DRAW_SHARE)
-        proposals = propose(state.body, choices, settings.moves, settings.width, self._rng)
-        tried = _screened(state, proposals, self._evaluator)
-        self.surrogate.mark_tried(
-            outlook,
-            [row.row for row in proposals if row.move == "replace" and row.row is not None],
-            [row.body for row in proposals if row.move == "combine"],
+        proposals = propose(
+            current.body,
+            predictions,
+            settings.moves,
+            width=settings.width,
+            room=evaluator.rules.room,
+            temperature=temperature * _DRAW_SHARE,
+            rng=self._rng,
         )
-        self.surrogate.learn(state, outlook, *_as_proposed(tried, "replace"))
-        self.surrogate.learn_combined(state, outlook, *_as_proposed(tried, "combine"))
-        return tried
-
-    def _choices(self, state: Candidate, outlook: Predictions, temperature: float) -> Choices:
-        """Turn an outlook into what the moves draw from."""
-        phrases = self._material.phrases
-        tangent = self._evaluator.objective.tangent_gradient(state.vector)
-        worth = torch.from_numpy(phrases.vectors) @ to_tensor(tangent)
-        unit = np.float32(temperature)
-        return Choices(
-            positions=outlook.positions,
-            tokens=outlook.tokens,
-            scores=outlook.scores / unit,
-            combinations=outlook.combinations.bodies,
-            combination_scores=outlook.combinations.scores / unit,
-            insertable=outlook.sample,
-            insertable_scores=outlook.sample_scores / unit,
-            removal_scores=outlook.removal_scores / unit,
-            phrases=phrases.bodies,
-            phrase_scores=_standardized(to_numpy(worth)),
-            room=self._evaluator.rules.room,
+        found = evaluator.screen([proposal.body for proposal in proposals])
+        self.surrogate.learn(
+            current,
+            predictions,
+            _outcomes("replace", proposals, found),
+            _outcomes("combine", proposals, found),
         )
+        return [
+            (proposal, candidate)
+            for proposal, candidate in zip(proposals, found, strict=True)
+            if candidate is not None and candidate.text != current.text
+        ]
 
 
-def _as_proposed(
-    tried: Sequence[tuple[Proposal, Candidate]], move: MoveName
-) -> tuple[list[int], list[Candidate]]:
-    """Return the rows of one move's proposals, and what they became.
+def _outcomes(
+    move: MoveName, proposals: Sequence[Proposal], found: Sequence[Candidate | None]
+) -> dict[int, Candidate | None]:
+    """Return what one move's proposals became, by their row among the predictions.
 
-    A body that reads back as other tokens says nothing about its replacements.
+    A body that reads back as other tokens says nothing about its replacements, and counts as
+    ``None``, as one that breaks a rule does.
     """
-    true = [
-        (proposal.row, candidate)
-        for proposal, candidate in tried
-        if proposal.move == move and proposal.row is not None and candidate.body == proposal.body
-    ]
-    return [row for row, _ in true], [candidate for _, candidate in true]
-
-
-def _standardized(values: Vectors) -> Vectors:
-    """Return z-scores; zeros where all values are equal."""
-    spread = float(values.std()) if len(values) else 0.0
-    if spread == 0.0:
-        return np.zeros_like(values)
-    scores: Vectors = (values - values.mean()) / np.float32(spread)
-    return scores
-
-
-def _screened(
-    state: Candidate, proposals: Sequence[Proposal], evaluator: Evaluator
-) -> list[tuple[Proposal, Candidate]]:
-    if not proposals:
-        return []
-    candidates = evaluator.screen([proposal.body for proposal in proposals])
-    return [
-        (proposal, candidate)
-        for proposal, candidate in zip(proposals, candidates, strict=True)
-        if candidate is not None and candidate.text != state.text
-    ]
-
-
-def _draw_next(
-    state: Candidate,
-    tried: Sequence[tuple[Proposal, Candidate]],
-    temperature: float,
-    rng: np.random.Generator,
-) -> tuple[Proposal, Candidate] | None:
-    """Draw from the present string and the tried ones, each with weight exp(score / temperature).
-
-    Returns ``None`` where the present string is drawn.
-    """
-    scores = np.array([state.score, *(candidate.score for _, candidate in tried)])
-    drawn = int(np.argmax(scores / temperature + rng.gumbel(size=len(scores))))
-    return tried[drawn - 1] if drawn else None
+    return {
+        proposal.row: candidate if candidate and candidate.body == proposal.body else None
+        for proposal, candidate in zip(proposals, found, strict=True)
+        if proposal.move == move and proposal.row is not None
+    }

@@ -1,8 +1,8 @@
 """Combinations of measured replacements: the widest neighbourhood of a climb.
 
-At a good string hardly one replacement in a million betters it, but what replacements do to the
+At a good string hardly one replacement in a million improves it, but what replacements do to the
 vector adds up, so that two that each lose a little may make up for one another. The effects of
-replacements that were evaluated are kept, followed as the string changes, and the best sums of
+replacements that were evaluated are kept and updated as the string changes, and the best sums of
 two and more of them are searched for without the encoder.
 
 Measured on all-MiniLM-L6-v2 in ten strings of 32 tokens, 300 pairs each: the change that two
@@ -15,11 +15,10 @@ Symbols: m effects that are kept, d width of the vectors.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import torch
 
 from mean_prompt.encoder import TokenIds
@@ -30,14 +29,20 @@ from mean_prompt.system import State
 
 #: Rows of sets (C, size), their expected scores, sums and faults.
 _Found = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+_NONE: Final[_Found] = (
+    torch.empty((0, 1), dtype=torch.int64),
+    torch.empty(0),
+    torch.empty(0),
+    torch.empty((0, 2)),
+)
 
 #: Effects that are kept, the newest, and those among them that are combined, the best.
 _KEPT: Final = 1_500
 _COMBINED: Final = 600
-#: Replacements of one combination at most, and combinations of each size that are gone on from.
+#: Replacements of one combination at most, and combinations of each size that are extended.
 _DEPTH: Final = 4
 _BEAM: Final = 64
-#: The same combination is reached through each of its members, and found that often.
+#: How often a combination is found on average: it is reached through each of its members.
 _OVERDRAW: Final = 4
 #: What a pair of members, and a replacement made since a member was measured, cost the score
 #: before anything was observed; how strongly, in observations; and the weight of the past.
@@ -50,12 +55,12 @@ LEAST_SQUARED_LENGTH: Final = 0.25
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Combinations:
-    """Bodies with measured replacements, and what they promise.
+    """Bodies with several measured replacements, and the scores expected of them.
 
     Attributes:
-        bodies: C of them.
-        scores: (C,) expected SCS, less what such sums were seen to miss.
-        sums: (C,) SCS of the sum of changes.
+        bodies: token ids of the C bodies.
+        scores: (C,) expected SCS: ``sums`` less what such sums were seen to overestimate.
+        sums: (C,) SCS at the sum of the members' changes.
         faults: (C, 2) number of pairs among the members, and of replacements made in the string
             since each was measured, summed over the members.
     """
@@ -67,7 +72,7 @@ class Combinations:
 
 
 class MeasuredEffects:
-    """What replacements did to the vector of a string, kept up to date as it changes.
+    """What replacements did to the vector of a string, updated as the string changes.
 
     Args:
         dimension: d.
@@ -87,7 +92,7 @@ class MeasuredEffects:
         return len(self._cells)
 
     def observe(self, cells: torch.Tensor, changes: torch.Tensor) -> None:
-        """Take in (B, 2) replacements, position and token, at the present string.
+        """Add (B, 2) replacements, position and token, at the present string.
 
         Their (B, d) changes start at its unit vector and end at vectors of any length.
         """
@@ -96,29 +101,27 @@ class MeasuredEffects:
         self._changes = torch.cat([self._changes[kept], changes])[-_KEPT:]
         self._ages = torch.cat([self._ages[kept], torch.zeros(len(cells))])[-_KEPT:]
 
-    def judge(
+    def learn_combined(
         self,
-        state: Candidate,
+        current: Candidate,
         combinations: Combinations,
         rows: Sequence[int],
         found: Sequence[Candidate],
     ) -> None:
-        """Take in what some combinations turned out to be: how far sums can be trusted.
+        """Learn from evaluated combinations how far sums of changes can be trusted.
 
         Args:
-            state: the string.
+            current: the string.
             combinations: at it.
             rows: numbers of those that were evaluated.
             found: the strings that they made, in the same order.
         """
-        if not rows:
-            return
         scores = torch.tensor([candidate.score for candidate in found])
         missed = combinations.sums[list(rows)] - scores
         self._loss.observe(combinations.faults[list(rows)], missed[:, None])
-        here = to_tensor(state.vector)
+        here = to_tensor(current.vector)
         for candidate in found:
-            made = _replacements(state.body, candidate.body) or []
+            made = _replacements(current.body, candidate.body) or []
             row = self._row(made[0]) if len(made) == 1 else None
             if row is not None:
                 vector = to_tensor(candidate.vector)
@@ -126,9 +129,10 @@ class MeasuredEffects:
                 self.observe(self._cells[row][None], change[None])
 
     def follow(self, old: Candidate, new: Candidate) -> None:
-        """Go over to another string: what is kept is what replacements would do there.
+        """Update the effects to what the replacements would do at another string.
 
-        Where a replacement is not known, or the length changes, all is forgotten.
+        All are forgotten if a replacement between the strings was not measured, or if the length
+        changes.
         """
         made = _replacements(old.body, new.body)
         rows = [self._row(cell) for cell in made] if made is not None else [None]
@@ -150,43 +154,37 @@ class MeasuredEffects:
         self._ages += len(made)
 
     def combinations(
-        self, state: Candidate, expansion: Expansion, without: Container[TokenIds]
+        self, current: Candidate, expansion: Expansion, without: Collection[TokenIds]
     ) -> Combinations:
         """Return the best combinations at a string, found by a beam search over their size.
 
         Single replacements that were measured elsewhere are among them.
 
         Args:
-            state: the string.
+            current: the string.
             expansion: of the objective around its vector.
             without: bodies to leave out.
         """
-        bodies: list[TokenIds] = []
-        scores, sums, faults = [], [], []
-        parts = list(self._search(to_tensor(state.vector), expansion)) if len(self) else []
-        for rows, expected, total, fault in parts:
-            for number, members in enumerate(rows.tolist()):
-                body = list(state.body)
-                for position, token in self._cells[members].tolist():
-                    body[position] = token
-                if tuple(body) not in without:
-                    bodies.append(tuple(body))
-                    scores.append(expected[number])
-                    sums.append(total[number])
-                    faults.append(fault[number])
-        if not bodies:
-            return Combinations([], np.empty(0, np.float32), torch.empty(0), torch.empty((0, 2)))
-        return Combinations(
-            bodies, to_numpy(torch.stack(scores)), torch.stack(sums), torch.stack(faults)
-        )
+        found = [_NONE, *self._search(to_tensor(current.vector), expansion)]
+        cells = self._cells.tolist()
+        bodies = [
+            _with(current.body, [cells[row] for row in rows])
+            for sets, *_ in found
+            for rows in sets.tolist()
+        ]
+        kept = [number for number, body in enumerate(bodies) if body not in without]
+        scores, sums, faults = (torch.cat([part[i] for part in found])[kept] for i in (1, 2, 3))
+        return Combinations([bodies[number] for number in kept], to_numpy(scores), sums, faults)
 
     def _search(self, here: torch.Tensor, expansion: Expansion) -> Iterator[_Found]:
         """Yield rows, scores, sums and faults of the best sets, size by size."""
+        if not len(self):
+            return
         gradient, curvature = (part.cpu() for part in expansion[1:])
         per_pair, per_age = self._loss.weights[:, 0].clamp(min=0.0).tolist()
         changes, curved = self._changes, self._changes @ curvature
-        # Of a set S: f = value + sum of gains + 2 sum of the bent products of its pairs, and the
-        # squared length likewise.
+        # Of a set S: f = value + sum of gains + 2 sum of its pairs' products by the curvature
+        # (``bent``), and the squared length likewise, by plain products.
         gains = changes @ gradient + (curved * changes).sum(dim=1)
         growths = 2 * (changes @ here) + changes.square().sum(dim=1)
         singles = _score(expansion.value + gains, 1 + growths) - per_age * self._ages
@@ -221,7 +219,7 @@ class MeasuredEffects:
             taken = taken[first] | same[second]
 
     def state(self) -> State:
-        """Return what was measured, and what sums were seen to miss."""
+        """Return the measured effects, and what was learned of their sums."""
         return {
             "cells": self._cells,
             "changes": self._changes,
@@ -230,14 +228,14 @@ class MeasuredEffects:
         }
 
     def restore(self, state: State) -> None:
-        """Go over to what :meth:`state` returned."""
+        """Continue from what :meth:`state` returned."""
         # Cloned, since these are changed in place and a state may be restored twice.
         self._cells, self._changes = state["cells"].clone(), state["changes"].clone()
         self._ages = state["ages"].clone()
         self._loss.restore(state["loss"])
 
     def _row(self, cell: tuple[int, int]) -> int | None:
-        """Return where a replacement is kept."""
+        """Return the row of a replacement, or ``None`` if it is not kept."""
         found = torch.nonzero((self._cells == torch.tensor(cell)).all(dim=1))
         return int(found[0, 0]) if len(found) else None
 
@@ -253,6 +251,14 @@ def _best_sets(sets: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, 
     return first[kept], second[kept]
 
 
+def _with(body: TokenIds, replacements: Sequence[Sequence[int]]) -> TokenIds:
+    """Return a body after replacements, each a position and a token."""
+    tokens = list(body)
+    for position, token in replacements:
+        tokens[position] = token
+    return tuple(tokens)
+
+
 def _replacements(old: TokenIds, new: TokenIds) -> list[tuple[int, int]] | None:
     """Return positions and tokens in which two bodies of one length differ."""
     if len(old) != len(new):
@@ -261,7 +267,7 @@ def _replacements(old: TokenIds, new: TokenIds) -> list[tuple[int, int]] | None:
 
 
 def _among(cells: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """Tell which rows of (m, 2) occur in (B, 2): (m,)."""
+    """Return which rows of (m, 2) occur in (B, 2): (m,) booleans."""
     return (cells[:, None] == others).all(dim=2).any(dim=1)
 
 

@@ -96,11 +96,17 @@ class Evaluator:
         Returns:
             One entry a body, in order. Bodies that spell the same string share one evaluation.
         """
+        if not bodies:
+            return []
         spelled = self._spell(bodies)
         unique = {row.text: row for row in spelled if row is not None}
         scored = self._judge(list(unique.values()), self.encoder.screen_ids)
         found = {candidate.text: candidate for candidate in scored}
         return [None if row is None else found[row.text] for row in spelled]
+
+    def screened(self, candidate: Candidate) -> Candidate:
+        """Score a candidate again in the screening dtype."""
+        return self.screen([candidate.body])[0] or candidate
 
     def exact(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Score candidates again in float32; each keeps its place."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mean_prompt.encoder import TokenIds
 from mean_prompt.objective import Vectors
+from mean_prompt.optimize.surrogate import Predictions
 
 MoveName = Literal[
     "replace", "combine", "insert", "delete", "swap", "move", "phrase_in", "phrase_for_span"
@@ -43,7 +44,7 @@ class Proposal:
     Attributes:
         body: the token ids.
         move: how it was made.
-        row: number in the outlook, of a replacement or a combination.
+        row: its number among the predicted replacements or combinations; other moves have none.
     """
 
     body: TokenIds
@@ -51,65 +52,49 @@ class Proposal:
     row: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What the moves at one string draw from.
-
-    Scores are in units of the temperature: they are drawn with weight exp(score).
-
-    Attributes:
-        positions: (M,) of the replacements.
-        tokens: (M,) ids put there.
-        scores: (M,) of the replacements, best not first.
-        combinations: bodies with several replacements.
-        combination_scores: of them.
-        insertable: (S,) ids of tokens to insert.
-        insertable_scores: (S,) of them.
-        removal_scores: (L,) of giving each position up.
-        phrases: F bodies.
-        phrase_scores: (F,) of putting each in.
-        room: most tokens that a body may have.
-    """
-
-    positions: NDArray[np.int64]
-    tokens: NDArray[np.int64]
-    scores: Vectors
-    combinations: Sequence[TokenIds]
-    combination_scores: Vectors
-    insertable: NDArray[np.int64]
-    insertable_scores: Vectors
-    removal_scores: Vectors
-    phrases: Sequence[TokenIds]
-    phrase_scores: Vectors
-    room: int
-
-
 def propose(
-    body: TokenIds, choices: Choices, mix: MoveMix, width: int, rng: np.random.Generator
+    body: TokenIds,
+    predictions: Predictions,
+    mix: MoveMix,
+    *,
+    width: int,
+    room: int,
+    temperature: float,
+    rng: np.random.Generator,
 ) -> list[Proposal]:
-    """Return about ``width`` proposals at a body of L >= 1 tokens; fewer where moves do not apply.
+    """Draw about ``width`` edits of a body, each with weight exp(score / temperature).
 
     A move that cannot be made (an insertion into a full body, a deletion of the only token)
-    leaves its place to the others.
+    leaves its place to the others; there are fewer edits if no move applies.
+
+    Args:
+        body: L >= 1 tokens.
+        predictions: scores of edits at this body.
+        mix: how often each move is tried.
+        width: edits wanted.
+        room: most tokens that a body may have.
+        temperature: in units of the score; phrases have scores of their own, drawn at 1.
+        rng: of every random choice.
     """
-    counts = _counts(body, choices, mix, width, rng)
-    inserted = choices.insertable[_draw(choices.insertable_scores, counts["insert"], rng)].tolist()
-    drawn = _draw(choices.scores, counts["replace"], rng)
-    combined = _draw(choices.combination_scores, counts["combine"], rng)
+    unit = np.float32(temperature)
+    counts = _counts(body, predictions, mix, width, room, rng)
+    inserted = _draw(predictions.sample_scores / unit, counts["insert"], rng)
+    replaced = _draw(predictions.scores / unit, counts["replace"], rng)
+    combined = _draw(predictions.combinations.scores / unit, counts["combine"], rng)
+    # A single token is never deleted.
+    deleted = min(counts["delete"], len(body) - 1)
     return [
-        *(_replacement(body, choices, row) for row in drawn),
-        *(Proposal(choices.combinations[number], "combine", number) for number in combined),
-        *_insertions(body, inserted, rng),
-        *_deletions(body, counts["delete"], choices.removal_scores, rng),
+        *(Proposal(predictions.replaced(body, row), "replace", row) for row in replaced),
+        *(Proposal(predictions.combinations.bodies[row], "combine", row) for row in combined),
+        *_insertions(body, predictions.sample[inserted].tolist(), rng),
+        *(
+            Proposal((*body[:at], *body[at + 1 :]), "delete")
+            for at in _draw(predictions.removal_scores / unit, deleted, rng)
+        ),
         *(Proposal(_swapped(body, rng), "swap") for _ in range(counts["swap"])),
         *(Proposal(_moved(body, rng), "move") for _ in range(counts["move"])),
-        *_phrase_moves(body, choices, counts, rng),
+        *_phrase_moves(body, predictions, counts, room, rng),
     ]
-
-
-def _replacement(body: TokenIds, choices: Choices, row: int) -> Proposal:
-    position, token = int(choices.positions[row]), int(choices.tokens[row])
-    return Proposal((*body[:position], token, *body[position + 1 :]), "replace", row)
 
 
 def kick(
@@ -119,13 +104,13 @@ def kick(
     edits: int,
     rng: np.random.Generator,
 ) -> TokenIds:
-    """Return the body after random replacements at ``edits`` positions.
+    """Return the body after random replacements at ``edits`` positions, or at every position.
 
     Args:
         body: L >= 1 tokens.
         allowed: (A,) ids of the tokens that may be put in.
-        scores: (A,) by which they are drawn; their spread is taken for the unit.
-        edits: positions changed; all of them where there are fewer.
+        scores: (A,) by which they are drawn, at half their standard deviation as temperature.
+        edits: positions to change; all of them if the body has fewer.
         rng: chooses positions and tokens.
     """
     tokens = list(body)
@@ -138,17 +123,22 @@ def kick(
 
 
 def _counts(
-    body: TokenIds, choices: Choices, mix: MoveMix, width: int, rng: np.random.Generator
+    body: TokenIds,
+    predictions: Predictions,
+    mix: MoveMix,
+    width: int,
+    room: int,
+    rng: np.random.Generator,
 ) -> dict[str, int]:
     """Divide the width among the moves that can be made here."""
     weights = mix.model_dump()
-    if len(body) >= choices.room:
+    if len(body) >= room:
         weights["insert"] = weights["phrase_in"] = 0.0
     if len(body) < 2:
         weights["delete"] = weights["swap"] = weights["move"] = 0.0
-    if not choices.combinations:
+    if not predictions.combinations.bodies:
         weights["combine"] = 0.0
-    if not choices.phrases:
+    if not predictions.phrases:
         weights["phrase_in"] = weights["phrase_for_span"] = 0.0
     total = sum(weights.values())
     if total == 0:
@@ -176,13 +166,6 @@ def _insertions(
         yield Proposal((*body[:position], token, *body[position:]), "insert")
 
 
-def _deletions(
-    body: TokenIds, count: int, scores: Vectors, rng: np.random.Generator
-) -> Iterator[Proposal]:
-    for position in _draw(scores, min(count, len(body) - 1), rng):
-        yield Proposal((*body[:position], *body[position + 1 :]), "delete")
-
-
 def _swapped(body: TokenIds, rng: np.random.Generator) -> TokenIds:
     first, second = rng.choice(len(body), 2, replace=False)
     tokens = list(body)
@@ -198,13 +181,17 @@ def _moved(body: TokenIds, rng: np.random.Generator) -> TokenIds:
 
 
 def _phrase_moves(
-    body: TokenIds, choices: Choices, counts: dict[str, int], rng: np.random.Generator
+    body: TokenIds,
+    predictions: Predictions,
+    counts: dict[str, int],
+    room: int,
+    rng: np.random.Generator,
 ) -> Iterator[Proposal]:
     """Put phrases between tokens, or in place of as many tokens as make room for them."""
     total = counts["phrase_in"] + counts["phrase_for_span"]
-    for rank, number in enumerate(_draw(choices.phrase_scores, total, rng)):
-        phrase = choices.phrases[number]
-        over = max(0, len(body) + len(phrase) - choices.room)
+    for rank, number in enumerate(_draw(predictions.phrase_scores, total, rng)):
+        phrase = predictions.phrases[number]
+        over = max(0, len(body) + len(phrase) - room)
         if rank < counts["phrase_in"]:
             if over == 0:
                 at = int(rng.integers(len(body) + 1))

@@ -1,4 +1,9 @@
-"""The pair model: what every replacement promises, by the static vectors of its two tokens.
+"""The pair model: the score expected of every replacement, by its two tokens' static vectors.
+
+It takes the change of the string's vector to be linear in the static vectors s of the token put
+in, t, and the one taken out, o: ``δ = (A s_t - B s_o + b) / n``, with A, B and b learned from
+propagated replacements (or, without propagation, from evaluated ones). At first A and B are
+multiples of the identity, which is matching pursuit.
 
 Symbols: A allowed tokens, S of them looked at in a step, L tokens of the body, n tokens of the
 whole string with the special ones, d width of the vectors.
@@ -16,14 +21,14 @@ from mean_prompt.optimize.ridge import RecursiveRidge
 from mean_prompt.system import State
 
 #: Pull towards matching pursuit, the rows being about 1 long, the weight of the past after each
-#: step, some 30 of which count, and steps between two solutions.
+#: step (about 30 steps count), and steps between two solutions.
 _RIDGE: Final = 3.0
 _DECAY: Final = 0.97
 _SOLVE_EVERY: Final = 10
 
 
 class PairModel:
-    """Change of the vector by the static vectors of the token put in and the one taken out.
+    """Predicts what replacements do to a vector, from static vectors of the two tokens.
 
     Args:
         static: (A, d) vectors of the allowed tokens on their own.
@@ -47,7 +52,7 @@ class PairModel:
     def learn(
         self, tokens: torch.Tensor, held: torch.Tensor, changes: torch.Tensor, n: int
     ) -> None:
-        """Take in (B,) replacements, as numbers of allowed tokens, and their (B, d) changes."""
+        """Learn from (B,) replacements, as numbers of allowed tokens, and their (B, d) changes."""
         if self._ridge.observe(self._rows(tokens, held), changes * n):
             self._put_in = self._move(self._ridge.weights[: self._d])
 
@@ -63,7 +68,7 @@ class PairModel:
         sample: torch.Tensor,
         n: int,
     ) -> tuple[torch.Tensor, Vectors]:
-        """Return the score that each pair promises, and each removal: (L, S) and (L,).
+        """Return the expected score of each replacement (L, S), and of each removal (L,).
 
         With ``δ = u - r``, u for the token put in and r for the one taken out, every term of the
         expansion is a product of two vectors, so that all pairs cost one matrix product.
@@ -94,7 +99,7 @@ class PairModel:
         return table, scores_after(expansion, here, -taken)
 
     def _move(self, weights: torch.Tensor) -> torch.Tensor:
-        """Return (A, d) what putting each token in does, times n."""
+        """Return (A, d) the change that putting each token in makes, times n."""
         return self._many @ weights.to(self._many.dtype)
 
     def _rows(self, tokens: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
@@ -107,7 +112,7 @@ class PairModel:
         return self._ridge.state()
 
     def restore(self, state: State) -> None:
-        """Go over to what :meth:`state` returned."""
+        """Continue from what :meth:`state` returned."""
         self._ridge.restore(state)
         self._put_in = self._move(self._ridge.weights[: self._d])
 

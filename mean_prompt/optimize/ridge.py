@@ -33,7 +33,7 @@ class RecursiveRidge:
         self._calls = 0
 
     def observe(self, rows: torch.Tensor, targets: torch.Tensor) -> bool:
-        """Take in (B, p) rows and their (B, q) targets; tell whether the weights changed."""
+        """Learn from (B, p) rows and their (B, q) targets; return whether the weights changed."""
         self._gram.mul_(self._decay).addmm_(rows.T, rows)
         self._moment.mul_(self._decay).addmm_(rows.T, targets - rows @ self._prior)
         self._calls += 1
@@ -54,7 +54,7 @@ class RecursiveRidge:
         }
 
     def restore(self, state: State) -> None:
-        """Go over to what :meth:`state` returned of a ridge made with the same arguments."""
+        """Continue from the :meth:`state` of a ridge made with the same arguments."""
         # Cloned, since these are changed in place and a state may be restored twice.
         self._gram, self._moment = state["gram"].clone(), state["moment"].clone()
         self.weights, self._calls = state["weights"], state["calls"]

@@ -1,6 +1,6 @@
-"""Climbs on their way: one climb's own time, and rounds of rivals of which one goes on.
+"""Rounds of rival climbs, and each climb's own share of the budget.
 
-A round lets its climbs begin one after another; the one that is ahead halfway goes on alone. Where
+The climbs of a round begin one after another; the one that is ahead halfway continues alone. Where
 a climb stands halfway says most of where it will end, and hardly depends on how slowly it got
 there (successive halving, Jamieson and Talwalkar 2016).
 """
@@ -17,7 +17,7 @@ from mean_prompt.system import State
 
 Ending = Literal["complete", "pruned", "stopped"]
 
-#: Share of a climb after which all rivals but the best are given up.
+#: Share of a climb after which all rivals but the best end.
 _HALFWAY: Final = 0.5
 
 
@@ -38,23 +38,23 @@ class Milestone:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyEvent:
-    """One step of one climb, as the study saw it.
+    """One step of one climb of a study.
 
     Attributes:
         trial: number of the climb.
         params: what was drawn for it, by Optuna's names.
         evaluations: strings encoded for it so far.
         step: of the climb.
-        stages: that climbs reached since the last moment, be it this climb or a rival that waits.
-        ended: how, at the climb's last moment, else ``None``. ``stopped`` is the end of the
-            process and not of the climb, which can go on in another.
+        milestones: reached since the last event, by this climb or a rival that waits.
+        ended: how, at the climb's last event, else ``None``. ``stopped`` is the end of the
+            process and not of the climb, which can continue in another.
     """
 
     trial: int
     params: dict[str, Any]
     evaluations: int
     step: Step
-    stages: tuple[Milestone, ...] = ()
+    milestones: tuple[Milestone, ...] = ()
     ended: Ending | None = None
 
     @property
@@ -66,11 +66,12 @@ class StudyEvent:
 
 @dataclass(frozen=True, slots=True)
 class BudgetReading:
-    """What the clock says, once a step.
+    """The state of the budget at one step.
 
     Attributes:
         fraction: of the budget that is spent.
-        expired: whether no further step may start; ``stopped`` where somebody asked for the end.
+        expired: whether no further step may start.
+        stopped: whether an early end was asked for.
     """
 
     fraction: float
@@ -80,7 +81,7 @@ class BudgetReading:
 
 @dataclass(slots=True, eq=False)
 class ClimbRun:
-    """A climb on its way, and its own time: its share of the budget, counted while it runs.
+    """A climb with the share of the budget that it has spent, counted while it runs.
 
     Attributes:
         number: of the climb.
@@ -88,7 +89,7 @@ class ClimbRun:
         climb: itself; ``None`` once it ended.
         began: when it began, in seconds since 1970.
         since: fraction of the budget at which it was last resumed, ``None`` while it waits.
-        spent: what it took of the budget before that.
+        spent: share of the budget that it took before that.
         evaluations: strings encoded for it.
         reports: best score at each tenth of its length.
         hopeless: whether it was behind most others.
@@ -118,29 +119,28 @@ class ClimbRun:
         return (self.spent + running) / length
 
     def resume(self, reading: BudgetReading) -> None:
-        """Count its time from now on."""
+        """Count its share from now on."""
         if self.since is None:
             self.since = reading.fraction
 
     def pause(self, reading: BudgetReading) -> None:
-        """Count no more of it."""
+        """Stop counting its share."""
         if self.since is not None:
             self.spent += reading.fraction - self.since
             self.since = None
 
-    def moment(
-        self, step: Step, stages: tuple[Milestone, ...] = (), ended: Ending | None = None
+    def event(
+        self,
+        step: Step | None,
+        milestones: tuple[Milestone, ...] = (),
+        ended: Ending | None = None,
     ) -> StudyEvent:
-        """Return the moment that tells of one of its steps."""
-        return StudyEvent(self.number, self.params, self.evaluations, step, stages, ended)
-
-    def last_moment(self, ended: Ending, stages: tuple[Milestone, ...] = ()) -> StudyEvent:
-        """Return the moment that tells of its end."""
-        last = Step(self.running.number, self.running.best, gained=False, move=None)
-        return self.moment(last, stages, ended)
+        """Return the event of one of its steps, or of where it stands without a further one."""
+        step = step or Step(self.running.number, self.running.best)
+        return StudyEvent(self.number, self.params, self.evaluations, step, milestones, ended)
 
     def state(self) -> State:
-        """Return all that its rest depends on."""
+        """Return all that the rest of the climb depends on."""
         return {
             "number": self.number,
             "params": self.params,
@@ -149,50 +149,54 @@ class ClimbRun:
             "since": self.since,
             "spent": self.spent,
             "evaluations": self.evaluations,
-            "reports": self.reports,
+            "reports": list(self.reports),
             "hopeless": self.hopeless,
         }
 
 
 @dataclass(slots=True, eq=False)
 class Round:
-    """Climbs that begin one after another, of which the best goes on alone.
+    """Climbs that begin one after another, of which the best continues alone.
 
     Attributes:
-        rivals: how many begin.
+        size: climbs of the round.
         length: of one climb, as a share of the budget.
-        runners: those that have begun.
-        ahead: number of the one that goes on, once it is known.
+        runs: the climbs that have begun.
+        ahead: index of the one that continues, once it is known.
     """
 
-    rivals: int
+    size: int
     length: float
-    runners: list[ClimbRun] = field(default_factory=list)
+    runs: list[ClimbRun] = field(default_factory=list)
     ahead: int | None = None
 
     def until(self) -> float:
         """Return the share of its length up to which a climb runs among its rivals."""
-        return _HALFWAY if self.rivals > 1 else 1.0
+        return _HALFWAY if self.size > 1 else 1.0
 
     def rescale(self, factor: float) -> None:
-        """Measure all shares in a budget that is another multiple of what was spent."""
+        """Multiply all shares by a factor, when the budget they are shares of has changed."""
         self.length *= factor
-        for runner in self.runners:
-            runner.spent *= factor
-            runner.since = runner.since and runner.since * factor
+        for run in self.runs:
+            run.spent *= factor
+            run.since = run.since and run.since * factor
 
     def active(self) -> ClimbRun | None:
         """Return the climb whose turn it is."""
         if self.ahead is not None:
-            return self.runners[self.ahead]
-        return self.runners[-1] if self.runners else None
+            return self.runs[self.ahead]
+        return self.runs[-1] if self.runs else None
+
+    def may_run(self, run: ClimbRun, reading: BudgetReading, until: float) -> bool:
+        """Return whether a climb may take a step before a share of its length is over."""
+        return not run.hopeless and run.progress(self.length, reading) < until
 
     def state(self) -> State:
-        """Return all that its rest depends on."""
+        """Return all that the rest of the round depends on."""
         return {
-            "rivals": self.rivals,
+            "size": self.size,
             "length": self.length,
-            "runners": [runner.state() for runner in self.runners],
+            "runs": [run.state() for run in self.runs],
             "ahead": self.ahead,
         }
 

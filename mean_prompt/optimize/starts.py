@@ -66,14 +66,14 @@ def filled_start(
 
 
 def assembled_start(
-    material: Vocabulary, evaluator: Evaluator, rng: np.random.Generator
+    vocabulary: Vocabulary, evaluator: Evaluator, rng: np.random.Generator
 ) -> Candidate | None:
     """Assemble phrases one by one, each the best next to those taken, as matching pursuit does.
 
     The vector of the whole is taken as the mean of its phrases'; the first phrase is drawn at
     random, so that no two starts need be alike. ``None`` where no phrase fits.
     """
-    bank = material.phrases
+    bank = vocabulary.phrases
     room = evaluator.rules.room
     if not len(bank):
         return None
@@ -87,7 +87,7 @@ def assembled_start(
 
 def kicked(
     elite: Candidate,
-    material: Vocabulary,
+    vocabulary: Vocabulary,
     evaluator: Evaluator,
     edits: int,
     rng: np.random.Generator,
@@ -96,8 +96,8 @@ def kicked(
     if edits == 0:
         return elite
     tangent = evaluator.objective.tangent_gradient(elite.vector)
-    scores = to_numpy(torch.from_numpy(material.static) @ to_tensor(tangent))
-    body = kick(elite.body, material.allowed, scores, edits, rng)
+    scores = to_numpy(torch.from_numpy(vocabulary.static) @ to_tensor(tangent))
+    body = kick(elite.body, vocabulary.allowed, scores, edits, rng)
     candidate = evaluator.screen([body])[0]
     return elite if candidate is None else evaluator.exact([candidate])[0]
 

@@ -1,10 +1,10 @@
-"""A study over climbs: which start, which step width, which moves, how hot.
+"""A study of climbs: which start, which step width, which moves and which temperature.
 
-Climbs go in rounds of rivals. Optuna draws each climb's settings, hears its score at every tenth of
-its length, and ends it where it stays below most earlier ones.
+Climbs run in rounds of rivals. Optuna draws each climb's settings, receives its score at every
+tenth of its length, and ends it if it stays below most earlier ones.
 
-All that a study is going by can be taken down as a state between any two of its steps, and
-restored in another process. It reads the clock once a step.
+All that the rest of a study depends on can be stored between any two of its steps, and restored in
+another process. The study reads the clock once a step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from mean_prompt.optimize.board import Alone, Mark, ResultBoard
+from mean_prompt.optimize.board import LocalBoard, Mark, ResultBoard
 from mean_prompt.optimize.budget import Limits
 from mean_prompt.optimize.climb import Climb, ClimbSettings, Step
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
@@ -59,13 +59,13 @@ class ClimbStudy:
         settings: what to vary.
         base: settings of a climb that the study does not vary.
         starts: corpus starts, best first.
-        material: what edits may put in.
+        vocabulary: tokens and phrases that edits may put in.
         evaluator: scores strings, within the run's budget.
         ceiling: of the objective.
         rate: strings screened a second at the token limit, as measured.
         seed: of everything random here, with the climb's number.
-        exchange: where climbs that ended go; nowhere when left out.
-        worker: number of this one among those that share the exchange.
+        board: keeps the climbs that ended; in memory when left out.
+        worker: number of this one among those that share the board.
 
     Attributes:
         elite: the best string at any time.
@@ -76,28 +76,29 @@ class ClimbStudy:
         settings: StudySettings,
         base: ClimbSettings,
         starts: list[Candidate],
-        material: Vocabulary,
+        vocabulary: Vocabulary,
         evaluator: Evaluator,
         *,
         ceiling: float,
         rate: float,
         seed: int,
-        exchange: ResultBoard | None = None,
+        board: ResultBoard | None = None,
         worker: int = 0,
     ) -> None:
         self._settings = settings
         self._starts = starts
-        self._material = material
+        self._vocabulary = vocabulary
         self._evaluator = evaluator
         self._ceiling = ceiling
         self._rate = rate
-        self._exchange = exchange or Alone()
+        self._board = board or LocalBoard()
         self._worker = worker
         self._sampling = Sampling(settings, base, seed=seed, worker=worker)
         self._number = 0
         self._round: Round | None = None
         self._mark: Mark | None = None
-        self._stages: list[Milestone] = []
+        #: Reached since the last event; always empty between two events.
+        self._milestones: list[Milestone] = []
         self._limits = evaluator.budget.limits
         self.elite = max(starts, key=lambda row: row.score)
 
@@ -112,17 +113,17 @@ class ClimbStudy:
         return self._mark
 
     def run(self) -> Iterator[StudyEvent]:
-        """Yield every step of every climb until the budget is spent, or its end is asked for."""
+        """Yield every step of every climb until the budget is spent or an end is asked for."""
         while True:
             reading = self._read()
-            moment = self._suspended() if reading.stopped else self._next(reading)
-            if moment is None:
+            event = self._stopped() if reading.stopped else self._next(reading)
+            if event is None:
                 return
-            yield moment
-            if moment.ended == "stopped":
+            yield event
+            if event.ended == "stopped":
                 return
 
-    # -- the state ------------------------------------------------------------------------------
+    # -- checkpoints ----------------------------------------------------------------------------
 
     def state(self) -> State:
         """Return all that the rest of the study depends on, beside what it was made with."""
@@ -130,59 +131,60 @@ class ClimbStudy:
             "number": self._number,
             "elite": self.elite.state(),
             "limits": list(astuple(self._limits)),
+            "mark": self._mark,
             "round": self._round and self._round.state(),
         }
 
     def restore(self, state: State) -> None:
-        """Go over to where :meth:`state` was taken of a study made with the same arguments."""
+        """Continue from the :meth:`state` of a study made with the same arguments."""
         self._number = state["number"]
         self.elite = Candidate.of_state(state["elite"])
         self._limits = Limits(*state["limits"])
-        going = state["round"]
-        self._round = going and Round(
-            going["rivals"],
-            going["length"],
-            [self._restored(runner) for runner in going["runners"]],
-            going["ahead"],
-        )
+        self._mark = state["mark"]
+        begun = state["round"]
+        self._round = begun and Round(**begun | {"runs": [*map(self._restored, begun["runs"])]})
 
     def _restored(self, state: State) -> ClimbRun:
         climb = None
         if state["climb"] is not None:
             rng = self._sampling.rng(state["number"])
-            climb = self._climb(self.elite, state["params"], rng)
+            climb = self._climb(self.elite, self.elite, state["params"], rng)
             climb.restore(state["climb"])
-        return ClimbRun(**{**state, "climb": climb})
+        return ClimbRun(**state | {"climb": climb})
 
     # -- rounds ---------------------------------------------------------------------------------
 
     def _read(self) -> BudgetReading:
-        """Read the clock, and measure all shares anew where the budget has been changed."""
+        """Read the clock, and rescale all shares if the budget's limits have changed."""
         budget = self._evaluator.budget
-        spent, evaluations, now = budget.elapsed, budget.evaluations + budget.others, budget.limits
-        fraction = now.fraction(spent, evaluations)
-        if now != self._limits:
+        spent, evaluations, limits = (
+            budget.elapsed,
+            budget.evaluations + budget.others,
+            budget.limits,
+        )
+        fraction = limits.fraction(spent, evaluations)
+        if limits != self._limits:
             before = self._limits.fraction(spent, evaluations)
             if self._round is not None and before > 0:
                 self._round.rescale(fraction / before)
-            self._limits = now
+            self._limits = limits
         return BudgetReading(fraction, budget.stopped or fraction >= 1.0, budget.stopped)
 
     def _next(self, reading: BudgetReading) -> StudyEvent | None:
-        """Do what comes next, and return what there is to tell of it; ``None`` at the end."""
+        """Take the next step, of this round or a new one; ``None`` at the end of the study."""
         while self._round is not None or self._number == 0 or not reading.expired:
             if self._round is None:
                 self._round = self._plan(reading)
-            moment = self._go_on(self._round, reading)
-            if moment is not None:
-                return moment
+            event = self._next_of(self._round, reading)
+            if event is not None:
+                return event
             self._round = None
         return None
 
     def _plan(self, reading: BudgetReading) -> Round:
         """Return the next round: its rivals, and a climb's length as a share of the budget.
 
-        A round that would leave less than half a round behind it takes all there is.
+        A round that would leave less than half a round after it takes all that is left.
         """
         left = 1.0 - reading.fraction
         length = self._share(self._settings.climb_evaluations)
@@ -193,177 +195,6 @@ class ClimbStudy:
             if fitted >= least:
                 return Round(rivals, fitted)
         return Round(1, left if left < 1.5 * length else length)
-
-    def _go_on(self, going: Round, reading: BudgetReading) -> StudyEvent | None:
-        """Do a round's next step; ``None`` where it is over."""
-        active = going.active()
-        if active is not None and active.climb is not None:
-            self._report(active, going, reading)
-        if going.ahead is None:
-            moment = self._among_rivals(active, going, reading)
-            if moment is not None:
-                return moment
-            scores = [runner.running.best.score for runner in going.runners]
-            going.ahead = int(np.argmax(scores))
-            going.runners[going.ahead].resume(reading)
-        return self._alone(going.runners[going.ahead], going, reading)
-
-    def _among_rivals(
-        self, active: ClimbRun | None, going: Round, reading: BudgetReading
-    ) -> StudyEvent | None:
-        """Let the newest climb go on, or another one begin; ``None`` where all had their turn."""
-        if active is not None and self._may_run(active, going, reading, going.until()):
-            return self._advance(active, going, reading)
-        if active is not None:
-            active.pause(reading)
-        if len(going.runners) < going.rivals and not (going.runners and reading.expired):
-            return self._enter(going, reading)
-        return None
-
-    def _alone(self, ahead: ClimbRun, going: Round, reading: BudgetReading) -> StudyEvent | None:
-        """End the others one by one, let the best one go on to its end, and end it."""
-        for runner in going.runners:
-            if runner is not ahead and runner.climb is not None:
-                return self._end(runner, "pruned")
-        if ahead.climb is None:
-            return None
-        if self._may_run(ahead, going, reading, 1.0):
-            return self._advance(ahead, going, reading)
-        return self._end(ahead, "pruned" if ahead.hopeless else "complete")
-
-    @staticmethod
-    def _may_run(runner: ClimbRun, going: Round, reading: BudgetReading, until: float) -> bool:
-        return not runner.hopeless and runner.progress(going.length, reading) < until
-
-    def _enter(self, going: Round, reading: BudgetReading) -> StudyEvent:
-        """Let one more climb begin."""
-        number = self._number
-        self._number += 1
-        first = going.runners[0].number if going.runners else number
-        params = self._sampling.first() if first == 0 else self._drawn(number)
-        before = self._evaluator.budget.evaluations
-        rng = self._sampling.rng(number)
-        climb = self._climb(self._start(params, rng), params, rng)
-        runner = ClimbRun(number, params, climb, time.time(), reading.fraction)
-        going.runners.append(runner)
-        step = climb.begin()
-        self._stages.append(Milestone(number, 0, step.best))
-        runner.evaluations = self._evaluator.budget.evaluations - before
-        return self._told(runner, step)
-
-    def _advance(self, runner: ClimbRun, going: Round, reading: BudgetReading) -> StudyEvent:
-        before = self._evaluator.budget.evaluations
-        share = runner.progress(going.length, reading)
-        step = runner.running.step(share)
-        runner.evaluations += self._evaluator.budget.evaluations - before
-        self._mark = Mark(body=list(step.best.body), score=step.best.score, share=share)
-        return self._told(runner, step)
-
-    def _told(self, runner: ClimbRun, step: Step) -> StudyEvent:
-        self.elite = max(self.elite, step.best, key=lambda row: row.score)
-        return runner.moment(step, self._reached())
-
-    def _reached(self) -> tuple[Milestone, ...]:
-        """Return the stages that were reached since this was last asked."""
-        stages, self._stages = tuple(self._stages), []
-        return stages
-
-    def _report(self, runner: ClimbRun, going: Round, reading: BudgetReading) -> None:
-        """Note the score at each tenth of a climb, and judge it there."""
-        best = runner.running.best
-        reached = min(REPORTS, int(runner.progress(going.length, reading) * REPORTS))
-        if reached <= len(runner.reports):
-            return
-        stages = range(len(runner.reports) + 1, reached + 1)
-        runner.reports += [best.score] * len(stages)
-        self._stages.append(Milestone(runner.number, reached, best))
-        if any(stage in stages for stage in _COMPARED):
-            self._compare(runner, runner.progress(going.length, reading))
-            best = runner.running.best
-        if len(runner.reports) >= PRUNE_FROM and best.score < self.elite.score:
-            runner.hopeless = self._sampling.is_hopeless(runner.reports, self._exchange.ended())
-
-    def _compare(self, runner: ClimbRun, share: float) -> None:
-        """Let a climb that is behind go over to the string of one that is ahead.
-
-        Workers on one study are each other's rivals: where a climb is behind half of those that
-        are as far as it is, it goes on from the string of one of the best quarter, with what it
-        has learned, at its own temperature ("go with the winners", Aldous and Vazirani 1994).
-        """
-        best = runner.running.best
-        near = [mark for mark in self._exchange.marks() if _is_near(mark, share)]
-        ahead = sorted((mark for mark in near if mark["score"] > best.score), key=_by_score)
-        if not near or 2 * len(ahead) < len(near):
-            return
-        leaders = ahead[: math.ceil(len(near) / 4)]
-        rng = self._sampling.rng(runner.number, stage=len(runner.reports))
-        chosen = leaders[int(rng.integers(len(leaders)))]
-        taken = self._evaluator.revive(chosen["body"])
-        if taken is not None and taken.score > best.score:
-            runner.running.go_over(taken)
-
-    def _end(self, runner: ClimbRun, ended: Literal["complete", "pruned"]) -> StudyEvent:
-        moment = runner.last_moment(ended, self._reached())
-        best = runner.running.best
-        runner.climb = None
-        self._exchange.add(
-            ClimbRecord(
-                worker=self._worker,
-                number=runner.number,
-                params=runner.params,
-                reports=tuple(runner.reports),
-                ended=ended,
-                text=best.text,
-                score=best.score,
-                evaluations=runner.evaluations,
-                began=runner.began,
-                over=time.time(),
-            )
-        )
-        return moment
-
-    def _suspended(self) -> StudyEvent | None:
-        """Return the last moment of a process that is asked to end, where a climb is on its way."""
-        active = self._round.active() if self._round else None
-        if active is None or active.climb is None:
-            return None
-        return active.last_moment("stopped")
-
-    # -- climbs ---------------------------------------------------------------------------------
-
-    def _drawn(self, number: int) -> dict[str, Any]:
-        return self._sampling.draw(number, self._exchange.ended())
-
-    def _climb(self, start: Candidate, params: dict[str, Any], rng: np.random.Generator) -> Climb:
-        return Climb(
-            start,
-            self._material,
-            self._evaluator,
-            self._sampling.settings(params),
-            ceiling=self._ceiling,
-            rng=rng,
-        )
-
-    def _start(self, params: dict[str, Any], rng: np.random.Generator) -> Candidate:
-        kind: StartKind = params["start"]
-        if kind == "elite":
-            self._take_over()
-            edits = params.get("kick", 0)
-            return kicked(self.elite, self._material, self._evaluator, edits, rng)
-        if kind == "phrases":
-            assembled = assembled_start(self._material, self._evaluator, rng)
-            if assembled is not None:
-                return assembled
-        first = int(rng.integers(min(_FIRST_STARTS, len(self._starts))))
-        return filled_start(self._starts[first:], self._evaluator, rng)
-
-    def _take_over(self) -> None:
-        """Make another worker's string the elite, where it is the better one."""
-        other = self._exchange.elite()
-        if other is not None and other["score"] > self.elite.score:
-            taken = self._evaluator.revive(other["body"])
-            if taken is not None:
-                self.elite = max(self.elite, taken, key=lambda row: row.score)
 
     def _share(self, evaluations: int) -> float:
         """Return the share of the budget that so many evaluations take."""
@@ -376,10 +207,177 @@ class ClimbStudy:
             shares.append(seconds / limits.seconds)
         return max(shares)
 
+    def _next_of(self, rivals: Round, reading: BudgetReading) -> StudyEvent | None:
+        """Take a round's next step; ``None`` if the round is over."""
+        active = rivals.active()
+        if active is not None and active.climb is not None:
+            self._report(active, rivals, reading)
+        if rivals.ahead is None:
+            event = self._among_rivals(active, rivals, reading)
+            if event is not None:
+                return event
+            scores = [run.running.best.score for run in rivals.runs]
+            rivals.ahead = int(np.argmax(scores))
+            rivals.runs[rivals.ahead].resume(reading)
+        return self._ahead(rivals.runs[rivals.ahead], rivals, reading)
 
-def _is_near(mark: Mark, share: float) -> bool:
-    return abs(mark["share"] - share) <= _NEAR
+    def _among_rivals(
+        self, active: ClimbRun | None, rivals: Round, reading: BudgetReading
+    ) -> StudyEvent | None:
+        """Take a step of the newest climb, or begin another; ``None`` if all had their turn."""
+        if active is not None and rivals.may_run(active, reading, rivals.until()):
+            return self._step(active, rivals, reading)
+        if active is not None:
+            active.pause(reading)
+        if len(rivals.runs) < rivals.size and not (rivals.runs and reading.expired):
+            return self._begin(rivals, reading)
+        return None
 
+    def _ahead(self, ahead: ClimbRun, rivals: Round, reading: BudgetReading) -> StudyEvent | None:
+        """End the other climbs one by one, then take the best one's steps to its end."""
+        for run in rivals.runs:
+            if run is not ahead and run.climb is not None:
+                return self._end(run, "pruned")
+        if ahead.climb is None:
+            return None
+        if rivals.may_run(ahead, reading, 1.0):
+            return self._step(ahead, rivals, reading)
+        return self._end(ahead, "pruned" if ahead.hopeless else "complete")
 
-def _by_score(mark: Mark) -> float:
-    return -mark["score"]
+    # -- climbs ---------------------------------------------------------------------------------
+
+    def _begin(self, rivals: Round, reading: BudgetReading) -> StudyEvent:
+        """Begin one more climb of a round."""
+        number = self._number
+        self._number += 1
+        first = rivals.runs[0].number if rivals.runs else number
+        params = (
+            self._sampling.first()
+            if first == 0
+            else self._sampling.draw(number, self._board.ended())
+        )
+        before = self._evaluator.budget.evaluations
+        rng = self._sampling.rng(number)
+        start = self._start(params, rng)
+        climb = self._climb(start, self._evaluator.screened(start), params, rng)
+        run = ClimbRun(number, params, climb, time.time(), reading.fraction)
+        rivals.runs.append(run)
+        self._milestones.append(Milestone(number, 0, start))
+        run.evaluations = self._evaluator.budget.evaluations - before
+        return self._event(run, Step(0, start))
+
+    def _start(self, params: dict[str, Any], rng: np.random.Generator) -> Candidate:
+        kind: StartKind = params["start"]
+        if kind == "elite":
+            self._adopt_elite()
+            edits = params.get("kick", 0)
+            return kicked(self.elite, self._vocabulary, self._evaluator, edits, rng)
+        if kind == "phrases":
+            assembled = assembled_start(self._vocabulary, self._evaluator, rng)
+            if assembled is not None:
+                return assembled
+        first = int(rng.integers(min(_FIRST_STARTS, len(self._starts))))
+        return filled_start(self._starts[first:], self._evaluator, rng)
+
+    def _adopt_elite(self) -> None:
+        """Make another worker's best string the elite, if it scores higher."""
+        other = self._board.elite()
+        if other is not None and other["score"] > self.elite.score:
+            adopted = self._evaluator.revive(other["body"])
+            if adopted is not None:
+                self.elite = max(self.elite, adopted, key=lambda row: row.score)
+
+    def _climb(
+        self,
+        start: Candidate,
+        screened: Candidate,
+        params: dict[str, Any],
+        rng: np.random.Generator,
+    ) -> Climb:
+        return Climb(
+            start,
+            screened,
+            self._vocabulary,
+            self._evaluator,
+            self._sampling.settings(params),
+            ceiling=self._ceiling,
+            rng=rng,
+        )
+
+    def _step(self, run: ClimbRun, rivals: Round, reading: BudgetReading) -> StudyEvent:
+        before = self._evaluator.budget.evaluations
+        share = run.progress(rivals.length, reading)
+        step = run.running.step(share)
+        run.evaluations += self._evaluator.budget.evaluations - before
+        self._mark = Mark(body=list(step.best.body), score=step.best.score, share=share)
+        return self._event(run, step)
+
+    def _event(
+        self,
+        run: ClimbRun,
+        step: Step | None,
+        ended: Literal["complete", "pruned"] | None = None,
+    ) -> StudyEvent:
+        """Return the event of a step or an end, with the milestones since the last event."""
+        milestones, self._milestones = tuple(self._milestones), []
+        event = run.event(step, milestones, ended)
+        self.elite = max(self.elite, event.step.best, key=lambda row: row.score)
+        return event
+
+    def _report(self, run: ClimbRun, rivals: Round, reading: BudgetReading) -> None:
+        """Note the score at each tenth of a climb, and judge the climb there."""
+        progress, best = run.progress(rivals.length, reading), run.running.best
+        reached = min(REPORTS, int(progress * REPORTS))
+        new = range(len(run.reports) + 1, reached + 1)
+        if not new:
+            return
+        run.reports += [best.score] * len(new)
+        self._milestones.append(Milestone(run.number, reached, best))
+        if any(tenth in new for tenth in _COMPARED):
+            self._compare(run, progress)
+        if len(run.reports) >= PRUNE_FROM and run.running.best.score < self.elite.score:
+            run.hopeless = self._sampling.is_hopeless(run.reports, self._board.ended())
+
+    def _compare(self, run: ClimbRun, share: float) -> None:
+        """Switch a climb that is behind to the string of one that is ahead.
+
+        Workers on one study are each other's rivals: a climb behind half of those that are as far
+        as it is continues from the string of one of the best quarter, with what it has learned, at
+        its own temperature ("go with the winners", Aldous and Vazirani 1994).
+        """
+        best = run.running.best
+        near = [mark for mark in self._board.marks() if abs(mark["share"] - share) <= _NEAR]
+        ahead = [mark for mark in near if mark["score"] > best.score]
+        if not near or 2 * len(ahead) < len(near):
+            return
+        ahead.sort(key=lambda mark: -mark["score"])
+        leaders = ahead[: math.ceil(len(near) / 4)]
+        rng = self._sampling.rng(run.number, stage=len(run.reports))
+        chosen = leaders[int(rng.integers(len(leaders)))]
+        adopted = self._evaluator.revive(chosen["body"])
+        if adopted is not None and adopted.score > best.score:
+            run.running.switch_to(adopted)
+
+    def _end(self, run: ClimbRun, ended: Literal["complete", "pruned"]) -> StudyEvent:
+        event, best = self._event(run, None, ended), run.running.best
+        run.climb = None
+        self._board.add(
+            ClimbRecord(
+                worker=self._worker,
+                number=run.number,
+                params=run.params,
+                reports=tuple(run.reports),
+                ended=ended,
+                text=best.text,
+                score=best.score,
+                evaluations=run.evaluations,
+                began=run.began,
+                over=time.time(),
+            )
+        )
+        return event
+
+    def _stopped(self) -> StudyEvent | None:
+        """Return the last event of a process that is asked to end, if a climb is running."""
+        active = self._round.active() if self._round else None
+        return active.event(None, ended="stopped") if active and active.climb else None

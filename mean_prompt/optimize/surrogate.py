@@ -2,11 +2,8 @@
 
 Two models stand in front of the encoder, each looking at fewer replacements more closely:
 
-1. the *pair model* sees every token at every position. It takes the change of the string's vector
-   to be linear in the static vectors s of the token put in, t, and the one taken out, o,
-   ``δ = (A s_t - B s_o + b) / n``, with A, B and b learned from all that the second model says
-   (or, without it, from evaluations). At first A and B are multiples of the identity, which is
-   matching pursuit;
+1. the *pair model* (:mod:`~mean_prompt.optimize.pair_model`) sees every token at every position,
+   by the static vectors of the token put in and the one taken out;
 2. *propagation* follows a few hundred replacements through the model, one token each
    (:mod:`mean_prompt.encoder.propagation`), corrected by a map learned from every evaluation.
 
@@ -25,7 +22,7 @@ whole string with the special ones, M replacements propagated, d width of the ve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,14 +40,14 @@ from mean_prompt.optimize.vocabulary import Vocabulary
 from mean_prompt.system import State, ragged, ragged_rows
 
 #: Pull of the correction towards the identity, its rows being about 0.3 long, the weight of the
-#: past after each step, some 100 of which count, and steps between two solutions.
+#: past after each step (about 100 steps count), and steps between two solutions.
 _CORRECTION_RIDGE: Final = 0.05
 _CORRECTION_DECAY: Final = 0.99
 _SOLVE_EVERY: Final = 10
 #: Combinations that are remembered, the newest, so that none is evaluated twice. Those that come
 #: up again come up soon, since the string changes; to remember all would take memory without end.
 _REMEMBERED: Final = 20_000
-#: Propagated replacements that the pair model learns from a step; more taught it little.
+#: Propagated replacements that the pair model learns from in a step; more taught it little.
 _LESSONS: Final = 256
 #: Share of the replacements that is drawn evenly, so that both models see the whole vocabulary.
 _EVEN_SHARE: Final = 0.1
@@ -60,19 +57,21 @@ _TINY: Final = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """What replacements at one string are expected to do.
+    """What edits of one string are expected to do.
 
     Attributes:
         expansion: of the objective around the string's unit vector.
-        positions: (M,) of the body.
-        tokens: (M,) ids put there.
+        positions: (M,) positions in the body at which a token is replaced.
+        tokens: (M,) ids of the tokens put there.
         changes: (M, d) expected change of the string's unit vector, before normalisation.
         scores: (M,) expected SCS afterwards.
-        effects: (M, 2 d) what propagation said, uncorrected; ``None`` without it.
+        effects: (M, 2 d) uncorrected result of propagation; ``None`` without propagation.
         sample: (S,) ids of the tokens that the pair model looked at.
-        sample_scores: (S,) best score that each promises at any position.
-        removal_scores: (L,) score that taking each token out promises.
+        sample_scores: (S,) best expected SCS of each at any position.
+        removal_scores: (L,) expected SCS without each token.
         combinations: of replacements that were evaluated, here or nearby.
+        phrases: token ids of the F phrases of the vocabulary.
+        phrase_scores: (F,) their products with the gradient at the string, standardised.
     """
 
     expansion: Expansion
@@ -85,56 +84,63 @@ class Predictions:
     sample_scores: Vectors
     removal_scores: Vectors
     combinations: Combinations
+    phrases: Sequence[TokenIds]
+    phrase_scores: Vectors
+
+    def replaced(self, body: TokenIds, row: int) -> TokenIds:
+        """Return the body after one of the predicted replacements."""
+        position = int(self.positions[row])
+        return (*body[:position], int(self.tokens[row]), *body[position + 1 :])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Visit:
-    """What is known of the string that a climb is at, for as long as it stays.
+    """What is known of the present string, kept for as long as the climb stays there.
 
     Attributes:
-        state: the string.
+        string: the string.
         expansion: of the objective around it.
-        frozen: its inner states, where the model allows propagation.
+        frozen: its inner states, if the model allows propagation.
         tried: (L, A) whether a replacement, by position and allowed token, was evaluated here.
     """
 
-    state: Candidate
+    string: Candidate
     expansion: Expansion
     frozen: FrozenString | None
     tried: torch.Tensor
 
 
 class Surrogate:
-    """Predicts replacements at a string, and learns from what they turn out to do.
+    """Predicts edits of a string, and learns from what evaluations found.
 
     Args:
-        material: tokens with their static vectors, and propagation where the model allows it.
+        vocabulary: tokens with their static vectors, phrases, and propagation if the model allows
+            it.
         encoder: whose strings these are.
-        objective: what a vector is worth.
+        objective: scores vectors.
         first: number of the body's first token in the whole string.
-        rng: draws.
+        rng: of every random choice.
     """
 
     def __init__(
         self,
-        material: Vocabulary,
+        vocabulary: Vocabulary,
         encoder: Encoder,
         objective: Objective,
         *,
         first: int,
         rng: np.random.Generator,
     ) -> None:
-        self._material = material
+        self._vocabulary = vocabulary
         self._special = encoder.special_token_count
         self._objective = objective
-        self._propagation = material.propagation
         self._first = first
         self._rng = rng
         self._visit: _Visit | None = None
         self._measured = MeasuredEffects(objective.dimension)
         #: Evaluated combinations, the newest last.
         self._combined: dict[TokenIds, None] = {}
-        self._pairs = PairModel(material.static, fast=encoder.screening.dtype == "bfloat16")
+        self._pairs = PairModel(vocabulary.static, fast=encoder.screening.dtype == "bfloat16")
         d = objective.dimension
         self._correction = RecursiveRidge(
             torch.cat([torch.eye(d), torch.eye(d)]),
@@ -143,30 +149,29 @@ class Surrogate:
             solve_every=_SOLVE_EVERY,
         )
 
-    def look(
-        self, state: Candidate, *, width: int, vocabulary: int, temperature: float
+    def predict(
+        self, current: Candidate, *, width: int, sampled: int, temperature: float
     ) -> Predictions:
-        """Predict replacements at a string.
+        """Predict edits of a string; replacements evaluated there before are left out.
 
         Args:
-            state: the string.
-            width: M replacements to look at closely.
-            vocabulary: S tokens to draw them from.
+            current: the string.
+            width: M replacements to predict one by one.
+            sampled: S tokens to draw them from.
             temperature: of the draw by the pair model's scores, in units of the score.
         """
-        visit = self._arrive(state)
-        expansion = visit.expansion
-        here = to_tensor(state.vector)
-        size = len(self._material.allowed)
-        sample = torch.from_numpy(self._rng.permutation(size)[:vocabulary])
-        held = torch.from_numpy(self._material.index[list(state.body)])
-        n = len(state.ids) + self._special
+        visit = self._visited(current)
+        expansion, here = visit.expansion, to_tensor(current.vector)
+        allowed, phrases = self._vocabulary.allowed, self._vocabulary.phrases
+        sample = torch.from_numpy(self._rng.permutation(len(allowed))[:sampled])
+        held = torch.from_numpy(self._vocabulary.index[list(current.body)])
+        n = len(current.ids) + self._special
         table, removals = self._pairs.scores(expansion, here, held, sample, n)
         at, columns = self._draw(table, width, temperature)
         chosen = sample[columns]
         new = ~visit.tried[at, chosen] & (chosen != held[at])
         at, chosen = at[new], chosen[new]
-        tokens = self._material.allowed[chosen.numpy()]
+        tokens = allowed[chosen.numpy()]
         effects = self._effects(visit, at, tokens)
         if effects is None:
             changes = self._pairs.changes(chosen, held[at], n)
@@ -174,6 +179,7 @@ class Surrogate:
             changes = effects @ self._correction.weights
             lesson = slice(0, _LESSONS)
             self._pairs.learn(chosen[lesson], held[at][lesson], changes[lesson], n)
+        gradient = to_tensor(self._objective.tangent_gradient(current.vector))
         return Predictions(
             expansion=expansion,
             positions=at.numpy(),
@@ -181,78 +187,80 @@ class Surrogate:
             changes=changes,
             scores=scores_after(expansion, here, changes),
             effects=effects,
-            sample=self._material.allowed[sample.numpy()],
+            sample=allowed[sample.numpy()],
             sample_scores=to_numpy(table.amax(dim=0)),
             removal_scores=removals,
-            combinations=self._measured.combinations(state, expansion, self._combined),
+            combinations=self._measured.combinations(current, expansion, self._combined),
+            phrases=phrases.bodies,
+            phrase_scores=_standardized(to_numpy(torch.from_numpy(phrases.vectors) @ gradient)),
         )
 
-    def mark_tried(
-        self, outlook: Predictions, rows: Sequence[int], combined: Iterable[TokenIds]
+    def learn(
+        self,
+        current: Candidate,
+        predictions: Predictions,
+        replaced: Mapping[int, Candidate | None],
+        combined: Mapping[int, Candidate | None],
     ) -> None:
-        """Leave out what was evaluated.
+        """Learn from the evaluation of some predicted edits, which are not predicted again.
 
-        Replacements stay out of further outlooks on the same string, by their numbers in this
-        one; combinations of any string, by their bodies.
+        Replacements are left out at this string while the climb stays there, combinations at any.
+
+        Args:
+            current: the string.
+            predictions: at it.
+            replaced: strings that replacements made, by their row among the predictions; ``None``
+                for one that says nothing, since it broke a rule or read back as other tokens.
+            combined: likewise of combinations.
         """
-        for body in combined:
+        self._mark_tried(predictions, list(replaced), list(combined))
+        found = {row: candidate for row, candidate in replaced.items() if candidate is not None}
+        if found:
+            self._learn_replacements(current, predictions, found)
+        sums = {row: candidate for row, candidate in combined.items() if candidate is not None}
+        if sums:
+            self._measured.learn_combined(
+                current, predictions.combinations, list(sums), list(sums.values())
+            )
+
+    def _mark_tried(
+        self, predictions: Predictions, replaced: Sequence[int], combined: Sequence[int]
+    ) -> None:
+        for row in combined:
+            body = predictions.combinations.bodies[row]
             self._combined.pop(body, None)
             self._combined[body] = None
         while len(self._combined) > _REMEMBERED:
             del self._combined[next(iter(self._combined))]
         if self._visit is not None:
-            positions, tokens = outlook.positions[list(rows)], outlook.tokens[list(rows)]
-            numbers = torch.from_numpy(self._material.index[tokens])
+            positions, tokens = predictions.positions[replaced], predictions.tokens[replaced]
+            numbers = torch.from_numpy(self._vocabulary.index[tokens])
             self._visit.tried[torch.from_numpy(positions), numbers] = True
 
-    def learn(
-        self,
-        state: Candidate,
-        outlook: Predictions,
-        rows: Sequence[int],
-        found: Sequence[Candidate],
+    def _learn_replacements(
+        self, current: Candidate, predictions: Predictions, found: Mapping[int, Candidate]
     ) -> None:
-        """Take in what some of an outlook's replacements turned out to be.
-
-        Args:
-            state: where the outlook was.
-            outlook: of it.
-            rows: numbers of the replacements.
-            found: the strings that they made, in the same order.
-        """
-        if not rows:
-            return
-        here = to_tensor(state.vector)
-        picked = list(rows)
-        vectors = to_tensor(np.stack([candidate.vector for candidate in found]))
+        rows = list(found)
+        here = to_tensor(current.vector)
+        vectors = to_tensor(np.stack([candidate.vector for candidate in found.values()]))
         # Vectors are known as directions; each is given the length that was expected of it.
-        expected = here + outlook.changes[picked]
+        expected = here + predictions.changes[rows]
         changes = vectors * (vectors * expected).sum(dim=1, keepdim=True) - here
-        cells = np.stack([outlook.positions[picked], outlook.tokens[picked]], axis=1)
-        self._measured.observe(torch.from_numpy(cells), changes)
-        if outlook.effects is not None:
-            self._correction.observe(outlook.effects[picked], changes)
+        positions, tokens = predictions.positions[rows], predictions.tokens[rows]
+        self._measured.observe(torch.from_numpy(np.stack([positions, tokens], axis=1)), changes)
+        if predictions.effects is not None:
+            self._correction.observe(predictions.effects[rows], changes)
             return
-        tokens = torch.from_numpy(self._material.index[outlook.tokens[picked]])
-        out = [state.body[position] for position in outlook.positions[picked].tolist()]
-        held = torch.from_numpy(self._material.index[out])
-        self._pairs.learn(tokens, held, changes, len(state.ids) + self._special)
-
-    def learn_combined(
-        self,
-        state: Candidate,
-        outlook: Predictions,
-        rows: Sequence[int],
-        found: Sequence[Candidate],
-    ) -> None:
-        """Like :meth:`learn`, for some of an outlook's combinations."""
-        self._measured.judge(state, outlook.combinations, rows, found)
+        index = self._vocabulary.index
+        put_in = torch.from_numpy(index[tokens])
+        taken = torch.from_numpy(index[[current.body[position] for position in positions]])
+        self._pairs.learn(put_in, taken, changes, len(current.ids) + self._special)
 
     def state(self) -> State:
         """Return what was learned and where the climb is."""
         visit = self._visit
         return {
-            "visited": None if visit is None else visit.state.state(),
+            "visited": None if visit is None else visit.string.state(),
             "tried": None if visit is None else visit.tried.nonzero(),
             "measured": self._measured.state(),
             "combined": ragged(self._combined),
@@ -261,15 +269,33 @@ class Surrogate:
         }
 
     def restore(self, state: State) -> None:
-        """Go over to what :meth:`state` returned; the string's inner states are computed anew."""
+        """Continue from what :meth:`state` returned; the string's inner states are recomputed."""
         self._visit = None
         if state["visited"] is not None:
-            self._visit = self._first_look(Candidate.of_state(state["visited"]))
+            self._visit = self._first_visit(Candidate.of_state(state["visited"]))
             self._visit.tried[tuple(state["tried"].T)] = True
         self._measured.restore(state["measured"])
         self._combined = dict.fromkeys(ragged_rows(state["combined"]))
         self._pairs.restore(state["pairs"])
         self._correction.restore(state["correction"])
+
+    def _visited(self, current: Candidate) -> _Visit:
+        """Return what is known of a string, from the last step if the climb stayed there."""
+        last = self._visit
+        if last is None or last.string.text != current.text:
+            if last is not None:
+                self._measured.follow(last.string, current)
+            last = self._visit = self._first_visit(current)
+        return last
+
+    def _first_visit(self, string: Candidate) -> _Visit:
+        propagation = self._vocabulary.propagation
+        return _Visit(
+            string,
+            self._objective.expansion(string.vector),
+            propagation.freeze(string.ids) if propagation else None,
+            torch.zeros((len(string.body), len(self._vocabulary.allowed)), dtype=torch.bool),
+        )
 
     def _draw(
         self, table: torch.Tensor, width: int, temperature: float
@@ -288,29 +314,22 @@ class Surrogate:
         cells = cells[torch.randperm(len(cells), generator=generator)]
         return cells // table.shape[1], cells % table.shape[1]
 
-    def _arrive(self, state: Candidate) -> _Visit:
-        """Return what is known of a string, from the last step where the climb stayed there."""
-        last = self._visit
-        if last is None or last.state.text != state.text:
-            if last is not None:
-                self._measured.follow(last.state, state)
-            last = self._visit = self._first_look(state)
-        return last
-
-    def _first_look(self, state: Candidate) -> _Visit:
-        return _Visit(
-            state,
-            self._objective.expansion(state.vector),
-            self._propagation.freeze(state.ids) if self._propagation else None,
-            torch.zeros((len(state.body), len(self._material.allowed)), dtype=torch.bool),
-        )
-
     def _effects(
         self, visit: _Visit, at: torch.Tensor, tokens: NDArray[np.int64]
     ) -> torch.Tensor | None:
-        frozen = visit.frozen
-        if self._propagation is None or frozen is None:
+        """Propagate replacements, if the model allows it: (M,), (M,) -> (M, 2 d)."""
+        frozen, propagation = visit.frozen, self._vocabulary.propagation
+        if propagation is None or frozen is None:
             return None
-        # Where decoding and tokenizing anew merged tokens, a body may end past its string.
+        # If decoding and tokenizing again merged tokens, a body may end past its string.
         inside = (at + self._first).clamp(max=len(frozen.hidden) - self._special - 1)
-        return self._propagation.effects(frozen, inside.tolist(), tokens.tolist()).cpu()
+        return propagation.effects(frozen, inside.tolist(), tokens.tolist()).cpu()
+
+
+def _standardized(values: Vectors) -> Vectors:
+    """Return z-scores; zeros if all values are equal."""
+    spread = float(values.std()) if len(values) else 0.0
+    if spread == 0.0:
+        return np.zeros_like(values)
+    scores: Vectors = (values - values.mean()) / np.float32(spread)
+    return scores

@@ -32,7 +32,7 @@ def make_evaluator(fake, objective):
 
 
 @pytest.fixture
-def make_material(fake):
+def make_vocabulary(fake):
     def make(rules):
         static = fake.encode([rules.surfaces[token] for token in rules.allowed])
         texts = ["rewrite the text", "make the poem"]

@@ -6,22 +6,24 @@ import numpy as np
 import pytest
 
 from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.climb import Climb, ClimbSettings
+from mean_prompt.optimize.climb import Climb, ClimbSettings, Step
 from mean_prompt.optimize.phrases import PhraseBank
 from mean_prompt.system.checkpoint import dump, load
 
 
-def run(evaluator, material, *, seed=0, settings=None, start="poem", enough=math.inf):
+def run(evaluator, vocabulary, *, seed=0, settings=None, start="poem", enough=math.inf):
     """Climb until the budget is spent, or a score is reached; return the steps."""
+    [start] = evaluator.read([start])
     climb = Climb(
-        evaluator.read([start])[0],
-        material,
+        start,
+        evaluator.screened(start),
+        vocabulary,
         evaluator,
         settings or ClimbSettings(width=16, hot=0.05),
         ceiling=evaluator.objective.ceiling().value,
         rng=np.random.default_rng(seed),
     )
-    steps = [climb.begin()]
+    steps = [Step(0, climb.best)]
     while not evaluator.budget.expired() and steps[-1].best.score < enough:
         steps.append(climb.step(evaluator.budget.fraction()))
     return steps
@@ -38,19 +40,19 @@ def exhaustive_best(fake, objective, longest):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_it_finds_the_exhaustive_optimum_of_a_toy_vocabulary(
-    seed, fake, objective, make_evaluator, make_material
+    seed, fake, objective, make_evaluator, make_vocabulary
 ):
     evaluator = make_evaluator(Budget(None, 6_000))
-    material, highest = make_material(evaluator.rules), exhaustive_best(fake, objective, 4)
-    best = run(evaluator, material, seed=seed, enough=highest - 1e-6)[-1].best
+    vocabulary, highest = make_vocabulary(evaluator.rules), exhaustive_best(fake, objective, 4)
+    best = run(evaluator, vocabulary, seed=seed, enough=highest - 1e-6)[-1].best
     assert best.score == pytest.approx(highest, abs=1e-6)
 
 
 def test_the_best_never_falls_and_is_scored_as_the_string_it_is(
-    fake, objective, make_evaluator, make_material
+    fake, objective, make_evaluator, make_vocabulary
 ):
     evaluator = make_evaluator(Budget(None, 1_000))
-    steps = run(evaluator, make_material(evaluator.rules))
+    steps = run(evaluator, make_vocabulary(evaluator.rules))
     scores = [step.best.score for step in steps]
     assert scores == sorted(scores)
     assert scores[-1] > scores[0]
@@ -60,34 +62,34 @@ def test_the_best_never_falls_and_is_scored_as_the_string_it_is(
     assert best.score == pytest.approx(float(objective.score(fake.encode([best.text]))[0]))
 
 
-def test_every_string_keeps_to_the_rules(make_evaluator, make_material):
+def test_every_string_keeps_to_the_rules(make_evaluator, make_vocabulary):
     evaluator = make_evaluator(
         Budget(None, 1_500), max_tokens=4, prefix="make", banned_words=("poem", "tone")
     )
-    for step in run(evaluator, make_material(evaluator.rules), start="story"):
+    for step in run(evaluator, make_vocabulary(evaluator.rules), start="story"):
         assert evaluator.rules.violation(step.best.text, step.best.ids) is None
         assert step.best.text.startswith("make ")
 
 
-def test_the_same_seed_climbs_the_same_way(make_evaluator, make_material):
+def test_the_same_seed_climbs_the_same_way(make_evaluator, make_vocabulary):
     runs = []
     for seed in (3, 3, 4):
         evaluator = make_evaluator(Budget(None, 800))
-        steps = run(evaluator, make_material(evaluator.rules), seed=seed)
+        steps = run(evaluator, make_vocabulary(evaluator.rules), seed=seed)
         runs.append([(step.best.text, step.move) for step in steps])
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
 
 
-def test_a_climb_whose_every_edit_breaks_a_rule_still_ends(make_evaluator, make_material):
+def test_a_climb_whose_every_edit_breaks_a_rule_still_ends(make_evaluator, make_vocabulary):
     evaluator = make_evaluator(Budget(None, 50), max_tokens=1)
-    material = make_material(evaluator.rules)
+    vocabulary = make_vocabulary(evaluator.rules)
     # Only the start itself can be spelled: no token is left to put in its place.
     only = dataclasses.replace(
-        material,
-        allowed=material.allowed[:1],
-        static=material.static[:1],
-        phrases=PhraseBank((), material.phrases.vectors[:0]),
+        vocabulary,
+        allowed=vocabulary.allowed[:1],
+        static=vocabulary.static[:1],
+        phrases=PhraseBank((), vocabulary.phrases.vectors[:0]),
     )
     word = evaluator.rules.surfaces[only.allowed[0]]
     steps = run(evaluator, only, start=word)
@@ -98,17 +100,18 @@ def test_a_climb_whose_every_edit_breaks_a_rule_still_ends(make_evaluator, make_
 # Taking a climb down, and going over
 
 
-def begun(evaluator, material, *, seed=0, start="poem"):
+def begun(evaluator, vocabulary, *, seed=0, start="poem"):
     """Return a climb that has begun."""
+    [start] = evaluator.read([start])
     climb = Climb(
-        evaluator.read([start])[0],
-        material,
+        start,
+        evaluator.screened(start),
+        vocabulary,
         evaluator,
         ClimbSettings(width=16, hot=0.05),
         ceiling=evaluator.objective.ceiling().value,
         rng=np.random.default_rng(seed),
     )
-    climb.begin()
     return climb
 
 
@@ -123,15 +126,17 @@ def went_on(climb, evaluator):
 
 
 @pytest.mark.parametrize("after", [0, 7])
-def test_a_climb_restored_elsewhere_goes_on_as_it_would_have(after, make_evaluator, make_material):
+def test_a_climb_restored_elsewhere_goes_on_as_it_would_have(
+    after, make_evaluator, make_vocabulary
+):
     evaluator, elsewhere = make_evaluator(), make_evaluator()
-    material = make_material(evaluator.rules)
-    climb = begun(evaluator, material)
+    vocabulary = make_vocabulary(evaluator.rules)
+    climb = begun(evaluator, vocabulary)
     for _ in range(after):
         climb.step(0.1)
     kept, spent = dump(climb.state()), evaluator.budget.evaluations
     # Another start and another seed: whatever is not of the state would show.
-    other = begun(elsewhere, material, seed=9, start="make text")
+    other = begun(elsewhere, vocabulary, seed=9, start="make text")
     other.restore(load(kept))
     elsewhere.budget.evaluations = spent
     assert went_on(other, elsewhere) == went_on(climb, evaluator)
@@ -150,15 +155,15 @@ def best_pair(fake):
 
 
 def test_a_climb_goes_over_to_a_better_string_and_on_from_there(
-    make_evaluator, make_material, best_pair
+    make_evaluator, make_vocabulary, best_pair
 ):
     evaluator = make_evaluator(max_tokens=2)
-    climb = begun(evaluator, make_material(evaluator.rules))
+    climb = begun(evaluator, make_vocabulary(evaluator.rules))
     climb.step(0.0)
     better = best_pair(evaluator)
     assert better.score > climb.best.score
     spent = evaluator.budget.evaluations
-    climb.go_over(better)
+    climb.switch_to(better)
     assert evaluator.budget.evaluations == spent + 1
     assert (climb.best, climb.number) == (better, 1)
     # There is nothing better, and it is too cold to leave it.
@@ -167,11 +172,11 @@ def test_a_climb_goes_over_to_a_better_string_and_on_from_there(
 
 
 def test_contenders_are_measured_by_what_the_string_gone_over_to_screened_at(
-    make_evaluator, make_material, best_pair, monkeypatch
+    make_evaluator, make_vocabulary, best_pair, monkeypatch
 ):
     """Where screening flatters, by its float32 score every string would seem to be better."""
     evaluator = make_evaluator(max_tokens=2)
-    climb = begun(evaluator, make_material(evaluator.rules))
+    climb = begun(evaluator, make_vocabulary(evaluator.rules))
     better = best_pair(evaluator)
     screen, asked = evaluator.screen, []
 
@@ -181,6 +186,6 @@ def test_contenders_are_measured_by_what_the_string_gone_over_to_screened_at(
 
     monkeypatch.setattr(evaluator, "screen", flattering)
     monkeypatch.setattr(evaluator, "exact", lambda rows: asked.extend(rows) or list(rows))
-    climb.go_over(better)
+    climb.switch_to(better)
     climb.step(0.5)
     assert all(row.text == better.text for row in asked)

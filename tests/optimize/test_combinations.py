@@ -116,7 +116,7 @@ def test_single_replacements_are_offered_only_where_they_were_not_measured(world
         (5, 1, 0, 3, 4),
     }
     row = found.bodies.index((5, 0, 2, 3, 4))
-    effects.judge(after, found, [row], [world.read((5, 0, 2, 3, 4))])
+    effects.learn_combined(after, found, [row], [world.read((5, 0, 2, 3, 4))])
     assert (5, 0, 2, 3, 4) not in world.search(effects, after).bodies
 
 
@@ -169,7 +169,7 @@ def test_sums_that_missed_are_trusted_less(world):
         return Candidate(found.text, found.body, found.ids, found.vector, found.score - 0.05)
 
     for _ in range(20):
-        effects.judge(state, first, rows, [worse(first.bodies[row]) for row in rows])
+        effects.learn_combined(state, first, rows, [worse(first.bodies[row]) for row in rows])
     again = world.search(effects, state)
     kept = dict(zip(first.bodies, first.scores.tolist(), strict=True))
     fallen = [

@@ -5,30 +5,50 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from mean_prompt.optimize.moves import Choices, MoveMix, kick, propose
+from mean_prompt.optimize.combinations import Combinations
+from mean_prompt.optimize.moves import MoveMix, kick, propose
+from mean_prompt.optimize.surrogate import Predictions
 
 ALLOWED = np.arange(100, 140)
 NONE = dict.fromkeys(MoveMix.model_fields, 0.0)
 
 
-def choices(body, *, room=8, phrases=((1, 2), (3, 4, 5)), **parts):
+def predict(body, *, phrases=((1, 2), (3, 4, 5)), **parts):
     """Return three replacements at every position, all with equal scores."""
     positions = np.repeat(np.arange(len(body)), 3)
     combined = [(200, 203, *body[2:]), (201, 204, *body[2:])] if len(body) > 1 else []
-    made = Choices(
+    made = Predictions(
+        expansion=None,
         positions=positions,
         tokens=200 + np.arange(len(positions)),
+        changes=None,
         scores=np.zeros(len(positions), np.float32),
-        combinations=combined,
-        combination_scores=np.zeros(len(combined), np.float32),
-        insertable=ALLOWED,
-        insertable_scores=np.zeros(len(ALLOWED), np.float32),
+        effects=None,
+        sample=ALLOWED,
+        sample_scores=np.zeros(len(ALLOWED), np.float32),
         removal_scores=np.zeros(len(body), np.float32),
+        combinations=combine(combined, np.zeros(len(combined), np.float32)),
         phrases=phrases,
         phrase_scores=np.zeros(len(phrases), np.float32),
-        room=room,
     )
     return dataclasses.replace(made, **parts)
+
+
+def combine(bodies, scores):
+    return Combinations(bodies, scores, sums=None, faults=None)
+
+
+def draw(body, mix, width, *, predictions=None, seed=0, **parts):
+    """Return proposals at a body that may grow to eight tokens."""
+    return propose(
+        body,
+        predictions or predict(body, **parts),
+        mix,
+        width=width,
+        room=8,
+        temperature=1.0,
+        rng=np.random.default_rng(seed),
+    )
 
 
 def only(move):
@@ -38,8 +58,8 @@ def only(move):
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=8), st.integers(0, 2**32 - 1))
 def test_every_proposal_fits_is_not_empty_and_does_what_its_name_says(tokens, seed):
     body = tuple(tokens)
-    drawn = choices(body)
-    for made in propose(body, drawn, MoveMix(), 40, np.random.default_rng(seed)):
+    drawn = predict(body)
+    for made in draw(body, MoveMix(), 40, predictions=drawn, seed=seed):
         assert 1 <= len(made.body) <= 8
         assert (made.row is not None) == (made.move in {"replace", "combine"})
         if made.move == "replace":
@@ -47,7 +67,7 @@ def test_every_proposal_fits_is_not_empty_and_does_what_its_name_says(tokens, se
             expected[drawn.positions[made.row]] = drawn.tokens[made.row]
             assert made.body == tuple(expected)
         elif made.move == "combine":
-            assert made.body == drawn.combinations[made.row]
+            assert made.body == drawn.combinations.bodies[made.row]
         elif made.move == "insert":
             [token] = (Counter(made.body) - Counter(body)).elements()
             assert token in ALLOWED
@@ -64,54 +84,51 @@ def _holds(body, phrase):
 
 
 def test_moves_that_cannot_be_made_leave_their_place_to_others():
-    rng = np.random.default_rng(0)
-    full = tuple(range(8))
-    made = Counter(row.move for row in propose(full, choices(full), MoveMix(), 400, rng))
+    made = Counter(row.move for row in draw(tuple(range(8)), MoveMix(), 400))
     assert made["insert"] == made["phrase_in"] == 0
     assert made["replace"] > 0
     assert made["combine"] == 2
-    single = propose((1,), choices((1,), phrases=()), MoveMix(), 100, rng)
+    single = draw((1,), MoveMix(), 100, phrases=())
     assert {row.move for row in single} == {"replace", "insert"}
 
 
 @pytest.mark.parametrize("move", MoveMix.model_fields)
 def test_the_mix_decides_which_moves_are_tried(move):
-    made = propose((1, 2, 3), choices((1, 2, 3)), only(move), 2, np.random.default_rng(0))
+    made = draw((1, 2, 3), only(move), 2)
     assert [row.move for row in made] == [move] * 2
 
 
 def test_where_no_move_of_the_mix_can_be_made_tokens_are_replaced():
-    made = propose((1,), choices((1,)), only("swap"), 3, np.random.default_rng(0))
+    made = draw((1,), only("swap"), 3)
     assert [row.move for row in made] == ["replace"] * 3
 
 
 def test_replacements_are_drawn_by_their_scores_and_never_twice():
     scores = np.array([0, 0, 0, 50, 0, 0, 0, 49, 0], np.float32)
-    drawn = choices((1, 2, 3), scores=scores)
-    made = propose((1, 2, 3), drawn, only("replace"), 2, np.random.default_rng(0))
+    made = draw((1, 2, 3), only("replace"), 2, scores=scores)
     assert {row.row for row in made} == {3, 7}
-    every = propose((1, 2, 3), drawn, only("replace"), 99, np.random.default_rng(0))
+    every = draw((1, 2, 3), only("replace"), 99, scores=scores)
     assert sorted(row.row for row in every) == list(range(9))
 
 
 def test_combinations_are_drawn_by_their_scores_and_never_twice():
     bodies = [(7, 8, 3), (7, 2, 9), (1, 8, 9)]
     scores = np.array([50, 0, 49], np.float32)
-    drawn = choices((1, 2, 3), combinations=bodies, combination_scores=scores)
-    made = propose((1, 2, 3), drawn, only("combine"), 2, np.random.default_rng(0))
+    combinations = combine(bodies, scores)
+    made = draw((1, 2, 3), only("combine"), 2, combinations=combinations)
     assert {row.body for row in made} == {bodies[0], bodies[2]}
     assert all(bodies[row.row] == row.body for row in made)
-    every = propose((1, 2, 3), drawn, only("combine"), 99, np.random.default_rng(0))
+    every = draw((1, 2, 3), only("combine"), 99, combinations=combinations)
     assert sorted(row.row for row in every) == [0, 1, 2]
 
 
 def test_insertions_and_deletions_are_drawn_by_their_scores():
     tokens, positions = np.zeros(len(ALLOWED), np.float32), np.zeros(3, np.float32)
     tokens[7] = positions[1] = 50.0
-    drawn = choices((1, 2, 3), insertable_scores=tokens, removal_scores=positions)
-    [put_in] = propose((1, 2, 3), drawn, only("insert"), 1, np.random.default_rng(0))
+    scores = {"sample_scores": tokens, "removal_scores": positions}
+    [put_in] = draw((1, 2, 3), only("insert"), 1, **scores)
     assert ALLOWED[7] in put_in.body
-    [taken] = propose((1, 2, 3), drawn, only("delete"), 1, np.random.default_rng(0))
+    [taken] = draw((1, 2, 3), only("delete"), 1, **scores)
     assert taken.body == (1, 3)
 
 

@@ -20,22 +20,22 @@ def test_a_hundred_bad_prompts_do_not_hide_a_good_one(fake, make_evaluator):
     ]
 
 
-def test_an_assembled_start_is_made_of_phrases(make_evaluator, make_material):
+def test_an_assembled_start_is_made_of_phrases(make_evaluator, make_vocabulary):
     evaluator = make_evaluator(max_tokens=12)
-    material = make_material(evaluator.rules)
-    start = assembled_start(material, evaluator, np.random.default_rng(0))
+    vocabulary = make_vocabulary(evaluator.rules)
+    start = assembled_start(vocabulary, evaluator, np.random.default_rng(0))
     assert start.score == evaluator.exact([start])[0].score
     assert len(start.ids) >= 6
     assert "rewrite the text" in start.text or "make the poem" in start.text
 
 
-def test_a_kick_moves_an_elite_and_none_leaves_it(make_evaluator, make_material):
+def test_a_kick_moves_an_elite_and_none_leaves_it(make_evaluator, make_vocabulary):
     evaluator = make_evaluator()
-    material = make_material(evaluator.rules)
+    vocabulary = make_vocabulary(evaluator.rules)
     [elite] = evaluator.read(["make the text formal"])
     rng = np.random.default_rng(0)
-    assert kicked(elite, material, evaluator, 0, rng) is elite
-    assert kicked(elite, material, evaluator, 3, rng).text != elite.text
+    assert kicked(elite, vocabulary, evaluator, 0, rng) is elite
+    assert kicked(elite, vocabulary, evaluator, 3, rng).text != elite.text
 
 
 def test_a_filled_start_goes_on_with_other_prompts_up_to_the_limit(make_evaluator):

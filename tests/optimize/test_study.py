@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import optuna
 import pytest
 
-from mean_prompt.optimize.board import Alone
+from mean_prompt.optimize.board import LocalBoard
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.climb import Climb, ClimbSettings
 from mean_prompt.optimize.rounds import ClimbRun
@@ -15,12 +15,12 @@ from mean_prompt.system.checkpoint import dump, load
 
 
 @pytest.fixture
-def make_study(make_evaluator, make_material):
+def make_study(make_evaluator, make_vocabulary):
     def make(
         budget,
         *,
         storage=None,
-        exchange=None,
+        board=None,
         worker=0,
         width=8,
         max_tokens=4,
@@ -32,12 +32,12 @@ def make_study(make_evaluator, make_material):
             chosen,
             ClimbSettings(width=width, hot=0.05),
             evaluator.read(["poem", "make text"]),
-            make_material(evaluator.rules),
+            make_vocabulary(evaluator.rules),
             evaluator,
             ceiling=evaluator.objective.ceiling().value,
             rate=1_000.0,
             seed=0,
-            exchange=StudyFile(storage, chosen) if storage else exchange,
+            board=StudyFile(storage, chosen) if storage else board,
             worker=worker,
         )
 
@@ -149,7 +149,7 @@ def test_going_on_from_an_elite_starts_with_it_and_keeps_the_rest(starts):
 # Among other workers
 
 
-class Others(Alone):
+class Others(LocalBoard):
     """An exchange in which other workers' climbs stand where a test puts them."""
 
     def __init__(self, *marks):
@@ -180,7 +180,7 @@ class Standing:
     def __init__(self, best):
         self.best = best
 
-    def go_over(self, other):
+    def switch_to(self, other):
         self.best = other
 
 
@@ -206,14 +206,14 @@ def compared(study, best, *, share=0.5, number=0):
 )
 def test_a_climb_behind_half_of_those_as_far_goes_over(at, marks, goes_over, make_study, ranked):
     others = Others(*((ranked[rank], ranked[rank].score, share) for rank, share in marks))
-    found = compared(make_study(Budget(None, 100), exchange=others), ranked[at])
+    found = compared(make_study(Budget(None, 100), board=others), ranked[at])
     assert found.text == ranked[at if goes_over is None else goes_over].text
 
 
 def test_it_goes_over_to_one_of_the_best_quarter(make_study, ranked):
     """By a draw of the worker's and the climb's own: not all workers to the same string."""
     others = Others(*((ranked[rank], ranked[rank].score, 0.5) for rank in reversed(range(8))))
-    studies = [make_study(Budget(None, 100), exchange=others, worker=n) for n in range(8)]
+    studies = [make_study(Budget(None, 100), board=others, worker=n) for n in range(8)]
     taken = [compared(study, ranked[50]).text for study in studies]
     assert set(taken) == {row.text for row in ranked[:2]}
     assert taken == [compared(study, ranked[50]).text for study in studies]
@@ -221,23 +221,21 @@ def test_it_goes_over_to_one_of_the_best_quarter(make_study, ranked):
 
 def test_what_another_worker_says_of_its_string_is_not_taken_on_trust(make_study, ranked):
     lie = Others((ranked[60], 1.0, 0.5))
-    assert compared(make_study(Budget(None, 100), exchange=lie), ranked[50]) is ranked[50]
+    assert compared(make_study(Budget(None, 100), board=lie), ranked[50]) is ranked[50]
     too_long = SimpleNamespace(body=(1,) * 9)
     broken = Others((too_long, 1.0, 0.5))
-    assert compared(make_study(Budget(None, 100), exchange=broken), ranked[50]) is ranked[50]
+    assert compared(make_study(Budget(None, 100), board=broken), ranked[50]) is ranked[50]
 
 
 def test_climbs_are_compared_on_their_way(make_study, ranked, monkeypatch):
-    study = make_study(
-        Budget(None, 160), exchange=Others((ranked[0], ranked[0].score, 0.3)), **SHORT
-    )
-    went, go_over = [], Climb.go_over
+    study = make_study(Budget(None, 160), board=Others((ranked[0], ranked[0].score, 0.3)), **SHORT)
+    went, switch_to = [], Climb.switch_to
 
     def record(climb, other):
         went.append((climb.best.score, other.text, study.mark["share"]))
-        go_over(climb, other)
+        switch_to(climb, other)
 
-    monkeypatch.setattr(Climb, "go_over", record)
+    monkeypatch.setattr(Climb, "switch_to", record)
     moments = list(study.run())
     [(before, text, share), *_] = went
     assert text == ranked[0].text
@@ -278,7 +276,7 @@ def test_a_study_restored_elsewhere_goes_on_as_it_would_have(make_study):
     budget = Budget(None, 500)
     study = begun(budget)
     kept, spent = load(dump(study.state())), budget.evaluations
-    assert kept["round"]["runners"]
+    assert kept["round"]["runs"]
     later = Budget(None, 500)
     other = make_study(later)
     other.restore(kept)

@@ -11,7 +11,7 @@ from mean_prompt.optimize import surrogate as surrogate_module
 from mean_prompt.optimize.pair_model import PairModel, scores_after
 from mean_prompt.optimize.surrogate import Surrogate
 
-LOOK = {"width": 40, "vocabulary": 99, "temperature": 0.05}
+PREDICT = {"width": 40, "sampled": 99, "temperature": 0.05}
 
 
 def unit(rows):
@@ -115,15 +115,15 @@ def test_the_pair_model_learns_a_linear_world(fake):
 
 
 @pytest.fixture
-def world(make_evaluator, make_material):
+def world(make_evaluator, make_vocabulary):
     evaluator = make_evaluator()
-    return evaluator, make_material(evaluator.rules)
+    return evaluator, make_vocabulary(evaluator.rules)
 
 
-def make(world, material=None, seed=0):
+def make(world, vocabulary=None, seed=0):
     evaluator, usual = world
     return Surrogate(
-        material or usual,
+        vocabulary or usual,
         evaluator.encoder,
         evaluator.objective,
         first=0,
@@ -131,35 +131,43 @@ def make(world, material=None, seed=0):
     )
 
 
-@pytest.mark.parametrize(("width", "vocabulary"), [(1, 1), (6, 3), (20, 99), (40, 99)])
-def test_a_look_draws_within_bounds_and_never_what_is_there(world, width, vocabulary):
-    evaluator, material = world
+@pytest.mark.parametrize(("width", "sampled"), [(1, 1), (6, 3), (20, 99), (40, 99)])
+def test_predictions_are_within_bounds_and_never_of_what_is_there(world, width, sampled):
+    evaluator, vocabulary = world
     [state] = evaluator.read(["make the text formal"])
     for seed in range(20):
-        look = make(world, seed=seed).look(
-            state, width=width, vocabulary=vocabulary, temperature=0.05
+        predictions = make(world, seed=seed).predict(
+            state, width=width, sampled=sampled, temperature=0.05
         )
-        count = len(look.positions)
+        count = len(predictions.positions)
         assert count <= width
-        assert len(look.tokens) == len(look.changes) == len(look.scores) == count
-        assert len(look.sample) == min(vocabulary, len(material.allowed))
-        assert len(set(look.sample)) == len(look.sample) == len(look.sample_scores)
-        assert set(look.tokens) <= set(look.sample) <= set(material.allowed)
-        assert look.removal_scores.shape == (4,)
-        assert look.effects is None
-        pairs = list(zip(look.positions.tolist(), look.tokens.tolist(), strict=True))
+        assert (
+            len(predictions.tokens) == len(predictions.changes) == len(predictions.scores) == count
+        )
+        assert len(predictions.sample) == min(sampled, len(vocabulary.allowed))
+        assert (
+            len(set(predictions.sample))
+            == len(predictions.sample)
+            == len(predictions.sample_scores)
+        )
+        assert set(predictions.tokens) <= set(predictions.sample) <= set(vocabulary.allowed)
+        assert predictions.removal_scores.shape == (4,)
+        assert predictions.effects is None
+        pairs = list(zip(predictions.positions.tolist(), predictions.tokens.tolist(), strict=True))
         assert len(set(pairs)) == count
         assert all(0 <= at < 4 and state.body[at] != token for at, token in pairs)
-        expected = scores_after(look.expansion, torch.from_numpy(state.vector), look.changes)
-        np.testing.assert_array_equal(look.scores, expected)
+        expected = scores_after(
+            predictions.expansion, torch.from_numpy(state.vector), predictions.changes
+        )
+        np.testing.assert_array_equal(predictions.scores, expected)
 
 
 def test_cold_draws_hold_the_best_pairs_and_hot_ones_any(world, monkeypatch):
     monkeypatch.setattr(surrogate_module, "_EVEN_SHARE", 0.0)
     [state] = world[0].read(["make the text formal"])
-    every = make(world).look(state, width=999, vocabulary=99, temperature=1.0)
-    cold = make(world).look(state, width=12, vocabulary=99, temperature=1e-7)
-    hot = make(world).look(state, width=12, vocabulary=99, temperature=1e3)
+    every = make(world).predict(state, width=999, sampled=99, temperature=1.0)
+    cold = make(world).predict(state, width=12, sampled=99, temperature=1e-7)
+    hot = make(world).predict(state, width=12, sampled=99, temperature=1e3)
     # Of the best twelve, those that change nothing drop out: the string itself, once a position.
     best = np.sort(every.scores)[::-1]
     np.testing.assert_allclose(np.sort(cold.scores)[::-1], best[: len(cold.scores)], atol=1e-6)
@@ -188,41 +196,39 @@ class LinearPropagation:
 
 def prediction_error(model, state, evaluator):
     """Return how far predicted vectors are from the true ones, as directions."""
-    look = model.look(state, **LOOK)
-    found = [evaluator.screen([b])[0].vector for b in bodies(state, look)]
-    expected = unit(state.vector + look.changes.numpy())
+    predictions = model.predict(state, **PREDICT)
+    rows = range(len(predictions.positions))
+    found = evaluator.screen([predictions.replaced(state.body, row) for row in rows])
+    found = [candidate.vector for candidate in found]
+    expected = unit(state.vector + predictions.changes.numpy())
     return float(np.linalg.norm(expected - np.stack(found), axis=1).mean())
-
-
-def bodies(state, look):
-    pairs = zip(look.positions.tolist(), look.tokens.tolist(), strict=True)
-    return [(*state.body[:i], token, *state.body[i + 1 :]) for i, token in pairs]
 
 
 @pytest.mark.parametrize("propagates", [True, False])
 def test_evaluations_make_predictions_better(world, fake, propagates):
-    evaluator, material = world
+    evaluator, vocabulary = world
     if propagates:
-        material = dataclasses.replace(material, propagation=LinearPropagation(fake))
+        vocabulary = dataclasses.replace(vocabulary, propagation=LinearPropagation(fake))
     [state] = evaluator.read(["make the text formal"])
-    model = make(world, material)
+    model = make(world, vocabulary)
     before = prediction_error(model, state, evaluator)
     for _ in range(60):
-        look = model.look(state, **LOOK)
-        assert (look.effects is not None) == propagates
-        rows = list(range(len(look.positions)))[:12]
-        model.learn(state, look, rows, evaluator.screen([bodies(state, look)[i] for i in rows]))
+        predictions = model.predict(state, **PREDICT)
+        assert (predictions.effects is not None) == propagates
+        rows = list(range(len(predictions.positions)))[:12]
+        found = evaluator.screen([predictions.replaced(state.body, row) for row in rows])
+        model.learn(state, predictions, dict(zip(rows, found, strict=True)), {})
     assert prediction_error(model, state, evaluator) < 0.5 * before
 
 
 def test_propagation_teaches_the_pair_model_without_evaluations(world, fake):
-    evaluator, material = world
-    material = dataclasses.replace(material, propagation=LinearPropagation(fake))
+    evaluator, vocabulary = world
+    vocabulary = dataclasses.replace(vocabulary, propagation=LinearPropagation(fake))
     [state] = evaluator.read(["make the text formal"])
-    model = make(world, material)
+    model = make(world, vocabulary)
     first = model._pairs._ridge.weights.clone()
     for _ in range(10):
-        model.look(state, **LOOK)
+        model.predict(state, **PREDICT)
     assert not torch.equal(model._pairs._ridge.weights, first)
     assert torch.equal(model._correction.weights, torch.cat([torch.eye(6), torch.eye(6)]))
 
@@ -231,7 +237,7 @@ def test_nothing_evaluated_teaches_nothing(world):
     [state] = world[0].read(["make the text formal"])
     model = make(world)
     before = model._pairs._ridge._calls
-    model.learn(state, model.look(state, **LOOK), [], [])
+    model.learn(state, model.predict(state, **PREDICT), {}, {})
     assert model._pairs._ridge._calls == before
 
 
@@ -241,30 +247,30 @@ def test_a_body_that_ends_past_its_string_is_followed_at_the_last_token(world, f
             assert max(positions) <= len(frozen.ids) - 1
             return super().effects(frozen, positions, tokens)
 
-    evaluator, material = world
+    evaluator, vocabulary = world
     [state] = evaluator.read(["make the text formal"])
     merged = dataclasses.replace(state, ids=state.ids[:-1])
-    model = make(world, dataclasses.replace(material, propagation=Recording(fake)))
-    look = model.look(merged, **LOOK)
-    assert look.positions.max() == 3
+    model = make(world, dataclasses.replace(vocabulary, propagation=Recording(fake)))
+    predictions = model.predict(merged, **PREDICT)
+    assert predictions.positions.max() == 3
 
 
 def test_what_was_evaluated_is_not_looked_at_again_while_the_climb_stays(world):
     evaluator, _ = world
     state, other = evaluator.read(["make the text formal", "poem"])
     model = make(world)
-    look = model.look(state, **LOOK)
+    predictions = model.predict(state, **PREDICT)
     rows = [0, 3, 5]
-    model.mark_tried(look, rows, [])
-    gone = {(int(look.positions[i]), int(look.tokens[i])) for i in rows}
+    model.learn(state, predictions, dict.fromkeys(rows), {})
+    gone = {(int(predictions.positions[i]), int(predictions.tokens[i])) for i in rows}
 
     def pairs(seen):
         return set(zip(seen.positions.tolist(), seen.tokens.tolist(), strict=True))
 
-    every = LOOK | {"width": 999}
-    assert gone <= pairs(look)
-    again = pairs(model.look(state, **every))
+    every = PREDICT | {"width": 999}
+    assert gone <= pairs(predictions)
+    again = pairs(model.predict(state, **every))
     assert not gone & again
-    assert pairs(look) - gone <= again
-    model.look(other, **LOOK)
-    assert gone <= pairs(model.look(state, **every))
+    assert pairs(predictions) - gone <= again
+    model.predict(other, **PREDICT)
+    assert gone <= pairs(model.predict(state, **every))

@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
@@ -73,7 +74,7 @@ class Joiner:
         return self._beside(" ".join(words[:fits]), affix)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Context:
     """Rows with a prediction and their true prompt.
 
@@ -152,7 +153,7 @@ class Context:
         """The true prompt of each row."""
         return self.triples.prompts
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256 over rows, prompts and predictions, in order."""
         digest = hashlib.sha256(self.triples.content_hash.encode())
