@@ -27,9 +27,9 @@ class RunStatus:
 
     Attributes:
         name: name of the folder.
-        state: ``finished`` and ``stopped`` (by the user, before its budget was spent) with a
-            result; without one ``running`` while a process works in the folder, else
-            ``interrupted``; ``damaged`` if a file cannot be read.
+        state: ``running`` while a process works in the folder, then ``finished``, ``stopped`` by
+            the user before its budget was spent, or ``interrupted``, without a result;
+            ``damaged`` if a file cannot be read.
         string: the best string so far, or ``None`` if there is none yet.
         score: its expected SCS, over every prompt once there is a result, until then over the
             training prompts; or ``None``.
@@ -100,19 +100,19 @@ def current_result(folder: Path, seconds: float | None) -> SearchResult | None:
     return None if is_old else result
 
 
+def ended_state(result: SearchResult) -> RunState:
+    """Return the state of a run that has ended with a result."""
+    return "stopped" if result.stopped else "finished"
+
+
 def _read(folder: Path, name: str) -> RunStatus:
     last, best = _last_events(folder)
-    is_locked = is_held(folder)
     seconds = float(last["time"]) if last else None
     result = current_result(folder, seconds)
-    if is_locked and last is not None and last["event"] == "resume":
-        result = None
     written = (folder / EVENTS).stat().st_mtime if last else None
-    state: RunState
-    if result is not None:
-        state = "stopped" if result.stopped else "finished"
-    else:
-        state = "running" if is_locked else "interrupted"
+    state: RunState = "interrupted" if result is None else ended_state(result)
+    if is_held(folder):
+        state = "running"
     return RunStatus(
         name=name,
         state=state,

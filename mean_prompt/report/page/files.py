@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mean_prompt.report.analysis.data import AffixAnalysis, Analysis
@@ -15,6 +15,7 @@ from mean_prompt.runs import (
     RunStatus,
     SearchResult,
     current_result,
+    ended_state,
     read_events,
     read_json,
 )
@@ -63,6 +64,9 @@ class RunFiles:
         has_events = path_exists(path / EVENTS)
         history = read_history(read_events(path / EVENTS)) if has_events else History()
         result = current_result(path, history.last and history.last[0])
+        if result is not None:
+            # A search writes its page at its end, while it still works in the folder.
+            status = replace(status, state=ended_state(result))
         analysis = read_json(path / ANALYSIS, Analysis.model_validate)
         if analysis is not None and analysis.look.text != status.string:
             analysis = None
