@@ -1,21 +1,24 @@
-"""A prediction run over made-up rows: files, a fake encoder, and an LLM that does as it is told."""
+"""A prediction run over made-up rows: its files, and a fake LLM."""
 
 import csv
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from pyarrow import parquet
 
 from mean_prompt.hybrid.check import check_submission
+from mean_prompt.hybrid.job import PredictionJob
+from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.request import Request
 from mean_prompt.llm.base import Prediction
 from tests.hybrid.synthetic import UNIVERSAL, tongue
 
 WORLD = tongue()
 KNOWN, HIDDEN = WORLD.halves()
-#: Answers to test rows, by their number, as the LLM gives them.
+IDS = [WORLD.triples.rows.ids[row] for row in HIDDEN]
+#: The LLM's predictions for the test rows.
 SAID = WORLD.said(HIDDEN)
 
 
@@ -37,6 +40,13 @@ def write_rows(path, numbers, *, prompts=False, said=None):
     return path
 
 
+def with_options(kind, **given):
+    """Return a request or a comparison, whose options of the blend are given beside its own."""
+    names = {field.name for field in fields(BlendOptions)} & set(given)
+    options = BlendOptions(**{name: given.pop(name) for name in names})
+    return kind(options=options, **given)
+
+
 @dataclass
 class Place:
     """Files of one run."""
@@ -52,17 +62,12 @@ class Place:
         self.triples = write_rows(self.folder / "known.jsonl", KNOWN, prompts=True, said=known)
 
     def request(self, name="out.csv", **changes):
-        given = {
-            "test": self.test,
-            "triples": self.triples,
-            "prompt": UNIVERSAL,
-            "out": self.folder / name,
-            "max_tokens": 8,
-            "trials": 1,
-            "shots": 0,
-            "calibrate": 0,
-        }
-        return Request(**(given | changes))
+        files = {"test": self.test, "triples": self.triples, "out": self.folder / name}
+        given = {"prompt": UNIVERSAL, "shots": 0, "calibrate": 0, "max_tokens": 8, "trials": 1}
+        return with_options(Request, **(files | given | changes))
+
+    def path(self, name="out.csv"):
+        return self.folder / name
 
     def answers(self, name="out.csv"):
         with (self.folder / name).open(newline="") as file:
@@ -77,7 +82,7 @@ class Place:
 
 @dataclass
 class FakeLLM:
-    """Says of each test or known row what the world's LLM says of it, unless it is told otherwise.
+    """Predicts for each row what the world's LLM predicts, unless an attribute says otherwise.
 
     Attributes:
         seconds: that a row takes; no row is begun that would end after the deadline.
@@ -113,6 +118,14 @@ class FakeLLM:
 
     def notes(self):
         return [f"fake: {len(self.asked)} rows"]
+
+
+def run(request, **options):
+    return PredictionJob(request, **options).run()
+
+
+def universal_everywhere():
+    return dict.fromkeys(IDS, UNIVERSAL)
 
 
 def earned(answers, encoder):

@@ -1,14 +1,16 @@
 """An evaluation from files: what is read, asked and swapped is what is compared."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from mean_prompt.hybrid import comparison
-from mean_prompt.hybrid.comparison import Comparison, compare
-from mean_prompt.hybrid.evaluation import HYBRID, LLM, UNIVERSAL, evaluate, swapped
+from mean_prompt.hybrid import comparison, options as blend
+from mean_prompt.hybrid.comparison import Comparison, compare, evaluate, swapped
+from mean_prompt.hybrid.evaluation import HYBRID, LLM, UNIVERSAL
 from mean_prompt.system.errors import InputError
-from tests.hybrid.prediction_run import KNOWN, WORLD, FakeLLM, write_rows
+from mean_prompt.system.progress import ProgressEvent
+from tests.hybrid.prediction_run import KNOWN, WORLD, FakeLLM, with_options, write_rows
 from tests.hybrid.synthetic import UNIVERSAL as STRING, encoder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,7 +27,7 @@ def loaded(monkeypatch):
         names.append(name)
         return encoder()
 
-    monkeypatch.setattr(comparison, "load_encoder", load)
+    monkeypatch.setattr(blend, "load_encoder", load)
     return names
 
 
@@ -35,9 +37,9 @@ def handed(monkeypatch):
     handed = {}
     real = evaluate
 
-    def spied(triples, make, predictions, raw, *, seed):
-        handed.update(make=make, predictions=predictions, raw=raw, seed=seed)
-        return real(triples.take(range(20)), make, seed=seed)
+    def spied(triples, universal, options, predictions, raw, **more):
+        handed.update(universal=universal, options=options, predictions=predictions, raw=raw)
+        return real(triples.take(range(20)), universal, options, **more)
 
     monkeypatch.setattr(comparison, "evaluate", spied)
     return handed
@@ -48,9 +50,8 @@ def plan(tmp_path):
     triples = write_rows(tmp_path / "known.jsonl", KNOWN, prompts=True, said=SAID)
 
     def plan(**changes):
-        return Comparison(
-            **({"triples": triples, "prompt": STRING, "trials": 1, "max_tokens": 12} | changes)
-        )
+        given = {"triples": triples, "prompt": STRING, "trials": 1, "max_tokens": 12}
+        return with_options(Comparison, **(given | changes))
 
     return plan
 
@@ -91,7 +92,7 @@ def test_cleaned_and_raw_predictions_are_swapped_alike(plan, handed):
     compare(plan(llm="column:said", swap=0.5, seed=3))
     assert handed["predictions"] == swapped([(text,) for text in SAID], 0.5, seed=3)
     assert handed["raw"] == handed["predictions"]
-    assert handed["seed"] == 3
+    assert handed["options"].seed == 3
 
 
 def test_an_llm_is_shown_rows_of_other_prompts(plan, handed, monkeypatch):
@@ -115,22 +116,23 @@ def test_none_are_shown_where_none_are_wanted(plan, handed, monkeypatch):
     assert llm.shown == [None] * len(KNOWN)
 
 
-def test_options_reach_the_predictor(plan, handed, tmp_path):
+def test_options_reach_the_evaluation(plan, handed, tmp_path):
     (tmp_path / "best.txt").write_text("please")
     (tmp_path / "corpus.txt").write_text("make it style1\nmake it style2\n")
-    corpus = (str(tmp_path / "corpus.txt"),)
-    compare(plan(prefix=str(tmp_path), suffix="turn it", corpus=corpus, max_tokens=7, trials=2))
-    workshop = handed["make"]().workshop
-    assert (workshop.prefixes, workshop.suffixes) == (("please",), ("turn it",))
-    assert workshop.corpus.prompts == ("make it style1", "make it style2")
-    assert (workshop.max_tokens, workshop.trials, workshop.universal) == (7, 2, STRING)
+    given = {"prefix": "please", "suffix": "turn it", "max_tokens": 7, "trials": 2}
+    asked = plan(prompt=str(tmp_path), corpus=(str(tmp_path / "corpus.txt"),), **given)
+    compare(asked)
+    options = handed["options"]
+    assert options.corpus.prompts == ("make it style1", "make it style2")
+    assert replace(options, corpus=asked.options.corpus, model=None) == asked.options
+    assert handed["universal"] == "please"
 
 
-def test_progress_says_what_is_done(plan, handed, monkeypatch):  # noqa: ARG001
+def test_the_listener_receives_what_is_done(plan, handed, monkeypatch):  # noqa: ARG001
     asked(monkeypatch, FakeLLM())
-    seen = []
-    compare(plan(llm="server:x@http://y", shots=0), listener=lambda *what: seen.append(what))
-    assert [what for what in seen if what[0] == "rows asked about"][-1][1:] == (54, 54)
+    events = []
+    compare(plan(llm="server:x@http://y", shots=0), listener=events.append)
+    assert ProgressEvent("rows asked about", 54, 54, "rows") in events
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,6 @@ def test_progress_says_what_is_done(plan, handed, monkeypatch):  # noqa: ARG001
         ({"swap": 0.5}, "--swap must have predictions to swap: there are none with --llm none"),
         ({"llm": "column:gone"}, "gone"),
         ({"prompt": "gone/to/run"}, "--prompt must be a string, .* nor folder gone/to/run"),
-        ({"suffix": "gone/to/run"}, "--suffix must be a string, .* nor folder gone/to/run"),
     ],
 )
 def test_bad_plans_load_no_model(plan, loaded, changes, fault):

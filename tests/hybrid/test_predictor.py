@@ -1,22 +1,21 @@
 """The blend: better than its parts where it can tell which is right, and by rules elsewhere."""
 
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.corpus.triples import Rows, Triples
-from mean_prompt.corpus.triples import read_triples
-from mean_prompt.hybrid import fit as learning
-from mean_prompt.hybrid.keys import Key
-from mean_prompt.hybrid.predictor import LEAST_PREDICTED, FitOutcome, HybridPredictor
-from mean_prompt.hybrid.scenes import EmbeddedRows
+from mean_prompt.corpus.triples import Rows, Triples, read_triples
+from mean_prompt.hybrid import fit as fitting, samples as sampling
+from mean_prompt.hybrid.options import BlendOptions
+from mean_prompt.hybrid.predictor import HybridPredictor
+from mean_prompt.hybrid.retrieval import EmbeddedRows
+from mean_prompt.hybrid.settings import LEAST_PREDICTED, LLM_DEFAULTS, FitOutcome
 from mean_prompt.hybrid.submission import is_null_to_pandas
-from mean_prompt.hybrid.tuning import LLM_DEFAULTS, BlendSettings, tune
+from mean_prompt.hybrid.tuning import tune
 from mean_prompt.system.data import shipped_folder
-from mean_prompt.system.deadline import Clock, OutOfTimeError
+from mean_prompt.system.deadline import Deadline, OutOfTimeError
 from mean_prompt.system.errors import InputError
 from tests.hybrid.synthetic import UNIVERSAL, encoder, tongue
 
@@ -28,8 +27,8 @@ TRIALS = 3
 
 
 def predictor(universal=UNIVERSAL, **changes):
-    return HybridPredictor(universal, **({"model": encoder(), "max_tokens": 8, "trials": TRIALS}
-                                         | changes))  # fmt: skip
+    given = {"model": encoder(), "max_tokens": 8, "trials": TRIALS}
+    return HybridPredictor(universal, BlendOptions(**(given | changes)))
 
 
 def known():
@@ -43,7 +42,7 @@ def only(said, count):
 
 def some_rows(some, rows, said=None):
     """Return the first row as a predictor sees it."""
-    return EmbeddedRows.embed(rows.take([0]), said and said[:1], some.workshop.space)
+    return EmbeddedRows.embed(rows.take([0]), said and said[:1], some.space)
 
 
 def earned(texts, rows=HIDDEN):
@@ -83,7 +82,7 @@ class TestSense:
         assert hybrid > 1.1 * index
         assert index > nearest > 1.5 * universal
 
-    def test_it_knows_whom_to_trust(self, fitted, hidden):
+    def test_trust_tells_useful_predictions(self, fitted, hidden):
         answers = fitted.predict(hidden, WORLD.said(HIDDEN))
         right = WORLD.right[HIDDEN]
         trust = np.array([one.trust for one in answers])
@@ -114,14 +113,13 @@ class TestSense:
         llm = earned([world.predictions[row][0] for row in HIDDEN]).mean()
         assert hybrid > 2 * llm
 
-    def test_real_prompts_in_a_real_space(self, minilm, tmp_path):
+    def test_real_prompts_in_a_real_space(self, minilm):
         triples = read_triples(shipped_folder("corpora") / "triples.jsonl").triples
         triples = triples.take([n for n in range(len(triples))
                                 if len(triples.rows.rewritten[n]) < 400][:60])  # fmt: skip
         groups = triples.groups()
         known, hidden = np.flatnonzero(groups % 3 > 0), np.flatnonzero(groups % 3 == 0)
-        some = HybridPredictor("Rewrite this text in another style", model=minilm, trials=2,
-                               index_folder=tmp_path)  # fmt: skip
+        some = predictor("Rewrite this text in another style", model=minilm, max_tokens=64)
         some.fit(triples.take(known))
         answers = some.predict(triples.take(hidden).rows)
         truth = minilm.encode([triples.prompts[row] for row in hidden])
@@ -129,12 +127,11 @@ class TestSense:
             name: float((np.einsum("nd,nd->n", minilm.encode(texts), truth) ** 3).mean())
             for name, texts in {
                 "index": [one.text for one in answers],
-                "universal": [some.workshop.universal] * len(hidden),
+                "universal": [some.universal] * len(hidden),
             }.items()
         }
         assert scores["index"] > scores["universal"]
         assert max(map(len, minilm.tokenize([one.text for one in answers]))) <= 64
-        assert some.index_rebuilt_ == "there was none"
 
 
 class TestAnswers:
@@ -178,8 +175,7 @@ class TestAnswers:
             def search(self, queries, k):
                 return np.full((len(queries), k), -1, np.float32), np.full((len(queries), k), -1)
 
-        for stage in some._stages.values():
-            stage._by_text.index = Blind()
+        some.text_.builder.by_text.index = Blind()
         said = [(), *WORLD.said(HIDDEN)[1:]]
         first, *others = some.predict(hidden, said)
         assert (first.text, first.rule, first.with_llm) == (UNIVERSAL, "no neighbours", False)
@@ -250,13 +246,13 @@ class TestFewPredictions:
     def test_the_index_by_predictions_knows_the_rows_that_have_one(self):
         triples, said = known()
         some = predictor(trials=1).fit(triples, [(), *said[1:30], *[()] * (len(said) - 30)])
-        stage = some._stages[True]
-        rows = EmbeddedRows.embed(triples.rows.take(range(1, 30)), said[1:30], some.workshop.space)
-        found = stage._by_all.look(rows.vectors)
+        rows = EmbeddedRows.embed(triples.rows.take(range(1, 30)), said[1:30], some.space)
+        by_all = some.llm_.builder.by_all
         truth = encoder().encode(triples.prompts[1:30])
-        assert (np.einsum("nd,nd->n", found.centres, truth) ** 3).mean() > 0.7
-        assert set(stage._by_all.bank.prompts) == set(triples.prompts[1:30])
-        assert set(stage._by_text.bank.prompts) == set(triples.prompts)
+        centres = by_all.retrieve(rows).centres
+        assert (np.einsum("nd,nd->n", centres, truth) ** 3).mean() > 0.7
+        assert set(by_all.bank.prompts) == set(triples.prompts[1:30])
+        assert set(some.llm_.builder.by_text.bank.prompts) == set(triples.prompts)
 
     def test_predictions_of_one_prompt_cannot_be_weighed(self):
         triples = Triples(
@@ -315,30 +311,30 @@ class TestFit:
         monkeypatch.setenv("MEAN_PROMPT_CACHE", str(tmp_path))
         some = predictor()
         with pytest.raises(OutOfTimeError):
-            some.fit(*known(), clock=Clock(time.monotonic() - 1))
-        assert some.encoder.encoded == 0
+            some.fit(*known(), deadline=Deadline(0))
+        assert some.space.encoder.encoded == 0
         affixed = LLM_DEFAULTS.model_copy(update={"affixed": True})
         outcome = some.fit(*known()).outcome_.model_copy(update={"llm": affixed})
         some.fit(*known(), outcome=outcome)
         new, said = Rows(("new",), ("thing9 thing9",), ("thing9 style3",)), ["thing9 thing8"]
         with pytest.raises(OutOfTimeError):
-            some.predict(new, [said], clock=Clock(time.monotonic() - 1))
-        some.workshop.space.exact([*new.originals, *new.rewritten, *said])
+            some.predict(new, [said], deadline=Deadline(0))
+        some.space.exact([*new.originals, *new.rewritten, *said])
         with pytest.raises(OutOfTimeError):  # for its candidates
-            some.predict(new, [said], clock=Clock(time.monotonic() - 1))
+            some.predict(new, [said], deadline=Deadline(0))
         answers = some.predict(new, [said])
-        assert some.predict(new, [said], clock=Clock(time.monotonic() - 1)) == answers
+        assert some.predict(new, [said], deadline=Deadline(0)) == answers
 
-    def test_it_learns_on_rows_whose_prompts_are_not_known(self, monkeypatch):
+    def test_it_is_tuned_on_rows_whose_prompts_are_not_known(self, monkeypatch):
         seen = []
 
         def kept(samples, **options):
             seen.append(samples)
             return tune(samples, **options)
 
-        monkeypatch.setattr(learning, "tune", kept)
+        monkeypatch.setattr(fitting, "tune", kept)
         triples, _ = known()
-        # Nothing is said of the prompts: only who knows them can answer with them.
+        # The predictions tell nothing: only rows of the same prompt could.
         predictor(trials=1).fit(triples, [("please turn",)] * len(triples))
         assert len(seen) == 2
         for samples in seen:
@@ -348,8 +344,8 @@ class TestFit:
 
     def test_of_many_known_rows_some_are_learned_from(self, monkeypatch):
         sizes = []
-        monkeypatch.setattr(learning, "_MOST_SAMPLES", 20)
-        monkeypatch.setattr(learning, "tune", lambda samples, **options: (
+        monkeypatch.setattr(sampling, "_MOST", 20)
+        monkeypatch.setattr(fitting, "tune", lambda samples, **options: (
             sizes.append(len(samples)) or tune(samples, **options)))  # fmt: skip
         some = predictor(trials=1).fit(known()[0])
         assert sizes == [20]
@@ -367,42 +363,15 @@ class TestFit:
         prompts = ("turn it please", "please turn it", "turn turn")
         corpus = Corpus(prompts, np.array([0.5, 0.3, 0.2]))
         some = predictor(corpus=corpus, trials=1).fit(known()[0])
-        [with_corpus] = some._stages[False].scenes(some_rows(some, hidden))
+        [with_corpus] = some.text_.builder.build(some_rows(some, hidden))
         assert with_corpus.known.shape[1] == 2
         vectors = encoder().encode(prompts)
         expected = (with_corpus.vectors @ vectors.T) ** 3 @ corpus.weights
         np.testing.assert_allclose(with_corpus.known[:, 1], expected, atol=1e-5)
 
     def test_affixes_are_tried(self, hidden):
-        some = predictor(prefixes=["please"], suffixes=["turn it"], trials=1).fit(*known())
-        scene = some._stages[True].scenes(some_rows(some, hidden, WORLD.said(HIDDEN)))[0]
-        texts = [one.text for one in scene.candidates]
+        some = predictor(prefix="please", suffix="turn it", trials=1).fit(*known())
+        [found] = some.llm_.builder.build(some_rows(some, hidden, WORLD.said(HIDDEN)))
+        texts = [one.text for one in found.candidates]
         [said] = WORLD.said(HIDDEN)[0]
         assert {f"please {said}", f"{said} turn it"} <= set(texts)
-
-
-class TestIndexFolder:
-    def test_it_is_kept_and_built_anew_for_other_rows(self, tmp_path, hidden):
-        triples, _ = known()
-        first = predictor(trials=1, index_folder=tmp_path).fit(triples)
-        assert first.index_rebuilt_ == "there was none"
-        content = (tmp_path / "index.faiss").read_bytes()
-        again = predictor(trials=1, index_folder=tmp_path).fit(triples)
-        assert again.index_rebuilt_ is None
-        assert again.predict(hidden) == first.predict(hidden)
-        other = predictor(trials=1, index_folder=tmp_path).fit(triples.take(range(30)))
-        assert other.index_rebuilt_.startswith("it is of another data")
-        assert (tmp_path / "index.faiss").read_bytes() != content
-        model = predictor(model=encoder(seed=3), trials=1, index_folder=tmp_path)
-        assert "model" in model.fit(triples.take(range(30))).index_rebuilt_
-
-    def test_it_is_built_anew_for_another_key(self, tmp_path):
-        settings = BlendSettings()
-        for part, reason in (("rewritten", "there was none"),
-                             ("difference", "it is of another key")):  # fmt: skip
-            outcome = FitOutcome(text_key=Key("raw", (part,)), text=settings)
-            some = predictor(index_folder=tmp_path).fit(known()[0], outcome=outcome)
-            assert some.index_rebuilt_ == reason
-
-    def test_without_a_folder_there_is_nothing_to_keep(self, fitted):
-        assert fitted.index_rebuilt_ is None
