@@ -33,7 +33,7 @@ autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 88
 napoleon_use_ivar = True
 napoleon_use_rtype = False
-#: Types are named as a reader knows them, not spelt out.
+#: Aliases are shown by their names.
 autodoc_type_aliases = {"CorpusLike": "CorpusLike", "Vectors": "Vectors"}
 
 html_title = "mean-prompt"
