@@ -86,13 +86,13 @@ class BackgroundPage:
         log = log_of(self._run)
         process = self._process(log)
         assert process.stdout is not None
-        for line in process.stdout:
-            yield line.rstrip("\n")
-            if line.startswith(_PREFIX):
-                process.stdout.close()
-                return
-        lines = log.read_text("utf-8", "replace").splitlines() or ["no reason was given"]
-        yield f"the live page cannot start: {lines[-1]}; see {log}"
+        with process.stdout as lines:
+            for line in lines:
+                yield line.rstrip("\n")
+                if line.startswith(_PREFIX):
+                    return
+        log_lines = log.read_text("utf-8", "replace").splitlines() or ["no reason was given"]
+        yield f"the live page cannot start: {log_lines[-1]}; see {log}"
 
     def end(self) -> Iterator[str]:
         """Yield lines on what becomes of the page after the search."""

@@ -46,9 +46,7 @@ def test_rows_that_gain_and_lose_stand_by_their_change():
     best, worst = found["rows"].split("The rows that lose most</caption>")
     assert re.findall(r"<bdi>(r\d)</bdi></td><td>(\w+)", best) == [("r3", "yes"), ("r0", "no")]
     assert re.findall(r"<bdi>(r\d)</bdi></td><td>(\w+)", worst) == [("r1", "no")]
-    assert (
-        "Of 4 predictions 2 come nearer to the truth with the suffix, and 1 move" in found["rows"]
-    )
+    assert "Of 4 predictions 2 score higher with the suffix, and 1 lower" in found["rows"]
     assert sum(figures["plot-change"]["data"][0]["y"]) == 4
     assert HOSTILE not in found["rows"]
     assert "&lt;img src=x onerror=alert(1)&gt;" in found["rows"]
@@ -56,10 +54,10 @@ def test_rows_that_gain_and_lose_stand_by_their_change():
 
 def test_tokens_say_what_they_are_judged_by():
     some = sections()[0]["tokens"]
-    assert "Mean SCS of 3 of 4 predictions, drawn at random, with the suffix" in some
+    assert "mean SCS of 3 of 4 predictions, drawn at random, with the suffix" in some
     assert "+0.10000" in some
     assert "-0.05000" in some
-    assert "Mean SCS of every prediction with the suffix" in sections(judged=4)[0]["tokens"]
+    assert "mean SCS of every prediction with the suffix" in sections(judged=4)[0]["tokens"]
     assert "tokens" not in sections(worths=())[0]
 
 

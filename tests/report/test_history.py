@@ -62,7 +62,7 @@ def test_each_climb_has_a_trace_of_its_own():
 
 def test_a_climb_on_its_way_has_no_end():
     [climb] = read_history(EVENTS[:4]).climbs
-    assert (climb.ended, climb.spent, climb.start) == (None, None, "going on")
+    assert (climb.ended, climb.spent, climb.start) == (None, None, "running")
 
 
 def test_a_workers_climb_is_spread_over_its_time():

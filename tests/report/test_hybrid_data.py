@@ -8,7 +8,7 @@ import pytest
 from mean_prompt.hybrid.answer import Answer, Outcome
 from mean_prompt.report.page.hybrid_data import (
     by_kind,
-    by_place,
+    by_knowledge,
     calibration,
     ends,
     expected_gains,
@@ -47,7 +47,7 @@ def test_kinds_stand_by_their_number_with_means_over_those_that_have_one():
 
 
 def test_rows_stand_where_what_is_known_of_them_says():
-    assert [(place.name, place.rows, place.kinds) for place in by_place(ANSWERS)] == [
+    assert [(place.name, place.rows, place.kinds) for place in by_knowledge(ANSWERS)] == [
         ("trust 0.8 to 1.0", 1, {"prediction": 1}),
         ("trust 0.4 to 0.6", 1, {"joined": 1}),
         ("trust 0.0 to 0.2", 1, {"retrieved": 1}),
@@ -60,14 +60,14 @@ def test_rows_stand_where_what_is_known_of_them_says():
     ("trust", "name"), [(0.0, "0.0 to 0.2"), (0.2, "0.2"), (1.0, "0.8 to 1.0")]
 )
 def test_the_ends_of_trust_have_a_band(trust, name):
-    [place] = by_place([replace(ANSWERS[0], trust=trust)])
+    [place] = by_knowledge([replace(ANSWERS[0], trust=trust)])
     assert name in place.name
 
 
 def test_a_prediction_that_nothing_weighed_is_told_apart():
     unweighed = replace(ANSWERS[0], trust=None, expected=None)
     late = replace(unweighed, rule="not fitted")
-    assert [p.name for p in by_place([unweighed, late])] == [
+    assert [p.name for p in by_knowledge([unweighed, late])] == [
         "by rule: not fitted",
         "prediction, not weighed",
     ]

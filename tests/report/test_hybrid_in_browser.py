@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from pyarrow import parquet
 
-from mean_prompt.report.hybrid_write import write_submission_report
 from mean_prompt.report.page.submission_files import SubmissionFiles
 from mean_prompt.report.page.truth import find_truth, joined_triples
+from mean_prompt.report.write import write_submission_report
 from tests.browser import DESKTOP, PHONE, page_of, serious_faults
 from tests.hybrid.synthetic import encoder
 from tests.report.submissions import ANSWERS, TRUTHS, by_hand, write_submission, write_truth
@@ -42,7 +42,7 @@ def test_numbers_on_the_page_are_those_of_the_table(browser, place):
     for row in rows:
         expected.setdefault(row["kind"], []).append(row["expected"])
     with page_of(browser, place.with_suffix(".html").as_uri()) as page:
-        shown = {row[0]: row for row in cells(page, "Answers by how they came about")}
+        shown = {row[0]: row for row in cells(page, "Answers by kind;")}
         assert {kind: int(row[1]) for kind, row in shown.items()} == {
             kind: len(values) for kind, values in expected.items()
         }

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mean_prompt.corpus.rows import Rows, Triples
+from mean_prompt.corpus.triples import Rows, Triples
 from mean_prompt.encoder import loading as models
 from mean_prompt.hybrid.comparison import Comparison
 from mean_prompt.hybrid.evaluation import Evaluation, method_scores, outcomes_of
-from mean_prompt.report import hybrid_write
+from mean_prompt.report import write
 from mean_prompt.report.page import hybrid_figures
 from mean_prompt.report.page.hybrid_report import evaluation_parts, submission_parts
 from mean_prompt.report.page.page import render
@@ -110,14 +110,14 @@ class TestSections:
     def test_without_the_truth_nothing_actual_is_there(self, parts):
         assert list(parts.sections) == ["status", "winners", "gains", "reproduce"]
         assert set(parts.figures) == {
-            *("plot-kinds", "plot-expected", "plot-places", "plot-trust", "plot-expected-gain"),
+            *("plot-kinds", "plot-expected", "plot-knowledge", "plot-trust", "plot-expected-gain"),
         }
         assert "actual" not in "".join(parts.sections.values()).lower()
 
     def test_with_the_truth_all_is_there(self, known):
         assert list(known.sections) == ["status", "winners", "truth", "gains", "reproduce"]
         assert set(known.figures) == {
-            *("plot-kinds", "plot-expected", "plot-places", "plot-trust", "plot-methods"),
+            *("plot-kinds", "plot-expected", "plot-knowledge", "plot-trust", "plot-methods"),
             *("plot-truth", "plot-calibration", "plot-gain-universal", "plot-gain-llm"),
         }
 
@@ -138,8 +138,8 @@ class TestSections:
         rows = [ANSWERS[0], replace(ANSWERS[1], text=UNIVERSAL), ANSWERS[3]]
         out = write_submission(tmp_path, rows, told=ANSWERS[:1], table=False)
         line = text_of(submission_parts(SubmissionFiles.read(out)).sections["status"])
-        assert "1 rows were left with the universal string, for lack of time." in line
-        assert "1 answers are not those that the journal and the table speak of" in line
+        assert "1 rows were left with the universal string, because time was up." in line
+        assert "1 answers differ from those in the journal and the table" in line
 
     def test_kinds_and_means_stand_in_the_table(self, known):
         table = text_of(known.sections["winners"])
@@ -172,7 +172,7 @@ class TestSections:
             (universal, hand.actual - hand.universal),
             (llm, hand.actual - hand.llm),
         ):
-            best, worst = html.split("rows with the least</caption>")
+            best, worst = html.split("rows that gain least</caption>")
             order = np.argsort(-gains, kind="stable")
             for part, rows in ((best, order[:3]), (worst, order[:2:-1])):
                 ids = re.findall(r"<td><bdi>(\w)</bdi></td>", part)
@@ -191,7 +191,7 @@ class TestSections:
         html = text_of(parts.sections["reproduce"])
         for fact in ("universal string make it", "seed 3", "corpus one.csv, two.csv"):
             assert fact in html
-        assert f"content of the test rows {'0' * 16} " in html
+        assert f"hash of the test rows {'0' * 16} " in html
         assert "0" * 17 not in html
         assert (
             "mean-prompt predict TEST --triples TRIPLES --prompt &#39;make it&#39; --llm LLM "
@@ -225,7 +225,7 @@ def test_of_many_rows_some_are_drawn(place, monkeypatch):
     parts = submission_parts(files, truth_of(files, place.parent / "truth.csv"))
     *traces, _ = parts.figures["plot-truth"]["data"]
     assert sum(len(trace["x"]) for trace in traces) == 2
-    assert "What was expected of 2 of 5 answers" in parts.sections["truth"]
+    assert "Expected and actual SCS of 2 of 5 answers" in parts.sections["truth"]
 
 
 def test_rows_that_rules_decided_have_no_expectations(tmp_path):
@@ -233,7 +233,7 @@ def test_rows_that_rules_decided_have_no_expectations(tmp_path):
     out = write_submission(tmp_path, rows)
     files = SubmissionFiles.read(out)
     parts = submission_parts(files, truth_of(files, write_truth(tmp_path / "truth.csv")))
-    assert "Rules decided all of these answers" in parts.sections["truth"]
+    assert "Rules chose all of these answers" in parts.sections["truth"]
     assert "plot-truth" not in parts.figures
     assert "plot-trust" not in parts.figures
     render(parts)
@@ -305,7 +305,7 @@ class TestCommand:
     def test_it_writes_the_page_beside_the_submission(self, program, place, asked, name):
         code, out, err = program("report", name)
         assert (code, out, err) == (0, "sub.html\n", "")
-        assert "Which candidate won where" in (place / "sub.html").read_text("utf-8")
+        assert "Which kind of answer was chosen" in (place / "sub.html").read_text("utf-8")
         assert asked == []
 
     def test_the_truth_is_scored_with_the_model_of_the_run(self, program, place, asked):
@@ -324,7 +324,7 @@ class TestCommand:
                 "--truth is of a submission, a .csv or .parquet file",
             ),
             (("run", "--model", "m"), "--model is of a submission, a .csv or .parquet file"),
-            (("run",), "a report is of a run's folder: run holds no recipe.toml"),
+            (("run",), "a run's folder must hold its recipe.toml: found none in run"),
             (("gone.csv",), "beside gone.csv there is neither gone.parquet nor gone.work"),
             (("sub.csv", "--model", "m"), "--model is for scoring with the truth: give --truth"),
             (("sub.csv", "--trust-model"), "--trust-model is for scoring with the truth"),
@@ -346,7 +346,7 @@ class TestCommand:
         def full(_path, _data):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(hybrid_write, "write_atomically", full)
+        monkeypatch.setattr(write, "write_atomically", full)
         code, _, err = program("report", "sub.csv")
         assert code == 1
         assert err == (

@@ -51,7 +51,7 @@ def test_the_figures_are_those_of_the_result(page, hostile_run):
 def test_every_figure_is_drawn(page):
     places = page.locator(".plot").all()
     assert {place.get_attribute("id") for place in places} >= {
-        "plot-time", "plot-evaluations", "plot-spread", "plot-map", "plot-moves",
+        "plot-progress", "plot-cosines", "plot-map", "plot-moves",
     }  # fmt: skip
     for place in places:
         assert place.locator(".main-svg").first.is_visible()
@@ -97,8 +97,8 @@ def test_each_edit_of_the_story_is_a_diff(page, hostile_run):
     out, _ = hostile_run
     lines = (out / "events.jsonl").read_text("utf-8").splitlines()
     bests = [row for row in map(json.loads, lines) if row["event"] == "best"]
-    page.get_by_text("Every step of the best string").click()
-    rows = page.locator("#story tbody tr")
+    page.get_by_text("All edits of the best string").click()
+    rows = page.locator("#edits tbody tr")
     assert rows.count() == len(bests) > 3
     last = rows.last.locator(".diff .text")
     pieces = last.evaluate("e => [...e.childNodes].map(n => [n.nodeName, n.textContent])")
@@ -130,7 +130,7 @@ def test_it_is_readable_on_any_screen(page, viewport, scheme):
 
 
 def test_figures_change_their_colours_with_the_scheme(page):
-    line = page.locator("#plot-time .scatterlayer .trace path.js-line").last
+    line = page.locator("#plot-progress .scatterlayer .trace path.js-line").last
     for scheme, colour in (("light", "rgb(0, 114, 178)"), ("dark", "rgb(77, 163, 224)")):
         page.emulate_media(color_scheme=scheme)
         expect(line).to_have_css("stroke", colour)
@@ -151,8 +151,8 @@ def test_a_page_of_a_run_on_its_way_shows_what_there_is(browser, hostile_run, tm
     lines = (out / "events.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "events.jsonl").write_bytes(b"".join(lines[:6]) + b'{"event": "be')
     with page_of(browser, write_report(tmp_path).as_uri()) as page:
-        assert page.inner_text("#status").startswith("Not finished: ")
+        assert page.inner_text("#status").startswith("Interrupted: ")
         assert re.fullmatch(r"0\.\d{5}", figures(page)["score so far"])
-        assert page.locator("#plot-time .main-svg").first.is_visible()
+        assert page.locator("#plot-progress .main-svg").first.is_visible()
         assert not page.locator("#tokens").is_visible()
         assert serious_faults(page) == []

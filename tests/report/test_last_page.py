@@ -7,7 +7,7 @@ import pytest
 from mean_prompt.api import predict
 from mean_prompt.hybrid import predictor as blend
 from mean_prompt.hybrid.journal import Journal
-from mean_prompt.report import hybrid_write, last_page
+from mean_prompt.report import last_page, write
 from mean_prompt.report.last_page import write_last_page
 from mean_prompt.report.page import submission_files
 from mean_prompt.system.errors import InputError
@@ -47,7 +47,7 @@ def test_a_full_disk_is_a_note(out, monkeypatch):
     def full(_path, _data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(hybrid_write, "write_atomically", full)
+    monkeypatch.setattr(write, "write_atomically", full)
     page, fault = write_last_page(out, 6, FOREVER)
     assert page is None
     assert re.search(r"sub\.html was not written: .*No space left on device.*is whole$", fault)

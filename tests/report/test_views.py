@@ -11,7 +11,7 @@ from mean_prompt.hybrid.evaluation import Evaluation, GroupScore, MethodScore, e
 from mean_prompt.objective.intervals import Interval
 from mean_prompt.optimize.scores import ContextScores, Side
 from mean_prompt.report.progress.notebook import progress_html
-from mean_prompt.runs.progress import Progress
+from mean_prompt.runs.progress import SearchProgress
 from mean_prompt.runs.result import ScoredString, SearchResult, result_view, scored_view
 from mean_prompt.system.html import shortened
 from tests.browser import page_of, serious_faults
@@ -175,12 +175,12 @@ def test_a_score_beyond_its_bounds_is_drawn_within_them():
 @pytest.mark.parametrize(
     ("progress", "share"),
     [
-        (Progress("loaded", 0, 100, 1.0, 9.0, notes=("said",)), None),
-        (Progress("embedding", 25, 100, 1.0, 9.0), "25 %"),
-        (Progress("searching", 25, None, 3.0, 1.0, text="x"), "75 %"),
-        (Progress("searching", 25, 50, 1.0, 9.0, text="x"), "50 %"),
-        (Progress("searching", 60, 50, 1.0, None, text="x"), "100 %"),
-        (Progress("searching", 60, None, 1.0, None, text="x"), None),
+        (SearchProgress("loaded", 0, 100, seconds=1.0, remaining=9.0, notes=("said",)), None),
+        (SearchProgress("embedding", 25, 100, seconds=1.0, remaining=9.0), "25 %"),
+        (SearchProgress("searching", 25, None, seconds=3.0, remaining=1.0, text="x"), "75 %"),
+        (SearchProgress("searching", 25, 50, seconds=1.0, remaining=9.0, text="x"), "50 %"),
+        (SearchProgress("searching", 60, 50, seconds=1.0, remaining=None, text="x"), "100 %"),
+        (SearchProgress("searching", 60, None, seconds=1.0, remaining=None, text="x"), None),
     ],
 )
 def test_the_bar_is_of_the_limit_that_is_nearer(progress, share):
@@ -189,7 +189,9 @@ def test_the_bar_is_of_the_limit_that_is_nearer(progress, share):
 
 
 def test_the_newest_edit_stands_out():
-    progress = Progress("searching", 1, None, 1.0, None, text="keep the <b> tone")
+    progress = SearchProgress(
+        "searching", 1, None, seconds=1.0, remaining=None, text="keep the <b> tone"
+    )
     html = progress_html(progress, "keep a tone", [])
     mark = '<strong style="text-decoration: underline">'
     assert f"keep {mark}the</strong> {mark}&lt;b&gt;</strong> tone" in html
@@ -199,7 +201,9 @@ def test_the_newest_edit_stands_out():
 @pytest.fixture
 def page_file(result, affix, evaluation, answer, tmp_path):
     """All views below each other, as a notebook shows them, on light or on dark."""
-    searching = Progress("searching", 9, None, 3.0, 1.0, score=0.09, fraction=0.7, text=HOSTILE)
+    searching = SearchProgress(
+        "searching", 9, None, seconds=3.0, remaining=1.0, score=0.09, fraction=0.7, text=HOSTILE
+    )
     held = [
         result,
         affix,

@@ -64,10 +64,9 @@ class NotebookDisplay(Display):
         """Draw the last event, unless it is drawn."""
         if self._is_drawn:
             return
-        search = search_event(self._event)
-        seconds = search.seconds if search else time.monotonic() - self._began
+        line = log_line(self._event, time.monotonic() - self._began)
         html = progress_html(self._event, self._before, self._notes)
-        said = {"text/plain": log_line(self._event, seconds), "text/html": html}
+        said = {"text/plain": line, "text/html": html}
         self._handle.update(said, raw=True)
         self._is_drawn, self._last = True, time.monotonic()
 

@@ -120,7 +120,7 @@ class LogDisplay(Display):
         if event.phase == self._phase and now - self._last < pause:
             return
         self._phase, self._last, self._text = event.phase, now, text
-        self._print(log_line(event, search.seconds if search else now - self._began))
+        self._print(log_line(event, now - self._began))
 
     def _print(self, line: str) -> None:
         self.console.print(Text(line), soft_wrap=True)
@@ -210,9 +210,10 @@ def log_line(event: ProgressEvent, seconds: float) -> str:
 
     Args:
         event: the event.
-        seconds: seconds since the work began.
+        seconds: seconds that the display has shown the work; a search reports its own.
     """
     search = search_event(event)
+    seconds = getattr(event, "seconds", seconds)
     if search is None:
         return f"{seconds:7.1f}s {phase_title(event)}: {phase_counts(event)}"
     figures = (f"{name} {value}" for name, value in search_figures(search).items() if value)

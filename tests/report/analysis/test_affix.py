@@ -1,7 +1,5 @@
 """What an affix does row by row, by an encoder that can be computed by hand."""
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -9,6 +7,7 @@ from mean_prompt.optimize.affix.context import Context, Joiner
 from mean_prompt.optimize.affix.evaluator import row_scores
 from mean_prompt.optimize.affix.problem import AffixProblem
 from mean_prompt.report.analysis.affix import analyse_affix
+from mean_prompt.system.deadline import Deadline
 from tests.fakes import FakeEncoder
 
 PREDICTIONS = ["make text", "rewrite text", "make story", "formal email", "rewrite the story"] * 12
@@ -34,7 +33,7 @@ def scores(problem, encoder):
 
 
 def test_rows_are_told_one_by_one(problem, encoder, scores):
-    found = analyse_affix(problem, encoder, AFFIX, scores, seconds=0)
+    found = analyse_affix(problem, encoder, AFFIX, scores, deadline=Deadline(0))
     held = set(problem.split.holdout.tolist())
     assert 0 < len(held) < 60
     assert (found.text, found.position, len(found.rows)) == (AFFIX, "suffix", 60)
@@ -55,7 +54,7 @@ def mean_scs(encoder, affix, rows):
 
 
 def test_a_tokens_worth_is_the_mean_that_goes_with_it(problem, encoder, scores):
-    found = analyse_affix(problem, encoder, AFFIX, scores, seconds=60)
+    found = analyse_affix(problem, encoder, AFFIX, scores, deadline=Deadline())
     assert found.judged == 60
     assert "".join(row.piece for row in found.worths) == AFFIX
     whole = mean_scs(encoder, AFFIX, range(60))
@@ -65,8 +64,7 @@ def test_a_tokens_worth_is_the_mean_that_goes_with_it(problem, encoder, scores):
 
 
 def test_where_time_is_short_some_rows_judge(problem, encoder, scores):
-    ticks = itertools.count()
-    found = analyse_affix(problem, encoder, AFFIX, scores, seconds=0.5, clock=lambda: next(ticks))
+    found = analyse_affix(problem, encoder, AFFIX, scores, deadline=Deadline(0))
     assert found.judged == 128 // 3
     drawn = np.random.default_rng(problem.seed).permutation(60)[:42]
     whole = mean_scs(encoder, AFFIX, drawn)
@@ -77,6 +75,6 @@ def test_where_time_is_short_some_rows_judge(problem, encoder, scores):
 
 def test_an_affix_of_one_token_is_compared_with_none(problem, encoder):
     scores = row_scores(encoder.encode(problem.texts(np.arange(60), "poem")), problem.truths)
-    found = analyse_affix(problem, encoder, "poem", scores, seconds=60)
+    found = analyse_affix(problem, encoder, "poem", scores, deadline=Deadline())
     gain = float((scores - problem.without).mean())
     assert [row.worth for row in found.worths] == [pytest.approx(gain, abs=1e-5)]

@@ -5,7 +5,7 @@ import pytest
 
 from mean_prompt.objective.scs import ExpectedSCS
 from mean_prompt.report.analysis.data import Analysis
-from mean_prompt.report.analysis.space import Space
+from mean_prompt.report.analysis.space import CorpusSpace
 from mean_prompt.report.analysis.tokens import token_worths
 from tests.fakes import FakeEncoder
 
@@ -21,7 +21,7 @@ def encoder():
 @pytest.fixture(scope="module")
 def space(encoder):
     objective = ExpectedSCS(encoder.encode(PROMPTS), WEIGHTS)
-    return Space(PROMPTS, objective, objective.ceiling(), encoder)
+    return CorpusSpace(PROMPTS, objective, objective.ceiling(), encoder)
 
 
 def by_hand(encoder, text):
@@ -56,11 +56,11 @@ def test_pieces_are_the_string(minilm, text):
 def test_tokens_that_the_model_does_not_read_have_no_worth(encoder, space):
     text = " ".join(["the", "text"] * 20)
     assert len(token_worths(text, encoder, space.objective)) == encoder.max_tokens == 16
-    assert space.look(text).is_cut
+    assert space.analyse_string(text).is_cut
 
 
 def test_a_look_is_what_one_computes_by_hand(encoder, space):
-    look = space.look("the formal text", listed=2)
+    look = space.analyse_string("the formal text", listed=2)
     cosines = by_hand(encoder, "the formal text")
     order = np.argsort(-cosines)
     assert look.score == pytest.approx(expected(encoder, "the formal text"), abs=1e-6)
@@ -74,7 +74,7 @@ def test_a_look_is_what_one_computes_by_hand(encoder, space):
 
 
 def test_a_spread_counts_each_prompt_in_its_bin(encoder, space):
-    look = space.look("the formal text")
+    look = space.analyse_string("the formal text")
     edges, cosines = np.array(look.spread.edges), by_hand(encoder, "the formal text")
     bins = np.clip(np.searchsorted(edges, cosines, side="right") - 1, 0, len(edges) - 2)
     by_bin = np.bincount(bins, weights=WEIGHTS / 10, minlength=len(edges) - 1)
@@ -102,7 +102,7 @@ def test_prompts_on_the_map_stand_in_the_cluster_that_the_table_counts(space):
 def test_a_prompt_lies_where_the_map_shows_it(space):
     analysis = space.analyse("the formal text")
     for row, prompt in enumerate(analysis.map.prompts):
-        place = space.look(prompt).place
+        place = space.analyse_string(prompt).place
         assert place == pytest.approx((analysis.map.x[row], analysis.map.y[row]), abs=2e-4)
 
 
@@ -116,7 +116,7 @@ def test_the_map_keeps_the_most_variance(space):
 def test_prompts_without_words_have_clusters_without_names(minilm):
     prompts = ["😀😀", "!!!", "?!", "😀", "…", "🎉🎉"]
     objective = ExpectedSCS(minilm.encode(prompts))
-    clusters = Space(prompts, objective, objective.ceiling(), minilm).analyse("!").clusters
+    clusters = CorpusSpace(prompts, objective, objective.ceiling(), minilm).analyse("!").clusters
     assert [cluster.words for cluster in clusters] == [()] * len(clusters)
 
 
@@ -125,7 +125,9 @@ def test_clusters_of_meaning_are_named_by_their_words(minilm):
     pirates = ["Talk like a pirate", "A pirate tells it", "Pirate speech", "As a pirate would"]
     prompts = [*poems, *pirates]
     objective = ExpectedSCS(minilm.encode(prompts))
-    clusters = Space(prompts, objective, objective.ceiling(), minilm).analyse("a poem").clusters
+    clusters = (
+        CorpusSpace(prompts, objective, objective.ceiling(), minilm).analyse("a poem").clusters
+    )
     by_word = {cluster.words[0]: cluster.score for cluster in clusters}
     assert by_word["poem"] > by_word["pirate"]
 

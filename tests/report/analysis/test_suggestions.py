@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 from mean_prompt.corpus.corpus import Corpus
 from mean_prompt.optimize.constraints import Constraints
 from mean_prompt.optimize.problem import Problem
-from mean_prompt.report.analysis.space import Space
+from mean_prompt.report.analysis.space import CorpusSpace
 from mean_prompt.report.analysis.suggestions import Suggester
+from mean_prompt.system.deadline import Deadline, OutOfTimeError
 from tests.fakes import WORDS, FakeEncoder
 from tests.tiny_models import WORDS as TINY_WORDS
 
@@ -48,7 +49,7 @@ def tiny(tiny_bert):
     prompts = [f"{TINY_WORDS[i]} the {TINY_WORDS[i + 40]} text" for i in range(40)]
     problem = problem_of(tiny_bert, prompts, holdout=0.3)
     rules = Constraints(max_tokens=9, banned_words=("pirate",), prefix="Rewrite:")
-    return Space.of_problem(problem, tiny_bert), Suggester(problem, tiny_bert, rules)
+    return CorpusSpace.of_problem(problem, tiny_bert), Suggester(problem, tiny_bert, rules)
 
 
 def true_score(encoder, problem, text):
@@ -127,7 +128,9 @@ def test_a_promise_is_what_a_look_then_shows(tiny):
     advice = suggester.suggest("Rewrite: Make The Text Poetic")
     assert advice.suggestions
     for row in advice.suggestions:
-        assert space.look(row.text, with_worths=False).score == pytest.approx(row.score, abs=1e-6)
+        assert space.analyse_string(row.text, with_worths=False).score == pytest.approx(
+            row.score, abs=1e-6
+        )
 
 
 @pytest.mark.parametrize(
@@ -140,7 +143,7 @@ def test_a_promise_is_what_a_look_then_shows(tiny):
         ("Rewrite: the [MASK] text", "holds the text of a special token"),
     ],
 )
-def test_a_string_against_a_rule_is_mended(tiny, text, fault):
+def test_a_string_that_breaks_a_rule_is_repaired(tiny, text, fault):
     _, suggester = tiny
     advice = suggester.suggest(text)
     assert fault in advice.fault
@@ -171,7 +174,7 @@ def test_a_blank_string_is_begun_with_the_best_prompts(fake, problem, suggester,
     assert [row.gain for row in advice.suggestions] == [None] * 3
 
 
-def test_where_nothing_mends_nothing_is_suggested(fake, problem):
+def test_if_nothing_repairs_it_nothing_is_suggested(fake, problem):
     strict = Suggester(problem, fake, Constraints(max_tokens=4, banned_words=("email",)))
     advice = strict.suggest("email email")
     assert advice.fault == "holds a banned word"
@@ -179,14 +182,10 @@ def test_where_nothing_mends_nothing_is_suggested(fake, problem):
 
 
 def test_work_that_nobody_waits_for_ends(suggester):
-    def check():
-        calls.append(1)
-        if len(calls) == 2:
-            raise InterruptedError
-
-    calls = []
-    with pytest.raises(InterruptedError):
-        suggester.suggest("make the text", check=check)
+    deadline = Deadline()
+    deadline.stop()
+    with pytest.raises(OutOfTimeError):
+        suggester.suggest("make the text", deadline=deadline)
 
 
 TEXTS = st.one_of(
@@ -204,7 +203,7 @@ TEXTS = st.one_of(
 @example(text="x" * 3_000)
 def test_any_string_is_looked_at_and_every_suggestion_keeps_to_the_rules(tiny, text):
     space, suggester = tiny
-    look = space.look(text)
+    look = space.analyse_string(text)
     assert -1 <= look.score <= space.ceiling.value + 1e-6
     advice = suggester.suggest(text, count=4)
     assert advice.text.strip() == text.strip()
@@ -212,4 +211,6 @@ def test_any_string_is_looked_at_and_every_suggestion_keeps_to_the_rules(tiny, t
         [ids] = space.encoder.tokenize([row.text])
         assert suggester.rules.violation(row.text, ids) is None
         assert len(ids) <= 9
-        assert row.score == pytest.approx(space.look(row.text, with_worths=False).score, abs=1e-5)
+        assert row.score == pytest.approx(
+            space.analyse_string(row.text, with_worths=False).score, abs=1e-5
+        )

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from mean_prompt.report.analysis.opening import open_run
+from mean_prompt.report.analysis.opened_run import open_run
 from mean_prompt.report.analysis.suggestions import Suggester
 from mean_prompt.report.explore.explorer import Explorer, readable
 from tests.browser import DESKTOP, PHONE, page_of, serious_faults
@@ -83,7 +83,7 @@ def part(page, name, letter="A"):
 
 def wait_for_score(page, space, text, letter="A"):
     """Wait until the headline is a text's, and return what a look says of it."""
-    look = space.look(text)
+    look = space.analyse_string(text)
     page.wait_for_function(
         """([letter, score]) => document.querySelector(
             `.mp-look[data-column=${letter}] [data-part=score]`)?.textContent === score""",
@@ -106,7 +106,7 @@ def marks(page):
 
 
 def test_the_page_begins_with_the_runs_best_string(fresh_page, found):
-    look = found.space.look(found.best)
+    look = found.space.analyse_string(found.best)
     assert box(fresh_page).input_value() == found.best
     assert part(fresh_page, "score").inner_text() == f"{look.score:.5f}"
     assert part(fresh_page, "tokens").inner_text() == str(look.tokens)
@@ -285,20 +285,20 @@ def test_the_page_names_no_other_host(url):
 def test_a_newer_text_ends_the_work_on_an_older_one(explorer):
     place = ("page", "A")
     explorer.note(place, "the text")
-    seeing = explorer.see("the text", place)
+    seeing = explorer.analyse("the text", place)
     assert not next(seeing).whole
     explorer.note(place, "the text of")
     assert list(seeing) == []
-    assert len(list(explorer.see("the text of", place))) == 3
+    assert len(list(explorer.analyse("the text of", place))) == 3
 
 
 def test_several_threads_see_the_same(explorer):
     texts = ["make the text", "the story tone", "a poem of the sea", "rewrite it"]
-    alone = {text: list(explorer.see(text))[-1] for text in texts}
+    alone = {text: list(explorer.analyse(text))[-1] for text in texts}
     together = {}
 
     def see(text):
-        together[text] = list(explorer.see(text, ("page", text)))[-1]
+        together[text] = list(explorer.analyse(text, ("page", text)))[-1]
 
     threads = [threading.Thread(target=see, args=[text]) for text in texts]
     for thread in threads:
@@ -309,7 +309,7 @@ def test_several_threads_see_the_same(explorer):
 
 
 def test_half_a_character_is_no_error(explorer):
-    [*_, last] = explorer.see(readable("the \ud83d text"))
+    [*_, last] = explorer.analyse(readable("the \ud83d text"))
     assert last.look.text == "the \ufffd text"
 
 

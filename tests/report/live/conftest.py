@@ -1,22 +1,18 @@
 """A run's folder as a search leaves it, and servers that end with their tests."""
 
 import json
-import os
-import signal
 import threading
-import time
 from contextlib import contextmanager
 
 import pytest
 
+from mean_prompt.cli import live_page
 from mean_prompt.report.live.follow import Follower
-from mean_prompt.report.live.place import has_server, last_server
 from mean_prompt.report.live.server import LiveServer
-from mean_prompt.report.page.page import Parts
+from mean_prompt.report.page.page import PageParts
 from mean_prompt.runs.folder import RunFolder
 from mean_prompt.system.address import Address
 
-POLICY = "default-src 'none'"
 LOOPBACK = Address()
 
 
@@ -35,27 +31,14 @@ def best(text, score=0.1):
     }
 
 
-def wait_until(is_so, seconds=20.0):
-    """Wait until something is so, and fail where it is not in time."""
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def parts_of(**sections):
+    headings = dict.fromkeys(["status", *sections], "")
+    return PageParts("a run", headings, sections, {"scores": {"data": []}})
 
 
 def read(run):
     """Make parts of a run: its events, as they are."""
-    lines = (run / "events.jsonl").read_text("utf-8")
-    return parts_of(events=lines)
-
-
-def parts_of(**sections):
-    headings = dict.fromkeys(["status", *sections], "")
-    return Parts("a run", headings, sections, {"scores": {"data": []}})
-
-
-def render(parts):
-    return "<!doctype html>" + "".join(parts.sections.values())
+    return parts_of(events=(run / "events.jsonl").read_text("utf-8"))
 
 
 @pytest.fixture
@@ -90,7 +73,7 @@ def serve(folder):
 
     def start(address=LOOPBACK, read=read):
         address, bound = address.listen()
-        server = LiveServer(bound, address, Follower(folder, read, parts_of()), render, POLICY)
+        server = LiveServer(bound, address, Follower(folder, read))
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         servers.append(server)
         return server
@@ -102,17 +85,14 @@ def serve(folder):
 
 
 @pytest.fixture
-def kill_server():
-    """Return a function that kills a run's server, or does so when the test ends."""
-    runs = []
+def kill_servers():
+    """Kill every server that a search has started, at the end of the test or before."""
 
-    def kill(run, *, later=False):
-        if later:
-            runs.append(run)
-        elif has_server(run):
-            os.kill(last_server(run).pid, signal.SIGKILL)
-            wait_until(lambda: not has_server(run))
+    def kill():
+        for process in live_page._SERVERS:
+            process.kill()
+            process.wait()
+        live_page._SERVERS.clear()
 
     yield kill
-    for run in runs:
-        kill(run)
+    kill()

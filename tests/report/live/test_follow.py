@@ -41,7 +41,7 @@ def follower(folder, clock, reads):
         reads.append(clock.now)
         return read(run)
 
-    return Follower(folder, counted, parts_of())
+    return Follower(folder, counted)
 
 
 def add(folder, text):
@@ -79,7 +79,7 @@ def test_a_long_reading_takes_a_small_share_while_a_search_works(folder, clock, 
         clock.now += 0.2
         return read(run)
 
-    follower = Follower(folder, slow, parts_of())
+    follower = Follower(folder, slow)
     with search_of():
         for number in range(20):
             add(folder, str(number))
@@ -106,14 +106,6 @@ def test_the_state_is_told_without_reading_anything(follower, search_of, reads):
     assert len(reads) == 1
 
 
-def test_what_the_page_says_of_a_run_stays_beside_the_state(folder, search_of):
-    follower = Follower(folder, lambda _run: parts_of(status="<p>10 strings</p>"), parts_of())
-    with search_of():
-        assert follower.latest().parts.sections["status"].endswith("<p>10 strings</p>")
-    (folder / "result.json").write_text("{}")
-    assert follower.latest().parts.sections["status"] == "<p>10 strings</p>"
-
-
 def test_what_cannot_be_read_leaves_what_was(folder, clock):
     faults = []
 
@@ -122,7 +114,7 @@ def test_what_cannot_be_read_leaves_what_was(folder, clock):
             raise faults[0]
         return read(run)
 
-    follower = Follower(folder, failing, parts_of())
+    follower = Follower(folder, failing)
     first = follower.latest()
     add(folder, "a second string")
     for fault in (InputError("line 2 is <b>none</b>"), PermissionError(13, "Permission denied")):
@@ -146,5 +138,5 @@ def test_a_folder_that_is_gone_is_an_error(follower, folder):
 
 
 def test_half_a_character_is_shown_as_json(folder):
-    follower = Follower(folder, lambda _run: parts_of(string="\ud83d"), parts_of())
+    follower = Follower(folder, lambda _run: parts_of(string="\ud83d"))
     assert json.loads(follower.latest().data)["sections"]["string"] == "\ud83d"

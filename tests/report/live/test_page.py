@@ -5,27 +5,29 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 
 import pytest
 
 from benchmarks.grammar import generate
-from mean_prompt.report.live.start import LivePage
+from mean_prompt.report.live.place import running_server
+from mean_prompt.report.live.server import live_server
 from tests.browser import page_of
-from tests.report.live.conftest import best
+from tests.report.live.conftest import LOOPBACK, best
 
 #: Milliseconds that a page has to show something: a model has to load on a busy machine.
 PATIENCE = 120_000
 SHOWN = "document.querySelector('#string .text')?.textContent"
-DRAWN = "document.getElementById('plot-time')?.data?.[0]?.y ?? []"
+DRAWN = "document.getElementById('plot-progress')?.data?.[0]?.y ?? []"
 
 
 @pytest.fixture
-def begin_search(tmp_path, tiny_bert_folder, kill_server):
+def begin_search(tmp_path, tiny_bert_folder):
     """Return a function that begins ``search --live``: its process, and the page's address."""
     (tmp_path / "prompts.txt").write_text(
         "\n".join(row["prompt"] for row in generate(120, seed=5)), "utf-8"
     )
-    kill_server(tmp_path / "run", later=True)
     begun = []
 
     def begin(*arguments):
@@ -46,6 +48,8 @@ def begin_search(tmp_path, tiny_bert_folder, kill_server):
     for process in begun:
         process.kill()
         process.communicate()
+    if server := running_server(tmp_path / "run"):
+        os.kill(server.pid, signal.SIGKILL)
 
 
 def result_of(run):
@@ -68,7 +72,7 @@ def test_it_follows_a_search_to_its_end_through_a_kill(browser, begin_search, tm
         wait_for(page, f"() => {SHOWN}")
         first = page.evaluate(SHOWN)
         wait_for(page, f"([first]) => {SHOWN} !== first && ({DRAWN}).length > 3", first)
-        assert "Running: a search works on this run" in status(page)
+        assert status(page).startswith("Running: ")
 
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -83,11 +87,13 @@ def test_it_follows_a_search_to_its_end_through_a_kill(browser, begin_search, tm
         process, again = begin_search("--resume", "--max-evaluations", str(asked))
         assert again == url
         wait_for(page, "() => document.querySelector('#status .running')")
-        assert process.stderr.read().endswith(f"live page: {url} stays for as long as it is open\n")
+        assert process.stderr.read().endswith(
+            f"live page: {url} stays until it was not open for 5m\n"
+        )
         assert process.wait() == 0
 
         # The same page follows on, and ends with the result.
-        wait_for(page, "() => document.querySelector('#status .ended')")
+        wait_for(page, "() => document.querySelector('#status .finished')")
         result = result_of(run)
         assert page.evaluate(SHOWN) == result["string"]
         scores = page.locator("#score").inner_text()
@@ -102,35 +108,44 @@ def test_it_follows_a_search_to_its_end_through_a_kill(browser, begin_search, tm
         assert page.locator("#away").is_hidden()
 
 
-def test_an_open_page_comes_back_with_its_server(browser, folder, kill_server):
-    kill_server(folder, later=True)
-    with LivePage(folder) as served:
-        served.begin()
+@contextmanager
+def served(folder):
+    """Serve a run from a thread; its address."""
+    with live_server(folder, LOOPBACK) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield server.address.url
+        server.shutdown()
+
+
+def test_an_open_page_comes_back_with_its_server(browser, folder):
     with browser.new_page() as page:
-        page.goto(served.address.url)
-        wait_for(page, f"() => {SHOWN} === 'a first string'")
-        kill_server(folder)
+        with served(folder) as url:
+            page.goto(url)
+            wait_for(page, f"() => {SHOWN} === 'a first string'")
         page.locator("#away").wait_for(state="visible", timeout=PATIENCE)
-        assert "not there any more" in page.locator("#away").inner_text()
+        assert "does not answer" in page.locator("#away").inner_text()
         assert page.evaluate(SHOWN) == "a first string"
 
         with (folder / "events.jsonl").open("a") as file:
             file.write(json.dumps(best("a second string")) + "\n")
-        with LivePage(folder) as served:
-            served.begin()
-        page.locator("#away").wait_for(state="hidden", timeout=PATIENCE)
-        wait_for(page, f"() => {SHOWN} === 'a second string'")
+        with served(folder) as again:
+            assert again == url
+            page.locator("#away").wait_for(state="hidden", timeout=PATIENCE)
+            wait_for(page, f"() => {SHOWN} === 'a second string'")
 
 
-def test_hostile_strings_are_only_shown(browser, folder, kill_server):
-    kill_server(folder, later=True)
+def test_what_is_new_is_only_shown_and_the_chosen_axis_stays(browser, folder):
     hostile = "<script>document.title = 'x'</script><img src=x onerror=alert(1)> \u202e' \" & 😀"
-    with LivePage(folder) as served:
-        served.begin()
-    with page_of(browser, served.address.url) as page:
+    with served(folder) as url, page_of(browser, url) as page:
         title = page.title()
+        wait_for(page, f"() => ({DRAWN}).length")
+        page.get_by_label("seconds").check()
         with (folder / "events.jsonl").open("a") as file:
-            file.write(json.dumps(best(hostile)) + "\n")
+            file.write(json.dumps(best(hostile) | {"time": 3.5}) + "\n")
         wait_for(page, f"([hostile]) => {SHOWN} === hostile", hostile)
         assert page.title() == title
         assert page.locator("main img, main script").count() == 0
+        assert page.get_by_label("seconds").is_checked()
+        x = page.evaluate("document.getElementById('plot-progress').data.at(-1).x")
+        assert x == [1.5, 3.5, 3.5]

@@ -10,12 +10,14 @@ from mean_prompt import progress_display
 from mean_prompt.report.progress import notebook, terminal as module
 from mean_prompt.report.progress.notebook import NotebookDisplay
 from mean_prompt.report.progress.terminal import Display, LiveDisplay, LogDisplay
-from mean_prompt.runs.progress import Progress
+from mean_prompt.runs.progress import SearchProgress
 from mean_prompt.system.errors import InputError
 
 
 def searching(text, *, done=100, score=0.1):
-    return Progress("searching", done, None, 3.0, 57.0, rate=33.0, score=score, text=text)
+    return SearchProgress(
+        "searching", done, None, seconds=3.0, remaining=57.0, rate=33.0, score=score, text=text
+    )
 
 
 @pytest.fixture
@@ -56,10 +58,14 @@ def test_the_display_fits_the_place(monkeypatch, place, quiet, kind):
 
 def test_a_log_says_when_a_phase_begins_when_something_is_gained_and_that_it_lives(console, clock):
     with LogDisplay(console) as listener:
-        listener(Progress("loaded", 0, 50, 0.5, 9.0, notes=("50 prompts [read]",)))
-        listener(Progress("embedding", 0, 50, 1.0, 9.0))
-        listener(Progress("embedding", 25, 50, 1.5, 9.0))
-        listener(Progress("vocabulary", 7, 70, 2.0, 9.0))
+        listener(
+            SearchProgress(
+                "loaded", 0, 50, seconds=0.5, remaining=9.0, notes=("50 prompts [read]",)
+            )
+        )
+        listener(SearchProgress("embedding", 0, 50, seconds=1.0, remaining=9.0))
+        listener(SearchProgress("embedding", 25, 50, seconds=1.5, remaining=9.0))
+        listener(SearchProgress("vocabulary", 7, 70, seconds=2.0, remaining=9.0))
         listener(searching("a"))
         listener(searching("b"))
         clock.append(102.5)
@@ -90,10 +96,18 @@ def test_a_terminal_is_redrawn_and_left_as_it_was():
         _environ={"TERM": "xterm"},
     )
     with LiveDisplay(console) as listener:
-        listener(Progress("loaded", 0, 50, 0.5, 9.0, notes=("50 prompts [read]",)))
+        listener(
+            SearchProgress(
+                "loaded", 0, 50, seconds=0.5, remaining=9.0, notes=("50 prompts [read]",)
+            )
+        )
         listener(searching("keep a tone"))
         listener(searching("keep the [tone]"))
-        listener(Progress("loaded", 0, 50, 0.5, 9.0, notes=("a worker was lost",)))
+        listener(
+            SearchProgress(
+                "loaded", 0, 50, seconds=0.5, remaining=9.0, notes=("a worker was lost",)
+            )
+        )
     said = console.file.getvalue()
     assert "50 prompts [read]" in said
     assert "a worker was lost" in said
@@ -112,7 +126,11 @@ def test_notes_in_the_midst_of_a_search_leave_it_shown_in_a_notebook(console, mo
     monkeypatch.setattr(notebook, "display", lambda *_, **_options: Handle())
     with NotebookDisplay(console) as listener:
         listener(searching("keep a tone"))
-        listener(Progress("loaded", 0, 50, 0.5, 9.0, notes=("a worker was lost",)))
+        listener(
+            SearchProgress(
+                "loaded", 0, 50, seconds=0.5, remaining=9.0, notes=("a worker was lost",)
+            )
+        )
     assert "keep a tone" in drawn[-1]["text/plain"]
     assert "a worker was lost" in drawn[-1]["text/html"]
     assert "100</strong>" in drawn[-1]["text/html"]

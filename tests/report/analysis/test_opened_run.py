@@ -1,4 +1,4 @@
-"""A run opened again from its folder."""
+"""A run opened from its folder."""
 
 import json
 import shutil
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mean_prompt.api import search
-from mean_prompt.report.analysis.opening import open_run
-from mean_prompt.runs.files import BEST, RECIPE, RESULT
+from mean_prompt.report.analysis.opened_run import open_run
+from mean_prompt.runs.files import BEST, EVENTS, RECIPE, RESULT
 from mean_prompt.system.errors import InputError
 from tests.tiny_models import WORDS
 
@@ -38,7 +38,7 @@ def run(finished, tmp_path):
 def test_a_finished_run_is_as_it_was(run):
     found = open_run(run)
     assert found.best == found.result.string
-    look = found.space.look(found.best, with_worths=False)
+    look = found.space.analyse_string(found.best, with_worths=False)
     assert look.score == pytest.approx(found.result.score, abs=1e-6)
     assert look.fraction == pytest.approx(found.result.fraction, abs=1e-6)
     assert found.problem.train_score(found.encoder.encode([found.best])[0]) == pytest.approx(
@@ -48,6 +48,7 @@ def test_a_finished_run_is_as_it_was(run):
 
 def test_a_run_that_has_not_finished_opens_too(run):
     (run / RESULT).unlink()
+    (run / EVENTS).unlink()
     (run / BEST).write_text("the text", "utf-8")
     found = open_run(run)
     assert found.result is None
@@ -85,7 +86,7 @@ def test_a_corpus_that_moved_is_named_anew(finished, run, tmp_path):
 def test_a_corpus_that_changed_is_refused(run, tmp_path):
     changed = tmp_path / "prompts.txt"
     changed.write_text("\n".join([*PROMPTS, "one more"]), "utf-8")
-    with pytest.raises(InputError, match=r"with its own corpus: .* has the hash .*; name it as"):
+    with pytest.raises(InputError, match=r"with its own corpus: .* has the hash .*; name its"):
         open_run(run, corpus=[str(changed)])
 
 
@@ -122,22 +123,16 @@ def test_a_corpus_in_memory_must_be_named(run, finished):
     assert np.isfinite(open_run(run, corpus=[str(finished / "prompts.txt")]).problem.ceiling.value)
 
 
-@pytest.mark.parametrize(
-    ("missing", "message"),
-    [(RECIPE, "must hold its recipe.toml"), (BEST, "holds no best.txt yet; wait")],
-)
-def test_a_folder_without_a_run_is_refused(run, missing, message):
-    (run / missing).unlink()
-    with pytest.raises(InputError, match=message):
+def test_a_run_without_a_string_is_refused(run):
+    for name in (RESULT, EVENTS, BEST):
+        (run / name).unlink()
+    with pytest.raises(InputError, match=r"must have found a string: .* holds none yet; wait"):
         open_run(run)
 
 
-def test_a_best_string_that_is_no_text_is_refused(run):
-    (run / BEST).write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="readable as UTF-8"):
+def test_a_damaged_run_and_a_folder_without_one_are_refused(run, tmp_path):
+    (run / EVENTS).write_bytes(b"\xff\xfe\n")
+    with pytest.raises(InputError, match=r"events\.jsonl, line 1 is not; remove it"):
         open_run(run)
-
-
-def test_no_path_is_refused(tmp_path):
     with pytest.raises(InputError, match=RECIPE):
         open_run(tmp_path / ("x" * 5_000))
