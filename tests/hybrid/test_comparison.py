@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from mean_prompt.hybrid import comparison, options as blend
-from mean_prompt.hybrid.comparison import Comparison, compare, evaluate, swapped
-from mean_prompt.hybrid.evaluation import HYBRID, LLM, UNIVERSAL
+from mean_prompt.hybrid.comparison import Comparison, compare, swapped
+from mean_prompt.hybrid.evaluation import HYBRID, LLM, UNIVERSAL, Evaluation
 from mean_prompt.system.errors import InputError
 from mean_prompt.system.progress import ProgressEvent
 from tests.hybrid.prediction_run import KNOWN, WORLD, FakeLLM, with_options, write_rows
@@ -35,13 +35,13 @@ def loaded(monkeypatch):
 def handed(monkeypatch):
     """Return what reaches the evaluation, which is left out."""
     handed = {}
-    real = evaluate
+    names = ("triples", "universal", "options", "predictions", "raw")
 
-    def spied(triples, universal, options, predictions, raw, **more):
-        handed.update(universal=universal, options=options, predictions=predictions, raw=raw)
-        return real(triples.take(range(20)), universal, options, **more)
+    def evaluate(*given, **_options):
+        handed.update(zip(names, given, strict=True))
+        return Evaluation(0, 0, UNIVERSAL, (), None, {}, (), (), (), ())
 
-    monkeypatch.setattr(comparison, "evaluate", spied)
+    monkeypatch.setattr(comparison, "evaluate", evaluate)
     return handed
 
 
@@ -74,10 +74,10 @@ def test_a_column_is_compared_with_what_it_says(plan):
     assert json.loads(json.dumps(found.as_dict()))["methods"][0]["name"]
 
 
-def test_without_an_llm_there_is_the_universal_string(plan, loaded):
-    found = compare(plan(model="some"))
-    assert found.reference == UNIVERSAL
-    assert loaded == ["some"]  # once for all folds
+def test_without_an_llm_there_are_no_predictions(plan, handed, loaded):
+    compare(plan(model="some"))
+    assert handed["predictions"] is handed["raw"] is None
+    assert loaded == ["some"]
 
 
 def test_llm_alone_is_scored_as_it_was_written(plan, handed, tmp_path):

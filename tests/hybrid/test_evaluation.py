@@ -23,14 +23,46 @@ CONCATENATIONS = ("LLM + universal", "universal + LLM", "LLM + nearest prompt")
 OPTIONS = BlendOptions(model=encoder(), max_tokens=12, trials=1)
 
 
+SEEN = {}
+
+
 @pytest.fixture(scope="module")
 def with_llm():
-    return evaluate(TRIPLES, STRING, OPTIONS, WORLD.predictions)
+    """An evaluation; ``SEEN`` is what its predictors were given."""
+    fit, predict = HybridPredictor.fit, HybridPredictor.predict
+    SEEN["fitted"], SEEN["tested"] = [], []
+
+    def spied_fit(predictor, triples, predictions):
+        SEEN["fitted"].append((triples, predictions))
+        return fit(predictor, triples, predictions)
+
+    def spied_predict(predictor, rows, predictions):
+        SEEN["tested"].append((rows, predictions))
+        return predict(predictor, rows, predictions)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HybridPredictor, "fit", spied_fit)
+        patch.setattr(HybridPredictor, "predict", spied_predict)
+        return evaluate(TRIPLES, STRING, OPTIONS, WORLD.predictions)
 
 
 @pytest.fixture(scope="module")
 def without():
-    return evaluate(TRIPLES, STRING, OPTIONS)
+    """An evaluation without an LLM; ``SEEN`` is the best SCS of each row's candidates."""
+    pools, encode = HybridPredictor.pools, encoder().encode
+    SEEN["best"] = np.zeros(len(TRIPLES))
+
+    def spied(predictor, rows, predictions):
+        found = pools(predictor, rows, predictions)
+        for name, pool in zip(rows.ids, found, strict=True):
+            row = TRIPLES.rows.ids.index(name)
+            [truth] = encode([TRIPLES.prompts[row]])
+            SEEN["best"][row] = (encode(pool) @ truth).max() ** 3
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HybridPredictor, "pools", spied)
+        return evaluate(TRIPLES, STRING, OPTIONS)
 
 
 def earned(texts):
@@ -39,30 +71,17 @@ def earned(texts):
 
 
 class TestGrouping:
-    def test_no_prompt_is_known_where_it_is_tested(self, with_llm, monkeypatch):
-        seen, tested = [], []
-        fit, predict = HybridPredictor.fit, HybridPredictor.predict
-
-        def spied_fit(predictor, triples, predictions):
-            seen.append(set(triples.prompts))
-            assert len(predictions) == len(triples)
-            return fit(predictor, triples, predictions)
-
-        def spied_predict(predictor, rows, predictions):
-            place = {name: number for number, name in enumerate(TRIPLES.rows.ids)}
-            numbers = [place[name] for name in rows.ids]
-            assert list(predictions) == [WORLD.predictions[row] for row in numbers]
-            tested.append(numbers)
-            return predict(predictor, rows, predictions)
-
-        monkeypatch.setattr(HybridPredictor, "fit", spied_fit)
-        monkeypatch.setattr(HybridPredictor, "predict", spied_predict)
-        found = evaluate(TRIPLES, STRING, OPTIONS, WORLD.predictions)
-        assert found == with_llm  # it is repeatable
-        assert len(seen) == len(tested) == 5
-        for known, numbers in zip(seen, tested, strict=True):
-            assert known.isdisjoint(TRIPLES.prompts[row] for row in numbers)
-        assert sorted(row for numbers in tested for row in numbers) == list(range(len(TRIPLES)))
+    def test_no_prompt_is_known_where_it_is_tested(self, with_llm):
+        ids, predictions = list(TRIPLES.rows.ids), WORLD.predictions
+        assert with_llm.rows == 72
+        numbers = []
+        for (known, given), (rows, asked) in zip(SEEN["fitted"], SEEN["tested"], strict=True):
+            tested = [ids.index(name) for name in rows.ids]
+            assert set(known.prompts).isdisjoint(TRIPLES.prompts[row] for row in tested)
+            assert list(asked) == [predictions[row] for row in tested]
+            assert list(given) == [predictions[ids.index(name)] for name in known.rows.ids]
+            numbers += tested
+        assert sorted(numbers) == list(range(len(TRIPLES)))
 
     def test_prompts_that_differ_in_case_and_spaces_are_one(self):
         rows = Rows(tuple("abcd"), tuple("abcd"), tuple("efgh"))
@@ -91,11 +110,13 @@ class TestScores:
             assert method.difference in method.difference_interval
 
     def test_llm_alone_is_what_it_wrote_first(self):
-        raw = [(f"please {texts[0]}", texts[0]) for texts in WORLD.predictions]
-        raw[0] = ()
-        found = evaluate(TRIPLES, STRING, OPTIONS, WORLD.predictions, raw)
+        some, predictions = TRIPLES.take(range(12)), WORLD.predictions[:12]
+        raw = [(), *((f"please {texts[0]}", texts[0]) for texts in predictions[1:])]
+        found = evaluate(some, STRING, OPTIONS, predictions, raw)
         texts = [STRING, *(texts[0] for texts in raw[1:])]
-        assert found.of(LLM).mean == pytest.approx(earned(texts).mean(), abs=1e-6)
+        encode = encoder().encode
+        expected = (np.einsum("nd,nd->n", encode(texts), encode(some.prompts)) ** 3).mean()
+        assert found.of(LLM).mean == pytest.approx(expected, abs=1e-6)
         assert found.reference == LLM
 
     def test_the_hybrid_is_better_than_its_parts_and_the_oracle_than_the_hybrid(self, with_llm):
@@ -152,23 +173,8 @@ class TestScores:
         assert "NaN" not in json.dumps(found.as_dict())
 
 
-class TestOracle:
-    def test_it_is_the_best_of_each_rows_candidates(self, without, monkeypatch):
-        best = np.zeros(len(TRIPLES))
-        place = {name: number for number, name in enumerate(TRIPLES.rows.ids)}
-        pools = HybridPredictor.pools
-
-        def spied(predictor, rows, predictions):
-            found = pools(predictor, rows, predictions)
-            for name, pool in zip(rows.ids, found, strict=True):
-                truth = predictor.space.encoder.encode([TRIPLES.prompts[place[name]]])[0]
-                best[place[name]] = (predictor.space.encoder.encode(pool) @ truth).max() ** 3
-            return found
-
-        monkeypatch.setattr(HybridPredictor, "pools", spied)
-        found = evaluate(TRIPLES, STRING, OPTIONS)
-        assert found.of(ORACLE).mean == pytest.approx(best.mean(), abs=1e-5)
-        assert found == without
+def test_the_oracle_is_the_best_of_each_rows_candidates(without):
+    assert without.of(ORACLE).mean == pytest.approx(SEEN["best"].mean(), abs=1e-5)
 
 
 class TestGroups:
@@ -211,10 +217,3 @@ class TestSwapped:
         assert swapped(self.TEXTS, 0.5, seed=1) == swapped(self.TEXTS, 0.5, seed=1)
         assert swapped(self.TEXTS, 0.5, seed=1) != swapped(self.TEXTS, 0.5, seed=2)
         assert swapped((), 0.5) == []
-
-    def test_the_index_notices(self):
-        """With half of the predictions another row's, the blend gains more than without."""
-        right = [(prompt,) for prompt in TRIPLES.prompts]
-        found = evaluate(TRIPLES, STRING, OPTIONS, swapped(right, 0.5))
-        assert found.of(HYBRID).ratio > 1.2
-        assert found.of(HYBRID).difference_interval.low > 0
