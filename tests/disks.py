@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 #: Room on the small disk: for a few caches of SQLite's, and quickly filled.
-SIZE = 512 * 1024
+SIZE = 1024 * 1024
 #: What a full disk says in either way, by the system or by SQLite.
 FULL = r"(No space left on device|File too large|database or disk is full|disk I/O error)"
 

@@ -18,8 +18,8 @@ FUNCTIONS = {
     *("pandas.read_pickle", "yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.full_load"),
     *("runpy.run_path", "runpy.run_module", "importlib.util.spec_from_file_location"),
 }
-#: A class to catch, which unpickles nothing: what torch raises on a file that is none.
-HARMLESS = {"pickle.UnpicklingError"}
+#: Names of these that unpickle nothing: what torch raises on a file that is no pickle, and cores.
+HARMLESS = {"pickle.UnpicklingError", "joblib.cpu_count"}
 #: Names of options that let a library do so, with the one value that does not.
 OPTIONS = {
     "allow_pickle": False,
@@ -39,12 +39,12 @@ def findings(source):
     found = []
     for node in ast.walk(tree):
         if isinstance(node, (ast.Name, ast.Attribute)):
-            dotted = spelt(node, names)
+            dotted = dotted_name(node, names)
             if dotted in FUNCTIONS or (is_forbidden(dotted) and dotted not in HARMLESS):
                 found.append(f"line {node.lineno}: {dotted}")
         if isinstance(node, ast.Call):
             # numpy's default has changed, and whoever reads the call should not need to know.
-            if spelt(node.func, names) == "numpy.load" and not says(node, "allow_pickle"):
+            if dotted_name(node.func, names) == "numpy.load" and not says(node, "allow_pickle"):
                 found.append(f"line {node.lineno}: numpy.load without allow_pickle=False")
             found += [
                 f"line {node.lineno}: {word.arg}={ast.unparse(word.value)}"
@@ -68,11 +68,11 @@ def imported(tree):
     return names
 
 
-def spelt(node, names):
+def dotted_name(node, names):
     if isinstance(node, ast.Name):
         return names.get(node.id, node.id)
     if isinstance(node, ast.Attribute):
-        return f"{spelt(node.value, names)}.{node.attr}"
+        return f"{dotted_name(node.value, names)}.{node.attr}"
     return ""
 
 

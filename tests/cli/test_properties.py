@@ -205,7 +205,7 @@ def command_lines(draw, command):
 
 
 WIDELY = settings(
-    max_examples=160, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
