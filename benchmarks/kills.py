@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mean_prompt.bench.setup import write_figures
-from mean_prompt.runs import Snapshots
-from mean_prompt.runs.files import BEST, EVENTS, RESULT, SNAPSHOTS, STUDY, read_events
+from mean_prompt.runs.checkpoint import Checkpoint
+from mean_prompt.runs.files import BEST, CHECKPOINT, EVENTS, RESULT, STUDY, read_events
 from mean_prompt.runs.study_file import STUDY_NAME
 from mean_prompt.system import RunError
 
@@ -45,14 +45,12 @@ class Life:
 
     Attributes:
         seconds: from its start to its end.
-        reached: evaluations that the folder held when it had ended, those on the tape included.
-        read_back: of them, what a next process reads back from the tape.
+        saved: evaluations at its last save, from which the next process continues.
         ended: how: ``done``, or the signal.
     """
 
     seconds: float
-    reached: int
-    read_back: int
+    saved: int
     ended: str
 
 
@@ -130,21 +128,16 @@ def _finish(process: subprocess.Popen[bytes]) -> str:
 
 
 def _wait_for_work(process: subprocess.Popen[bytes], run: Path) -> None:
-    """Wait until a process has asked its encoder something."""
-    before = _tape(run)
-    while process.poll() is None and _tape(run) == before:
+    """Wait until a process has begun to search, or is resumed: it writes an event then."""
+    before = _written(run)
+    while process.poll() is None and _written(run) == before:
         time.sleep(_PAUSE)
 
 
-def _tape(run: Path) -> list[tuple[str, int]]:
-    """Return name and size of what the search heard since its last snapshot."""
-    found = []
-    for path in (run / SNAPSHOTS).glob("tape-*.bin"):
-        try:
-            found.append((path.name, path.stat().st_size))
-        except FileNotFoundError:  # replaced by the next one meanwhile
-            continue
-    return found
+def _written(run: Path) -> int | None:
+    """Return when an event was last written, in nanoseconds."""
+    path = run / EVENTS
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
@@ -154,9 +147,8 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 def _life(run: Path, seconds: float, ended: str) -> Life:
-    snapshots = Snapshots(run / SNAPSHOTS)
-    kept = snapshots.state["evaluations"] if snapshots.state else 0
-    return Life(seconds, kept + snapshots.evaluations, snapshots.evaluations, ended)
+    saved = Checkpoint(run / CHECKPOINT).saved
+    return Life(seconds, saved["evaluations"] if saved else 0, ended)
 
 
 def _compare(whole: Path, broken: Path) -> dict[str, Any]:
@@ -190,10 +182,10 @@ def _trials(run: Path) -> list[tuple[str, dict[str, Any], float | None]]:
 
 
 def _print(figures: dict[str, Any]) -> None:
-    table = Table("process", "seconds", "evaluations reached", "of them on the tape", "ended")
+    table = Table("process", "seconds", "evaluations saved", "ended")
     for number, life in enumerate(figures["lives"]):
-        reached, read_back = f"{life['reached']:,}", f"{life['read_back']:,}"
-        table.add_row(str(number), f"{life['seconds']:.1f}", reached, read_back, life["ended"])
+        seconds, saved = f"{life['seconds']:.1f}", f"{life['saved']:,}"
+        table.add_row(str(number), seconds, saved, life["ended"])
     console = Console()
     console.print(table)
     console.print(f"undisturbed: {figures['undisturbed seconds']:.1f} s")

@@ -31,7 +31,7 @@ from mean_prompt.api import search
 from mean_prompt.bench.setup import write_figures
 from mean_prompt.report import LivePage
 from mean_prompt.report.live.place import last_server
-from mean_prompt.runs import Progress
+from mean_prompt.runs import SearchProgress
 from mean_prompt.system import InputError
 
 _COMMAND: Final = "python -m benchmarks.live"
@@ -89,7 +89,7 @@ class Turns:
         #: When each turn began, the first with the page open.
         self.begun: list[float] = []
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: SearchProgress) -> None:
         """Take in a step of the search."""
         if progress.phase != "searching":
             return

@@ -19,7 +19,7 @@ from rich.text import Text
 from mean_prompt.cli.display import print_result
 from mean_prompt.report import write_report
 from mean_prompt.report.progress.terminal import highlight_edit, search_panel
-from mean_prompt.runs import BEST, RECIPE, RESULT, Progress, SearchResult
+from mean_prompt.runs import BEST, RECIPE, RESULT, SearchProgress, SearchResult
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -79,13 +79,13 @@ def _shoot(browser: Browser, page: Path, scheme: Literal["light", "dark"], targe
     context.close()
 
 
-def _last_progress(result: SearchResult) -> Progress:
-    return Progress(
+def _last_progress(result: SearchResult) -> SearchProgress:
+    return SearchProgress(
         "searching",
         result.evaluations,
         None,
-        result.seconds,
-        0.0,
+        seconds=result.seconds,
+        remaining=0.0,
         rate=result.evaluations_per_second,
         score=result.train_score,
         fraction=result.fraction,

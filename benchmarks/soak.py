@@ -21,7 +21,7 @@ from mean_prompt.api import search
 from mean_prompt.bench.models import save_tiny_bert
 from mean_prompt.bench.setup import write_figures
 from mean_prompt.encoder import load_encoder
-from mean_prompt.runs import Progress, Recipe
+from mean_prompt.runs import Recipe, SearchProgress
 from mean_prompt.system import shipped_folder
 
 _COMMAND: Final = "python -m benchmarks.soak"
@@ -45,7 +45,7 @@ class Watcher:
     memory: dict[int, float]
     taken: int = 0
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: SearchProgress) -> None:
         """Count a step."""
         if progress.phase != "searching":
             return

@@ -1,4 +1,4 @@
-"""``search``, ``search_affix`` and ``score``: what the commands do, for notebooks and programs."""
+"""What the commands do, for notebooks and programs."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ import numpy as np
 from mean_prompt.corpus import Corpus, corpus_vectors, default_corpus_folder
 from mean_prompt.encoder import Encoder, load_encoder
 from mean_prompt.objective import ExpectedSCS, compress_if_large
-from mean_prompt.optimize import AffixProblem, Budget, Context, Position, Problem, Scores
+from mean_prompt.optimize import Budget, Context, Position
 from mean_prompt.report import (
-    Space,
+    CorpusSpace,
     analyse_affix,
     write_affix_analysis,
     write_analysis,
     write_report,
 )
 from mean_prompt.runs import (
-    WORKERS,
-    AffixRun,
-    Listener,
+    AffixSession,
     Recipe,
     RunFolder,
     ScoredString,
-    Search,
+    SearchInputs,
+    SearchListener,
     SearchResult,
-    check_identity,
+    SearchSession,
     check_recipe,
     worth_seconds,
 )
 from mean_prompt.system import (
+    Deadline,
     InputError,
-    Listener as EventListener,
+    Listener,
     ignore,
     parse_duration,
     stopping,
@@ -46,7 +46,7 @@ from mean_prompt.system import (
 from mean_prompt.workers import Conductor, Crew
 
 if TYPE_CHECKING:
-    from mean_prompt.hybrid import Listener as PredictListener, Request, Summary
+    from mean_prompt.hybrid import Request, Summary
 
 #: Budget of a search that is given neither time nor evaluations.
 DEFAULT_BUDGET = "2m"
@@ -68,71 +68,77 @@ def search(  # noqa: PLR0913 - an argument an option
     workers: int | None = None,
     storage: str | None = None,
     study: str | None = None,
-    listener: Listener | None = None,
+    listener: SearchListener = ignore,
     started: float | None = None,
 ) -> SearchResult:
     """Search for the string with the highest expected SCS against a corpus.
 
-    Ctrl-C (or SIGTERM) ends the search at its next step; the result is of what was found, and the
-    run can be gone on with.
+    Ctrl-C (or SIGTERM) ends the search at its next step. It returns what was found so far, and
+    the run can be resumed.
 
     Args:
-        corpus: a :class:`Corpus`, or files and folders as on the command line. Without one, the
-            recipe's, else ``corpora/`` of the working directory, else the packaged corpora.
-        budget: wall-clock time of the whole call, such as ``90s`` or ``2h``; ``2m`` where neither
-            it nor ``max_evaluations`` is given here or in the recipe.
-        max_evaluations: strings encoded by the search; with it alone a run repeats exactly.
-        max_tokens: hard limit on the tokens of the string.
+        corpus: a :class:`Corpus`, or files and folders as on the command line
+            (``NAME=PATH:WEIGHT``). Default: those of the recipe, else ``corpora/`` in the working
+            directory, else the corpus that ships with the package.
+        budget: wall-clock time of the whole call, such as ``90s`` or ``2h``. Default: the
+            recipe's, else ``2m`` unless ``max_evaluations`` is given.
+        max_evaluations: number of strings to encode at most. Without a ``budget``, a run with the
+            same seed repeats exactly.
+        max_tokens: most tokens of the string.
         seed: of every random choice.
-        model: a name, a folder or a loaded :class:`Encoder`.
-        recipe: everything else; the arguments above go before it.
-        out: folder of the run's files; without one nothing is written but caches.
-        resume: whether to go on with the run in ``out``, however it ended. What it was begun with
-            is taken from there; ``budget`` and ``max_evaluations`` may be given anew and are of
-            the whole run, with what was spent before. A run whose budget is spent gives its
-            result again.
-        workers: processes that climb on this machine, which divide its cores; this process alone
-            when left out. They read the corpus from its files, and the model from its folder.
+        model: a folder or a name on the hub, or a loaded :class:`Encoder`.
+        recipe: a :class:`Recipe`, a TOML file, or the name of a packaged recipe. The other
+            arguments take precedence over it.
+        out: folder for the run's files. Without one, nothing is written but caches.
+        resume: whether to resume the run in ``out``, however it ended. Corpus, model and recipe
+            are the run's own; a new ``budget`` or ``max_evaluations`` counts what was spent
+            before. A run that has spent its budget returns its result again.
+        workers: number of processes on this machine that search together. They read the corpus
+            from its files and the model from its folder. Default: this process alone.
         storage: URL of a database in which workers on other machines can join
-            (``mean-prompt worker``): ``postgresql://user:password@host/database``. Without one,
-            ``workers`` share a file in the run's folder.
-        study: name of the run there; that of its folder when left out.
-        listener: called with a :class:`~mean_prompt.runs.progress.Progress` at every step.
-        started: when the budget began, by ``time.monotonic``; now, when left out.
+            (``mean-prompt worker``): ``postgresql://user:password@host/database``. Default: a file
+            in the run's folder.
+        study: name of the run in the storage. Default: the name of its folder.
+        listener: called with a :class:`~mean_prompt.runs.progress.SearchProgress` at every step.
+        started: when the budget began, by ``time.monotonic``. Default: now.
 
     Raises:
-        InputError: something given cannot be used.
+        InputError: an argument, a file or the run in ``out`` cannot be used.
         RunError: the budget ended before the search could begin.
     """
     began = time.monotonic() if started is None else started
-    with _opened(out, resume=resume) as folder:
-        plan = _plan(recipe, model, budget, max_evaluations, max_tokens, seed, folder)
-        plan = plan.override(corpus={"sources": _specs(corpus)})
-        if plan.context.triples is not None:
+    with _run_folder(out, resume=resume) as folder:
+        asked = _asked(recipe, model, budget, max_evaluations, max_tokens, seed, folder)
+        if asked.context.triples is not None:
             raise InputError(
-                f"a search goes by a corpus, an affix by a context: the recipe names the triples "
-                f"{plan.context.triples}; call search_affix, or leave them out"
+                f"a search needs a corpus, and an affix a context: the recipe names the triples "
+                f"{asked.context.triples}; call search_affix, or leave them out"
             )
-        if not isinstance(corpus, Corpus) and not plan.corpus.sources:
-            plan = plan.override(corpus={"sources": (str(default_corpus_folder()),)})
-        if folder and (found := _finished(folder, plan)):
-            return found
-        # What is cheap to check goes before the model.
-        prompts = corpus if isinstance(corpus, Corpus) else _read_corpus(plan)
-        crew = _crew(folder, workers, storage, study)
-        if crew and folder:
-            _check_shareable(corpus, model)
-            with _timed(plan, None, began) as clock:
-                encoder = _load(plan)
-                result, problem = Conductor(
-                    prompts, encoder, plan, clock, out=folder, crew=crew, listener=listener
-                ).run()
-                return _reported(result, problem, encoder)
-        _check_begun(folder, plan, prompts.content_hash)
-        with _timed(plan, folder, began) as clock:
-            encoder = model if isinstance(model, Encoder) else _load(plan)
-            search = Search(prompts, encoder, plan, clock, out=folder, listener=listener)
-            return _reported(*search.run(), encoder)
+        sources = _sources(corpus, asked, resume=resume)
+        if folder and (done := _finished(folder, asked.recorded(sources))):
+            return done
+        # What is quick to check comes before the model is loaded.
+        prompts = (
+            corpus
+            if isinstance(corpus, Corpus)
+            else Corpus.from_files(*sources, column=asked.corpus.column)
+        )
+        crew = Crew.asked(folder, workers, storage, study)
+        if crew and (isinstance(corpus, Corpus) or isinstance(model, Encoder)):
+            raise InputError(
+                "several workers read corpus and model themselves: found one in memory; give its "
+                "files, or leave workers and storage out"
+            )
+        _check_begun(folder, asked, prompts)
+        with _budget(asked, folder, began) as limits:
+            encoder = model if isinstance(model, Encoder) else asked.model.load()
+            inputs = SearchInputs(prompts, encoder, asked, limits, folder, listener, sources)
+            session = Conductor(inputs, crew) if crew else SearchSession(inputs)
+            result, problem = session.run()
+            if result.out:
+                write_analysis(result.out, CorpusSpace.of_problem(problem, encoder), result.string)
+                write_report(result.out)
+            return result
 
 
 def search_affix(  # noqa: PLR0913 - an argument an option, as for search
@@ -148,52 +154,57 @@ def search_affix(  # noqa: PLR0913 - an argument an option, as for search
     recipe: Recipe | str | Path | None = None,
     out: str | Path | None = None,
     resume: bool = False,
-    listener: Listener | None = None,
+    listener: SearchListener = ignore,
     started: float | None = None,
 ) -> SearchResult:
-    """Search for the string that, put before or after every prediction, helps the most.
+    """Search for the string that improves predictions most when put before or after each of them.
 
-    What is maximised is mean SCS(e(prediction + affix), e(true prompt)) over known rows, less a
-    multiple of its standard error. The string found is empty where no affix is better than none.
+    The search maximises the mean of SCS(e(prediction + affix), e(true prompt)) over known rows,
+    less a multiple of its standard error. The string it returns is empty if no affix is better
+    than none.
 
     Args:
-        context: a :class:`Context`, or a file of triples with predictions; the recipe's when
-            left out.
-        column: of the predictions in the file; ``llm_prediction`` when left out.
+        context: a :class:`Context`, or a file of triples with predictions. Default: the recipe's.
+        column: of the predictions in the file. Default: ``llm_prediction``.
         position: ``suffix`` (the default) or ``prefix``.
-        budget: as for :func:`search`, and so are the other arguments; ``max_tokens`` limits the
-            affix alone.
-        max_evaluations: strings encoded, one for each row that an affix is tried on.
-        max_tokens: hard limit on the tokens of the affix.
-        seed: of every random choice, the hold-out among them.
-        model: a name, a folder or a loaded :class:`Encoder`.
-        recipe: everything else.
-        out: folder of the run's files.
+        budget: as for :func:`search`.
+        max_evaluations: number of strings to encode at most, one for each row that an affix is
+            tried on.
+        max_tokens: most tokens of the affix alone.
+        seed: of every random choice, the choice of the hold-out included.
+        model: as for :func:`search`.
+        recipe: as for :func:`search`.
+        out: folder for the run's files.
         resume: as for :func:`search`.
-        listener: called with a :class:`~mean_prompt.runs.progress.Progress` at every step.
-        started: when the budget began.
+        listener: called with a :class:`~mean_prompt.runs.progress.SearchProgress` at every step.
+        started: when the budget began, by ``time.monotonic``. Default: now.
 
     Raises:
-        InputError: something given cannot be used.
+        InputError: an argument, a file or the run in ``out`` cannot be used.
         RunError: the budget ended before the search could begin.
     """
     began = time.monotonic() if started is None else started
-    with _opened(out, resume=resume) as folder:
-        plan = _plan(recipe, model, budget, max_evaluations, max_tokens, seed, folder)
-        source = None if context is None or isinstance(context, Context) else str(context)
-        plan = plan.override(context={"triples": source, "column": column, "position": position})
-        _check_affix_plan(plan, context)
-        if folder and (found := _finished(folder, plan)):
-            return found
-        known = context if isinstance(context, Context) else _read_context(plan)
-        _check_begun(folder, plan, known.content_hash)
-        with _timed(plan, folder, began) as clock:
-            encoder = model if isinstance(model, Encoder) else _load(plan)
-            run = AffixRun(known, encoder, plan, clock, out=folder, listener=listener)
-            result, problem, scores = run.run()
-            # Whoever stopped the search waits for its end.
-            seconds = 0.0 if clock.stopped else worth_seconds(clock)
-            return _affix_reported(result, problem, scores, encoder, seconds)
+    with _run_folder(out, resume=resume) as folder:
+        asked = _asked(recipe, model, budget, max_evaluations, max_tokens, seed, folder)
+        file = None if context is None or isinstance(context, Context) else str(context)
+        asked = asked.override(context={"triples": file, "column": column, "position": position})
+        _check_affix(asked, context)
+        if folder and (done := _finished(folder, asked)):
+            return done
+        rows = context if isinstance(context, Context) else _read_context(asked)
+        _check_begun(folder, asked, rows)
+        with _budget(asked, folder, began) as limits:
+            encoder = model if isinstance(model, Encoder) else asked.model.load()
+            inputs = SearchInputs(rows, encoder, asked, limits, folder, listener)
+            result, problem, scores = AffixSession(inputs).run()
+            if result.out and result.string:
+                # The user who stopped the search waits for its end.
+                deadline = Deadline(0.0 if limits.stopped else worth_seconds(limits))
+                found = analyse_affix(problem, encoder, result.string, scores, deadline=deadline)
+                write_affix_analysis(result.out, found)
+            if result.out:
+                write_report(result.out)
+            return result
 
 
 def score(
@@ -202,31 +213,34 @@ def score(
     *,
     model: str | Encoder | None = None,
     column: str | None = None,
-    listener: EventListener = ignore,
+    listener: Listener = ignore,
     trust: bool = False,
 ) -> list[ScoredString]:
-    """Score strings against a corpus, in float32 over every prompt.
+    """Score strings against a corpus: the expected SCS of each over every prompt, in float32.
 
     Args:
-        strings: any strings; longer ones than the model reads are cut by it, which
-            :attr:`ScoredString.truncated` says.
+        strings: any strings. The model reads only the beginning of one that is too long, which
+            :attr:`ScoredString.truncated` reports.
         corpus: as for :func:`search`.
         model: as for :func:`search`.
-        column: of the prompts in the corpus files.
-        listener: receives the prompts embedded and all prompts, as a
-            :class:`~mean_prompt.system.progress.ProgressEvent`.
-        trust: whether a model that is named may run code: load pickled weights, and classes that
+        column: of the prompts in the corpus files. Default: guessed.
+        listener: called with a :class:`~mean_prompt.system.progress.ProgressEvent` as the prompts
+            are embedded.
+        trust: whether a model given by name may run code: load pickled weights, and classes that
             come with it.
 
     Returns:
-        One entry a string, in order.
+        One entry per string, in order.
 
     Raises:
-        InputError: something given cannot be used.
+        InputError: a string, the corpus or the model cannot be used.
     """
     _check_text(strings)
-    sources = _specs(corpus) or (str(default_corpus_folder()),)
-    prompts = corpus if isinstance(corpus, Corpus) else Corpus.from_files(*sources, column=column)
+    prompts = (
+        corpus
+        if isinstance(corpus, Corpus)
+        else Corpus.from_files(*(_specs(corpus) or (str(default_corpus_folder()),)), column=column)
+    )
     encoder = model if isinstance(model, Encoder) else load_encoder(model, trust=trust)
     vectors = corpus_vectors(prompts, np.arange(len(prompts)), encoder, listener=listener)
     objective = ExpectedSCS(vectors, prompts.weights, device=encoder.device)
@@ -241,49 +255,29 @@ def score(
 
 
 def predict(
-    request: Request, *, listener: PredictListener | None = None, started: float | None = None
+    request: Request, *, listener: Listener = ignore, started: float | None = None
 ) -> Summary:
     """Answer every row of a test file, and write the page that shows the answers.
 
     Args:
-        request: what is asked.
-        listener: called with what is done, how much of it, and all of it.
-        started: when the time limit began, by ``time.monotonic``; now, when left out.
+        request: the files, the universal string and the options.
+        listener: receives a :class:`~mean_prompt.system.progress.ProgressEvent` at every step.
+        started: when the time limit began, by ``time.monotonic``. Default: now.
 
     Raises:
-        InputError: something given cannot be used.
+        InputError: a file or an option cannot be used.
     """
     from mean_prompt.hybrid import PredictionJob
     from mean_prompt.report import write_last_page
 
     job = PredictionJob(request, listener=listener, started=started)
     summary = job.run()
-    page, fault = write_last_page(request.out, summary.rows, job.seconds_left())
+    page, fault = write_last_page(request.out, summary.rows, job.limit.remaining)
     notes = (*summary.notes, *([fault] if fault else []))
-    return replace(summary, page=page, notes=notes, seconds=job.seconds)
+    return replace(summary, page=page, notes=notes, seconds=job.limit.elapsed)
 
 
-def _reported(result: SearchResult, problem: Problem, encoder: Encoder) -> SearchResult:
-    """Write the analysis and the report of a search into its folder, if it has one."""
-    if result.out:
-        write_analysis(result.out, Space.of_problem(problem, encoder), result.string)
-        write_report(result.out)
-    return result
-
-
-def _affix_reported(
-    result: SearchResult, problem: AffixProblem, scores: Scores, encoder: Encoder, seconds: float
-) -> SearchResult:
-    """Write the analysis and the report of an affix into its run's folder, if it has one."""
-    if result.out:
-        if result.string:
-            found = analyse_affix(problem, encoder, result.string, scores, seconds=seconds)
-            write_affix_analysis(result.out, found)
-        write_report(result.out)
-    return result
-
-
-def _plan(
+def _asked(
     recipe: Recipe | str | Path | None,
     model: str | Encoder | None,
     budget: str | None,
@@ -295,40 +289,56 @@ def _plan(
     """Return the recipe with the arguments that both kinds of search take.
 
     Raises:
-        InputError: the folder's run was asked something else.
+        InputError: the run in the folder was begun with another recipe.
     """
     begun = folder.recipe() if folder and folder.resume else None
-    plan = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe) if recipe else begun
-    plan = (plan or Recipe()).override(
+    asked = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe) if recipe else begun
+    asked = (asked or Recipe()).override(
         model={"name": model if isinstance(model, str) else None},
         constraints={"max_tokens": max_tokens},
         search={"budget": budget, "max_evaluations": max_evaluations, "seed": seed},
     )
-    if plan.search.budget is None and plan.search.max_evaluations is None:
+    if asked.search.budget is None and asked.search.max_evaluations is None:
         limits = begun.search.model_dump() if begun else {"budget": DEFAULT_BUDGET}
-        plan = plan.override(search=limits)
+        asked = asked.override(search=limits)
     if folder and begun:
-        check_recipe(begun, plan, folder.path)
-    return plan
+        check_recipe(begun, asked, folder.path)
+    return asked
 
 
-def _check_affix_plan(plan: Recipe, context: Context | str | Path | None) -> None:
-    if context is None and plan.context.triples is None:
+def _sources(corpus: CorpusLike | None, asked: Recipe, *, resume: bool) -> tuple[str, ...]:
+    """Return the files of a search's corpus, as given; none for a corpus in memory.
+
+    A resumed run whose corpus is in memory now keeps the files that it was begun with.
+    """
+    if isinstance(corpus, Corpus):
+        return asked.corpus.sources if resume else ()
+    return _specs(corpus) or asked.corpus.sources or (str(default_corpus_folder()),)
+
+
+def _specs(corpus: str | Path | Sequence[str | Path] | None) -> tuple[str, ...]:
+    if isinstance(corpus, (str, Path)):
+        return (str(corpus),)
+    return tuple(map(str, corpus or ()))
+
+
+def _check_affix(asked: Recipe, context: Context | str | Path | None) -> None:
+    if context is None and asked.context.triples is None:
         raise InputError("a search for an affix needs rows: give a context, a file of triples")
-    if plan.corpus.sources or plan.corpus.column:
-        given = ", ".join(plan.corpus.sources) or f"the column {plan.corpus.column!r}"
+    if asked.corpus.sources or asked.corpus.column:
+        found = ", ".join(asked.corpus.sources) or f"the column {asked.corpus.column!r}"
         raise InputError(
-            f"an affix is searched in a context alone, without a corpus: found {given}; leave out "
+            f"an affix is searched in a context alone, without a corpus: found {found}; leave out "
             "the one or the other"
         )
 
 
 @contextmanager
-def _opened(out: str | Path | None, *, resume: bool) -> Iterator[RunFolder | None]:
-    """Open a run's folder, which goes again where the run leaves nothing in it."""
+def _run_folder(out: str | Path | None, *, resume: bool) -> Iterator[RunFolder | None]:
+    """Open a run's folder, which is removed at the end if the run leaves nothing in it."""
     if out is None:
         if resume:
-            raise InputError("a run that is gone on with must be named: give its folder as out")
+            raise InputError("a run that is resumed must be named: give its folder as out")
         yield None
         return
     folder = RunFolder(user_path(out), resume=resume)
@@ -339,80 +349,32 @@ def _opened(out: str | Path | None, *, resume: bool) -> Iterator[RunFolder | Non
 
 
 @contextmanager
-def _timed(plan: Recipe, folder: RunFolder | None, began: float) -> Iterator[Budget]:
-    """Give a run its clock, which signals stop, and which counts what was spent before."""
-    seconds = parse_duration(plan.search.budget) if plan.search.budget else None
-    spent = folder.snapshots.spent if folder and folder.resume else 0.0
-    clock = Budget(seconds, plan.search.max_evaluations, started=began - spent)
-    with stopping(clock):
-        yield clock
+def _budget(asked: Recipe, folder: RunFolder | None, began: float) -> Iterator[Budget]:
+    """Give a run its budget, which signals stop, and which counts what was spent before."""
+    seconds = parse_duration(asked.search.budget) if asked.search.budget else None
+    spent = folder.checkpoint.spent if folder else 0.0
+    limits = Budget(seconds, asked.search.max_evaluations, started=began - spent)
+    with stopping(limits):
+        yield limits
 
 
-def _crew(
-    folder: RunFolder | None, workers: int | None, storage: str | None, study: str | None
-) -> Crew | None:
-    """Return who is to work on a run, where it is not this process alone.
-
-    Raises:
-        InputError: what is asked makes no sense, or is not how the run was begun.
-    """
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers must be at least 1: found {workers}")
-    is_asked = workers is not None or storage is not None
-    if folder is None:
-        if is_asked or study is not None:
-            raise InputError("a run by several workers must have a folder: give one as out")
-        return None
-    is_shared = folder.resume and folder.file(WORKERS).is_dir()
-    if folder.resume and is_asked and not is_shared:
-        # It would begin anew in that folder, without what one process found and spent.
-        raise InputError(
-            f"a run goes on as it was begun: {folder.path} is of one process; leave out --workers "
-            "and --storage (and MEAN_PROMPT_STORAGE), or begin a new run"
-        )
-    if study is not None and not (is_asked or is_shared):
-        raise InputError(
-            f"--study is a run's name among workers: found {study!r} without any; give --workers "
-            "or --storage too, or leave it out"
-        )
-    crew = Crew.of_run(folder.path, storage, study, workers)
-    own = Crew.of_run(folder.path, storage, None, workers)
-    if is_shared and crew and own and crew.study != own.study:
-        raise InputError(
-            f"a run goes on in its own study: that of {folder.path} is {own.study!r}, found "
-            f"{crew.study!r}; leave out --study, or begin a new run"
-        )
-    return crew
-
-
-def _check_shareable(corpus: CorpusLike | None, model: str | Encoder | None) -> None:
-    """Refuse what other processes cannot read."""
-    if isinstance(corpus, Corpus) or isinstance(model, Encoder):
-        what, files = ("corpus", "files") if isinstance(corpus, Corpus) else ("model", "a name")
-        raise InputError(
-            f"several workers read the {what} themselves: found one in memory; give {files}, or "
-            "leave workers and storage out"
-        )
-
-
-def _finished(folder: RunFolder, plan: Recipe) -> SearchResult | None:
-    """Return the result of a run that has spent the budget that it is asked to spend."""
+def _finished(folder: RunFolder, recorded: Recipe) -> SearchResult | None:
+    """Return the result of a resumed run that has already spent its budget."""
     result = SearchResult.find(folder.path) if folder.resume else None
     if result is None or result.stopped:
         return None
-    return result if result.details.get("recipe_hash") == plan.content_hash else None
+    return result if result.details.get("recipe_hash") == recorded.content_hash else None
 
 
-def _check_begun(folder: RunFolder | None, plan: Recipe, corpus_hash: str) -> None:
-    """Refuse a corpus or recipe that the folder's run was not begun with, before a model loads."""
-    kept = folder.snapshots.state if folder and folder.resume else None
-    if kept is not None and folder:
-        found = {"corpus": corpus_hash, "recipe": plan.model_dump(mode="json")}
-        check_identity(kept["identity"], found, folder.path)
+def _check_begun(folder: RunFolder | None, asked: Recipe, data: Corpus | Context) -> None:
+    """Refuse a corpus or recipe that the run was not begun with, before a model is loaded."""
+    if folder and folder.checkpoint.saved:
+        found = {"corpus": data.content_hash, "recipe": asked.model_dump(mode="json")}
+        folder.checkpoint.check(found)
 
 
 def _check_text(strings: Sequence[str]) -> None:
-    """Refuse what no tokenizer takes, such as an argument that is not UTF-8."""
+    """Refuse what no tokenizer accepts, such as an argument that is not UTF-8."""
     for text in strings:
         try:
             text.encode()
@@ -423,26 +385,7 @@ def _check_text(strings: Sequence[str]) -> None:
             ) from error
 
 
-def _specs(corpus: CorpusLike | None) -> tuple[str, ...] | None:
-    if corpus is None or isinstance(corpus, Corpus):
-        return None
-    if isinstance(corpus, (str, Path)):
-        return (str(corpus),)
-    return tuple(str(spec) for spec in corpus) or None
-
-
-def _read_corpus(recipe: Recipe) -> Corpus:
-    return Corpus.from_files(*recipe.corpus.sources, column=recipe.corpus.column)
-
-
-def _read_context(recipe: Recipe) -> Context:
-    section = recipe.context
+def _read_context(asked: Recipe) -> Context:
+    section = asked.context
     assert section.triples is not None
     return Context.from_file(user_path(section.triples), section.column)
-
-
-def _load(recipe: Recipe) -> Encoder:
-    chosen = recipe.model
-    return load_encoder(
-        chosen.name, device=chosen.device, screening=chosen.screening, trust=chosen.trust
-    )

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from mean_prompt.cli import STARTED
-from mean_prompt.cli.live_page import Live, LiveAt, end, followed_by, live_page
+from mean_prompt.cli.live_page import Live, LiveAt, live_page
 from mean_prompt.cli.model_options import Trust
 from mean_prompt.cli.storage_options import Storage
 
@@ -26,15 +26,15 @@ def search(
     budget: Annotated[
         str | None,
         typer.Option(
-            help="Time for the whole run: 90s, 10m, 2h, 1h30m, with what it spent before where it "
-            "is resumed. Default: the recipe's, else 2m.",
+            help="Time for the whole run, such as 90s, 10m, 2h or 1h30m; a resumed run counts what "
+            "it spent before. Default: the recipe's, else 2m.",
             show_default=False,
         ),
     ] = None,
     max_evaluations: Annotated[
         int | None,
         typer.Option(
-            help="End after this many strings were encoded; alone, it makes a run repeatable.",
+            help="Number of strings to encode at most; without --budget, the run repeats exactly.",
             show_default=False,
         ),
     ] = None,
@@ -47,7 +47,7 @@ def search(
     alphabet: Annotated[
         Literal["ascii", "words", "unicode"] | None,
         typer.Option(
-            help="Characters allowed; words: dictionary words only. Default: the recipe's, "
+            help="Characters allowed; words allows dictionary words only. Default: the recipe's, "
             "else ascii.",
             show_default=False,
         ),
@@ -55,7 +55,7 @@ def search(
     model: Annotated[
         str | None,
         typer.Option(
-            help="A folder, or a name on the hub. Default: sentence-t5-base where it can be had, "
+            help="A folder, or a name on the hub. Default: sentence-t5-base if it can be loaded, "
             "else the packaged all-MiniLM-L6-v2.",
             show_default=False,
         ),
@@ -63,13 +63,15 @@ def search(
     trust_model: Trust = False,
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"] | None,
-        typer.Option(help="Where the model runs. Default: the best there is.", show_default=False),
+        typer.Option(
+            help="Device of the model. Default: the fastest there is.", show_default=False
+        ),
     ] = None,
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="A TOML file, or a packaged recipe: quick, kaggle, readable. Options go before "
-            "it.",
+            help="A TOML file, or a packaged recipe: quick, kaggle, readable. Other options take "
+            "precedence over it.",
             show_default=False,
         ),
     ] = None,
@@ -88,7 +90,7 @@ def search(
         str | None,
         typer.Option(
             metavar="TRIPLES",
-            help="Search an affix for the predictions in this file of rows with true prompts, "
+            help="Search for an affix for the predictions in this file of rows with true prompts, "
             "instead of a string for a corpus.",
             show_default=False,
         ),
@@ -100,12 +102,13 @@ def search(
     position: Annotated[
         Literal["suffix", "prefix"] | None,
         typer.Option(
-            help="Where the affix stands: after or before the prediction. Default: suffix.",
+            help="Whether the affix comes after or before the prediction. Default: suffix.",
             show_default=False,
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of every random choice. Default: 0.", show_default=False)
+        int | None,
+        typer.Option(help="Seed of every random choice. Default: 0.", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
@@ -118,16 +121,16 @@ def search(
         bool,
         typer.Option(
             "--resume",
-            help="Go on with a run, however it ended: search --resume RUN, or the command it was "
-            "begun with.",
+            help="Resume a run, however it ended: search --resume RUN, or the command it was begun "
+            "with.",
         ),
     ] = False,
     workers: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Processes that climb on this machine and divide its cores. Default: this one "
-            "alone.",
+            help="Processes on this machine that search together and divide its cores. Default: "
+            "this one alone.",
             show_default=False,
         ),
     ] = None,
@@ -145,9 +148,9 @@ def search(
         bool, typer.Option("--quiet", "-q", help="Print only the string found.")
     ] = False,
 ) -> None:
-    """Search for the string that serves a corpus of prompts best, and export it.
+    """Search for the one string that scores best against a corpus of prompts.
 
-    With --context, search for the one that serves predictions best as their affix.
+    With --context, search for the affix that improves predictions most.
     """
     from mean_prompt.corpus import check_sources
 
@@ -163,29 +166,36 @@ def search(
     from mean_prompt.system import InputError, user_path
 
     begun = begun_recipe(out) if resume and out else Recipe()
-    plan = (Recipe.load(recipe) if recipe else begun).override(
-        corpus={"sources": corpus or None, "column": column, "holdout": holdout},
+    asked = (Recipe.load(recipe) if recipe else begun).override(
+        corpus={"column": column, "holdout": holdout},
         model={"device": device, "trust": trust_model or None},
         constraints={"alphabet": alphabet},
         context={"triples": context, "column": context_column, "position": position},
     )
-    asks_affix = plan.context.triples is not None
+    asks_affix = asked.context.triples is not None
     if not asks_affix and (context_column or position):
-        raise InputError("--context-column and --position are of an affix: give --context TRIPLES")
+        raise InputError(
+            "--context-column and --position belong to an affix: give --context TRIPLES"
+        )
     if asks_affix and (workers or storage or study):
         raise InputError(
             "an affix is searched by one process: leave out --workers, --storage and --study"
         )
+    if asks_affix and corpus:
+        raise InputError(
+            f"an affix is searched in a context alone, without a corpus: found "
+            f"{', '.join(corpus)}; leave out the one or the other"
+        )
     find = (
         api.search_affix
         if asks_affix
-        else partial(api.search, workers=workers, storage=storage, study=study)
+        else partial(api.search, corpus, workers=workers, storage=storage, study=study)
     )
     run = user_path(out or _new_folder())
     with (
         one_line_warnings(),
-        live_page(run, live=live, at=live_at) as page,
         progress_display(quiet=quiet) as display,
+        live_page(run, display, live=live, at=live_at) as listener,
     ):
         result = find(
             budget=budget,
@@ -193,14 +203,12 @@ def search(
             max_tokens=max_tokens,
             seed=seed,
             model=model,
-            recipe=plan,
+            recipe=asked,
             out=run,
             resume=resume,
-            listener=followed_by(page, display),
+            listener=listener,
             started=STARTED,
         )
-        if page:
-            end(page, display)
     if quiet:
         typer.echo(result.string)
     elif asks_affix:
@@ -210,7 +218,7 @@ def search(
 
 
 def _run_and_corpus(out: Path | None, corpus: list[str] | None) -> tuple[Path, list[str] | None]:
-    """Return the run to go on with, and its corpus where it is named again."""
+    """Return the folder of the run to resume, and its corpus if it is named again."""
     from mean_prompt.system import InputError, user_path
 
     if out is not None:

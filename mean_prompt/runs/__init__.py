@@ -5,8 +5,15 @@ from typing import TYPE_CHECKING
 from mean_prompt.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from mean_prompt.runs.affix_session import AffixRun as AffixRun, worth_seconds as worth_seconds
-    from mean_prompt.runs.climbing import StudySession as StudySession
+    from mean_prompt.runs.affix_session import (
+        AffixSession as AffixSession,
+        worth_seconds as worth_seconds,
+    )
+    from mean_prompt.runs.checkpoint import (
+        Checkpoint as Checkpoint,
+        Resumer as Resumer,
+        check_recipe as check_recipe,
+    )
     from mean_prompt.runs.files import (
         ANALYSIS as ANALYSIS,
         BEST as BEST,
@@ -22,11 +29,10 @@ if TYPE_CHECKING:
         read_json as read_json,
     )
     from mean_prompt.runs.folder import RunFolder as RunFolder, begun_recipe as begun_recipe
-    from mean_prompt.runs.identity import model_notes as model_notes, run_identity as run_identity
+    from mean_prompt.runs.inputs import SearchInputs as SearchInputs
     from mean_prompt.runs.progress import (
-        Listener as Listener,
-        Progress as Progress,
-        Tracker as Tracker,
+        SearchListener as SearchListener,
+        SearchProgress as SearchProgress,
     )
     from mean_prompt.runs.recipe import Recipe as Recipe
     from mean_prompt.runs.result import (
@@ -39,27 +45,31 @@ if TYPE_CHECKING:
         holdout_line as holdout_line,
         no_affix as no_affix,
     )
-    from mean_prompt.runs.resume import (
-        Resumer as Resumer,
-        check_identity as check_identity,
-        check_recipe as check_recipe,
+    from mean_prompt.runs.session import (
+        SearchSession as SearchSession,
+        StringScoring as StringScoring,
+        StudySession as StudySession,
+        build_problem as build_problem,
+        close_search as close_search,
     )
-    from mean_prompt.runs.session import Search as Search, close_search as close_search
-    from mean_prompt.runs.snapshots import Snapshots as Snapshots
-    from mean_prompt.runs.status import RunStatus as RunStatus, current_result as current_result
+    from mean_prompt.runs.status import (
+        RunStatus as RunStatus,
+        current_result as current_result,
+        ended_state as ended_state,
+    )
     from mean_prompt.runs.study_file import (
         SQLITE_PATIENCE as SQLITE_PATIENCE,
         StudyStore as StudyStore,
         close_storage as close_storage,
         write_ahead as write_ahead,
     )
-    from mean_prompt.runs.telling import ProgressReporter as ProgressReporter
+    from mean_prompt.runs.tracker import Tracker as Tracker
 
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "affix_session": ["AffixRun", "worth_seconds"],
-        "climbing": ["StudySession"],
+        "affix_session": ["AffixSession", "worth_seconds"],
+        "checkpoint": ["Checkpoint", "Resumer", "check_recipe"],
         "files": [
             "ANALYSIS",
             "BEST",
@@ -75,8 +85,8 @@ __getattr__, __all__ = lazy_exports(
             "read_json",
         ],
         "folder": ["RunFolder", "begun_recipe"],
-        "identity": ["model_notes", "run_identity"],
-        "progress": ["Listener", "Progress", "Tracker"],
+        "inputs": ["SearchInputs"],
+        "progress": ["SearchListener", "SearchProgress"],
         "recipe": ["Recipe"],
         "result": [
             "ScoredString",
@@ -88,11 +98,15 @@ __getattr__, __all__ = lazy_exports(
             "holdout_line",
             "no_affix",
         ],
-        "resume": ["Resumer", "check_identity", "check_recipe"],
-        "session": ["Search", "close_search"],
-        "snapshots": ["Snapshots"],
-        "status": ["RunStatus", "current_result"],
+        "session": [
+            "SearchSession",
+            "StringScoring",
+            "StudySession",
+            "build_problem",
+            "close_search",
+        ],
+        "status": ["RunStatus", "current_result", "ended_state"],
         "study_file": ["SQLITE_PATIENCE", "StudyStore", "close_storage", "write_ahead"],
-        "telling": ["ProgressReporter"],
+        "tracker": ["Tracker"],
     },
 )

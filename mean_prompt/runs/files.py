@@ -1,4 +1,4 @@
-"""The files of a run's folder, for those who only read them."""
+"""The files of a run's folder: their names, and how to read them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVENTS: Final = "events.jsonl"
 STUDY: Final = "study.db"
 WORKERS: Final = "workers"
 RECIPE: Final = "recipe.toml"
-SNAPSHOTS: Final = "snapshots"
+CHECKPOINT: Final = "checkpoint.bin"
 ANALYSIS: Final = "analysis.json"
 ROWS: Final = "rows.json"
 REPORT: Final = "report.html"
@@ -27,14 +27,14 @@ _Read = TypeVar("_Read")
 
 
 def read_events(path: Path, *, backwards: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield a run's events; a last line that is being written, or that a crash tore, is left out.
+    """Yield a run's events; a last line that is not complete is left out.
 
     Args:
         path: of the file.
         backwards: whether to begin with the last event.
 
     Raises:
-        InputError: another line is no event.
+        InputError: another line is not JSON.
         OSError: the file cannot be read.
     """
     *lines, _unfinished = path.read_bytes().split(b"\n")
@@ -50,14 +50,14 @@ def read_events(path: Path, *, backwards: bool = False) -> Iterator[dict[str, An
 
 
 def read_json(path: Path, validate: Callable[[object], _Read]) -> _Read | None:
-    """Read a JSON file of a run; ``None`` where it is not there.
+    """Read a JSON file of a run; return ``None`` if it does not exist.
 
     Args:
         path: of the file.
-        validate: makes of its content what is returned, as pydantic does.
+        validate: turns its content into what is returned, as pydantic does.
 
     Raises:
-        InputError: it cannot be read, or is not of its kind.
+        InputError: it cannot be read, or its content is not valid.
     """
     try:
         return validate(json.loads(path.read_text("utf-8")))
@@ -66,7 +66,7 @@ def read_json(path: Path, validate: Callable[[object], _Read]) -> _Read | None:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"a run's {path.name} must be whole: {path}: {_reason(error)}; delete it and make it "
-            "anew, or name another run"
+            "again, or name another run"
         ) from error
 
 

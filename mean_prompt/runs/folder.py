@@ -9,18 +9,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from mean_prompt.runs.checkpoint import Checkpoint
 from mean_prompt.runs.files import (
     BEST,
+    CHECKPOINT,
     EVENTS,
     RECIPE,
     RESULT,
-    SNAPSHOTS,
     STUDY,
     WORKERS,
     read_events,
 )
 from mean_prompt.runs.recipe import Recipe
-from mean_prompt.runs.snapshots import Snapshots
 from mean_prompt.system import (
     FolderLock,
     InputError,
@@ -32,22 +32,28 @@ from mean_prompt.system import (
 
 
 class RunFolder:
-    """The folder of one run, held by one process at a time.
+    """The folder of one run, locked by one process at a time.
 
     Args:
-        path: of a new run, made if need be with its parents; of the run to go on with where
-            ``resume`` is set.
-        resume: whether to go on with what is there.
+        path: of the folder. That of a new run is made if need be, with its parents.
+        resume: whether to resume the run in it.
+
+    Attributes:
+        path: of the folder.
+        resume: whether its run is resumed.
+        checkpoint: what an earlier process saved.
+        resumes: times that the run was resumed before.
+        best_before: the best string that an earlier process wrote, and its worth, or ``None``.
 
     Raises:
-        InputError: the folder holds a run already, or none where there should be one; another
-            process works in it; it cannot be written, or is no place for SQLite.
+        InputError: the folder holds a run already, or none if there should be one; another
+            process works in it; it cannot be written, or is no place for SQLite; its checkpoint
+            or its events are damaged.
     """
 
     def __init__(self, path: Path, *, resume: bool = False) -> None:
         self.path = path
         self.resume = resume
-        self._snapshots: Snapshots | None = None
         self._made = _missing(path)
         try:
             if resume:
@@ -68,21 +74,21 @@ class RunFolder:
                 f"--out must be a folder that can be written: {path}: {error.strerror}; choose "
                 "another"
             ) from error
-        check_local(path / STUDY, "a run's study", "give another --out, on a local disk")
-        events = self._whole_events()
-        self._told = set(map(_sameness, events))
-        #: Times that the run was gone on with before.
+        try:
+            check_local(path / STUDY, "a run's study", "give another --out, on a local disk")
+            self.checkpoint = Checkpoint(self.file(CHECKPOINT))
+            events = self._whole_events()
+        except BaseException:
+            self.close()
+            raise
         self.resumes = sum(event["event"] == "resume" for event in events)
         bests = [event for event in events if event["event"] == "best"]
-        #: The best string that an earlier process told of, and what it was worth.
         self.best_before: tuple[str, float] | None = None
         if bests:
             self.best_before = bests[-1]["text"], bests[-1].get("value", bests[-1]["score"])
 
     def close(self) -> None:
-        """Let go of the folder, and remove what was made for a run that then left nothing."""
-        if self._snapshots is not None:
-            self._snapshots.close()
+        """Release the folder, and remove what was made for a run that then left nothing."""
         self._lock.release()
         for folder in self._made:
             if not folder.is_dir() or any(folder.iterdir()):
@@ -93,15 +99,8 @@ class RunFolder:
         """Return the path of one of the run's files."""
         return self.path / name
 
-    @property
-    def snapshots(self) -> Snapshots:
-        """The snapshots of the run, read when they are first asked for."""
-        if self._snapshots is None:
-            self._snapshots = Snapshots(self.file(SNAPSHOTS))
-        return self._snapshots
-
     def recipe(self) -> Recipe:
-        """Return the recipe of the run that is gone on with; see :func:`begun_recipe`."""
+        """Return the recipe of the run that is resumed; see :func:`begun_recipe`."""
         return begun_recipe(self.path)
 
     def write_recipe(self, recipe: Recipe) -> None:
@@ -111,11 +110,11 @@ class RunFolder:
     def write_best(self, text: str, worth: float = math.inf) -> None:
         """Write the best string so far: exactly, in UTF-8, without a newline at the end.
 
-        A better one of an earlier process stays, while the search comes to it again.
+        A better one of an earlier process stays while the search has not reached it again.
 
         Args:
             text: the string.
-            worth: what the search goes by; the last string of a run counts in any case.
+            worth: what the search maximises; infinite for the result of a run.
         """
         if self.best_before is None or worth >= self.best_before[1]:
             self._replace(BEST, text)
@@ -125,36 +124,52 @@ class RunFolder:
         self._replace(RESULT, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
 
     def log(self, event: dict[str, Any]) -> None:
-        """Append one event as one line, unless it stands there from before an interruption."""
-        same = _sameness(event)
-        if same in self._told:
-            return
-        if "worker" in event:
-            self._told.add(same)
+        """Append one event as one line."""
         line = json.dumps(event, ensure_ascii=False) + "\n"
         try:
             with self.file(EVENTS).open("a", encoding="utf-8", newline="\n") as file:
                 file.write(line)
                 file.flush()
-                # A snapshot that comes after it must not outlive it.
+                # A checkpoint that follows must not outlive it.
                 os.fsync(file.fileno())
         except OSError as error:
             raise unwritable(self.file(EVENTS), error) from error
 
+    def log_resume(self, seconds: float, evaluations: int) -> None:
+        """Append the event that the run is resumed.
+
+        Args:
+            seconds: of the budget that were spent.
+            evaluations: that were spent.
+        """
+        number = self.resumes + 1
+        event = {"event": "resume", "number": number, "time": round(seconds, 3)}
+        self.log(event | {"evaluations": evaluations})
+
+    def events_size(self) -> int:
+        """Return the size of the file of events in bytes."""
+        path = self.file(EVENTS)
+        return path.stat().st_size if path.exists() else 0
+
+    def cut_events(self, size: int) -> None:
+        """Remove the events that were written after the file had this size in bytes."""
+        path = self.file(EVENTS)
+        if self.events_size() > size:
+            try:
+                os.truncate(path, size)
+            except OSError as error:
+                raise unwritable(path, error) from error
+
     def _whole_events(self) -> list[dict[str, Any]]:
-        """Return the events of earlier processes; a line that a crash tore is cut off."""
+        """Return the events of earlier processes; a line that a crash cut short is removed."""
         path = self.file(EVENTS)
         if not path.exists():
             return []
         try:
-            data = path.read_bytes()
-            end = data.rfind(b"\n") + 1
-            if end < len(data):
-                with path.open("rb+") as file:
-                    file.truncate(end)
+            self.cut_events(path.read_bytes().rfind(b"\n") + 1)
+            return list(read_events(path))
         except OSError as error:
             raise unwritable(path, error) from error
-        return list(read_events(path))
 
     def _replace(self, name: str, text: str) -> None:
         target = self.file(name)
@@ -165,7 +180,7 @@ class RunFolder:
 
 
 def begun_recipe(path: Path) -> Recipe:
-    """Return the recipe of a run that can be gone on with.
+    """Return the recipe of a run that can be resumed.
 
     Raises:
         InputError: there is no such run in the folder, or its recipe cannot be read.
@@ -175,25 +190,18 @@ def begun_recipe(path: Path) -> Recipe:
 
 
 def _missing(path: Path) -> list[Path]:
-    """Return a folder that is not there, and its ancestors that are not, the innermost first."""
+    """Return the folders of a path that do not exist yet, the innermost first."""
     try:
         return [folder for folder in (path, *path.parents) if not folder.exists()]
     except OSError:  # no name of a folder; making it will say why
         return []
 
 
-def _sameness(event: dict[str, Any]) -> tuple[object, ...]:
-    """Return what tells an event from all others; the time differs where a step is repeated."""
-    if "worker" in event:  # told by another process, at whatever moment it was heard of
-        return event["event"], event["worker"], event["trial"]
-    return tuple(event.get(name) for name in ("event", "number", "trial", "evaluations", "text"))
-
-
 def _check_empty(path: Path) -> None:
     if any((path / name).exists() for name in (BEST, RESULT, EVENTS, STUDY)):
         raise InputError(
             f"--out must be a folder without a run: {path} holds one; choose another folder, "
-            "delete it, or go on with it by --resume"
+            "delete it, or continue it by --resume"
         )
 
 
@@ -204,9 +212,9 @@ def _check_begun(path: Path) -> None:
             "leave --resume out"
         )
     if (path / RESULT).exists() and not any(
-        (path / name).is_dir() for name in (SNAPSHOTS, WORKERS)
+        (path / name).exists() for name in (CHECKPOINT, WORKERS)
     ):
         raise InputError(
-            f"a run must have snapshots to go on from: {path} is of a version that made none; "
+            f"a run must have a checkpoint to resume from: {path} is of a version that wrote none; "
             "begin a new one"
         )

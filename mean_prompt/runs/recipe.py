@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from mean_prompt.encoder import Encoder, load_encoder
 from mean_prompt.optimize import (
     PREDICTIONS,
     AffixSettings,
@@ -24,9 +26,9 @@ from mean_prompt.system import (
     format_duration,
     parse_duration,
     path_exists,
+    preview,
     read_toml,
     shipped_folder,
-    preview,
     user_path,
 )
 
@@ -76,6 +78,16 @@ class ModelSection(_Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     screening: Literal["auto", "float32"] = "auto"
     trust: bool = False
+
+    def load(self) -> Encoder:
+        """Load the model.
+
+        Raises:
+            InputError: there is no such model, or it cannot be used.
+        """
+        return load_encoder(
+            self.name, device=self.device, screening=self.screening, trust=self.trust
+        )
 
 
 class SearchSection(_Section):
@@ -171,7 +183,15 @@ class Recipe(_Section):
         """Return the recipe as TOML that :meth:`load` reads back; unset fields are left out."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
-    @property
+    def recorded(self, sources: Sequence[str]) -> Recipe:
+        """Return the recipe as a run's folder keeps it, so that its corpus is found again.
+
+        Args:
+            sources: what the run's corpus was read from, as given; none for one in memory.
+        """
+        return self.override(corpus={"sources": tuple(sources)})
+
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256 of the recipe as TOML."""
         return hashlib.sha256(self.to_toml().encode()).hexdigest()

@@ -1,55 +1,47 @@
-"""One search from end to end: corpus -> encoder -> objective -> study -> run -> report."""
+"""One search for a string from end to end: corpus -> vectors -> study of climbs -> result."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mean_prompt.corpus import Corpus
-from mean_prompt.encoder import Encoder
-from mean_prompt.optimize import Budget, Problem, ResultBoard, Rules, score_baselines
-from mean_prompt.runs.climbing import StudySession
+from mean_prompt.optimize import (
+    Candidate,
+    ClimbStudy,
+    Evaluator,
+    Problem,
+    ResultBoard,
+    Rules,
+    StudyEvent,
+    Vocabulary,
+    corpus_starts,
+    score_baselines,
+)
+from mean_prompt.runs.checkpoint import Resumer
 from mean_prompt.runs.files import STUDY
-from mean_prompt.runs.folder import RunFolder
-from mean_prompt.runs.identity import model_notes, run_details, run_identity
-from mean_prompt.runs.progress import Listener, Tracker
-from mean_prompt.runs.recipe import Recipe
+from mean_prompt.runs.inputs import SearchInputs
 from mean_prompt.runs.result import SearchResult
-from mean_prompt.runs.resume import Resumer
 from mean_prompt.runs.study_file import StudyFile
-from mean_prompt.runs.telling import ProgressReporter
+from mean_prompt.runs.tracker import Tracker
+from mean_prompt.system import State
 
 
-class Search:
-    """One search, ready to run, or to go on where another process left it.
+class SearchSession:
+    """One search for a string, ready to begin, or to be resumed.
 
     Args:
-        corpus: the prompts.
-        encoder: the model.
-        recipe: what to do; its corpus and model sections are only recorded here.
-        budget: the run's clock, started when the user started waiting.
-        out: the run's folder, or ``None`` to keep nothing on disk.
-        listener: hears of progress.
+        inputs: what it begins with.
+
+    Raises:
+        InputError: the constraints do not fit the model.
     """
 
-    def __init__(
-        self,
-        corpus: Corpus,
-        encoder: Encoder,
-        recipe: Recipe,
-        budget: Budget,
-        *,
-        out: RunFolder | None = None,
-        listener: Listener | None = None,
-    ) -> None:
-        self._corpus = corpus
-        self._encoder = encoder
-        self._recipe = recipe
-        self._budget = budget
-        self._out = out
-        self._listen = listener or (lambda _: None)
-        self._rules = Rules(recipe.constraints, encoder)
+    def __init__(self, inputs: SearchInputs[Corpus]) -> None:
+        self._inputs = inputs
+        self._rules = Rules(inputs.recipe.constraints, inputs.encoder)
 
     def run(self) -> tuple[SearchResult, Problem]:
         """Search until the budget is spent or stopped.
@@ -62,100 +54,255 @@ class Search:
             RunError: the budget ended before there was anything to search with, or no prompt of
                 the corpus can be brought under the constraints.
         """
-        tell = ProgressReporter(self._listen, self._budget, len(self._corpus))
-        tell.notes(*self._corpus.cleaning(), *model_notes(self._encoder))
-        identity = run_identity(self._encoder, self._recipe, self._corpus.content_hash)
-        memory = Resumer(self._out.snapshots if self._out else None, self._budget, identity)
-        if self._out:
-            self._out.write_recipe(self._recipe)
-        if memory.state is not None:
-            tell.notes(*memory.notes())
-            memory.log(self._out)
-        problem = self._problem(tell)
-        tracker = Tracker(self._budget, problem, self._listen, self._out)
-        climbing = StudySession(
-            problem, self._recipe, self._rules, self._encoder, self._budget, memory, tracker, tell
-        )
-        with self._exchange() as exchange:
-            for _ in climbing.run(climbing.study(exchange)):
+        inputs = self._inputs
+        resumer = inputs.begin()
+        problem = build_problem(inputs)
+        tracker = Tracker(inputs, StringScoring(problem))
+        session = StudySession(inputs, problem, self._rules, tracker, resumer)
+        with self._board(resumer.state) as board:
+            for _ in session.run(session.study(board)):
                 pass
-        result = close_search(
-            problem, tracker, self._corpus, self._encoder, self._recipe, self._budget, self._out
-        )
-        return result, problem
+        return close_search(inputs, problem, tracker), problem
 
-    def _exchange(self) -> AbstractContextManager[ResultBoard | None]:
-        if self._out is None:
+    def _board(self, state: State | None) -> AbstractContextManager[ResultBoard | None]:
+        folder = self._inputs.folder
+        if folder is None:
             return nullcontext()
-        return closing(StudyFile(self._out.file(STUDY), self._recipe.study))
+        ended = state["ended"] if state else ()
+        return closing(StudyFile(folder.file(STUDY), self._inputs.recipe.study, ended))
 
-    def _problem(self, tell: ProgressReporter) -> Problem:
-        with tell.embedding() as listener:
-            problem = Problem.build(
-                self._corpus,
-                self._encoder,
-                holdout=self._recipe.corpus.holdout,
-                seed=self._recipe.search.seed,
+
+def build_problem(inputs: SearchInputs[Corpus]) -> Problem:
+    """Split and embed the corpus of a search.
+
+    Raises:
+        RunError: the budget ended first; what was embedded stays in the cache.
+    """
+    with inputs.reporter.embedding() as listener:
+        problem = Problem.build(
+            inputs.data,
+            inputs.encoder,
+            holdout=inputs.recipe.corpus.holdout,
+            seed=inputs.recipe.search.seed,
+            listener=listener,
+            deadline=inputs.budget.deadline,
+        )
+    if problem.compression:
+        inputs.reporter.notes(problem.compression.note())
+    return problem
+
+
+class StringScoring:
+    """How the strings of a search are scored over its corpus.
+
+    Args:
+        problem: that is searched on.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self.train_ceiling = problem.train_ceiling
+        self.is_exact = problem.compression is None
+
+    def worth(self, found: Candidate) -> float:
+        """Return the score."""
+        return found.score
+
+    def exact(self, found: Candidate) -> Candidate:
+        """Return a string with its score over every training prompt."""
+        return replace(found, score=self._problem.train_score(found.vector))
+
+    def holdout(self, found: Candidate, _seconds: float) -> float | None:
+        """Return the score over the hold-out, which takes no time."""
+        return self._problem.holdout_score(found.vector)
+
+    def details(self, _found: Candidate, holdout: float | None) -> dict[str, Any]:
+        """Return the hold-out's score, for the event of a new best string."""
+        return {"holdout": holdout}
+
+    def restored(self, state: State) -> Candidate:
+        """Return the string whose state this is."""
+        return Candidate.of_state(state)
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """What a study begins with; found once for a run, as it costs evaluations.
+
+    Attributes:
+        starts: corpus starts, best first.
+        rate: strings screened a second at the token limit.
+    """
+
+    starts: list[Candidate]
+    rate: float
+
+    @classmethod
+    def find(cls, problem: Problem, evaluator: Evaluator) -> StartingPoint:
+        """Score the likely starts, and time the encoder.
+
+        Raises:
+            RunError: no prompt of the corpus can be brought under the constraints.
+        """
+        starts = corpus_starts(*problem.likely_starts(), evaluator)
+        rate = evaluator.measure_rate(evaluator.rules.constraints.max_tokens)
+        return cls(starts, rate)
+
+    def state(self) -> State:
+        """Return it as a state, which :meth:`of_state` reads back."""
+        return {"starts": [start.state() for start in self.starts], "rate": self.rate}
+
+    @classmethod
+    def of_state(cls, state: State) -> StartingPoint:
+        """Return the starting point whose state this is."""
+        return cls([Candidate.of_state(start) for start in state["starts"]], state["rate"])
+
+
+class StudySession:
+    """The climbs of one process on one problem, begun or resumed.
+
+    Args:
+        inputs: what the search begins with.
+        problem: the corpus in the model's space.
+        rules: which strings are allowed.
+        tracker: keeps the best string, at first the best start.
+        resumer: resumes and saves the search.
+        known: bodies of strings that other processes found before.
+
+    Raises:
+        RunError: the budget ended before the vocabulary was embedded, or no prompt of the corpus
+            can be brought under the constraints.
+    """
+
+    def __init__(
+        self,
+        inputs: SearchInputs[Corpus],
+        problem: Problem,
+        rules: Rules,
+        tracker: Tracker[Candidate],
+        resumer: Resumer,
+        *,
+        known: Sequence[Sequence[int]] = (),
+    ) -> None:
+        self._inputs = inputs
+        self._problem = problem
+        self._tracker = tracker
+        self._resumer = resumer
+        self._evaluator = Evaluator(inputs.encoder, problem.screening, rules, inputs.budget)
+        if resumer.state is None:
+            self._start = StartingPoint.find(problem, self._evaluator)
+            revived = filter(None, map(self.revive, known))
+            start = max([self._start.starts[0], *revived], key=lambda row: row.score)
+            tracker.improve(start, trial=0, move="start")
+        else:
+            self._start = StartingPoint.of_state(resumer.state["start"])
+        with inputs.reporter.embedding() as listener:
+            self._vocabulary = Vocabulary.gather(
+                problem.train_prompts,
+                inputs.encoder,
+                rules,
                 listener=listener,
-                deadline=self._budget.deadline,
+                deadline=inputs.budget.deadline,
             )
-        if problem.compression:
-            tell.notes(problem.compression.note())
-        return problem
+        if self._vocabulary.notice:
+            inputs.reporter.notes(self._vocabulary.notice)
+
+    def revive(self, body: Sequence[int]) -> Candidate | None:
+        """Score a string that another process found, by its body; ``None`` if it breaks a rule."""
+        return self._evaluator.revive(body)
+
+    def study(self, board: ResultBoard | None, *, worker: int = 0, crew: int = 1) -> ClimbStudy:
+        """Return the study that the recipe asks for, at its beginning.
+
+        Args:
+            board: where climbs that ended are added.
+            worker: number of this process among those that share the board.
+            crew: number of those processes; several are each other's rivals.
+        """
+        recipe = self._inputs.recipe
+        rivals = recipe.study.rivals if crew == 1 else 1
+        self._board = board
+        return ClimbStudy(
+            recipe.study.model_copy(update={"rivals": rivals}),
+            recipe.climb,
+            self._start.starts,
+            self._vocabulary,
+            self._evaluator,
+            ceiling=self._problem.train_ceiling,
+            rate=self._start.rate,
+            seed=recipe.search.seed,
+            board=board,
+            worker=worker,
+        )
+
+    def run(self, study: ClimbStudy) -> Iterator[StudyEvent]:
+        """Yield the steps of a study, followed by the tracker and saved on the way."""
+        tracker, folder = self._tracker, self._inputs.folder
+
+        def state() -> State:
+            return {
+                "events": folder.events_size() if folder else 0,
+                "ended": [list(record.key) for record in self._board.ended()]
+                if self._board
+                else [],
+                "start": self._start.state(),
+                "study": study.state(),
+                "tracker": tracker.state(),
+            }
+
+        def restore(saved: State) -> None:
+            study.restore(saved["study"])
+            tracker.restore(saved["tracker"])
+            tracker.fallback = self._best_before()
+
+        for event in self._resumer.steps(study.run, state, restore):
+            self._follow(event)
+            yield event
+
+    def _follow(self, event: StudyEvent) -> None:
+        best, tracker = event.step.best, self._tracker
+        tracker.follow(best, event.trial, event.step.move or event.start)
+        for stage in event.milestones:
+            tracker.log_found("stage", stage.trial, stage.best, number=stage.number)
+        if event.ended:
+            tracker.log_found(
+                "climb",
+                event.trial,
+                best,
+                ended=event.ended,
+                spent=event.evaluations,
+                **event.params,
+            )
+
+    def _best_before(self) -> Candidate | None:
+        """Return the best string that an earlier process wrote after its last save, if any."""
+        folder, budget = self._inputs.folder, self._inputs.budget
+        if folder is None or folder.best_before is None:
+            return None
+        text, score = folder.best_before
+        if score <= self._tracker.best.score:
+            return None
+        spent = budget.evaluations
+        found = self._evaluator.read([self._evaluator.rules.body_of(text)])
+        # It is no part of the search, which must not end earlier for it.
+        budget.evaluations = spent
+        return StringScoring(self._problem).exact(found[0]) if found else None
 
 
 def close_search(
-    problem: Problem,
-    tracker: Tracker,
-    corpus: Corpus,
-    encoder: Encoder,
-    recipe: Recipe,
-    budget: Budget,
-    out: RunFolder | None,
-    **more: object,
+    inputs: SearchInputs[Corpus], problem: Problem, tracker: Tracker[Candidate], **more: object
 ) -> SearchResult:
-    """Score what a tracker holds over everything, and write the result down.
+    """Score the best string over everything, and write the result down.
 
     Args:
-        problem: what was searched on.
-        tracker: holds the best string.
-        corpus: the prompts.
-        encoder: the model.
-        recipe: what was asked.
-        budget: what was spent.
-        out: the run's folder, or ``None``.
-        more: of the run, for ``result.json``.
+        inputs: what the search began with.
+        problem: that was searched on.
+        tracker: that followed the search.
+        more: further fields of ``result.json``.
     """
-    tracker.settle()
-    best = tracker.best
+    best, encoder, corpus = tracker.finish(), inputs.encoder, inputs.data
     score = float(problem.everything.score(best.vector[None])[0])
-    ceiling = problem.ceiling.value
-    result = SearchResult(
-        string=best.text,
-        tokens=len(best.ids),
-        model_tokens=len(best.ids) + encoder.special_token_count,
-        score=score,
-        train_score=best.score,
-        holdout_score=problem.holdout_score(best.vector),
-        holdout_interval=problem.holdout_interval(best.vector),
-        ceiling=ceiling,
-        fraction=score / ceiling,
-        baselines=tuple(score_baselines(*problem.finalists(), problem.everything, encoder)),
-        evaluations=budget.evaluations,
-        seconds=budget.elapsed,
-        search_seconds=tracker.search_seconds,
-        stopped=budget.stopped,
-        out=out.path if out else None,
-        details=run_details(encoder, recipe) | _corpus_details(corpus, problem) | more,
-    )
-    if out:
-        out.write_best(result.string)
-        out.write_result(result.as_dict())
-    return result
-
-
-def _corpus_details(corpus: Corpus, problem: Problem) -> dict[str, Any]:
-    return {
+    details = {
         "corpus": {
             "sources": [asdict(source) for source in corpus.sources],
             "prompts": len(corpus),
@@ -165,3 +312,58 @@ def _corpus_details(corpus: Corpus, problem: Problem) -> dict[str, Any]:
         },
         "compression": problem.compression.as_dict() if problem.compression else None,
     }
+    return finished(
+        inputs,
+        tracker,
+        details | more,
+        string=best.text,
+        tokens=len(best.ids),
+        score=score,
+        train_score=best.score,
+        holdout_score=problem.holdout_score(best.vector),
+        holdout_interval=problem.holdout_interval(best.vector),
+        ceiling=problem.ceiling.value,
+        baselines=tuple(score_baselines(*problem.finalists(), problem.everything, encoder)),
+    )
+
+
+def finished(
+    inputs: SearchInputs[Any],
+    tracker: Tracker[Any],
+    details: dict[str, Any],
+    *,
+    tokens: int,
+    score: float,
+    ceiling: float,
+    **found: Any,  # noqa: ANN401 - the other fields of a result
+) -> SearchResult:
+    """Return the result of a search, written into the run's folder.
+
+    Args:
+        inputs: what the search began with.
+        tracker: that followed it.
+        details: of the corpus or the context, for ``result.json``.
+        tokens: of the string.
+        score: over everything.
+        ceiling: of that score.
+        found: further fields of the result.
+    """
+    budget, folder = inputs.budget, inputs.folder
+    result = SearchResult(
+        tokens=tokens,
+        model_tokens=tokens + inputs.encoder.special_token_count,
+        score=score,
+        ceiling=ceiling,
+        fraction=score / ceiling,
+        evaluations=budget.evaluations,
+        seconds=budget.elapsed,
+        search_seconds=tracker.search_seconds,
+        stopped=budget.stopped,
+        out=folder.path if folder else None,
+        details=inputs.details() | details,
+        **found,
+    )
+    if folder:
+        folder.write_best(result.string)
+        folder.write_result(result.as_dict())
+    return result

@@ -1,9 +1,9 @@
-"""Climbs that ended, kept in an Optuna study: each once, whatever happens on the way."""
+"""The climbs of a search that ended, each once, in an Optuna study."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +29,7 @@ def write_ahead(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def close_storage(storage: RDBStorage) -> None:
-    """Close a storage's connections that this thread, and no other, holds."""
+    """Close those connections of a storage that this thread alone uses."""
     storage.remove_session()
     storage.engine.dispose()
 
@@ -37,10 +37,10 @@ def close_storage(storage: RDBStorage) -> None:
 class StudyStore:
     """The climbs of one study.
 
-    Trials of a study that some other program made are not climbs, and are passed over.
+    Trials that another program made are not climbs, and are ignored.
 
     Args:
-        storage: where the study is.
+        storage: that holds the study.
         name: of the study, which is made if need be.
         settings: what its climbs vary.
     """
@@ -51,20 +51,20 @@ class StudyStore:
         self._study = optuna.create_study(
             study_name=name, storage=storage, direction="maximize", load_if_exists=True
         )
-        #: Keys of the climbs that are there, as far as this process put them in or saw them;
-        #: ``None`` where it cannot know.
+        #: Keys of the climbs in the study that this process added or read; ``None`` if that is not
+        #: known.
         self._known: set[tuple[int, int]] | None = None
 
     def close(self) -> None:
-        """Let go of the connections that this thread, and nobody, holds."""
+        """Close the connections that this thread alone uses."""
         close_storage(self._storage)
 
     def add(self, record: ClimbRecord) -> None:
-        """Put a climb in, unless it is there.
+        """Add a climb, unless the study holds it.
 
-        One process alone hands in a worker's climbs, so that nobody else puts it in between the
-        look and the insertion, which is one transaction. Where that failed, it may be there or
-        not: the next look tells.
+        One process alone adds a worker's climbs, so that no other adds it between the look and the
+        insertion, which is one transaction. If that fails, the climb may be in the study or not:
+        the next call looks again.
         """
         if self._known is None:
             self.records()
@@ -89,38 +89,45 @@ class StudyStore:
 
 
 class StudyFile:
-    """The exchange of a search on its own: an SQLite file.
+    """The Optuna study of a search by one process: an SQLite file.
 
     Args:
-        path: of the file, made if need be.
+        path: of the file, which is made if need be.
         settings: what its climbs vary.
+        ended: keys of the climbs that had ended when the search was saved. Later ones in the file
+            are climbed again, and are not added twice.
+
+    Raises:
+        InputError: the file cannot be opened, or is of another version of Optuna.
     """
 
-    def __init__(self, path: Path, settings: StudySettings) -> None:
-        storage = _open_file(path)
-        self._store = StudyStore(storage, STUDY_NAME, settings)
-        self._ended = self._store.records()
+    def __init__(
+        self, path: Path, settings: StudySettings, ended: Iterable[Sequence[int]] = ()
+    ) -> None:
+        self._store = StudyStore(_open_file(path), STUDY_NAME, settings)
+        found = {record.key: record for record in self._store.records()}
+        keys = [(worker, number) for worker, number in ended]
+        self._ended = [found[key] for key in keys if key in found]
 
     def close(self) -> None:
         """Close the file."""
         self._store.close()
 
     def add(self, record: ClimbRecord) -> None:
-        """Put a climb into the file, unless it is there."""
-        if all(known.key != record.key for known in self._ended):
-            self._store.add(record)
-            self._ended.append(record)
+        """Add a climb that ended, unless the file holds it."""
+        self._store.add(record)
+        self._ended.append(record)
 
     def ended(self) -> Sequence[ClimbRecord]:
         """Return the climbs that ended, in their order."""
         return self._ended
 
     def elite(self) -> Elite | None:
-        """Return nothing: there is nobody else."""
+        """Return ``None``: there are no other workers."""
         return None
 
     def marks(self) -> Sequence[Mark]:
-        """Return nothing: there is nobody else."""
+        """Return nothing: there are no other workers."""
         return ()
 
 

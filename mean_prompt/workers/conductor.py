@@ -12,21 +12,20 @@ from contextlib import suppress
 from typing import Final
 
 from mean_prompt.corpus import Corpus
-from mean_prompt.encoder import Encoder
-from mean_prompt.optimize import Budget, Elite, Problem, Rules
+from mean_prompt.optimize import Candidate, ClimbRecord, Elite, Problem, Rules
 from mean_prompt.runs import (
+    EVENTS,
     WORKERS,
-    Listener,
-    ProgressReporter,
-    Recipe,
     Resumer,
-    RunFolder,
+    SearchInputs,
     SearchResult,
+    StringScoring,
     StudySession,
     StudyStore,
     Tracker,
+    build_problem,
     close_search,
-    model_notes,
+    read_events,
 )
 from mean_prompt.system import format_duration
 from mean_prompt.workers.crew import Crew
@@ -50,36 +49,22 @@ class Conductor:
     """One search by a crew, ready to run, or to go on where another process left it.
 
     Args:
-        corpus: the prompts, from files that the workers can read too.
-        encoder: the model.
-        recipe: what to do.
-        budget: the run's clock, started when the user started waiting.
-        out: the run's folder.
+        inputs: what the search begins with, a folder and a corpus from files among it.
         crew: who works.
-        listener: hears of progress.
     """
 
-    def __init__(
-        self,
-        corpus: Corpus,
-        encoder: Encoder,
-        recipe: Recipe,
-        budget: Budget,
-        *,
-        out: RunFolder,
-        crew: Crew,
-        listener: Listener | None = None,
-    ) -> None:
-        self._corpus = corpus
-        self._encoder = encoder
-        self._recipe = recipe
-        self._budget = budget
-        self._out = out
+    def __init__(self, inputs: SearchInputs[Corpus], crew: Crew) -> None:
+        assert inputs.folder is not None
+        self._inputs = inputs
+        self._recipe = inputs.recorded
+        self._budget = inputs.budget
+        self._out = inputs.folder
         self._crew = crew
-        self._tell = ProgressReporter(listener or (lambda _: None), budget, len(corpus))
+        self._tell = inputs.reporter
         self._best_heard = -math.inf
         self._own = 0
         self._looked = -_LOOK
+        self._logged: set[tuple[int, int]] = set()
 
     def run(self) -> tuple[SearchResult, Problem]:
         """Search until the budget is spent or stopped.
@@ -92,7 +77,7 @@ class Conductor:
                 cannot work.
             RunError: the workers died again and again.
         """
-        self._tell.notes(*self._corpus.cleaning(), *model_notes(self._encoder))
+        self._inputs.announce()
         self._open_storage()
         self._out.write_recipe(self._recipe)
         try:
@@ -101,42 +86,20 @@ class Conductor:
             self._store.close()
 
     def _search(self) -> tuple[SearchResult, Problem]:
-        with self._tell.embedding() as listener:
-            problem = Problem.build(
-                self._corpus,
-                self._encoder,
-                holdout=self._recipe.corpus.holdout,
-                seed=self._recipe.search.seed,
-                listener=listener,
-                deadline=self._budget.deadline,
-            )
-        if problem.compression:
-            self._tell.notes(problem.compression.note())
-        tracker = Tracker(self._budget, problem, self._tell.listen, self._out)
+        inputs = self._inputs
+        problem = build_problem(inputs)
+        tracker = Tracker(inputs, StringScoring(problem))
         # What is embedded here the workers find in the cache.
         climbing = StudySession(
+            inputs,
             problem,
-            self._recipe,
-            Rules(self._recipe.constraints, self._encoder),
-            self._encoder,
-            self._budget,
-            Resumer(None, self._budget, {}),
+            Rules(self._recipe.constraints, inputs.encoder),
             tracker,
-            self._tell,
+            Resumer(None, self._budget, {}),
             known=[elite["body"] for elite in self._elites()],
         )
         self._lead(tracker, climbing)
-        result = close_search(
-            problem,
-            tracker,
-            self._corpus,
-            self._encoder,
-            self._recipe,
-            self._budget,
-            self._out,
-            workers=self._summary(),
-        )
-        return result, problem
+        return close_search(inputs, problem, tracker, workers=self._summary()), problem
 
     def _open_storage(self) -> None:
         crew, budget = self._crew, self._budget
@@ -144,7 +107,7 @@ class Conductor:
         storage = open_storage(crew.url, make=True)
         self._registry = Registry(storage.engine, crew.study)
         self._store = StudyStore(storage, crew.study, self._recipe.study)
-        plan = Plan.of(self._recipe, self._corpus, self._encoder)
+        plan = Plan.of(self._recipe, self._inputs.data, self._inputs.encoder)
         spent = self._registry.begin(
             plan.as_dict(),
             crew=crew.workers,
@@ -155,14 +118,13 @@ class Conductor:
         budget.align(budget.elapsed + spent)
         self._news = self._registry.conduct(budget.elapsed)
         if spent:
-            self._out.log(
-                {
-                    "event": "resume",
-                    "number": self._out.resumes + 1,
-                    "time": round(budget.elapsed, 3),
-                    "evaluations": sum(row.report.evaluations for row in self._news.workers),
-                }
-            )
+            done = sum(row.report.evaluations for row in self._news.workers)
+            self._logged = {
+                (event["worker"], event["trial"])
+                for event in read_events(self._out.file(EVENTS))
+                if event["event"] == "climb"
+            }
+            self._out.log_resume(budget.elapsed, done)
         self._tell.notes(*self._greeting(spent))
 
     def _elites(self) -> list[Elite]:
@@ -186,7 +148,7 @@ class Conductor:
 
     # -- while the workers work -----------------------------------------------------------------
 
-    def _lead(self, tracker: Tracker, climbing: StudySession) -> None:
+    def _lead(self, tracker: Tracker[Candidate], climbing: StudySession) -> None:
         crew = self._crew
         self._own = self._budget.evaluations
         folder = self._out.file(WORKERS)
@@ -200,7 +162,7 @@ class Conductor:
             self._end(pool)
         self._wait_for_others(tracker, climbing)
 
-    def _wait_for_others(self, tracker: Tracker, climbing: StudySession) -> None:
+    def _wait_for_others(self, tracker: Tracker[Candidate], climbing: StudySession) -> None:
         """Hear the last of workers elsewhere, which end by their own clocks."""
         deadline = time.monotonic() + _LAST_WORDS
         while True:
@@ -226,13 +188,15 @@ class Conductor:
         pool.ask_to_end()
         self._tell.notes(*pool.end(grace))
 
-    def _hear(self, tracker: Tracker, climbing: StudySession) -> None:
+    def _hear(self, tracker: Tracker[Candidate], climbing: StudySession) -> None:
         """Take in what the workers found; a storage that fails is asked again next time."""
         try:
             self._news = self._registry.conduct(self._budget.elapsed)
             if time.monotonic() - self._looked >= _LOOK:
                 for record in self._store.records():
-                    tracker.ended(record)
+                    if record.key not in self._logged:
+                        self._logged.add(record.key)
+                        _log_climb(tracker, record)
                 self._looked = time.monotonic()
         except TRANSIENT:
             return
@@ -240,9 +204,11 @@ class Conductor:
         self._budget.evaluations = self._own + sum(report.evaluations for report in reports)
         for row in self._news.workers:
             self._consider(row, tracker, climbing)
-        tracker.tell(sum(report.climbs for report in reports))
+        tracker.report(sum(report.climbs for report in reports))
 
-    def _consider(self, row: WorkerRow, tracker: Tracker, climbing: StudySession) -> None:
+    def _consider(
+        self, row: WorkerRow, tracker: Tracker[Candidate], climbing: StudySession
+    ) -> None:
         """Score a worker's string here, and make it the run's where it is the best."""
         elite = row.report.elite
         if elite is None or elite["score"] <= self._best_heard:
@@ -266,6 +232,22 @@ class Conductor:
             }
             for row in self._news.workers
         ]
+
+
+def _log_climb(tracker: Tracker[Candidate], record: ClimbRecord) -> None:
+    """Write down a climb that another process ended."""
+    tracker.log(
+        "climb",
+        record.number,
+        record.score,
+        record.text,
+        worker=record.worker,
+        ended=record.ended,
+        spent=record.evaluations,
+        seconds=round(record.over - record.began, 3),
+        reports=record.reports,
+        **record.params,
+    )
 
 
 def _count(number: int, noun: str) -> str:

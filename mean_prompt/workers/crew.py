@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from mean_prompt.runs import STUDY, WORKERS
+from mean_prompt.runs import STUDY, WORKERS, RunFolder
 from mean_prompt.system import MASK, InputError, unwritable, write_atomically
 from mean_prompt.workers.pool import STORAGE_VARIABLE
 from mean_prompt.workers.storage_url import StorageURL
@@ -45,6 +45,43 @@ class Crew:
             write_atomically(path, (json.dumps(kept, indent=2) + "\n").encode())
         except OSError as error:
             raise unwritable(path, error) from error
+
+    @classmethod
+    def asked(
+        cls, folder: RunFolder | None, workers: int | None, storage: str | None, study: str | None
+    ) -> Self | None:
+        """Return the processes of a run that is shared by several, or ``None``.
+
+        Raises:
+            InputError: the options contradict each other, or the way the run was begun.
+        """
+        if workers is not None and workers < 1:
+            raise InputError(f"--workers must be at least 1: found {workers}")
+        is_asked = workers is not None or storage is not None
+        if folder is None:
+            if is_asked or study is not None:
+                raise InputError("a run by several workers must have a folder: give one as out")
+            return None
+        is_shared = folder.resume and folder.file(WORKERS).is_dir()
+        if folder.resume and is_asked and not is_shared:
+            # It would begin again in that folder, without what one process found and spent.
+            raise InputError(
+                f"a run is resumed as it was begun: {folder.path} is of one process; leave out "
+                "--workers and --storage (and MEAN_PROMPT_STORAGE), or begin a new run"
+            )
+        if study is not None and not (is_asked or is_shared):
+            raise InputError(
+                f"--study is a run's name among workers: found {study!r} without any; give "
+                "--workers or --storage too, or leave it out"
+            )
+        crew = cls.of_run(folder.path, storage, study, workers)
+        own = cls.of_run(folder.path, storage, None, workers)
+        if is_shared and crew and own and crew.study != own.study:
+            raise InputError(
+                f"a run is resumed in its own study: that of {folder.path} is {own.study!r}, found "
+                f"{crew.study!r}; leave out --study, or begin a new run"
+            )
+        return crew
 
     @classmethod
     def of_run(

@@ -5,28 +5,26 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mean_prompt.corpus import Corpus
-from mean_prompt.encoder import Encoder, load_encoder
-from mean_prompt.optimize import Budget, Elite, Problem, Rules
+from mean_prompt.encoder import Encoder
+from mean_prompt.optimize import Budget, Elite, Rules
 from mean_prompt.runs import (
-    Listener,
-    ProgressReporter,
-    Recipe,
+    Checkpoint,
     Resumer,
-    Snapshots,
+    SearchInputs,
+    SearchListener,
+    StringScoring,
     StudySession,
     StudyStore,
     Tracker,
+    build_problem,
     close_storage,
-    model_notes,
-    run_identity,
 )
-from mean_prompt.system import stopping
+from mean_prompt.system import ignore, stopping
 from mean_prompt.workers.courier import Courier
 from mean_prompt.workers.place import Place, taken_place
 from mean_prompt.workers.plan import Plan
@@ -109,9 +107,9 @@ class Worker:
         listener: hears of progress.
     """
 
-    def __init__(self, assignment: Assignment, *, listener: Listener | None = None) -> None:
+    def __init__(self, assignment: Assignment, *, listener: SearchListener = ignore) -> None:
         self._asked = assignment
-        self._listen = listener or (lambda _: None)
+        self._listen = listener
 
     def run(self) -> WorkerResult:
         """Climb until the run's budget is spent or its end is asked for.
@@ -131,8 +129,9 @@ class Worker:
         registry = Registry(storage.engine, asked.study)
         run = registry.look().run
         plan = Plan.of_dict(run.plan)
-        self._recipe = plan.recipe.override(corpus={"sources": asked.corpus or None})
-        self._corpus = _read(self._recipe)
+        self._recipe = plan.recipe
+        sources = asked.corpus or plan.recipe.corpus.sources
+        self._corpus = Corpus.from_files(*sources, column=plan.recipe.corpus.column)
         plan.check_corpus(self._corpus)
         started = time.monotonic() - run.elapsed
         self._budget = Budget(run.climbing_seconds, run.max_evaluations, started=started)
@@ -148,8 +147,8 @@ class Worker:
             try:
                 encoder = self._load()
                 plan.check_model(encoder)
-                with closing(Snapshots(place.folder / "snapshots")) as snapshots:
-                    result = self._climb(encoder, courier, place, snapshots, run.crew)
+                checkpoint = Checkpoint(place.folder / "checkpoint.bin")
+                result = self._climb(encoder, courier, place, checkpoint, run.crew)
             except BaseException:
                 courier.finish("failed", patience=_LAST_PATIENCE)
                 raise
@@ -157,41 +156,28 @@ class Worker:
             return replace(result, waiting=len(spool))
 
     def _load(self) -> Encoder:
-        chosen = self._recipe.model
-        return load_encoder(
-            self._asked.model or chosen.name,
-            device=chosen.device,
-            screening=chosen.screening,
-            trust=self._asked.trust,
-        )
+        chosen, asked = self._recipe.model, self._asked
+        changed = {"name": asked.model or chosen.name, "trust": asked.trust}
+        return chosen.model_copy(update=changed).load()
 
     def _climb(
-        self, encoder: Encoder, courier: Courier, place: Place, snapshots: Snapshots, crew: int
+        self, encoder: Encoder, courier: Courier, place: Place, checkpoint: Checkpoint, crew: int
     ) -> WorkerResult:
         """Climb in a place among so many workers, and tell the courier of every step."""
-        corpus, recipe, budget = self._corpus, self._recipe, self._budget
-        tell = ProgressReporter(self._listen, budget, len(corpus))
-        tell.notes(*corpus.cleaning(), *model_notes(encoder))
-        identity = run_identity(encoder, recipe, corpus.content_hash)
-        memory = Resumer(snapshots, budget, identity)
-        tell.notes(*memory.notes())
-        with tell.embedding() as listener:
-            problem = Problem.build(
-                corpus,
-                encoder,
-                holdout=recipe.corpus.holdout,
-                seed=recipe.search.seed,
-                listener=listener,
-                deadline=budget.deadline,
-            )
-        tracker = Tracker(budget, problem, self._listen, None)
+        budget, recipe = self._budget, self._recipe
+        inputs = SearchInputs(self._corpus, encoder, recipe, budget, listener=self._listen)
+        inputs.announce()
+        memory = Resumer(checkpoint, budget, inputs.identity())
+        inputs.reporter.notes(*memory.notes())
+        problem = build_problem(inputs)
+        tracker = Tracker(inputs, StringScoring(problem))
         rules = Rules(recipe.constraints, encoder)
-        climbing = StudySession(problem, recipe, rules, encoder, budget, memory, tracker, tell)
+        climbing = StudySession(inputs, problem, rules, tracker, memory)
         study = climbing.study(courier, worker=place.number, crew=crew)
         for _ in climbing.run(study):
             elite = study.elite
             shared = Elite(body=list(elite.body), score=elite.score)
-            # What is read back from the tape was reported by the process before.
+            # The process before may have reported what is done again here.
             evaluations = max(place.report.evaluations, budget.evaluations)
             courier.say(
                 Report(
@@ -204,15 +190,10 @@ class Worker:
                     mark=study.mark,
                 )
             )
-        tracker.settle()
-        best = tracker.best
+        best = tracker.finish()
         return WorkerResult(
             place.number, budget.evaluations, study.climbs, best.text, best.score, waiting=0
         )
-
-
-def _read(recipe: Recipe) -> Corpus:
-    return Corpus.from_files(*recipe.corpus.sources, column=recipe.corpus.column)
 
 
 def _end_with_parent(budget: Budget) -> None:

@@ -4,13 +4,12 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from benchmarks import kills as module
 from benchmarks.kills import Life
 from mean_prompt.optimize.sampling import StudySettings
-from mean_prompt.runs.snapshots import Snapshots
+from mean_prompt.runs.checkpoint import Checkpoint
 from mean_prompt.runs.study_file import StudyFile
 from mean_prompt.system.errors import RunError
 from tests.workers.records import climb
@@ -64,15 +63,10 @@ def test_whatever_differs_is_named(make_run, differing, what):
     assert [name for name, value in same.items() if value is False] == [what]
 
 
-def test_a_life_reached_what_the_snapshot_and_the_tape_hold(tmp_path):
-    (tmp_path / "snapshots").mkdir()
-    assert module._life(tmp_path, 1.5, "SIGKILL") == Life(1.5, 0, 0, "SIGKILL")
-    snapshots = Snapshots(tmp_path / "snapshots")
-    tape = snapshots.tape(lambda: 1.0)
-    snapshots.keep({"evaluations": 300, "spent": 1.0}, tape)
-    tape.vectors(["a", "b"], lambda: np.zeros((2, 3), np.float32))
-    snapshots.close()
-    assert module._life(tmp_path, 2.0, "SIGKILL") == Life(2.0, 302, 2, "SIGKILL")
+def test_a_life_ends_at_its_last_save(tmp_path):
+    assert module._life(tmp_path, 1.5, "SIGKILL") == Life(1.5, 0, "SIGKILL")
+    Checkpoint(tmp_path / "checkpoint.bin").save({"evaluations": 300, "spent": 1.0})
+    assert module._life(tmp_path, 2.0, "SIGKILL") == Life(2.0, 300, "SIGKILL")
 
 
 def test_it_is_killed_so_often_and_then_left_to_end(tmp_path, monkeypatch):
@@ -83,7 +77,7 @@ def test_it_is_killed_so_often_and_then_left_to_end(tmp_path, monkeypatch):
     class Process:
         def __init__(self, command):
             commands.append(command)
-            (run / "snapshots").mkdir(parents=True, exist_ok=True)
+            run.mkdir(exist_ok=True)
             if len(commands) > 1:  # the first one is killed before it has written what it is asked
                 (run / "recipe.toml").touch()
 

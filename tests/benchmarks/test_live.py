@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import live
 from benchmarks.live import Turn, Turns
-from mean_prompt.runs.progress import Progress
+from mean_prompt.runs.progress import SearchProgress
 from mean_prompt.system.address import Address
 from mean_prompt.system.errors import InputError
 
@@ -34,10 +34,10 @@ def test_a_page_is_opened_and_closed_in_turn(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "killpg", killpg)
     turns = Turns(Page(), None, 0.2, tmp_path)
     began, done = time.monotonic(), 0
-    turns(Progress("embedding", 7, 9, 0.0, None))
+    turns(SearchProgress("embedding", 7, 9, seconds=0.0, remaining=None))
     while time.monotonic() - began < 1.5:
         done = int(1_000 * (time.monotonic() - began))
-        turns(Progress("searching", done, None, 0.0, None))
+        turns(SearchProgress("searching", done, None, seconds=0.0, remaining=None))
         time.sleep(0.005)
     taken = turns.end()
     assert len(taken) >= 3

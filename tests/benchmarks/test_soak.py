@@ -8,11 +8,11 @@ import typer
 
 from benchmarks import soak as module
 from benchmarks.soak import Watcher, resident_mib, summary
-from mean_prompt.runs.progress import Progress
+from mean_prompt.runs.progress import SearchProgress
 
 
 def progress(phase):
-    return Progress(phase, 1, None, 1.0, None)
+    return SearchProgress(phase, 1, None, seconds=1.0, remaining=None)
 
 
 def test_memory_is_looked_at_every_so_many_steps_of_the_search(monkeypatch):

@@ -1,0 +1,208 @@
+"""The saved state of a search, from which another process resumes it.
+
+A search is a function of its seed and of the state that it saves. What an interrupted process did
+after its last save is done again, so that under a limit of evaluations alone a run ends with the
+same string, interrupted or not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from mean_prompt.optimize import Budget
+from mean_prompt.runs.recipe import Recipe
+from mean_prompt.system import (
+    InputError,
+    State,
+    dump,
+    format_duration,
+    load,
+    unwritable,
+    write_atomically,
+)
+
+T = TypeVar("T")
+
+#: Seconds between two saves at least, and the share of the run's time that saving takes at most.
+_LEAST_PAUSE: Final = 10.0
+_SHARE: Final = 0.02
+#: What must be the same for a run to be resumed, by the name in its identity.
+_PINNED: Final = ("corpus", "model")
+_RECIPE: Final = "recipe"
+
+
+class Checkpoint:
+    """The file that holds the last saved state of a search.
+
+    Args:
+        path: of the file, which need not exist yet.
+
+    Attributes:
+        saved: what an earlier process saved last, or ``None`` if none did: ``identity``,
+            ``evaluations``, ``spent`` in seconds, and the state as ``search``.
+        spent: seconds of the run's budget that earlier processes spent.
+
+    Raises:
+        InputError: the file is damaged.
+        RunError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.saved = self._read()
+        self.spent: float = self.saved["spent"] if self.saved else 0.0
+        self._due = time.monotonic() + _LEAST_PAUSE
+
+    def check(self, found: Mapping[str, Any]) -> None:
+        """Refuse to resume a run with something else than it was begun with.
+
+        Args:
+            found: the identity of what there is now, or a part of it.
+
+        Raises:
+            InputError: corpus or model differ, or a field of the recipe other than its limits.
+        """
+        if self.saved is None:
+            return
+        kept, folder = self.saved["identity"], self.path.parent
+        if _RECIPE in found:
+            begun, asked = (
+                Recipe.parse(identity[_RECIPE], where=str(folder)) for identity in (kept, found)
+            )
+            check_recipe(begun, asked, folder)
+        for name in _PINNED:
+            if name in found and kept[name] != found[name]:
+                raise InputError(
+                    f"a run is resumed with its own {name}: that of {folder} has the hash "
+                    f"{kept[name][:16]}, found one of {found[name][:16]}; give that one, or begin "
+                    "a new run"
+                )
+
+    def is_due(self) -> bool:
+        """Return whether it is time to save again."""
+        return time.monotonic() >= self._due
+
+    def save(self, saved: State) -> None:
+        """Replace the file by a newer state.
+
+        Raises:
+            RunError: the disk does not take it; the last state is still whole.
+        """
+        began = time.monotonic()
+        try:
+            write_atomically(self.path, dump(saved))
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        took = time.monotonic() - began
+        self._due = time.monotonic() + max(_LEAST_PAUSE, took / _SHARE)
+
+    def _read(self) -> State | None:
+        try:
+            return load(self.path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        except ValueError as error:
+            raise InputError(
+                f"a checkpoint must be whole to resume from: {self.path} is damaged; begin a new "
+                "run"
+            ) from error
+
+
+class Resumer:
+    """Resumes a search from its checkpoint, and saves it as it runs.
+
+    Args:
+        checkpoint: of the run, or ``None`` to save nothing.
+        budget: of the run; what was spent before must be counted in its elapsed time already.
+        identity: what the run is of: plain values by name.
+
+    Attributes:
+        state: the search's state as an earlier process saved it, or ``None`` at the beginning.
+
+    Raises:
+        InputError: the run was begun with another corpus, model or recipe.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint | None, budget: Budget, identity: Mapping[str, Any]
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._budget = budget
+        self._identity = dict(identity)
+        self.state: State | None = None
+        self._begun: Mapping[str, Any] = identity
+        if checkpoint is not None and checkpoint.saved is not None:
+            checkpoint.check(identity)
+            saved, checkpoint.saved = checkpoint.saved, None
+            self.state, self._begun = saved["search"], saved["identity"]
+            budget.evaluations = saved["evaluations"]
+
+    def notes(self) -> list[str]:
+        """Return lines for the user about what is resumed; none at the beginning of a run."""
+        if self.state is None or self._checkpoint is None:
+            return []
+        spent = format_duration(self._checkpoint.spent)
+        notes = [f"resumed at {self._budget.evaluations:,} evaluations and {spent} of the budget"]
+        others = [
+            f"{name.replace('_', ' ')} {self._begun[name]}, now {mine}"
+            for name, mine in self._identity.items()
+            if name not in {*_PINNED, _RECIPE} and self._begun.get(name) != mine
+        ]
+        if others:
+            notes.append(
+                f"begun with {'; '.join(others)}: the rest may differ from an undisturbed run"
+            )
+        return notes
+
+    def steps(
+        self,
+        run: Callable[[], Iterator[T]],
+        state: Callable[[], State],
+        restore: Callable[[State], None],
+    ) -> Iterator[T]:
+        """Restore a search if it is resumed, and yield its steps, saving it between them.
+
+        Args:
+            run: yields the search's steps from its present state.
+            state: returns the search's state.
+            restore: brings the search into a state.
+        """
+        if self.state is None:
+            self._save(state)
+        else:
+            restore(self.state)
+            self.state = None  # it is large
+        for step in run():
+            yield step
+            if self._checkpoint is not None and self._checkpoint.is_due():
+                self._save(state)
+        self._save(state)
+
+    def _save(self, state: Callable[[], State]) -> None:
+        if self._checkpoint is not None:
+            self._checkpoint.save(
+                {
+                    "identity": self._identity,
+                    "evaluations": self._budget.evaluations,
+                    "spent": self._budget.elapsed,
+                    "search": state(),
+                }
+            )
+
+
+def check_recipe(kept: Recipe, asked: Recipe, folder: Path) -> None:
+    """Refuse to resume a run by another recipe than its own; the limits may be others.
+
+    Raises:
+        InputError: a field differs, which is named.
+    """
+    for name, before, now in kept.differences(asked):
+        raise InputError(
+            f"a run is resumed with its own recipe: that of {folder} has {name} = {before!r}, now "
+            f"it is {now!r}; leave it out, or begin a new run"
+        )

@@ -1,0 +1,119 @@
+"""What a search begins with, as one value, and what of it is written down."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any, Final, Generic, TypeVar
+
+from mean_prompt.corpus import Corpus
+from mean_prompt.encoder import Encoder
+from mean_prompt.optimize import Budget, Context
+from mean_prompt.runs.checkpoint import Resumer
+from mean_prompt.runs.folder import RunFolder
+from mean_prompt.runs.progress import ProgressReporter, SearchListener
+from mean_prompt.runs.recipe import Recipe
+from mean_prompt.system import ignore
+
+Data = TypeVar("Data", Corpus, Context)
+
+_PACKAGES: Final = ("torch", "sentence-transformers", "transformers", "optuna", "numpy")
+
+
+@dataclass(frozen=True)
+class SearchInputs(Generic[Data]):
+    """What one search begins with.
+
+    Attributes:
+        data: the corpus that a string is searched for, or the context of an affix.
+        encoder: the model.
+        recipe: all else that was asked. It only records which corpus and model were named.
+        budget: time and evaluations of the run, counted from when the user began to wait.
+        folder: the run's folder, or ``None`` to keep nothing on disk.
+        listener: receives progress.
+        sources: what the corpus was read from, as given; empty for one in memory.
+    """
+
+    data: Data
+    encoder: Encoder
+    recipe: Recipe
+    budget: Budget
+    folder: RunFolder | None = None
+    listener: SearchListener = ignore
+    sources: Sequence[str] = ()
+
+    @cached_property
+    def reporter(self) -> ProgressReporter:
+        """The reporter of this search's notes and embeddings."""
+        return ProgressReporter(self.listener, self.budget, len(self.data))
+
+    @cached_property
+    def recorded(self) -> Recipe:
+        """The recipe as the run's folder keeps it."""
+        return self.recipe.recorded(self.sources)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the run is of.
+
+        Corpus, model and recipe must be the same for it to be resumed. What follows them may
+        differ from machine to machine; then the last bits of vectors do, and with them a search.
+        """
+        import torch
+
+        return {
+            "corpus": self.data.content_hash,
+            "model": self.encoder.identity.content_hash,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "device": self.encoder.device,
+            "screening": self.encoder.screening.dtype,
+            "threads": torch.get_num_threads(),
+            "torch": version("torch"),
+            "mean_prompt": version("mean-prompt"),
+        }
+
+    def announce(self) -> None:
+        """Report what is searched on, and with which model."""
+        data, screening = self.data, self.encoder.screening
+        self.reporter.notes(
+            *(data.cleaning() if isinstance(data, Corpus) else data.notes),
+            f"{self.encoder.identity.name} on {self.encoder.device}, screening in "
+            f"{screening.dtype}",
+            *([screening.notice] if screening.notice else []),
+        )
+
+    def begin(self) -> Resumer:
+        """Report what is searched on, record it, and find where an earlier process was.
+
+        Raises:
+            InputError: the run was begun with another corpus, model or recipe.
+        """
+        folder = self.folder
+        self.announce()
+        resumer = Resumer(folder and folder.checkpoint, self.budget, self.identity())
+        if notes := resumer.notes():
+            self.reporter.notes(*notes)
+        if folder:
+            folder.write_recipe(self.recorded)
+            if folder.resume:
+                # What came after the last save is done again, and written again.
+                folder.cut_events(resumer.state["events"] if resumer.state else 0)
+            if resumer.state:
+                folder.log_resume(self.budget.elapsed, self.budget.evaluations)
+        return resumer
+
+    def details(self) -> dict[str, Any]:
+        """Return what ``result.json`` holds of model, recipe and versions."""
+        return {
+            "seed": self.recipe.search.seed,
+            "model": self.encoder.identity.as_dict() | {"device": self.encoder.device},
+            "screening": asdict(self.encoder.screening),
+            "recipe_hash": self.recorded.content_hash,
+            "versions": {
+                "mean-prompt": version("mean-prompt"),
+                "python": platform.python_version(),
+            }
+            | {package: version(package) for package in _PACKAGES},
+        }

@@ -1,0 +1,241 @@
+"""The best string of a search so far: kept, written down, and reported."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from mean_prompt.runs.inputs import SearchInputs
+from mean_prompt.runs.progress import SearchProgress
+from mean_prompt.system import State
+
+#: Share of the search's time that exact scores may take if it goes by a compressed objective.
+_EXACT_SHARE: Final = 0.02
+
+
+class Found(Protocol):
+    """A string that a search found, or an affix."""
+
+    @property
+    def text(self) -> str:
+        """The string."""
+
+    @property
+    def score(self) -> float:
+        """Its score, as the search sees it."""
+
+    def state(self) -> State:
+        """Return it as a state."""
+
+
+F = TypeVar("F", bound=Found)
+
+
+class Scoring(Protocol[F]):
+    """How the strings of one kind of search are compared and scored.
+
+    Attributes:
+        train_ceiling: the highest score over the training side.
+        is_exact: whether the search goes by exact scores.
+    """
+
+    train_ceiling: float
+    is_exact: bool
+
+    def worth(self, found: F) -> float:
+        """Return what the search maximises."""
+
+    def exact(self, found: F) -> F:
+        """Return a string with its score over every training prompt."""
+
+    def holdout(self, found: F, seconds: float) -> float | None:
+        """Return the score over the hold-out, or ``None`` if it would take too long.
+
+        Args:
+            found: the string.
+            seconds: that the search has taken so far.
+        """
+
+    def details(self, found: F, holdout: float | None) -> dict[str, Any]:
+        """Return what the event of a new best string holds besides."""
+
+    def restored(self, state: State) -> F:
+        """Return the string whose state this is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Leader(Generic[F]):
+    """The best string by the search's objective, and what led to it."""
+
+    found: F
+    trial: int
+    move: str | None
+
+
+class Tracker(Generic[F]):
+    """Keeps the best string of a run, writes it down, and reports it.
+
+    Reported scores are over every training prompt. If the search goes by a compressed objective,
+    a string that leads there is scored over all prompts before it is reported, at most for a small
+    share of the time: a string that is overtaken while it waits is never scored.
+
+    Attributes:
+        best: the best string.
+        fallback: a string that an earlier process found after its last save, or ``None``; it is
+            the result of the run if the search does not reach a better one again.
+    """
+
+    def __init__(self, inputs: SearchInputs[Any], scoring: Scoring[F]) -> None:
+        self._budget = inputs.budget
+        self._folder = inputs.folder
+        self._listener = inputs.listener
+        self._scoring = scoring
+        self._began = time.monotonic()
+        self._began_evaluations = self._budget.evaluations
+        self._exact_seconds = 0.0
+        self._leading = -math.inf
+        self._waiting: _Leader[F] | None = None
+        self._holdout: float | None = None
+        self._move: str | None = None
+        self.best: F
+        self.fallback: F | None = None
+
+    @property
+    def search_seconds(self) -> float:
+        """Seconds since the search began, loading and embedding left out."""
+        return time.monotonic() - self._began
+
+    @property
+    def rate(self) -> float:
+        """Evaluations per second since the search began."""
+        spent = self._budget.evaluations - self._began_evaluations
+        return spent / max(self.search_seconds, 1e-9)
+
+    def follow(self, best: F, trial: int, move: str | None) -> None:
+        """Note the best string after a step, and report where the search stands.
+
+        Args:
+            best: by the search's objective.
+            trial: number of the climb.
+            move: that led to it, if it is new.
+        """
+        if self._scoring.worth(best) > self._leading:
+            self._leading = self._scoring.worth(best)
+            self._waiting = _Leader(best, trial, move)
+        if not (self._affordable() and self.settle()):
+            self.report(trial)
+
+    def improve(self, best: F, *, trial: int, move: str) -> None:
+        """Make a string the best one."""
+        self._leading = self._scoring.worth(best)
+        self._lead(_Leader(self._exact(best), trial, move))
+
+    def settle(self) -> bool:
+        """Score a string that waits for it; return whether it is the best one now."""
+        if self._waiting is None:
+            return False
+        waiting, self._waiting = self._waiting, None
+        exact = replace(waiting, found=self._exact(waiting.found))
+        if self._scoring.worth(exact.found) <= self._scoring.worth(self.best):
+            return False
+        self._lead(exact)
+        return True
+
+    def finish(self) -> F:
+        """Return the best string of the run, once the search is over."""
+        self.settle()
+        fallback = self.fallback
+        if fallback is not None and self._scoring.worth(fallback) > self._scoring.worth(self.best):
+            self._lead(_Leader(fallback, 0, "resumed"))
+        return self.best
+
+    def report(self, trial: int, *, gained: bool = False) -> None:
+        """Report where the search stands."""
+        budget = self._budget
+        self._listener(
+            SearchProgress(
+                "searching",
+                budget.evaluations,
+                budget.max_evaluations,
+                "evaluations",
+                seconds=budget.elapsed,
+                remaining=budget.remaining,
+                rate=self.rate,
+                trial=trial,
+                score=self.best.score,
+                fraction=self.best.score / self._scoring.train_ceiling,
+                holdout=self._holdout,
+                text=self.best.text,
+                move=self._move,
+                gained=gained,
+            )
+        )
+
+    def log_found(self, event: str, trial: int, found: F, **more: object) -> None:
+        """Write an event of a string down, with its exact score if there is time for it."""
+        if self._folder and (self._affordable() or event == "climb"):
+            found = self._exact(found)
+            self.log(event, trial, found.score, found.text, **more)
+
+    def log(self, event: str, trial: int, score: float, text: str, **more: object) -> None:
+        """Write an event down."""
+        if self._folder:
+            self._folder.log(
+                {
+                    "event": event,
+                    "time": round(self._budget.elapsed, 3),
+                    "evaluations": self._budget.evaluations,
+                    "trial": trial,
+                    "score": score,
+                    "fraction": score / self._scoring.train_ceiling,
+                    "text": text,
+                    **more,
+                }
+            )
+
+    def state(self) -> State:
+        """Return all that :meth:`restore` needs."""
+        waiting = self._waiting
+        return {
+            "best": self.best.state(),
+            "move": self._move,
+            "leading": self._leading,
+            "waiting": waiting and [waiting.found.state(), waiting.trial, waiting.move],
+            "search_seconds": self.search_seconds,
+            "exact_seconds": self._exact_seconds,
+            "began_evaluations": self._began_evaluations,
+        }
+
+    def restore(self, state: State) -> None:
+        """Return to a :meth:`state` of a tracker of the same search."""
+        self.best = self._scoring.restored(state["best"])
+        self._move, self._leading = state["move"], state["leading"]
+        if state["waiting"]:
+            found, trial, move = state["waiting"]
+            self._waiting = _Leader(self._scoring.restored(found), trial, move)
+        self._began = time.monotonic() - state["search_seconds"]
+        self._exact_seconds = state["exact_seconds"]
+        self._began_evaluations = state["began_evaluations"]
+        self._holdout = self._scoring.holdout(self.best, self.search_seconds)
+
+    def _lead(self, leader: _Leader[F]) -> None:
+        self.best, self._move = leader.found, leader.move
+        self._holdout = self._scoring.holdout(self.best, self.search_seconds)
+        if self._folder:
+            self._folder.write_best(self.best.text, self._scoring.worth(self.best))
+        more = self._scoring.details(self.best, self._holdout)
+        self.log("best", leader.trial, self.best.score, self.best.text, move=leader.move, **more)
+        self.report(leader.trial, gained=True)
+
+    def _affordable(self) -> bool:
+        return self._exact_seconds <= _EXACT_SHARE * self.search_seconds
+
+    def _exact(self, found: F) -> F:
+        if self._scoring.is_exact:
+            return found
+        began = time.monotonic()
+        exact = self._scoring.exact(found)
+        self._exact_seconds += time.monotonic() - began
+        return exact
