@@ -1,21 +1,23 @@
-"""A phrase bank: runs of words that recur in a corpus, as token ids with their vectors."""
+"""Phrases: runs of words that recur in a corpus, as token ids with their vectors."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.encoder import Encoder, TokenIds
+from mean_prompt.encoder import Encoder, TokenIds, VectorCache
 from mean_prompt.objective import Vectors
 from mean_prompt.optimize.constraints import Rules
+from mean_prompt.system import Deadline, Listener
 
 _WORD: Final = r"[A-Za-z][A-Za-z'-]*"
-#: Words in a phrase. Single words are in the bank where they take several tokens.
+#: Words in a phrase. Single words are in the bank if they take several tokens.
 _LENGTHS: Final = (1, 5)
 #: A phrase that stands in fewer prompts says more about them than about the corpus.
 _LEAST_PROMPTS: Final = 3
@@ -42,6 +44,21 @@ class PhraseBank:
         return len(self.bodies)
 
 
+def cached_screening(
+    encoder: Encoder, listener: Listener, deadline: Deadline | None
+) -> Callable[[Sequence[str]], Vectors]:
+    """Return a function that screens strings, from the cache if known: (n,) -> (n, d)."""
+    cache = VectorCache(f"{encoder.identity.key}-screened-{encoder.screening.dtype}")
+    return partial(
+        cache.encode,
+        encode=encoder.screen,
+        listener=listener,
+        phase="vocabulary",
+        unit="tokens",
+        deadline=deadline,
+    )
+
+
 def mine_phrases(
     prompts: Sequence[str],
     encoder: Encoder,
@@ -51,11 +68,11 @@ def mine_phrases(
     """Mine the phrases of one to five words that stand in the most prompts.
 
     Args:
-        prompts: of the training side; a random sample of them where they are very many, of which
-            :func:`sample_note` tells.
+        prompts: of the training side; only a random sample is read if they are very many, which
+            :func:`sample_note` reports.
         encoder: whose tokens the phrases are cut into.
         rules: phrases that break them on their own are left out.
-        encode: (n,) strings -> (n, d) unit vectors, cached where it pays.
+        encode: (n,) strings -> (n, d) unit vectors.
     """
     texts = _frequent(_sample(prompts))
     pairs = [
@@ -69,7 +86,7 @@ def mine_phrases(
 
 
 def sample_note(count: int) -> str | None:
-    """Return a line for the user where phrases are mined from a sample of so many prompts."""
+    """Return a line for the user if only a sample of so many prompts is mined for phrases."""
     if count <= _MINED:
         return None
     return f"phrases are mined from a random {_MINED:,} of {count:,} prompts"

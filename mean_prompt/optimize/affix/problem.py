@@ -98,8 +98,9 @@ class AffixProblem:
         """Return the predictions of some rows with an affix."""
         return self.joiner.join([self.context.predictions[row] for row in rows], affix)
 
+    @property
     def train_prompts(self) -> list[str]:
-        """Return the distinct true prompts of the training rows, in their order."""
+        """The distinct true prompts of the training rows, in their order."""
         return list(dict.fromkeys(self.context.prompts[row] for row in self.split.train))
 
     def compare(self, affixed: Scores) -> ContextScores:

@@ -3,7 +3,7 @@
 A round edits one of the best affixes so far. Thousands of edits are ranked by the model of
 :mod:`~mean_prompt.optimize.affix.shifts`; the most promising ones race: all are encoded beside a
 few rows, the better ones beside more, and what is left beside all training rows. What then leads
-is scored on all of them again, in float32. Rows are drawn anew for every race, so that no affix is
+is scored on all of them again, in float32. Every race draws its own rows, so that no affix is
 fitted to one mini-batch.
 """
 
@@ -27,14 +27,14 @@ from mean_prompt.optimize.affix.evaluator import (
     row_scores,
 )
 from mean_prompt.optimize.affix.moves import Edit, EditName, Moves
-from mean_prompt.optimize.affix.shifts import Estimate, ShiftModel, ShiftScores
+from mean_prompt.optimize.affix.shifts import Estimate, ShiftScores, shift_model
 from mean_prompt.optimize.affix.units import UnitBank
 from mean_prompt.system import State
 
-#: Share of a race's field that goes on to the next, larger mini-batch.
+#: Share of a race's field that reaches the next, larger mini-batch.
 _SURVIVORS: Final = 0.25
-#: Share of the field that is drawn by chance, weighted by what the model promises, in units of
-#: the score without an affix; the others are its very best.
+#: Share of the field that is drawn at random by the model's values, and the temperature of that
+#: draw as a share of the score without an affix; the others are the model's very best.
 _DRAWN: Final = 0.5
 _DRAW_SPREAD: Final = 0.01
 #: Share of the rounds that edit the best affix, rather than another one of the elite.
@@ -64,13 +64,13 @@ class AffixSettings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Round:
+class AffixRound:
     """Where a search stands after one race.
 
     Attributes:
         number: of the round, from 0.
         best: affix so far, by value.
-        move: that made the best affix of the round, or ``None`` where it brought nothing better.
+        move: that made the new best affix, or ``None`` if the race found none.
     """
 
     number: int
@@ -80,7 +80,7 @@ class Round:
 
 @dataclass(slots=True, eq=False)
 class _Field:
-    """Affixes in a race, and what is known of them: (k, m, d) vectors beside m rows."""
+    """The k affixes of a race, with their (k, m, d) vectors beside m rows."""
 
     edits: list[Edit]
     texts: list[str]
@@ -121,19 +121,19 @@ class AffixSearch:
         self._settings = settings
         self._rng = np.random.default_rng(seed)
         self._moves = Moves(bank, self._rng)
-        self._model = ShiftModel(bank.vectors.shape[1])
+        self._model = shift_model(bank.vectors.shape[1])
         self._empty_screened = row_scores(empty.screened, evaluator.truths)
         self._elite = [empty]
         self._tried: set[str] = set()
         self._number = self._barren = 0
         self.best = empty
 
-    def run(self) -> Iterator[Round]:
+    def run(self) -> Iterator[AffixRound]:
         """Search until the budget is spent, yielding after every race.
 
-        It ends early where a race of each affix of the elite finds no edit that was not tried.
+        The search ends early once no affix of the elite has an edit that was not tried.
         """
-        while self._barren < 4 * len(self._elite) and not self._expired():
+        while self._barren < 4 * len(self._elite) and not self._evaluator.budget.expired():
             undo = self._undo()
             base = self._base()
             field = self._propose(base)
@@ -141,11 +141,11 @@ class AffixSearch:
             try:
                 move = self._race(base, field) if field.texts else None
             except BudgetSpentError:
-                # As if the race had never begun: whoever goes on from here runs it whole.
+                # As if the race had never begun: a resumed search runs it whole.
                 undo()
                 return
             self._number += 1
-            yield Round(self._number - 1, self.best, move)
+            yield AffixRound(self._number - 1, self.best, move)
 
     def state(self) -> State:
         """Return all that the rest of the search depends on, beside what it was made with."""
@@ -160,7 +160,7 @@ class AffixSearch:
         }
 
     def restore(self, state: State) -> None:
-        """Go over to where :meth:`state` was taken of a search made with the same arguments."""
+        """Continue from the :meth:`state` of a search made with the same arguments."""
         self._elite = [Affix.of_state(affix) for affix in state["elite"]]
         self.best = Affix.of_state(state["best"])
         self._tried = set(state["tried"])
@@ -169,7 +169,7 @@ class AffixSearch:
         self._rng.bit_generator.state = state["rng"]
 
     def _undo(self) -> Callable[[], None]:
-        """Return a function that goes back to where the search is now."""
+        """Return a function that restores the search as it is now."""
         elite, tried, barren = list(self._elite), set(self._tried), self._barren
         model, rng = copy.deepcopy(self._model.state()), self._rng.bit_generator.state
 
@@ -180,9 +180,6 @@ class AffixSearch:
 
         return undo
 
-    def _expired(self) -> bool:
-        return self._evaluator.budget.expired()
-
     def _base(self) -> Affix:
         if self._rng.random() < _BEST_BASE:
             return self._elite[0]
@@ -191,7 +188,7 @@ class AffixSearch:
     # -- what to try ----------------------------------------------------------------------------
 
     def _propose(self, base: Affix) -> _Field:
-        """Return edits of an affix that were not tried yet, spelt and under the rules."""
+        """Return edits of an affix that keep to the rules and were not tried yet."""
         others = [row.units for row in self._elite if row.units and row is not base]
         edits = list(self._moves.without_units(base.units, others))
         if not self._tried:
@@ -209,14 +206,14 @@ class AffixSearch:
         return _Field(list(texts.values()), list(texts), np.empty((len(texts), 0, 0), np.float32))
 
     def _ranking(self, base: Affix, edits: Sequence[Edit]) -> NDArray[np.int64]:
-        """Return the numbers of edits, the model's best in turn with ones drawn by its values."""
-        shifts = self._model.predict(self._moves.features(edits))
-        values = self._estimate(base).foretold(shifts)
+        """Return the numbers of edits, the model's best mixed with ones drawn by its values."""
+        shifts = self._moves.features(edits) @ self._model.weights
+        values = self._estimate(base).predicted(shifts)
         best = np.argsort(-values, kind="stable")
         spread = _DRAW_SPREAD * max(self._empty.score, 1e-3)
         drawn = np.argsort(-(values + spread * self._rng.gumbel(size=len(values))), kind="stable")
         share = self._rng.random(len(values)) < _DRAWN
-        # Taking turns: each place of the ranking comes from one order or the other.
+        # Each place of the ranking comes from one order or the other.
         return np.where(share, drawn, best)
 
     def _estimate(self, base: Affix) -> Estimate:
@@ -228,7 +225,7 @@ class AffixSearch:
     # -- which of it is good --------------------------------------------------------------------
 
     def _race(self, base: Affix, field: _Field) -> str | None:
-        """Race a field; return the move that led to a new best affix, if one did."""
+        """Race a field; return the move that made a new best affix, if one did."""
         count = len(self._evaluator)
         order = self._rng.permutation(count)
         estimate = self._estimate(base)
@@ -238,29 +235,28 @@ class AffixSearch:
             vectors = self._evaluator.screen(field.texts, part)
             field.vectors = np.concatenate([field.vectors, vectors], 1) if seen else vectors
             seen = rows
-            values, errors = self._values(estimate, field, order[:rows])
             if rows < count:
-                self._learn(estimate, field, order[:rows])
-                field.keep(self._surviving(values, errors))
+                self._narrow(field, estimate, order[:rows])
             if not field.texts:
                 return None
         return self._finish(field, order)
 
-    def _values(
-        self, estimate: Estimate, field: _Field, rows: NDArray[np.int64]
-    ) -> tuple[Scores, Scores]:
+    def _narrow(self, field: _Field, estimate: Estimate, rows: NDArray[np.int64]) -> None:
+        """Learn from a field's vectors beside some rows, and keep what may still win."""
+        shifts = estimate.shifts.measured(field.vectors, rows)
+        self._model.observe(self._moves.features(field.edits), shifts)
         scores = row_scores(field.vectors, self._evaluator.truths[rows])
-        return estimate.measured(field.vectors, scores, rows)
+        field.keep(self._surviving(*estimate.measured(field.vectors, scores, rows)))
 
     def _surviving(self, values: Scores, errors: Scores) -> NDArray[np.int64]:
-        """Return the better quarter of a field, less what can hardly be better than the elite."""
+        """Return the best quarter of a field, less what can hardly be better than the elite."""
         bar = self._elite[-1].value if len(self._elite) >= self._settings.elite else -np.inf
         keep = max(1, round(_SURVIVORS * len(values)))
         order = np.argsort(-values, kind="stable")[:keep]
         return order[values[order] + errors[order] > bar]
 
     def _finish(self, field: _Field, order: NDArray[np.int64]) -> str | None:
-        """Let what is left into the elite; return the move that led to a new best, if one did."""
+        """Add what is left to the elite; return the move that made a new best, if one did."""
         back = np.argsort(order)
         moves = {}
         for edit, text, vectors in zip(field.edits, field.texts, field.vectors, strict=True):
@@ -273,9 +269,9 @@ class AffixSearch:
         return self._accept(moves)
 
     def _accept(self, moves: dict[str, EditName]) -> str | None:
-        """Make the elite's first the best where float32 agrees, which costs several screenings.
+        """Make the elite's first the best if float32 agrees, which costs several screenings.
 
-        Whatever it is worth, it must not do worse than none by the plain mean over the rows.
+        Whatever its value, its plain mean score over the rows must not be below that without one.
         """
         first = self._elite[0]
         if first.text not in moves:
@@ -285,7 +281,3 @@ class AffixSearch:
             return None
         self.best = exact
         return moves[first.text]
-
-    def _learn(self, estimate: Estimate, field: _Field, rows: NDArray[np.int64]) -> None:
-        features = self._moves.features(field.edits)
-        self._model.observe(features, estimate.shifts_of(field.vectors, rows))

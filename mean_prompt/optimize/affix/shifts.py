@@ -10,7 +10,7 @@ with one shift ``m`` (d,) for all rows. That holds well enough for two things:
 1. ``m`` is linear in the static vectors of the units that come and go. The map is learned from
    every edit that was measured; on all-MiniLM-L6-v2 what it predicts of unseen words correlated
    with their gain by 0.76 where the static vectors against the gradient gave 0.47.
-2. Measured on a mini-batch, ``m`` foretells the other rows: as a control variate it took the error
+2. Measured on a mini-batch, ``m`` predicts the other rows: as a control variate it took the error
    of the mean gain from 0.029 to 0.020 (32 rows of 511), that of twice as many rows.
 """
 
@@ -25,23 +25,22 @@ from numpy.typing import NDArray
 from mean_prompt.objective import Vectors, sharpened, to_numpy, to_tensor
 from mean_prompt.optimize.affix.evaluator import Affix, Caution, Scores
 from mean_prompt.optimize.ridge import RecursiveRidge
-from mean_prompt.system import State
 
 #: Length of the shift along a unit's static vector before anything was measured, and the pull to
-#: it, in units of one measured edit.
+#: it, counted in measured edits.
 _PRIOR_SHIFT: Final = 0.2
 _RIDGE: Final = 0.1
-#: Scores foretold at once, shifts times rows: a few dozen megabytes.
+#: Scores predicted at once, shifts times rows: a few dozen megabytes.
 _CELLS: Final = 2_000_000
 
 
 class ShiftScores:
-    """Foretells rows' scores from one shift for all of them.
+    """Predicts rows' scores from one shift of all their vectors.
 
     Args:
         base: the affix that is edited.
-        truths: (n, d) of the true prompts.
-        reach: (n,) w of the rows.
+        truths: (n, d) unit vectors of the true prompts.
+        reach: (n,) weights w of the rows.
     """
 
     def __init__(self, base: Affix, truths: Vectors, reach: NDArray[np.float32]) -> None:
@@ -68,76 +67,54 @@ class ShiftScores:
         return torch.einsum("kmd,m->kd", moved, reach) / (reach @ reach)
 
 
-class ShiftModel:
-    """Learns what units do: static vectors of what comes less what goes -> the shift.
+def shift_model(dimension: int) -> RecursiveRidge:
+    """Return the map that learns what units do: static vectors in less those out -> the shift.
 
-    Args:
-        dimension: d.
+    Its rows are (k, d + 1) features, the last one the change of the number of units; its targets
+    are (k, d) shifts.
     """
-
-    def __init__(self, dimension: int) -> None:
-        prior = torch.zeros((dimension + 1, dimension))
-        prior[:dimension] = _PRIOR_SHIFT * torch.eye(dimension)
-        self._ridge = RecursiveRidge(prior, ridge=_RIDGE, decay=1.0, solve_every=1)
-
-    def predict(self, features: torch.Tensor) -> torch.Tensor:
-        """Return shifts: (k, d + 1) features, the last the change of length -> (k, d)."""
-        return features @ self._ridge.weights
-
-    def observe(self, features: torch.Tensor, shifts: torch.Tensor) -> None:
-        """Learn from measured shifts: (k, d + 1), (k, d)."""
-        self._ridge.observe(features, shifts)
-
-    def state(self) -> State:
-        """Return what was learned."""
-        return self._ridge.state()
-
-    def restore(self, state: State) -> None:
-        """Go over to what :meth:`state` returned."""
-        self._ridge.restore(state)
+    prior = torch.zeros((dimension + 1, dimension))
+    prior[:dimension] = _PRIOR_SHIFT * torch.eye(dimension)
+    return RecursiveRidge(prior, ridge=_RIDGE, decay=1.0, solve_every=1)
 
 
 class Estimate:
-    """Values of candidates that were measured on a mini-batch, as if on all rows.
-
-    The shift foretells all rows; what it gets wrong on the measured ones, on average, is added.
+    """Values affixes that were measured on a mini-batch, or not at all, as if on all rows.
 
     Args:
         shifts: around the affix that is edited.
-        empty: scores (n,) of the rows without an affix, screened.
+        empty: (n,) scores of the rows without an affix, screened.
         caution: values gains.
     """
 
     def __init__(self, shifts: ShiftScores, empty: Scores, caution: Caution) -> None:
-        self._shifts = shifts
+        self.shifts = shifts
         self._empty = to_tensor(empty)
         self._caution = caution
 
-    def foretold(self, shifts: torch.Tensor) -> NDArray[np.float32]:
+    def predicted(self, shifts: torch.Tensor) -> NDArray[np.float32]:
         """Return values by shifts alone: (k, d) -> (k,)."""
         step = max(1, _CELLS // len(self._empty))
         parts = (shifts[first : first + step] for first in range(0, len(shifts), step))
-        gains = (self._shifts.scores(part) - self._empty for part in parts)
+        gains = (self.shifts.scores(part) - self._empty for part in parts)
         return np.concatenate([to_numpy(self._caution.values(some)) for some in gains])
-
-    def shifts_of(self, vectors: Vectors, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Return the shifts that measured rows fit best: (k, m, d) of m rows -> (k, d)."""
-        return self._shifts.measured(vectors, rows)
 
     def measured(
         self, vectors: Vectors, scores: Scores, rows: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return values and their standard errors of measured candidates.
+        """Return values and their standard errors of affixes that were measured on some rows.
+
+        The shift predicts all rows; its mean error on the measured ones is added.
 
         Args:
-            vectors: (k, m, d) of m rows with each candidate.
-            scores: (k, m) theirs.
-            rows: (m,) which.
+            vectors: (k, m, d) of m rows with each affix.
+            scores: (k, m) their SCS.
+            rows: (m,) numbers of the rows.
         """
-        foretold = self._shifts.scores(self._shifts.measured(vectors, rows))
-        wrong = to_tensor(scores) - foretold[:, torch.from_numpy(rows)]
+        predicted = self.shifts.scores(self.shifts.measured(vectors, rows))
+        wrong = to_tensor(scores) - predicted[:, torch.from_numpy(rows)]
         weights = self._caution.weights[torch.from_numpy(rows)]
-        values = self._caution.values(foretold - self._empty) + wrong @ (weights / weights.sum())
+        values = self._caution.values(predicted - self._empty) + wrong @ (weights / weights.sum())
         rest = max(0.0, 1 - len(rows) / len(self._empty))
         errors = wrong.std(dim=1) * (rest / len(rows)) ** 0.5
         return to_numpy(values), to_numpy(errors)

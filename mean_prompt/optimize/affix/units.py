@@ -1,4 +1,4 @@
-"""What affixes are made of: words and signs of the vocabulary, and phrases of known prompts."""
+"""The units of affixes: words and signs of the vocabulary, and phrases of known prompts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mean_prompt.encoder import Encoder, VectorCache
+from mean_prompt.encoder import Encoder
 from mean_prompt.objective import Vectors
 from mean_prompt.optimize.constraints import Rules
-from mean_prompt.optimize.phrases import mine_phrases
+from mean_prompt.optimize.phrases import cached_screening, mine_phrases
 from mean_prompt.system import Deadline, Listener, ignore
 
 
@@ -46,29 +46,18 @@ class UnitBank:
         Args:
             prompts: true ones of the training side.
             encoder: the model.
-            rules: say which tokens and phrases may be put in.
+            rules: limit the words and phrases that may be put in.
             listener: receives the units encoded and all of them.
             deadline: checked between chunks of them.
 
         Raises:
             OutOfTimeError: the deadline expired; what was encoded stays in the cache.
         """
-        cache = VectorCache(f"{encoder.identity.key}-screened-{encoder.screening.dtype}")
-
-        def encode(texts: Sequence[str]) -> Vectors:
-            return cache.encode(
-                texts,
-                encoder.screen,
-                listener=listener,
-                phase="vocabulary",
-                unit="tokens",
-                deadline=deadline,
-            )
-
+        encode = cached_screening(encoder, listener, deadline)
         phrases = mine_phrases(prompts, encoder, rules, encode)
         texts = [text.strip() for text in encoder.decode(phrases.bodies)] if len(phrases) else []
         words = _words(rules)
-        # Case is lost on some models, so that two phrases may come to one text.
+        # Some models lose case, so that two phrases may become one text.
         vectors = dict(zip(texts, phrases.vectors, strict=True))
         count = len(vectors)
         vectors |= {
@@ -86,5 +75,5 @@ def _words(rules: Rules) -> list[str]:
         for token in rules.allowed
         if rules.starts_word[token] or not rules.surfaces[token].isalnum()
     )
-    # Without a whole word among them (odd tokenizers), any token will do.
+    # If no token is a whole word (odd tokenizers), any token will do.
     return list(dict.fromkeys(surfaces)) or [rules.surfaces[token] for token in rules.allowed]

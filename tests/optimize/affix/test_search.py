@@ -9,6 +9,7 @@ from mean_prompt.optimize.affix.search import AffixSearch, AffixSettings
 from mean_prompt.optimize.affix.units import UnitBank
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.constraints import Constraints, Rules
+from mean_prompt.system.checkpoint import dump, load
 from tests.fakes import WORDS, FakeEncoder
 
 ROWS = 60
@@ -29,7 +30,7 @@ class World:
         self.joiner = Joiner(position, 14, self.encoder.tokenize)
         self.caution = Caution(np.arange(ROWS) // 2, caution)
 
-    def run(self, budget, *, seed=0, **settings):
+    def search(self, budget, *, seed=0, **settings):
         evaluator = AffixEvaluator(
             self.encoder,
             self.rules,
@@ -41,7 +42,10 @@ class World:
         )
         bank = UnitBank.gather([], self.encoder, self.rules)
         empty = evaluator.empty(self.encoder.encode(self.predictions))
-        search = AffixSearch(evaluator, bank, empty, AffixSettings(**settings), seed=seed)
+        return empty, AffixSearch(evaluator, bank, empty, AffixSettings(**settings), seed=seed)
+
+    def run(self, budget, **settings):
+        empty, search = self.search(budget, **settings)
         return empty, list(search.run())
 
     def value(self, affix):
@@ -119,6 +123,25 @@ def test_the_same_seed_and_evaluations_repeat_the_search():
     paths = [[round_.best.text for round_ in rounds] for rounds in runs]
     assert paths[0] == paths[1]
     assert paths[0] != paths[2]
+
+
+def test_a_search_restored_elsewhere_continues_as_it_would_have():
+    world, budget, later = World(tokens=3), Budget(None, 4_000), Budget(None, 4_000)
+    _, search = world.search(budget)
+    rounds = search.run()
+    for _ in range(3):
+        next(rounds)
+    kept = load(dump(search.state()))
+    # Another seed: whatever is not of the state would show.
+    _, other = world.search(later, seed=9)
+    other.restore(kept)
+    later.evaluations = budget.evaluations
+    found, expected = (
+        [(row.number, row.best.text, row.best.value, row.move) for row in some]
+        for some in (other.run(), rounds)
+    )
+    assert len(found) > 1
+    assert found == expected
 
 
 def test_the_budget_is_kept_to_within_a_batch():

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mean_prompt.optimize.affix.evaluator import Affix, Caution, row_scores
-from mean_prompt.optimize.affix.shifts import Estimate, ShiftModel, ShiftScores
+from mean_prompt.optimize.affix.shifts import Estimate, ShiftScores, shift_model
 
 ROWS, WIDTH = 30, 8
 
@@ -56,7 +56,7 @@ def test_measured_on_all_rows_an_estimate_is_the_mean_itself(world):
     np.testing.assert_allclose(errors, 0, atol=1e-7)
 
 
-def test_a_shift_that_holds_foretells_the_rows_that_were_not_measured(world):
+def test_a_shift_that_holds_predicts_the_rows_that_were_not_measured(world):
     _, affix, truths, reach = world
     shifts = 0.05 * np.eye(WIDTH, dtype=np.float32)
     vectors = np.stack([moved(affix, reach, shift) for shift in shifts])
@@ -73,17 +73,17 @@ def test_a_shift_that_holds_foretells_the_rows_that_were_not_measured(world):
 def test_the_model_learns_what_units_do():
     rng = np.random.default_rng(1)
     truth = rng.standard_normal((WIDTH + 1, WIDTH)).astype(np.float32)
-    model = ShiftModel(WIDTH)
+    model = shift_model(WIDTH)
     features = torch.from_numpy(rng.standard_normal((200, WIDTH + 1)).astype(np.float32))
-    before = (model.predict(features) - features @ torch.from_numpy(truth)).norm()
+    before = (features @ model.weights - features @ torch.from_numpy(truth)).norm()
     model.observe(features[:150], features[:150] @ torch.from_numpy(truth))
-    after = (model.predict(features[150:]) - features[150:] @ torch.from_numpy(truth)).norm()
+    after = (features[150:] @ model.weights - features[150:] @ torch.from_numpy(truth)).norm()
     assert after < 0.01 * before
 
 
 def test_before_it_learns_a_unit_moves_rows_towards_itself():
     features = torch.zeros((1, WIDTH + 1))
     features[0, 2], features[0, -1] = 1.0, 1.0
-    shift = ShiftModel(WIDTH).predict(features)[0]
+    shift = (features @ shift_model(WIDTH).weights)[0]
     assert int(shift.argmax()) == 2
     assert float(shift.abs().sum()) == pytest.approx(float(shift[2]))
