@@ -1,4 +1,4 @@
-"""Where a page is served: read from the command line, bound, and shown as a URL."""
+"""The address that a page is served at."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Final, Self
 from mean_prompt.system.errors import InputError
 from mean_prompt.system.text import preview
 
-#: Nobody but this machine reaches it.
+#: Reached by this machine alone.
 LOOPBACK: Final = "127.0.0.1"
 LIVE_AT: Final = "--live-at"
-#: All interfaces of a machine, and where it reaches itself there.
+#: All interfaces of a machine, and the address at which it reaches itself there.
 _WILDCARDS: Final = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - only where it is asked for
 _LOCAL: Final = frozenset({LOOPBACK, "localhost", "::1"})
 _PORT: Final = re.compile(r"[0-9]{1,5}")
@@ -65,20 +65,20 @@ class Address:
 
     @property
     def url(self) -> str:
-        """Where a browser on this machine finds it."""
+        """The URL for a browser on this machine."""
         host = _WILDCARDS.get(self.host, self.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
     @property
     def is_private(self) -> bool:
-        """Whether only this machine reaches it."""
+        """Whether only this machine can reach it."""
         return self.host in _LOCAL
 
     def listen(self, option: str = LIVE_AT) -> tuple[Self, socket.socket]:
         """Return the address with its port, and a socket that listens there.
 
         Args:
-            option: by which it was asked for.
+            option: the option that gave the address, for the message.
 
         Raises:
             InputError: the port is taken, or the host is not this machine.
@@ -98,13 +98,10 @@ class Address:
         return replace(self, port=bound.getsockname()[1]), bound
 
     def admits(self, header: str | None) -> bool:
-        """Tell whether a request's Host header names this server.
+        """Return whether a request's Host header names this server.
 
-        A page of somebody else's whose name is made to point here would be refused: it names
-        itself. Where all interfaces were asked for, any IP address and this machine's name do.
-
-        Args:
-            header: as sent; ``None`` where none was.
+        A foreign site whose name is made to point here is refused, since its requests carry its
+        own name. A server on all interfaces admits any IP address, and this machine's name.
         """
         match = _FORM.fullmatch(header or "")
         if match is None:

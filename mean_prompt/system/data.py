@@ -6,8 +6,8 @@ from pathlib import Path
 
 
 def shipped_folder(name: str) -> Path:
-    """Return ``corpora`` or ``search`` as installed, or as they stand in a checkout."""
+    """Return the folder ``corpora`` or ``search`` of the installed package, or of the checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_shipped" / name
-    # In a checkout the folders stand beside the package; a wheel carries them inside it.
+    # In a checkout the folders are beside the package; a wheel has them inside it.
     return installed if installed.is_dir() else package.parent / name

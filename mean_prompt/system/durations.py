@@ -1,4 +1,4 @@
-"""Durations as people write them: ``90s``, ``10m``, ``2h``, ``1h30m``."""
+"""Durations such as ``90s``, ``10m``, ``2h`` and ``1h30m``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mean_prompt.system.errors import InputError
 from mean_prompt.system.text import preview
 
 _SECONDS: Final = {"h": 3600, "m": 60, "s": 1}
-#: What can be written again: parts of a duration that add up to more could not be read back.
+#: The longest duration that :func:`format_duration` can write so that it can be read back.
 _LONGEST: Final = 999_999 * 3600
 _DURATION: Final = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s)?", re.ASCII)
 
@@ -18,7 +18,7 @@ def parse_duration(text: str) -> float:
     """Return the seconds that a duration such as ``1h30m`` stands for.
 
     Raises:
-        InputError: the text is no duration, or stands for no time at all, or for a century.
+        InputError: the text is no duration, or one of no time at all, or of a century.
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if not match or not any(match.groups()):

@@ -1,4 +1,4 @@
-"""The two ways in which a run can end badly, each with the exit code of its own."""
+"""The errors that a user can act on, each with its exit code."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import ClassVar
 
 
 class MeanPromptError(Exception):
-    """An error a user can act on: one line that names the rule, what was found and the remedy."""
+    """An error that a user can act on: one line with the rule, what was found and the remedy."""
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str = "") -> None:
-        # Even where a name in the message holds a newline.
+        # A name in the message may hold a newline.
         super().__init__(" ".join(message.splitlines()))
 
 
 class InputError(MeanPromptError):
-    """Something given to the program cannot be used: a file, an option, a recipe, a model."""
+    """A file, an option, a recipe or a model that the user gave cannot be used."""
 
     exit_code: ClassVar[int] = 2
 
 
 class RunError(MeanPromptError):
-    """The input was good, yet the run could not do its work."""
+    """The run failed although its input was good."""
 
 
 def unwritable(path: Path, error: OSError) -> RunError:
-    """Return the error of a run whose file could not be read or written on the way."""
+    """Return the error of a run that could no longer read or write a file."""
     return RunError(
         f"the run's files must stay writable: {path}: {error.strerror or error}; what was written "
         "before is whole"
@@ -40,13 +40,13 @@ def unwritable(path: Path, error: OSError) -> RunError:
 def os_errors(
     rule: str, path: Path, remedy: str, *, raises: type[MeanPromptError] = InputError
 ) -> Iterator[None]:
-    """Turn what the system says of a file into one line: the rule, the file and why, the remedy.
+    """Turn an error of the operating system into one line with the rule, the reason and the remedy.
 
     Args:
-        rule: what must hold: ``a recipe must be a file that can be read``.
-        path: of the file or folder.
-        remedy: what to do.
-        raises: the error to raise in place of an :class:`OSError`.
+        rule: what must hold, such as ``a recipe must be a file that can be read``.
+        path: the file or folder that the message names.
+        remedy: what the user can do.
+        raises: the error that replaces an :class:`OSError`.
     """
     try:
         yield

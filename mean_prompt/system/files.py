@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writing files so that each is whole or not there, whatever happens."""
 
 from __future__ import annotations
 
@@ -9,54 +9,47 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.system.errors import InputError
+from mean_prompt.system.errors import InputError, os_errors
 
-#: What a file system answers that cannot sync a folder (CIFS, some of FUSE's): there is nothing
-#: more to be done there, and the file itself is on the disk.
+#: Errors of file systems that cannot sync a folder (CIFS, some of FUSE's); the file itself is on
+#: the disk all the same.
 _NO_FOLDER_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP})
 
 
 def check_target(path: Path, option: str) -> None:
-    """Refuse a path that no file can be written to; leave nothing behind.
-
-    A file that is there will be replaced, and nothing else will.
+    """Refuse a path that no file can be written to, without writing one.
 
     Args:
-        path: of the file that is to be.
-        option: that it was given by.
+        path: may be that of a file, which will be replaced.
+        option: the option that the path was given by.
 
     Raises:
-        InputError: something else is there, or the folder cannot be written.
+        InputError: the path is not a file's, or its folder cannot be written.
     """
-    try:
+    rule = f"{option} must be a file that can be written"
+    with os_errors(rule, path, "choose a folder that is there and can be written"):
         if path.exists() and not path.is_file():
             found = "a folder" if path.is_dir() else "no regular file"
             raise InputError(f"{option} must be a file: {path} is {found}; name a file in a folder")
-        # As write_atomically will do it: a file beside the place, whose name is a little longer.
+        # As write_atomically does: a file beside it, whose name is a little longer.
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}."):
             pass
-    except OSError as error:
-        raise InputError(
-            f"{option} must be a file that can be written: {path}: {error.strerror}; choose a "
-            "folder that is there and can be written"
-        ) from error
 
 
 def write_atomically(target: Path, data: bytes) -> None:
-    """Write a file beside its place and move it there, so that it is old or new, never part.
+    """Write a file so that a crash or a power cut at any moment leaves the old or the new one.
 
-    The data are on the disk before the file takes its place, and its place is before this
-    returns: a power cut at any moment leaves the old file or the new one.
+    The data are written beside the file, brought to the disk, and moved to its place.
 
     Raises:
-        OSError: the folder cannot be written; the file is whole, as it was, or as it is to be
-            where only its folder could not be synced.
+        OSError: the folder cannot be written, which leaves the old file; or it cannot be synced,
+            which leaves the new one.
     """
     write_together({target: data})
 
 
 def write_together(files: Mapping[Path, bytes]) -> None:
-    """Write files that belong together: none takes its place before all are on the disk.
+    """Write files that belong together: none is replaced before all are on the disk.
 
     A full disk leaves all of them as they were. Only a crash between two renames can leave some
     old and some new, in the order given.
@@ -81,12 +74,9 @@ def write_together(files: Mapping[Path, bytes]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's list of files to the disk: a new name is lost in a power cut until then.
+    """Bring a folder's list of files to the disk, without which a power cut loses a new name.
 
-    Windows has no such call, and brings names to the disk by itself.
-
-    Raises:
-        OSError: the disk does not take it.
+    Windows has no such call, and does it by itself.
     """
     if os.name == "nt":
         return

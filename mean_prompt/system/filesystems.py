@@ -1,4 +1,4 @@
-"""Which file system a path is on: SQLite's locks cannot be relied on across a network."""
+"""Refusing network file systems, on which SQLite's locks cannot be relied on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Final
 
 from mean_prompt.system.errors import InputError
 
-#: Every mount of this process, a line each; Linux alone has it.
+#: The table of mounts, which only Linux has.
 _MOUNTS: Final = Path("/proc/self/mountinfo")
-#: Types of file systems that several machines may have open at once. What containers and virtual
-#: machines have as their root (overlay, 9p, virtiofs) is not among them.
+#: Types of file systems that several machines may use at once; the roots of containers and virtual
+#: machines (overlay, 9p, virtiofs) are not among them.
 _NETWORK: Final = frozenset(
     {"acfs", "afs", "auristorfs", "beegfs", "ceph", "cifs", "coda", "davfs", "fhgfs", "gfarm"}
     | {"glusterfs", "gpfs", "ibrix", "lustre", "moosefs", "ncpfs", "nfs", "nfs4", "openafs"}
@@ -25,7 +25,7 @@ _NETWORK_FUSE: Final = _NETWORK | frozenset(
     | {"goofys", "hdfs", "juicefs", "mfs", "mount.glusterfs", "mountpoint-s3", "rclone", "s3fs"}
     | {"seaweedfs", "sshfs", "weed"}
 )
-#: How a mount's path spells blanks and backslashes: three octal digits.
+#: Blanks and backslashes in a mount's path are written as three octal digits.
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 
@@ -33,13 +33,13 @@ def network_file_system(path: Path) -> str | None:
     """Return the type of the network file system that a path is on, such as ``nfs4``.
 
     Args:
-        path: of a file or folder, there or yet to be made; links are followed.
+        path: need not exist; links are followed.
 
     Returns:
-        ``None`` where it is a local one, and where that cannot be told (outside Linux).
+        ``None`` for a local file system, or an unknown one (outside Linux).
     """
     place = Path(os.path.realpath(path))
-    # Of several mounts on one point the last one is seen.
+    # Of several mounts on one point the last one counts.
     holding = [(len(point.parts), kind) for point, kind in _mounts() if _holds(point, place)]
     deepest = max((depth for depth, _ in holding), default=0)
     kind = next((kind for depth, kind in reversed(holding) if depth == deepest), "")
@@ -52,12 +52,12 @@ def check_local(path: Path, what: str, remedy: str) -> None:
     """Refuse a place for an SQLite file that is on a network file system.
 
     Args:
-        path: of the file or its folder.
-        what: is to be there, as the message calls it.
+        path: the file or its folder.
+        what: name of the file in the message.
         remedy: what to do instead.
 
     Raises:
-        InputError: it is on one.
+        InputError: the place is on a network file system.
     """
     kind = network_file_system(path)
     if kind:

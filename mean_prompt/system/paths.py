@@ -1,4 +1,4 @@
-"""Paths as people give them: with ``~``, too long, or no path at all."""
+"""Paths that a user gives: with ``~``, too long, or no path at all."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from pathlib import Path
 
 
 def user_path(text: str | Path) -> Path:
-    """Return a path with a leading ``~`` spelt out, where it stands for somebody's home."""
+    """Return a path with a leading ``~`` replaced by the user's home folder, if there is one."""
     path = Path(text)
     try:
         return path.expanduser()
-    except RuntimeError:  # nobody of that name: the path itself is what is looked for, and missed
+    except RuntimeError:  # no user of that name: the path itself will be missed
         return path
 
 
 def path_exists(path: Path) -> bool:
-    """Tell whether something stands at a path; a text that can be no path is not there."""
+    """Return whether there is something at a path; a text that can be no path is not there."""
     try:
         return path.exists()
     except OSError:

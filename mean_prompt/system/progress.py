@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ProgressEvent:
-    """Where long work stands.
+    """How far long work has come.
 
     Attributes:
         phase: what is being done, such as ``embedding``.
@@ -29,4 +29,4 @@ Listener = Callable[[ProgressEvent], None]
 
 
 def ignore(_event: ProgressEvent) -> None:
-    """Listen to nothing: the listener of work that no one watches."""
+    """Ignore an event: the listener of work that no one watches."""

@@ -1,4 +1,4 @@
-"""Keeping passwords and keys out of whatever is shown, logged or kept."""
+"""Keeping passwords and keys out of messages, logs and files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from urllib.parse import quote, quote_plus
 
 MASK: Final = "***"
 #: What may be credentials in a URL: all before the last @ that no blank or quote comes before.
-#: More than a well-formed URL has there, since a password that is not escaped may hold a slash.
-#: One slash is enough: a URL that was taken for a path has lost the other. Messages that say how
-#: a URL is spelt are let through.
+#: A password that is not escaped may hold a slash, and a URL that was taken for a path has lost
+#: one of its own. The form of a URL, in messages about it, is no credential.
 _CREDENTIALS: Final = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]+:/{1,2}+)(?!USER:PASSWORD@HOST)[^\s'\"<>]*@"
 )
@@ -26,30 +25,30 @@ _PARAMETER: Final = re.compile(r"(?<=[?&])([^\s=&#'\"]+)=([^\s&#'\"]*)")
 def masked_urls(text: str) -> str:
     """Return a text with the credentials of the URLs in it replaced by ``***``."""
 
-    def shown(parameter: re.Match[str]) -> str:
+    def masked(parameter: re.Match[str]) -> str:
         return f"{parameter[1]}={MASK}" if is_secret_name(parameter[1]) else parameter[0]
 
-    return _PARAMETER.sub(shown, _CREDENTIALS.sub(rf"\1{MASK}@", text))
+    return _PARAMETER.sub(masked, _CREDENTIALS.sub(rf"\1{MASK}@", text))
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether an option or parameter of this name holds a secret."""
+    """Return whether an option or parameter of this name holds a secret."""
     return _SECRET_NAME.search(name) is not None
 
 
 def scrubbed(text: str, secrets: Iterable[str | None]) -> str:
-    """Return a text with every secret in it replaced by ``***``, as it stands or as URLs spell it.
+    """Return a text with every secret in it replaced by ``***``, also in the forms of URLs.
 
     Args:
-        text: what a library or a server said.
-        secrets: what must not be seen; those that are blank or not set are none.
+        text: a message of a library or a server.
+        secrets: blank ones and ``None`` are ignored.
     """
-    spelt = {
+    forms = {
         form
         for secret in secrets
         if secret and secret.strip()
         for form in (secret, quote(secret), quote(secret, safe=""), quote_plus(secret))
     }
-    for form in sorted(spelt, key=len, reverse=True):
+    for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, MASK)
     return text

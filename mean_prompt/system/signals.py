@@ -1,4 +1,4 @@
-"""Ending long work on a signal, with all of it saved."""
+"""Ending long work on a signal, so that it can save what it has."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any, Protocol
 
 
 class Stoppable(Protocol):
-    """Work that ends at its next step once it was told to."""
+    """Work that can be ended early, such as a deadline."""
 
     def stop(self) -> None:
-        """End at the next step."""
+        """End the work at its next step."""
 
 
 @contextmanager
 def stopping(work: Stoppable) -> Iterator[None]:
-    """Let SIGINT and SIGTERM stop some work; a second signal goes where the first would have.
+    """Stop work on the first SIGINT or SIGTERM; a second one has its usual effect.
 
-    Signals reach the main thread only; elsewhere there is nothing to set up.
+    In another thread than the main one this does nothing, since signals do not reach it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""TOML as untrusted input: of bounded size, and of values that can be used and written again."""
+"""TOML files as untrusted input: their size, syntax and values are checked."""
 
 from __future__ import annotations
 
@@ -8,28 +8,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from mean_prompt.system.errors import InputError
+from mean_prompt.system.errors import InputError, os_errors
 from mean_prompt.system.text import preview
 
-#: Bytes of a file: a thousand times what people write.
+#: Bytes of a file, a thousand times what people write.
 _LARGEST: Final = 2**20
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """Read a TOML file.
+    """Read a TOML file of at most a megabyte.
 
     Args:
-        path: of the file; one that never ends is read no further than the limit.
-        what: it is, for messages, such as ``a recipe``.
+        path: may be one without an end, such as a device.
+        what: name of the file in messages, such as ``a recipe``.
 
     Raises:
-        InputError: it cannot be read, is too large, or is no TOML in UTF-8.
+        InputError: the file cannot be read, is too large, or is not TOML in UTF-8.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise InputError(f"{what} must be readable: {path}: {error.strerror}") from error
+    rule = f"{what} must be readable"
+    with os_errors(rule, path, "give another file"), path.open("rb") as file:
+        content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:
         raise InputError(
             f"{what} must have at most {_LARGEST:,} bytes: {path} has more; give another file"
@@ -38,25 +36,25 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         return tomllib.loads(content.decode("utf-8-sig"))
     except RecursionError as error:
         raise InputError(
-            f"{what} must be TOML: {path}: brackets are nested too deeply; mend that line"
+            f"{what} must be TOML: {path}: brackets are nested too deeply; fix that line"
         ) from error
-    # A ValueError that is no TOMLDecodeError comes of a number with thousands of digits.
+    # A number of thousands of digits is a ValueError, but no TOMLDecodeError.
     except ValueError as error:
-        raise InputError(f"{what} must be TOML: {path}: {error}; mend that line") from error
+        raise InputError(f"{what} must be TOML: {path}: {error}; fix that line") from error
 
 
 def check_plain(data: dict[str, Any], where: str) -> None:
-    """Refuse values that no field can use, wherever they stand.
+    """Refuse values that no field can use, at any depth.
 
     TOML promises integers of 64 bits; numbers that are not finite pass every comparison with a
     bound or none; and text that is not Unicode, as a command line may hold it, cannot be written.
 
     Args:
-        data: as parsed.
-        where: it is from, for messages.
+        data: parsed TOML, or options of a command.
+        where: where the data are from, for the message.
 
     Raises:
-        InputError: there is one; the message names its place.
+        InputError: a value is none of these; the message names its place.
     """
     for place, value in _leaves(data):
         reason = _fault(value)
@@ -65,7 +63,7 @@ def check_plain(data: dict[str, Any], where: str) -> None:
 
 
 def _leaves(data: dict[str, Any]) -> Iterator[tuple[str, object]]:
-    """Yield all values with their places, without recursion: they may be nested deeply."""
+    """Yield all values with their places, without recursion, since they may be nested deeply."""
     pending: list[tuple[tuple[str, ...], object]] = [((), data)]
     while pending:
         place, value = pending.pop()

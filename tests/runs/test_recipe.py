@@ -206,7 +206,7 @@ def test_further_faults_are_counted(load):
 )
 def test_broken_toml_names_the_line(load, tmp_path, text, fault):
     where = re.escape(str(tmp_path / "mine.toml"))
-    with pytest.raises(InputError, match=rf"a recipe must be TOML: {where}: .*{fault}.*; mend"):
+    with pytest.raises(InputError, match=rf"a recipe must be TOML: {where}: .*{fault}.*; fix"):
         load(text)
 
 

@@ -72,7 +72,7 @@ NEARLY = st.lists(
 DURATIONS = st.tuples(*(st.integers(0, 10**7) for _ in "hms")).map("{0[0]}h{0[1]}m{0[2]}s".format)
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     NEARLY | DURATIONS | st.text(st.characters(exclude_categories=[])) | st.text("0123456789hms ")
 )
