@@ -67,7 +67,7 @@ def test_it_prints_what_the_affix_does_and_leaves_the_run(run):
         assert word in out
     found = Path("run/best.txt").read_text("utf-8")
     assert {path.name for path in Path("run").iterdir()} == {
-        *("best.txt", "result.json", "events.jsonl", "recipe.toml", "snapshots", "report.html"),
+        *("best.txt", "result.json", "events.jsonl", "recipe.toml", "checkpoint.bin", "report.html"),
         *(["rows.json"] if found else []),
     }
     recipe = tomllib.loads(Path("run/recipe.toml").read_text("utf-8"))

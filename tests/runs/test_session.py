@@ -65,7 +65,7 @@ def test_the_folder_holds_what_the_contract_says(result):
         "events.jsonl",
         "study.db",
         "recipe.toml",
-        "snapshots",
+        "checkpoint.bin",
         "analysis.json",
         "report.html",
     }

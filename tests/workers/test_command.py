@@ -144,7 +144,7 @@ def test_what_contradicts_the_run_is_refused_and_named(refused, options, fault, 
 @pytest.mark.usefixtures("shared")
 def test_a_shared_run_goes_on_in_its_own_study(refused):
     line = refused("search", "--resume", "run", "--study", "other")
-    assert "goes on in its own study: that of run is 'mine', found 'other'" in line
+    assert "resumed in its own study: that of run is 'mine', found 'other'" in line
 
 
 def test_a_study_without_workers_is_refused_and_leaves_nothing(refused, tmp_path):

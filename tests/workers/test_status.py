@@ -68,7 +68,6 @@ def test_a_run_that_was_killed_is_lost_and_says_what_it_had(run):
 def test_a_result_from_before_the_run_went_on_is_not_its_end(run):
     ended(run, stopped=False)
     assert find_status(run, None, None).workers[0].state == "ended"
-    (run / "snapshots").mkdir()
     folder = RunFolder(run, resume=True)
     folder.log({"event": "resume", "number": 1, "time": 12.5, "evaluations": 320})
     folder.close()
