@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from pydantic import ValidationError
 
 from mean_prompt.encoder.encoder import special_ids, token_strings
@@ -13,10 +13,8 @@ from mean_prompt.optimize.dictionary import dictionary
 from mean_prompt.system.errors import InputError
 from tests.tiny_models import WORDS
 
-MODELS = ("minilm", "tiny_t5", "tiny_bert")
 
-
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=["tiny_t5", "tiny_bert"])
 def encoder(request):
     return request.getfixturevalue(request.param)
 
@@ -36,6 +34,11 @@ def ascii_rules(encoder):
     return Rules(Constraints(), encoder)
 
 
+@pytest.fixture(scope="module")
+def minilm_rules(minilm):
+    return Rules(Constraints(), minilm)
+
+
 def verdict(rules, text):
     [ids] = rules._encoder.tokenize([text])
     return rules.violation(text, ids)
@@ -44,15 +47,14 @@ def verdict(rules, text):
 # -- violations ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["rewrite the text", "Make it a poem, please!", "a", " the ", "7"])
-def test_plain_text_may_be_an_answer(ascii_rules, text):
-    assert verdict(ascii_rules, text) is None
+def test_plain_text_may_be_an_answer(ascii_rules):
+    for text in ("rewrite the text", "Make it a poem, please!", "a", " the ", "7"):
+        assert verdict(ascii_rules, text) is None
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\t", "\u3000"])
-def test_blank_text_is_refused(ascii_rules, loose_rules, text):
-    assert verdict(ascii_rules, text) == "is blank"
-    assert verdict(loose_rules, text) == "is blank"
+def test_blank_text_is_refused(ascii_rules, loose_rules):
+    for text in ("", " ", "\n\t", "\u3000"):
+        assert verdict(ascii_rules, text) == verdict(loose_rules, text) == "is blank"
 
 
 def test_the_token_limit_is_hard(encoder):
@@ -94,52 +96,35 @@ def test_text_that_the_vocabulary_lacks_is_refused(name, request):
     assert verdict(rules, "重写 the text") == "holds the text of a special token"
 
 
-@pytest.mark.parametrize(
-    "text", ["a\nb", "the\ttext", "caf\u00e9", "the \u201ctext\u201d", "a\x7fb"]
-)
-def test_ascii_is_printable_ascii(minilm, text):
-    rules = Rules(Constraints(alphabet="ascii"), minilm)
-    assert verdict(rules, text) == "leaves the alphabet 'ascii'"
+def test_ascii_is_every_printable_character_of_it(minilm_rules):
+    assert verdict(minilm_rules, "".join(map(chr, range(32, 95)))) is None
+    assert verdict(minilm_rules, "".join(map(chr, range(95, 127)))) is None
+    for text in ("a\nb", "the\ttext", "caf\u00e9", "the \u201ctext\u201d", "a\x7fb"):
+        assert verdict(minilm_rules, text) == "leaves the alphabet 'ascii'"
 
 
-def test_every_printable_ascii_character_is_in_the_alphabet(minilm):
-    rules = Rules(Constraints(alphabet="ascii", max_tokens=100), minilm)
-    assert verdict(rules, "".join(map(chr, range(32, 127)))) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "allowed"),
-    [("caf\u00e9 text", True), ("\u201ctext\u201d", True), ("a\nb", False), ("a\u200bb", False)],
-)
-def test_unicode_is_any_printable_text(minilm, text, allowed):
+def test_unicode_is_any_printable_text(minilm):
     rules = Rules(Constraints(alphabet="unicode"), minilm)
-    assert verdict(rules, text) == (None if allowed else "leaves the alphabet 'unicode'")
+    for text in ("caf\u00e9 text", "\u201ctext\u201d"):
+        assert verdict(rules, text) is None
+    for text in ("a\nb", "a\u200bb"):
+        assert verdict(rules, text) == "leaves the alphabet 'unicode'"
 
 
-@pytest.mark.parametrize("text", ["rewrite the text", "Rewrite THE Text", "a", "I"])
-def test_words_are_accepted_in_any_case(words_rules, text):
-    assert verdict(words_rules, text) is None
+def test_words_are_those_of_the_dictionary_in_any_case(words_rules):
+    for text in ("rewrite the text", "Rewrite THE Text", "a", "I"):
+        assert verdict(words_rules, text) is None
+    for text in ("the  text", "the text.", "thetext"):
+        assert verdict(words_rules, text) == "leaves the alphabet 'words'"
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["the  text", " the text", "the text ", "the text.", "it's", "text-based", "the\ntext",
-     "thetext", "xq", "b", "the 2 text", "the text\n"],
-)  # fmt: skip
-def test_words_are_dictionary_words_with_single_blanks(words_rules, text):
-    assert verdict(words_rules, text) == "leaves the alphabet 'words'"
-
-
-@pytest.mark.parametrize("word", ["text", "TEXT", "Text"])
-@pytest.mark.parametrize("text", ["the text", "Text", "a TEXT!", "my-text", "the text's"])
-def test_banned_words_are_refused_in_any_case(encoder, word, text):
+@pytest.mark.parametrize("word", ["text", "TEXT"])
+def test_banned_words_are_refused_in_any_case_but_not_inside_others(encoder, word):
     rules = Rules(Constraints(banned_words=("poem", word)), encoder)
-    assert verdict(rules, text) == "holds a banned word"
-
-
-@pytest.mark.parametrize("text", ["texts", "context", "the story"])
-def test_a_banned_word_inside_another_is_no_matter(encoder, text):
-    assert verdict(Rules(Constraints(banned_words=("text",)), encoder), text) is None
+    for text in ("the text", "Text", "a TEXT!", "my-text", "the text's"):
+        assert verdict(rules, text) == "holds a banned word"
+    for text in ("texts", "context", "the story"):
+        assert verdict(rules, text) is None
 
 
 def test_banned_words_are_words_and_not_patterns(encoder):
@@ -158,17 +143,15 @@ def test_a_banned_token_is_refused(encoder):
     assert ids[0] not in rules.allowed
 
 
-@pytest.mark.parametrize("token", ["no-such-token", "", "Ġthe"])
-def test_an_unknown_banned_token_is_named(encoder, token):
-    with pytest.raises(InputError, match=f"must be in the model's vocabulary: found '{token}'$"):
-        Rules(Constraints(banned_tokens=(token,)), encoder)
+def test_an_unknown_banned_token_is_named(encoder):
+    with pytest.raises(InputError, match=r"must be in the model's vocabulary: found 'Ġthe'$"):
+        Rules(Constraints(banned_tokens=("Ġthe",)), encoder)
 
 
 # -- prefix and suffix --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("prefix", ["Rewrite:", "Rewrite: "])
-@pytest.mark.parametrize("suffix", ["please.", " please."])
+@pytest.mark.parametrize(("prefix", "suffix"), [("Rewrite:", "please."), ("Rewrite: ", " please.")])
 def test_prefix_and_suffix_go_around_with_single_blanks(encoder, prefix, suffix):
     rules = Rules(Constraints(prefix=prefix, suffix=suffix), encoder)
     assert rules.compose("the text") == "Rewrite: the text please."
@@ -182,18 +165,12 @@ def test_nothing_goes_around_without_them(ascii_rules):
     assert ascii_rules.frame_tokens == (0, 0)
 
 
-def test_frame_tokens_are_those_of_the_prefix_and_the_suffix(encoder):
-    rules = Rules(Constraints(prefix="the story", suffix="in a poem"), encoder)
-    assert rules.frame_tokens == (2, 3)
-    whole = encoder.tokenize([rules.compose("of")])[0]
-    assert len(whole) == 6
-
-
 def test_prefix_and_suffix_must_leave_room(encoder):
     around = {"prefix": "the story", "suffix": "in a poem"}
     with pytest.raises(InputError, match="at least one token: they take 5 of max_tokens 5"):
         Rules(Constraints(max_tokens=5, **around), encoder)
     rules = Rules(Constraints(max_tokens=6, **around), encoder)
+    assert rules.frame_tokens == (2, 3)
     assert verdict(rules, rules.compose("of")) is None
 
 
@@ -214,21 +191,12 @@ def test_prefix_and_suffix_must_obey_the_other_constraints(encoder, part, text, 
         Rules(Constraints(**{part: text}, **others), encoder)
 
 
-def test_words_may_have_a_prefix_of_words(encoder):
-    rules = Rules(Constraints(alphabet="words", prefix="Rewrite the text"), encoder)
-    assert verdict(rules, rules.compose("as a poem")) is None
-
-
 # -- limits -------------------------------------------------------------------------------------
-
-
-def test_the_limit_may_be_all_that_the_model_reads(encoder):
-    rules = Rules(Constraints(max_tokens=encoder.max_tokens), encoder)
-    assert verdict(rules, "the " * encoder.max_tokens) is None
 
 
 def test_the_limit_may_not_pass_what_the_model_reads(encoder):
     over = encoder.max_tokens + 1
+    Rules(Constraints(max_tokens=over - 1), encoder)
     with pytest.raises(InputError, match=rf"reads {over - 1} tokens, found {over}$"):
         Rules(Constraints(max_tokens=over), encoder)
 
@@ -259,16 +227,13 @@ def test_allowed_tokens_are_ascending_and_never_special(encoder, ascii_rules, lo
         assert not set(rules.allowed.tolist()) & set(special_ids(encoder.tokenizer).tolist())
 
 
-def test_allowed_tokens_are_in_the_alphabet(ascii_rules, words_rules):
+def test_allowed_tokens_are_in_the_alphabet(ascii_rules, words_rules, loose_rules):
     surfaces = [ascii_rules.surfaces[token] for token in ascii_rules.allowed]
     assert all(re.fullmatch("[ -~]+", surface) for surface in surfaces)
     words = [words_rules.surfaces[token] for token in words_rules.allowed]
     assert {word.lower() for word in words} <= dictionary()
     assert {"text", "poem", "story", "a"} <= set(words)
     assert set(words_rules.allowed) < set(ascii_rules.allowed)
-
-
-def test_alphabets_widen(ascii_rules, loose_rules):
     assert set(ascii_rules.allowed) <= set(loose_rules.allowed)
 
 
@@ -287,16 +252,10 @@ def test_surfaces_show_the_text_and_whether_it_starts_a_word(tiny_t5, tiny_bert)
         assert (rules.surfaces[index[onward]], rules.starts_word[index[onward]]) == ("ing", False)
 
 
-def test_every_token_has_a_surface(encoder, ascii_rules):
-    size = len(encoder.input_embeddings())
-    assert len(ascii_rules.surfaces) == len(ascii_rules.starts_word) == size
-
-
-def test_unused_slots_are_not_allowed(minilm):
-    rules = Rules(Constraints(), minilm)
+def test_unused_slots_are_not_allowed(minilm, minilm_rules):
     strings = token_strings(minilm.tokenizer)
     assert any(entry.startswith("[unused") for entry in strings)
-    assert not any(strings[token].startswith("[unused") for token in rules.allowed)
+    assert not any(strings[token].startswith("[unused") for token in minilm_rules.allowed)
 
 
 def test_tokens_of_banned_words_are_not_offered(encoder, ascii_rules):
@@ -318,27 +277,9 @@ def test_strings_of_allowed_words_are_answers(words_rules):
 any_text = st.text(max_size=30) | st.lists(
     st.sampled_from([*WORDS[:60], "xq", "The", " ", "\n", ".", "</s>"]), max_size=8
 ).map(" ".join)
-with_fixtures = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60
-)
 
 
-@with_fixtures
-@given(any_text)
-@example("\u0130")  # lower-cases to two characters
-@example("\u212a")  # the Kelvin sign lower-cases to k
-def test_what_words_accepts_is_dictionary_words(words_rules, text):
-    readable = re.fullmatch("[A-Za-z]+(?: [A-Za-z]+)*", text) and dictionary().issuperset(
-        text.lower().split(" ")
-    )
-    refusal = verdict(words_rules, text)
-    if refusal is None:
-        assert readable
-    elif readable:
-        assert refusal.startswith("has ")
-
-
-@with_fixtures
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(any_text)
 def test_what_any_alphabet_accepts_holds_to_the_rules(ascii_rules, loose_rules, text):
     for rules in (ascii_rules, loose_rules):
