@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import time
 
-#: When the user started waiting; heavy imports come later and count against the budget.
+#: When the user started waiting: heavy imports come later, and count against the time limit.
 STARTED = time.monotonic()
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one line and exit code 2."""
+    """Run the command line; an error ends in one line and its exit code."""
     from mean_prompt.cli.app import app
     from mean_prompt.system import MeanPromptError, one_line
 

@@ -1,4 +1,4 @@
-"""The commands, put together."""
+"""The command line as a whole."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from mean_prompt.system import masked_urls
 
 
 class _Commands(TyperGroup):
-    """The commands. What Typer says of bad usage shows no credentials of a URL gone astray."""
+    """The commands, whose usage errors show no credentials of a URL in a wrong place."""
 
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - a class that Typer keeps to itself
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - a private class of Typer's
         try:
             return super().invoke(ctx)
         except typer.TyperException as error:
@@ -74,4 +74,4 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Take the options before a command."""

@@ -22,21 +22,19 @@ def doctor(
     storage: Storage = None,
     study: Annotated[
         str | None,
-        typer.Option(help="Name of a run in the storage, to look at too.", show_default=False),
+        typer.Option(help="Name of a run in the storage.", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Where runs are to be written. Default: results/runs.", show_default=False
-        ),
+        typer.Option(help="Folder to write runs into. Default: results/runs.", show_default=False),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print what is found as a JSON list.")
+        bool, typer.Option("--json", help="Print the findings as a JSON list.")
     ] = False,
 ) -> None:
-    """Check what a run needs, and say what to do; exit code 1 where one would not work.
+    """Check everything that a run needs, and say how to fix it; exit code 1 if a run would fail.
 
-    Nothing is fetched and nothing is left behind.
+    Nothing is fetched, changed or left behind.
     """
     import json
     from dataclasses import asdict
@@ -45,7 +43,7 @@ def doctor(
     from mean_prompt.system import InputError
 
     if study is not None and storage is None:
-        raise InputError("--study is looked for in a storage: found none; give --storage too")
+        raise InputError("--study must be in a storage: found none; give --storage too")
     settings = RunSettings(model, trust_model, storage, study, RUNS if out is None else out)
     if as_json:
         findings = list(_findings(settings))
@@ -57,7 +55,7 @@ def doctor(
 
 
 def _findings(settings: RunSettings) -> Iterator[Diagnosis]:
-    """Yield what is found, in lines that can be shown."""
+    """Yield what is found, each text on one line and without secrets."""
     from dataclasses import replace
 
     from mean_prompt.cli.warnings import one_line_warnings
@@ -71,7 +69,7 @@ def _findings(settings: RunSettings) -> Iterator[Diagnosis]:
 
 
 def _printed(findings: Iterator[Diagnosis]) -> list[Diagnosis]:
-    """Print findings as they come, and what they come to."""
+    """Print what is found as it is found, and a verdict at the end."""
     from rich.console import Console
 
     from mean_prompt.cli.doctor_display import print_finding, print_verdict

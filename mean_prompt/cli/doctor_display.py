@@ -1,4 +1,4 @@
-"""What the doctor finds, as lines: they appear one by one, and a long one can be copied whole."""
+"""Lines of the doctor: each appears as soon as it is found, and can be copied whole."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WIDTH: Final = max(map(len, _STYLES)) + 2
 
 
 def print_finding(finding: Diagnosis, console: Console) -> None:
-    """Print what was found, and on a line below what to do."""
+    """Print what was found, and what to do on a line below."""
     state = (finding.state.ljust(_WIDTH), _STYLES[finding.state])
     line = Text.assemble(state, (finding.check, "bold"), f": {finding.found}")
     console.print(line, soft_wrap=True)
@@ -33,7 +33,7 @@ def print_finding(finding: Diagnosis, console: Console) -> None:
 
 
 def print_verdict(findings: Sequence[Diagnosis], console: Console) -> None:
-    """Print what the findings come to."""
+    """Print whether a run works."""
     states = Counter(finding.state for finding in findings)
     warnings = _counted(states["warning"], "warning")
     if states["fault"]:

@@ -1,4 +1,4 @@
-"""The option of every command that takes a model: whether it may run code."""
+"""The option by which a command's models may run code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Trust = Annotated[
     bool,
     typer.Option(
         "--trust-model",
-        help="Load pickled weights, and run code that comes with the models that are named. "
-        "Default: safetensors and the libraries' own code alone.",
+        help="Load pickled weights, and run code that comes with the models. Default: load "
+        "safetensors only, and run no code but the libraries'.",
     ),
 ]

@@ -12,7 +12,7 @@ from mean_prompt.system import one_line
 
 @contextmanager
 def one_line_warnings() -> Iterator[None]:
-    """Print warnings without the place in the code, which says nothing to a user."""
+    """Print warnings without their place in the code, which means nothing to a user."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _print_line
