@@ -20,21 +20,21 @@ extensions = [
     "_ext.rooms",
 ]
 exclude_patterns = ["_build", "_generated", "_ext"]
-#: ``--budget`` must not become a dash.
-smartquotes = False
+#: Dashes only. Options such as ``--budget`` are set as code, which is left alone.
+smartquotes_action = "D"
 
 myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 html_math_renderer = "mathml"
 
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
 napoleon_use_ivar = True
 napoleon_use_rtype = False
-#: Aliases are shown by their names.
-autodoc_type_aliases = {"CorpusLike": "CorpusLike", "Vectors": "Vectors"}
 
 html_title = "mean-prompt"
 html_theme = "pydata_sphinx_theme"

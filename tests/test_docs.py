@@ -133,7 +133,8 @@ def anchors(text):
 
 
 def test_every_page_is_in_the_contents():
-    named = set(re.findall(r"^([a-z-]+)$", "".join(blocks("docs/index.md", r"\{toctree\}")), re.M))
+    contents = "".join(blocks("docs/index.md", r"\{toctree\}"))
+    named = set(re.findall(r"^(?:.+ <)?([a-z-]+)>?$", contents, re.MULTILINE))
     assert named == {Path(page).stem for page in PAGES if page.startswith("docs/")} - {"index"}
 
 
