@@ -18,7 +18,7 @@ def embed(
         Path,
         typer.Option(
             help="Folder of the vectors: a new one, or one in which the same work was begun, "
-            "which then goes on."
+            "which is then resumed."
         ),
     ],
     corpus: Annotated[
@@ -49,8 +49,8 @@ def embed(
         str | None,
         typer.Option(
             metavar="[ADDRESS]",
-            help="Embed on a Ray cluster, an actor a GPU: alone on one of this machine, with "
-            "auto or HOST:PORT on one that this machine is part of.",
+            help="Embed on a Ray cluster, one actor per GPU. Without ADDRESS on this machine "
+            "alone; with auto or HOST:PORT on a cluster that this machine is part of.",
             show_default=False,
         ),
     ] = None,
@@ -58,21 +58,21 @@ def embed(
         int | None,
         typer.Option(
             min=1,
-            help="Actors of --ray. Default: one a GPU; without any, one a machine.",
+            help="Actors of --ray. Default: one per GPU; without GPUs, one per machine.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Embed a corpus of any size into a folder that search and score take for a corpus.
+    """Embed a corpus of any size into a folder that search and score accept as a corpus.
 
-    Memory does not grow with the corpus. After a kill or Ctrl-C the same command goes on.
+    Memory does not grow with the corpus. After a kill or Ctrl-C the same command resumes.
     """
     from mean_prompt.cli.embed_display import choose_listener, print_embedding
     from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.corpus import Cluster, embed as embed_corpus
 
     if workers and ray is None:
-        raise InputError("--workers are of a cluster: give --ray, or leave them out")
+        raise InputError("--workers is for a cluster: give --ray, or leave it out")
     with one_line_warnings(), choose_listener() as listener:
         found = embed_corpus(
             corpus,
@@ -92,11 +92,11 @@ class EmbedCommand(TyperCommand):
     """Lets ``--ray`` stand alone: Typer has no options whose value may be left out."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - Typer's own
-        """Parse the arguments, with the address spelt out where it is left out."""
-        return super().parse_args(ctx, list(_spelt_out(args)))
+        """Parse the arguments, with ``local`` put after a ``--ray`` that stands alone."""
+        return super().parse_args(ctx, list(_with_address(args)))
 
 
-def _spelt_out(args: Sequence[str]) -> Iterator[str]:
+def _with_address(args: Sequence[str]) -> Iterator[str]:
     for word, following in zip(args, [*args[1:], "-"], strict=True):
         yield word
         if word == "--ray" and following.startswith("-"):

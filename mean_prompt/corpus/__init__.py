@@ -8,7 +8,10 @@ if TYPE_CHECKING:
     from mean_prompt.corpus.corpus import (
         Corpus as Corpus,
         Split as Split,
-        default_corpus_folder as default_corpus_folder,
+    )
+    from mean_prompt.corpus.gather import (
+        check_model as check_model,
+        corpus_vectors as corpus_vectors,
     )
     from mean_prompt.corpus.readers import (
         SUFFIXES as SUFFIXES,
@@ -16,38 +19,37 @@ if TYPE_CHECKING:
         read_prompts as read_prompts,
         text_lines as text_lines,
     )
-    from mean_prompt.corpus.rows import Rows as Rows, Triples as Triples
-    from mean_prompt.corpus.sources import check_sources as check_sources
+    from mean_prompt.corpus.sources import (
+        check_sources as check_sources,
+        default_corpus_folder as default_corpus_folder,
+    )
     from mean_prompt.corpus.tables import (
-        Source as Source,
+        TableFile as TableFile,
         csv_reason as csv_reason,
         decode as decode,
         open_rows as open_rows,
     )
     from mean_prompt.corpus.triples import (
         ID as ID,
+        Rows as Rows,
+        Triples as Triples,
         read_ids as read_ids,
         read_rows as read_rows,
         read_triples as read_triples,
     )
     from mean_prompt.corpus.vectors.cluster import Cluster as Cluster
-    from mean_prompt.corpus.vectors.gather import (
-        check_model as check_model,
-        corpus_vectors as corpus_vectors,
-    )
     from mean_prompt.corpus.vectors.job import Embedding as Embedding, embed as embed
 
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "corpus": ["Corpus", "Split", "default_corpus_folder"],
+        "corpus": ["Corpus", "Split"],
         "readers": ["SUFFIXES", "read_columns", "read_prompts", "text_lines"],
-        "rows": ["Rows", "Triples"],
-        "sources": ["check_sources"],
-        "tables": ["Source", "csv_reason", "decode", "open_rows"],
-        "triples": ["ID", "read_ids", "read_rows", "read_triples"],
+        "sources": ["check_sources", "default_corpus_folder"],
+        "tables": ["TableFile", "csv_reason", "decode", "open_rows"],
+        "triples": ["ID", "Rows", "Triples", "read_ids", "read_rows", "read_triples"],
         "vectors.cluster": ["Cluster"],
-        "vectors.gather": ["check_model", "corpus_vectors"],
+        "gather": ["check_model", "corpus_vectors"],
         "vectors.job": ["Embedding", "embed"],
     },
 )

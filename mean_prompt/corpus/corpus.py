@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt.corpus import duplicates
-from mean_prompt.corpus.duplicates import NEAR_DUPLICATE
 from mean_prompt.corpus.readers import read_prompts
 from mean_prompt.corpus.sources import Source, parse_source
 from mean_prompt.corpus.vectors.folder import VectorFolder
@@ -22,13 +22,10 @@ from mean_prompt.system import (
     InputError,
     Table,
     View,
-    shipped_folder,
     shortened,
     user_path,
     view_html,
 )
-
-__all__ = ["NEAR_DUPLICATE", "Corpus", "Source", "Split", "default_corpus_folder"]
 
 _STRATA: Final = 20
 #: Prompts of a corpus that are shown.
@@ -43,7 +40,7 @@ class Split:
     holdout: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Corpus:
     """Distinct prompts with weights.
 
@@ -154,7 +151,7 @@ class Corpus:
         values = np.array(list(weights.values()))
         return cls(tuple(weights), values / values.sum(), tuple(part.source for part in parts))
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256 over prompts and weights: equal for equal corpora, wherever they came from."""
         digest = hashlib.sha256()
@@ -239,12 +236,6 @@ class Corpus:
 class _Part:
     source: Source
     weights: dict[str, float]
-
-
-def default_corpus_folder() -> Path:
-    """Return ``corpora/`` of the working directory if there is one, else the packaged corpora."""
-    local = Path("corpora")
-    return local if local.is_dir() else shipped_folder("corpora")
 
 
 def _clean(

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.corpus.tables import MAX_CELL, SUFFIXES, Rows, Source, open_rows, text_lines
+from mean_prompt.corpus.tables import (
+    MAX_CELL,
+    SUFFIXES,
+    TableFile,
+    TableRows,
+    open_rows,
+    text_lines,
+)
 from mean_prompt.system import InputError, preview, preview_name
 
 __all__ = [
@@ -81,7 +88,7 @@ def iter_prompts(path: Path, column: str | None = None) -> Iterator[str]:
         if path.suffix.lower() not in SUFFIXES:
             known = ", ".join(SUFFIXES)
             raise InputError(f"a corpus must be one of {known}, or a folder of these: {path}")
-        source = Source(path, "a corpus")
+        source = TableFile(path, "a corpus")
         with open_rows(source, lambda names: [choose_column(names, column, path)]) as rows:
             for number, [cell] in rows.cells:
                 yield _text(cell, rows, 0, number, path, _PROMPT)
@@ -128,7 +135,7 @@ def read_columns(
         if path.suffix.lower() not in TABLE_SUFFIXES:
             known = ", ".join(TABLE_SUFFIXES)
             raise InputError(f"a table must be one of {known}: {path}; convert it, or rename it")
-        with open_rows(Source(path, "a table"), choose) as rows:
+        with open_rows(TableFile(path, "a table"), choose) as rows:
             columns = _columns(rows, path)
     except OSError as error:
         raise _unreadable("a table", path, error) from error
@@ -141,7 +148,7 @@ def read_columns(
     return columns
 
 
-def _columns(rows: Rows, path: Path) -> dict[str, list[str]]:
+def _columns(rows: TableRows, path: Path) -> dict[str, list[str]]:
     columns: dict[str, list[str]] = {name or "": [] for name in rows.names}
     for number, cells in rows.cells:
         for place, (cell, column) in enumerate(zip(cells, columns.values(), strict=True)):
@@ -211,7 +218,7 @@ def _is_hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
-def _text(cell: object, rows: Rows, place: int, number: int, path: Path, rule: _Rule) -> str:
+def _text(cell: object, rows: TableRows, place: int, number: int, path: Path, rule: _Rule) -> str:
     """Return a cell as text, or raise with its place where it is none."""
     if cell is not None and type(cell) not in rule.types:
         raise InputError(

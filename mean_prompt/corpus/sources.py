@@ -1,4 +1,4 @@
-"""Where prompts come from, as it is given and as it is told: ``NAME=PATH:WEIGHT``."""
+"""Where prompts come from: ``NAME=PATH:WEIGHT`` on the command line, counts once it is read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mean_prompt.corpus.readers import check_there
-from mean_prompt.system import InputError, path_exists, user_path
+from mean_prompt.system import InputError, path_exists, shipped_folder, user_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,12 @@ class Source:
             f"{self.name}: {self.kept:,} prompts of {self.rows:,} rows ({self.empty:,} empty and "
             f"{self.duplicates:,} duplicates dropped, {self.stripped:,} stripped{share})"
         )
+
+
+def default_corpus_folder() -> Path:
+    """Return ``corpora/`` of the working directory if there is one, else the packaged corpora."""
+    local = Path("corpora")
+    return local if local.is_dir() else shipped_folder("corpora")
 
 
 def parse_source(spec: str) -> Source:

@@ -47,7 +47,7 @@ Cells = tuple[int, tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TableFile:
     """A file, and what messages call it: ``a corpus``, ``a table``."""
 
     path: Path
@@ -55,7 +55,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class TableRows:
     """The rows of a file, with the columns that were chosen, as the file spells them.
 
     Attributes:
@@ -71,7 +71,7 @@ class Rows:
 
 
 @contextmanager
-def open_rows(source: Source, choose: Choose) -> Iterator[Rows]:
+def open_rows(source: TableFile, choose: Choose) -> Iterator[TableRows]:
     """Open a file whose suffix is one of :data:`SUFFIXES`, for reading row by row.
 
     Raises:
@@ -92,7 +92,7 @@ def text_lines(text: str) -> list[str]:
     return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
 
 
-def decode(data: bytes, source: Source, first_line: int = 1) -> str:
+def decode(data: bytes, source: TableFile, first_line: int = 1) -> str:
     """Return a file's text, or a part's; a byte-order mark at the start is not part of it."""
     try:
         return data.decode("utf-8-sig" if first_line == 1 else "utf-8")
@@ -111,7 +111,7 @@ def csv_reason(error: csv.Error) -> str:
     return str(error)
 
 
-def _blocks(file: BinaryIO, source: Source) -> Iterator[tuple[int, str]]:
+def _blocks(file: BinaryIO, source: TableFile) -> Iterator[tuple[int, str]]:
     """Yield a text file in pieces of whole lines, each with the number of its first line."""
     number, rest = 1, b""
     while block := file.read(_BLOCK):
@@ -129,22 +129,24 @@ def _blocks(file: BinaryIO, source: Source) -> Iterator[tuple[int, str]]:
         yield number, decode(rest, source, number)
 
 
-def _lines(file: BinaryIO, source: Source, newline: str | None) -> Iterator[str]:
+def _lines(file: BinaryIO, source: TableFile, newline: str | None) -> Iterator[str]:
     """Yield a text file's lines; ``newline`` is as for :func:`open`."""
     for _, text in _blocks(file, source):
         yield from io.StringIO(text, newline=newline)
 
 
-def _too_long(what: str, unit: str, source: Source, number: int) -> InputError:
+def _too_long(what: str, unit: str, source: TableFile, number: int) -> InputError:
     return InputError(
         f"{what} may hold at most {MAX_LINE:,} {unit}: {source.path}, line {number} holds more; "
         "remove it, or close its quote"
     )
 
 
-def _txt(file: BinaryIO, source: Source, _choose: Choose) -> Rows:
+def _txt(file: BinaryIO, source: TableFile, _choose: Choose) -> TableRows:
     lines = enumerate(_lines(file, source, None), 1)
-    return Rows((None,), "line", ((number, (line.removesuffix("\n"),)) for number, line in lines))
+    return TableRows(
+        (None,), "line", ((number, (line.removesuffix("\n"),)) for number, line in lines)
+    )
 
 
 class _RecordLines:
@@ -153,7 +155,7 @@ class _RecordLines:
     The standard reader's own limit is one for the whole process, and other libraries raise it.
     """
 
-    def __init__(self, file: BinaryIO, source: Source) -> None:
+    def __init__(self, file: BinaryIO, source: TableFile) -> None:
         # Lone carriage returns end lines too, as they do for the reader; all stay as they are.
         self._lines = enumerate(_lines(file, source, ""), 1)
         self._source = source
@@ -174,21 +176,21 @@ class _RecordLines:
         self._held = 0
 
 
-def _csv(file: BinaryIO, source: Source, choose: Choose, delimiter: str = ",") -> Rows:
+def _csv(file: BinaryIO, source: TableFile, choose: Choose, delimiter: str = ",") -> TableRows:
     # The standard reader rather than a faster one: it knows the line that a fault stands on.
     records = _records(file, source, delimiter)
     _, header = next(records, (0, None))
     if header is None:
         raise InputError(f"a CSV file must have a header line: {source.path} is empty")
     names = tuple(choose(header))
-    return Rows(names, "line", _chosen(records, header, names, source))
+    return TableRows(names, "line", _chosen(records, header, names, source))
 
 
-def _tsv(file: BinaryIO, source: Source, choose: Choose) -> Rows:
+def _tsv(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows:
     return _csv(file, source, choose, "\t")
 
 
-def _records(file: BinaryIO, source: Source, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _records(file: BinaryIO, source: TableFile, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     lines = _RecordLines(file, source)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
@@ -204,7 +206,7 @@ def _chosen(
     records: Iterator[tuple[int, list[str]]],
     header: Sequence[str],
     names: Sequence[str],
-    source: Source,
+    source: TableFile,
 ) -> Iterator[Cells]:
     places = [header.index(name) for name in names]
     for number, record in records:
@@ -219,17 +221,17 @@ def _chosen(
         yield number, tuple(cells[place] for place in places)
 
 
-def _jsonl(file: BinaryIO, source: Source, choose: Choose) -> Rows:
+def _jsonl(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows:
     # A file of another encoding is hardly JSON: its encoding is what is to be told.
     for _ in _blocks(file, source):
         pass
     file.seek(0)
     names = _names(_parsed(file, source), source, "line", choose)
     file.seek(0)
-    return Rows(names, "line", _fields(_parsed(file, source), source, "line", names))
+    return TableRows(names, "line", _fields(_parsed(file, source), source, "line", names))
 
 
-def _parsed(file: BinaryIO, source: Source) -> Iterator[tuple[int, Any]]:
+def _parsed(file: BinaryIO, source: TableFile) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(_lines(file, source, "\n"), 1):
         if not line.isspace():
             try:
@@ -239,7 +241,7 @@ def _parsed(file: BinaryIO, source: Source) -> Iterator[tuple[int, Any]]:
             yield number, value
 
 
-def _json(file: BinaryIO, source: Source, choose: Choose) -> Rows:
+def _json(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows:
     data = file.read(MAX_JSON + 1)
     if len(data) > MAX_JSON:
         raise InputError(
@@ -255,11 +257,11 @@ def _json(file: BinaryIO, source: Source, choose: Choose) -> Rows:
         raise InputError(f"a JSON {name} must be an array of rows: {source.path} holds one value")
     rows = list(enumerate(values, 1))
     names = _names(rows, source, "row", choose)
-    return Rows(names, "row", _fields(rows, source, "row", names))
+    return TableRows(names, "row", _fields(rows, source, "row", names))
 
 
 def _names(
-    rows: Iterable[tuple[int, Any]], source: Source, unit: Unit, choose: Choose
+    rows: Iterable[tuple[int, Any]], source: TableFile, unit: Unit, choose: Choose
 ) -> tuple[str | None, ...]:
     """Return the names chosen from those of all objects, or ``None`` alone for bare strings."""
     names: dict[str, None] = {}
@@ -276,14 +278,14 @@ def _names(
 
 
 def _fields(
-    rows: Iterable[tuple[int, Any]], source: Source, unit: Unit, names: Sequence[str | None]
+    rows: Iterable[tuple[int, Any]], source: TableFile, unit: Unit, names: Sequence[str | None]
 ) -> Iterator[Cells]:
     for number, row in _alike(rows, source, unit):
         yield number, (row,) if isinstance(row, str) else tuple(map(row.get, names))
 
 
 def _alike(
-    rows: Iterable[tuple[int, Any]], source: Source, unit: Unit
+    rows: Iterable[tuple[int, Any]], source: TableFile, unit: Unit
 ) -> Iterator[tuple[int, Any]]:
     """Yield rows that are all objects, or all strings."""
     kind: type = object
@@ -298,7 +300,7 @@ def _alike(
         yield number, row
 
 
-def parquet_rows(file: BinaryIO, source: Source, choose: Choose) -> Rows:
+def parquet_rows(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows:
     """Read a Parquet file that is open already; as :func:`open_rows`."""
     from pyarrow.parquet import ParquetFile
 
@@ -307,11 +309,11 @@ def parquet_rows(file: BinaryIO, source: Source, choose: Choose) -> Rows:
         parquet = ParquetFile(file, pre_buffer=False, buffer_size=_BLOCK)
         found = parquet.schema_arrow.names
     names = tuple(choose(found))
-    return Rows(names, "row", enumerate(_parquet_cells(parquet, names, source), 1))
+    return TableRows(names, "row", enumerate(_parquet_cells(parquet, names, source), 1))
 
 
 def _parquet_cells(
-    parquet: ParquetFile, names: Sequence[str], source: Source
+    parquet: ParquetFile, names: Sequence[str], source: TableFile
 ) -> Iterator[tuple[Any, ...]]:
     with _sound(source):
         for batch in parquet.iter_batches(_SLICE, columns=list(names), use_threads=False):
@@ -322,7 +324,7 @@ def _parquet_cells(
 
 
 @contextmanager
-def _sound(source: Source) -> Iterator[None]:
+def _sound(source: TableFile) -> Iterator[None]:
     """Refuse a file in which the reader finds a fault."""
     from pyarrow import ArrowException
 
@@ -335,13 +337,13 @@ def _sound(source: Source) -> Iterator[None]:
         raise _broken("Parquet", source, reason[0]) from error
 
 
-def _broken(kind: str, source: Source, reason: str) -> InputError:
+def _broken(kind: str, source: TableFile, reason: str) -> InputError:
     return InputError(
         f"a {kind} file must be well formed: {source.path}: {reason}; mend or re-export it"
     )
 
 
-_PARSERS: Final[dict[str, Callable[[BinaryIO, Source, Choose], Rows]]] = {
+_PARSERS: Final[dict[str, Callable[[BinaryIO, TableFile, Choose], TableRows]]] = {
     ".csv": _csv,
     ".tsv": _tsv,
     ".jsonl": _jsonl,

@@ -1,23 +1,99 @@
-"""Files of rows and of triples -> :class:`Rows` and :class:`Triples`, cleaned by stated rules."""
+"""Rows of the competition: a text, its rewrite, and, if it is known, the prompt between them.
+
+Read from files and cleaned by stated rules.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mean_prompt.corpus.readers import read_columns
-from mean_prompt.corpus.rows import Rows, Triples
 from mean_prompt.system import InputError, preview_name, user_path
 
 ID: Final = "id"
 ORIGINAL: Final = "original_text"
 REWRITTEN: Final = "rewritten_text"
-#: Columns that hold the true prompt, the first one there is.
+#: Columns that may hold the true prompt; the first one in the file is used.
 PROMPTS: Final = ("rewrite_prompt", "prompt")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Texts and their rewrites: what a prompt is predicted for.
+
+    Attributes:
+        ids: distinct ids, as in the file.
+        originals: the texts before the rewrite; may be blank.
+        rewritten: the texts after it; may be blank.
+    """
+
+    ids: tuple[str, ...]
+    originals: tuple[str, ...]
+    rewritten: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.ids) == len(self.originals) == len(self.rewritten):
+            raise ValueError("ids, originals and rewritten must be equally many")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, numbers: Sequence[int] | NDArray[np.int64]) -> Rows:
+        """Return some of the rows, by number, in the order given."""
+        return Rows(
+            tuple(self.ids[number] for number in numbers),
+            tuple(self.originals[number] for number in numbers),
+            tuple(self.rewritten[number] for number in numbers),
+        )
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over ids and texts, in order."""
+        return _digest(self.ids, self.originals, self.rewritten)
+
+
+@dataclass(frozen=True)
+class Triples:
+    """Rows whose true prompts are known.
+
+    Attributes:
+        rows: the texts.
+        prompts: the true prompt of each row, stripped, not blank.
+    """
+
+    rows: Rows
+    prompts: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.rows) != len(self.prompts):
+            raise ValueError("each row must have its prompt")
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def take(self, numbers: Sequence[int] | NDArray[np.int64]) -> Triples:
+        """Return some of the triples, by number, in the order given."""
+        prompts = tuple(self.prompts[number] for number in numbers)
+        return Triples(self.rows.take(numbers), prompts)
+
+    def groups(self) -> NDArray[np.int64]:
+        """Return (n,) group numbers: rows of one prompt, in any case and spacing, share one."""
+        seen: dict[str, int] = {}
+        names = (" ".join(prompt.lower().split()) for prompt in self.prompts)
+        return np.array([seen.setdefault(name, len(seen)) for name in names], np.int64)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over rows and prompts, in order."""
+        return _digest((self.rows.content_hash,), self.prompts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +101,8 @@ class TriplesFile:
     """Triples, and what cleaning did to the file that they came from.
 
     Attributes:
-        triples: those that are left, in the file's order.
-        notes: a line for each count worth telling; the first says how many triples there are.
+        triples: the rows that were kept, in the file's order.
+        notes: one line per count that is not zero; the first says how many triples there are.
     """
 
     triples: Triples
@@ -34,10 +110,10 @@ class TriplesFile:
 
 
 def read_ids(source: str | Path) -> tuple[str, ...]:
-    """Return the ids of a test file, in its order, as the file spells them.
+    """Return the ids of a test file, in order, as in the file.
 
     Raises:
-        InputError: the file cannot be read, has no rows, or an id that is blank or stands twice.
+        InputError: the file cannot be read, has no rows, or an id is blank or repeated.
     """
     path = user_path(source)
     ids = read_columns(path, (ID,))[ID]
@@ -46,13 +122,13 @@ def read_ids(source: str | Path) -> tuple[str, ...]:
 
 
 def read_rows(source: str | Path) -> Rows:
-    """Read what is to be predicted: ``id``, ``original_text`` and ``rewritten_text``.
+    """Read rows to predict for: ``id``, ``original_text`` and ``rewritten_text``.
 
-    Texts are kept as they stand and may be blank; there is an answer for every row.
+    Texts are kept as they are and may be blank; there is an answer for every row.
 
     Raises:
-        InputError: the file cannot be read, lacks a column, has no rows, or an id that is blank
-            or stands twice.
+        InputError: the file cannot be read, lacks a column, has no rows, or an id is blank or
+            repeated.
     """
     path = user_path(source)
     columns = read_columns(path, (ID, ORIGINAL, REWRITTEN))
@@ -68,8 +144,8 @@ def read_triples(source: str | Path) -> TriplesFile:
     are the numbers of the rows, from 1, dropped ones counted.
 
     Raises:
-        InputError: the file cannot be read, lacks a column, has an id that is blank or stands
-            twice, or no row with a prompt.
+        InputError: the file cannot be read, lacks a column, has an id that is blank or repeated,
+            or no row with a prompt.
     """
     path = user_path(source)
     columns = read_columns(path, (ORIGINAL, REWRITTEN), (ID, *PROMPTS))
@@ -93,8 +169,8 @@ def read_triples(source: str | Path) -> TriplesFile:
             f"triples must have prompts: {path} has {_count(len(ids), 'row')}, none with one of "
             f"its own in {name!r}; give another file"
         )
-    rows = Rows(tuple(ids), tuple(originals), tuple(rewritten))
-    triples = Triples(rows, tuple(prompts)).take(keep)
+    triples = Triples(Rows(tuple(ids), tuple(originals), tuple(rewritten)), tuple(prompts))
+    triples = triples.take(keep)
     return TriplesFile(triples, _notes(path, triples, prompts, sum(copied)))
 
 
@@ -134,3 +210,12 @@ def _blank(texts: Sequence[str]) -> int:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _digest(*columns: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for column in columns:
+        for text in column:
+            digest.update(f"{len(text)}\0{text}\n".encode("utf-8", "surrogatepass"))
+        digest.update(b"\0\0")
+    return digest.hexdigest()

@@ -13,7 +13,8 @@ from mean_prompt.cli.app import app
 from mean_prompt.corpus.vectors import job
 from mean_prompt.corpus.vectors.folder import VectorFolder
 from mean_prompt.system.errors import RunError
-from tests.corpus.vectors.conftest import PROMPTS, ROWS, stop_after
+from mean_prompt.system.progress import ProgressEvent
+from tests.corpus.conftest import PROMPTS, ROWS, stop_after
 from tests.fakes import FakeEncoder
 
 
@@ -51,12 +52,13 @@ def test_a_run_that_was_stopped_says_how_to_go_on(run, corpus, monkeypatch):
     embed = job.embed
     with monkeypatch.context() as patch:
         patch.setattr(
-            job, "embed", lambda *given, **more: embed(*given, **more | {"listener": stop_after(2)})
+            "mean_prompt.corpus.embed",
+            lambda *given, **more: embed(*given, **more | {"listener": stop_after(2)}),
         )
         code, out, _ = run("embed", corpus, "--out", "vectors", "--shard", 10)
     assert code == 0
     assert "stopped after 2 of 4 shards (2 made in " in out
-    assert out.endswith("the same command goes on\n")
+    assert out.endswith("the same command resumes\n")
     code, out, _ = run("embed", corpus, "--out", "vectors", "--shard", 10)
     assert code == 0
     assert "4 shards, 2 of them made in " in out
@@ -67,10 +69,10 @@ def test_a_run_that_was_stopped_says_how_to_go_on(run, corpus, monkeypatch):
 def test_damage_and_cut_prompts_are_told(run, tmp_path):
     (tmp_path / "a.txt").write_text("\n".join([*PROMPTS[:3], "the " * 20]))
     _, out, _ = run("embed", "a.txt", "--out", "vectors")
-    assert "1 prompts are longer than the model reads, and were cut by it" in out
+    assert "1 prompts are longer than the model reads, and were truncated by it" in out
     (tmp_path / "vectors" / "prompts-00000.parquet").unlink()
     _, out, _ = run("embed", "a.txt", "--out", "vectors")
-    assert "1 shards were missing or damaged, to be made anew" in out
+    assert "1 shards were missing or damaged, and are embedded again" in out
 
 
 def test_every_option_reaches_the_work(run, monkeypatch):
@@ -80,7 +82,7 @@ def test_every_option_reaches_the_work(run, monkeypatch):
         asked.update(options, corpus=corpus, out=str(out))
         raise RunError("enough was seen")
 
-    monkeypatch.setattr(job, "embed", embed)
+    monkeypatch.setattr("mean_prompt.corpus.embed", embed)
     line = (
         "embed a.csv b=b.csv --out v --model m --trust-model --device cpu --column c --shard 7 "
         "--ray head:6379 --workers 3"
@@ -124,7 +126,7 @@ def test_the_address_of_ray_may_be_left_out(line, address, corpus):
         ("gone.csv --out v", "must exist: found no file or folder gone.csv"),
         ("corpus.jsonl:2 --out v", "weighted when it is searched: found corpus.jsonl:2"),
         ("corpus.jsonl --out corpus.jsonl", "--out must be outside of the corpus"),
-        ("corpus.jsonl --out v --workers 2", "--workers are of a cluster: give --ray"),
+        ("corpus.jsonl --out v --workers 2", "--workers is for a cluster: give --ray"),
         ("--out v --ray corpus.jsonl", "--ray must be alone, or with local, auto or HOST:PORT"),
         ("corpus.jsonl --out v --column x", "--column must be in the file"),
     ],
@@ -154,9 +156,9 @@ def test_log_lines_are_few(monkeypatch):
     now = iter([0.0, 1.0, 2.0, 13.0, 14.0])
     monkeypatch.setattr(embed_display.time, "monotonic", lambda: next(now))
     console = embed_display.Console(file=io.StringIO())
-    with embed_display.StageLog(console) as log:
+    with embed_display.PhaseLog(console) as log:
         for step in (("a", 1, 9), ("a", 2, 9), ("a", 3, 9), ("a", 4, 9), ("b", 0, None)):
-            log(*step)
+            log(ProgressEvent(*step, "prompts"))
     assert console.file.getvalue().splitlines() == [
         "a: 1 of 9 prompts",
         "a: 4 of 9 prompts",

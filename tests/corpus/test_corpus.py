@@ -13,7 +13,9 @@ from hypothesis import given, settings, strategies as st
 
 from benchmarks.grammar import generate
 from mean_prompt.corpus import duplicates
-from mean_prompt.corpus.corpus import NEAR_DUPLICATE, Corpus, default_corpus_folder
+from mean_prompt.corpus.corpus import Corpus
+from mean_prompt.corpus.duplicates import NEAR_DUPLICATE
+from mean_prompt.corpus.sources import default_corpus_folder
 from mean_prompt.system.data import shipped_folder
 from mean_prompt.system.errors import InputError
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mean_prompt.corpus.rows import Rows
+from mean_prompt.corpus.triples import Rows
 from mean_prompt.encoder.encoder import PROBES
 from mean_prompt.encoder.identity import content_hash
 from mean_prompt.encoder.loading import find_model, load_encoder

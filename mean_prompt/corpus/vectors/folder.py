@@ -6,12 +6,12 @@ import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from pydantic import ValidationError
 
-from mean_prompt.corpus.tables import Source, parquet_rows
+from mean_prompt.corpus.tables import TableFile, parquet_rows
 from mean_prompt.corpus.vectors.manifest import (
     FORMAT,
     MANIFEST,
@@ -20,7 +20,7 @@ from mean_prompt.corpus.vectors.manifest import (
     prompts_name,
     vectors_name,
 )
-from mean_prompt.corpus.vectors.stream import Shard
+from mean_prompt.corpus.vectors.shards import Encoded, Halves, Shard, are_unit
 from mean_prompt.system import (
     InputError,
     RunError,
@@ -30,13 +30,10 @@ from mean_prompt.system import (
     write_together,
 )
 
-if TYPE_CHECKING:
-    from mean_prompt.corpus.vectors.encoding import Encoded, Halves
-
 #: Bytes of a file that are looked at to see whether it is a manifest, broken as it may be.
 _HEAD: Final = 200
 _VECTORS: Final = "vectors"
-_RESUME: Final = "give the same embed command again, which goes on and mends what is damaged"
+_RESUME: Final = "give the same embed command again, which resumes and embeds damaged shards again"
 
 
 class VectorFolder:
@@ -109,7 +106,9 @@ class VectorFolder:
         assert entry.files is not None
         path = self.path / prompts_name(number)
         data = io.BytesIO(self._checked(path, entry.files.prompts))
-        rows = parquet_rows(data, Source(path, "a shard"), lambda names: self._columns(names, path))
+        rows = parquet_rows(
+            data, TableFile(path, "a shard"), lambda names: self._columns(names, path)
+        )
         cells = [cells for _, cells in rows.cells]
         if len(cells) != entry.prompts or not all(_is_counted(*pair) for pair in cells):
             raise self._damaged(path, f"must hold {entry.prompts:,} prompts with their counts")
@@ -132,8 +131,6 @@ class VectorFolder:
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        from mean_prompt.corpus.vectors.encoding import are_unit
-
         entry = self.manifest.shards[number]
         assert entry.files is not None
         path = self.path / vectors_name(number)
@@ -154,7 +151,7 @@ class VectorFolder:
             yield from zip(*self.prompts(number), strict=True)
 
     def is_whole(self, number: int) -> bool:
-        """Tell whether a finished shard's files are there, as they were written."""
+        """Return whether a finished shard's files are there, as they were written."""
         files = self.manifest.shards[number].files
         assert files is not None
         try:
@@ -233,7 +230,7 @@ class VectorFolder:
     def _unwritable(self, error: OSError) -> RunError:
         return RunError(
             f"--out must stay writable: {self.path}: {error.strerror or error}; what was written "
-            "before is whole, and the same command goes on"
+            "before is kept, and the same command resumes"
         )
 
 

@@ -1,29 +1,41 @@
-"""``embed``: a corpus of any size -> a folder of vectors, shard by shard, and on after any kill."""
+"""``embed``: a corpus of any size -> a folder of vectors, by shards, resumed after any kill."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mean_prompt.corpus.sources import Source
-from mean_prompt.corpus.vectors.begin import begun, check_places, corpus_sources
-from mean_prompt.corpus.vectors.cluster import ActorModel, Cluster
-from mean_prompt.corpus.vectors.encoding import Encoded, encode_halves
+from mean_prompt.corpus.sources import Source, default_corpus_folder, parse_source
+from mean_prompt.corpus.vectors.actors import ActorModel
+from mean_prompt.corpus.vectors.cluster import Cluster
 from mean_prompt.corpus.vectors.folder import VectorFolder
 from mean_prompt.corpus.vectors.manifest import (
+    MANIFEST,
     Manifest,
     ModelEntry,
     ShardEntry,
     SourceEntry,
 )
-from mean_prompt.corpus.vectors.stream import Shard, Stream, Work
+from mean_prompt.corpus.vectors.shards import Encoded, Shard, Stream, Work, encode_halves
 from mean_prompt.encoder import load_encoder
-from mean_prompt.system import InputError, RunError, path_exists, stopping, user_path
+from mean_prompt.system import (
+    LOCK,
+    Deadline,
+    FolderLock,
+    InputError,
+    Listener,
+    ProgressEvent,
+    RunError,
+    ignore,
+    path_exists,
+    stopping,
+    user_path,
+)
 
 if TYPE_CHECKING:
     from mean_prompt.encoder import Encoder
@@ -32,23 +44,21 @@ if TYPE_CHECKING:
 #: and what is held in memory.
 SHARD: Final = 8_192
 
-#: Hears of the stage that work is in, prompts done, and all prompts where they are known.
-Listener = Callable[[str, int, int | None], None]
-#: Makes the vectors of some shards, in whatever order.
+#: Makes the vectors of some shards, in any order.
 Encode = Callable[[Work], Generator[tuple[Shard, Encoded]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """What a call of :func:`embed` left.
+    """The result of a call of :func:`embed`.
 
     Attributes:
         out: the folder.
         sources: the corpus, with what cleaning did.
-        manifest: what the folder holds.
-        made: shards that this call made.
-        damaged: finished shards that it found missing or damaged.
-        seconds: that it took.
+        manifest: of the folder.
+        made: number of shards that this call embedded.
+        damaged: number of finished shards that it found missing or damaged.
+        seconds: duration of the call.
     """
 
     out: Path
@@ -74,37 +84,37 @@ def embed(
     column: str | None = None,
     shard: int = SHARD,
     cluster: Cluster | None = None,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Embedding:
-    """Embed a corpus into a folder that a search takes for it.
+    """Embed a corpus into a folder that a search accepts in its place.
 
     The corpus is read twice, row by row: once to count it and to find its faults, once to embed
-    it. Memory holds a shard or two, and the model. Where the folder holds a part of the same
-    work it goes on, however that ended; Ctrl-C (or SIGTERM) ends it after the shard in hand.
+    it. Memory holds a shard or two, and the model. If the folder holds a part of the same work,
+    the rest is done; Ctrl-C (or SIGTERM) ends the work after the current shard.
 
     Args:
         corpus: files and folders as for :func:`~mean_prompt.api.search`, without weights.
         out: a new folder, an empty one, or one in which the same work was begun.
         model: a name, a folder or a loaded :class:`Encoder`; as for a search.
-        device: where it runs.
+        device: that the model runs on.
         trust: whether the model may run code.
-        column: of the prompts; guessed when left out.
+        column: of the prompts; guessed by default.
         shard: distinct prompts that end a shard.
         cluster: a Ray cluster to embed on, instead of this process.
-        listener: called at every shard.
+        listener: receives the phases ``reading the corpus``, ``checking what is there`` and
+            ``embedding``, shard by shard, in prompts.
 
     Raises:
         InputError: something given cannot be used, or the folder holds other work.
-        RunError: the folder stopped being writable, or the model's vectors are of no use.
+        RunError: the folder stopped being writable, or the model's vectors cannot be used.
     """
     began = time.monotonic()
-    listen = listener or (lambda *_: None)
     target = user_path(out)
-    sources = corpus_sources(corpus)
-    check_places(sources, target)
+    sources = _sources(corpus)
+    _check_places(sources, target)
     if cluster:
         cluster.check()
-    shards, counted = _survey(Stream(sources, column, shard), listen)
+    shards, counted = _survey(Stream(sources, column, shard), listener)
     identity, dimension, encode = _encoding(model, device, trust, cluster)
     asked = Manifest(
         model=identity,
@@ -114,104 +124,131 @@ def embed(
         sources=tuple(map(_entry, counted)),
         shards=shards,
     )
-    with begun(target, asked) as folder:
-        job = _Job(folder, Work(sources, column, shard, frozenset()), encode, listen)
-        with stopping(job):
-            made, damaged = job.run()
+    deadline = Deadline()
+    with _locked(target), stopping(deadline):
+        folder = _opened(target, asked)
+        damaged = _mark_damaged(folder, listener, deadline)
+        work = Work(sources, column, shard, frozenset(folder.manifest.unfinished))
+        made = _embed_missing(folder, work, encode, listener, deadline)
     return Embedding(target, counted, folder.manifest, made, damaged, time.monotonic() - began)
 
 
-class _Job:
-    """Makes a folder complete.
-
-    Args:
-        folder: as it was begun.
-        work: the whole corpus.
-        encode: makes the vectors of some of its shards.
-        listen: hears of progress.
-    """
-
-    def __init__(self, folder: VectorFolder, work: Work, encode: Encode, listen: Listener) -> None:
-        self._folder = folder
-        self._work = work
-        self._encode = encode
-        self._listen = listen
-        self._stopped = False
-
-    def stop(self) -> None:
-        """End after the shard in hand."""
-        self._stopped = True
-
-    def run(self) -> tuple[int, int]:
-        """Make what is missing; return how many shards were made, and how many were damaged."""
-        damaged = self._set_damaged_aside()
-        total = self._folder.manifest.prompts
-        made = 0
-        missing = frozenset(self._folder.manifest.unfinished)
-        self._listen("embedding", self._done, total)
-        if not missing or self._stopped:
-            return 0, damaged
-        with closing(self._encode(replace(self._work, numbers=missing))) as results:
-            for shard, encoded in results:
-                self._check(shard.digest == self._folder.manifest.shards[shard.number].texts)
-                self._folder.write_shard(shard, encoded)
-                made += 1
-                self._listen("embedding", self._done, total)
-                if self._stopped:
-                    break
-        self._check(self._stopped or not self._folder.manifest.unfinished)
-        return made, damaged
-
-    def _check(self, is_as_before: bool) -> None:
-        if not is_as_before:
-            raise RunError(
-                "a corpus must stay as it is while it is embedded: it was changed; put it back, or "
-                "embed it into another folder"
+def _sources(corpus: str | Path | Sequence[str | Path] | None) -> tuple[Source, ...]:
+    specs = [corpus] if isinstance(corpus, (str, Path)) else list(corpus or ())
+    sources = tuple(parse_source(str(spec)) for spec in specs or [default_corpus_folder()])
+    for source in sources:
+        if source.weight is not None:
+            raise InputError(
+                f"a corpus is weighted when it is searched: found {source.path}:{source.weight:g}; "
+                "embed each corpus into a folder of its own, and give a search NAME=FOLDER:WEIGHT"
             )
+    return sources
 
-    @property
-    def _done(self) -> int:
-        return sum(shard.prompts for shard in self._folder.manifest.shards if shard.files)
 
-    def _set_damaged_aside(self) -> int:
-        """Take shards whose files are missing or damaged for unfinished; return how many."""
-        manifest = self._folder.manifest
-        finished = [number for number, shard in enumerate(manifest.shards) if shard.files]
-        done = damaged = 0
-        for number in finished:
-            if self._stopped:
-                break
-            done += manifest.shards[number].prompts
-            self._listen("checking what is there", done, manifest.prompts)
-            if not self._folder.is_whole(number):
-                manifest = manifest.with_files(number, None)
-                damaged += 1
-        if manifest is not self._folder.manifest:
-            self._folder.write_manifest(manifest)
-        return damaged
+def _check_places(sources: Sequence[Source], out: Path) -> None:
+    """Refuse to embed vectors, and to write where the corpus would be read the next time."""
+    for source in sources:
+        path = user_path(source.path)
+        if VectorFolder.open(path):
+            raise InputError(f"a corpus to embed must be of prompts: {path} is a folder of vectors")
+        if path_exists(path) and out.resolve().is_relative_to(path.resolve()):
+            raise InputError(
+                f"--out must be outside of the corpus: {out} is in {path}, and would be read as a "
+                "part of it; choose another"
+            )
+    if VectorFolder.open(out) is None and path_exists(out) and not _is_empty(out):
+        raise InputError(
+            f"--out must be a new folder, an empty one, or one that was begun: {out} holds "
+            "something else; choose another"
+        )
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        # A kill may have come while the very first file was written.
+        return path.is_dir() and all(
+            inside.name.startswith((f".{MANIFEST}.", LOCK)) for inside in path.iterdir()
+        )
+    except OSError as error:
+        raise _closed(path, error) from error
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Make a folder if need be, and lock it for this process."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FolderLock(path)
+    except BlockingIOError as error:
+        raise InputError(
+            f"--out must be written by one process at a time: another one embeds into {path}; "
+            "wait for it, or choose another folder"
+        ) from error
+    except OSError as error:
+        raise _closed(path, error) from error
+    with lock:
+        yield
+
+
+def _closed(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"--out must be a folder that can be written: {path}: {error.strerror or error}; choose "
+        "another"
+    )
+
+
+def _opened(path: Path, asked: Manifest) -> VectorFolder:
+    """Return the folder as it was left, or a new one; what a kill left unfinished is removed."""
+    folder = VectorFolder.open(path)
+    if folder is None:
+        folder = VectorFolder(path, asked)
+        folder.write_manifest(asked)
+    elif difference := folder.manifest.difference(asked):
+        raise InputError(
+            f"--out must be a folder of the same work: {path} is not: {difference}; choose "
+            "another, or delete it"
+        )
+    folder.sweep()
+    return folder
+
+
+def _survey(
+    stream: Stream, listener: Listener
+) -> tuple[tuple[ShardEntry, ...], tuple[Source, ...]]:
+    """Read the corpus once; return its shards to be, and its sources with their counts."""
+    shards: list[ShardEntry] = []
+    prompts = 0
+    for shard in stream:
+        shards.append(ShardEntry(prompts=len(shard.prompts), texts=shard.digest))
+        prompts += len(shard.prompts)
+        listener(ProgressEvent("reading the corpus", prompts, unit="prompts"))
+    if not shards:
+        found = ", ".join(f"{source.path} has {source.rows:,} rows" for source in stream.sources)
+        raise InputError(f"a corpus must hold prompts: {found}, none with text; give more text")
+    return tuple(shards), stream.sources
 
 
 def _encoding(
     model: str | Encoder | None, device: str, trust: bool, cluster: Cluster | None
 ) -> tuple[ModelEntry, int, Encode]:
-    """Return what the model is, the width of its vectors, and what makes them.
-
-    On a cluster the model is loaded here all the same, for its faults to be told at once.
-    """
-    if not (model is None or isinstance(model, str)):
-        if cluster:
-            raise InputError("a cluster's actors load their own model: give its name or folder")
-        return _identity(model), model.dimension, partial(_encode_here, model)
-    encoder = load_encoder(model, device=device, screening="float32", trust=trust)
+    """Return what the model is, the width of its vectors, and the function that makes them."""
+    if cluster and not (model is None or isinstance(model, str)):
+        raise InputError("a cluster's actors load their own model: give its name or folder")
+    # For a cluster too: the model's faults are then found before anything is sent there.
+    encoder = (
+        load_encoder(model, device=device, screening="float32", trust=trust)
+        if model is None or isinstance(model, str)
+        else model
+    )
+    identity = ModelEntry(**asdict(encoder.identity))
     if cluster is None:
-        return _identity(encoder), encoder.dimension, partial(_encode_here, encoder)
-    recruit = ActorModel(_findable(model), device, trust)
-    identity = _identity(encoder)
-    return identity, encoder.dimension, partial(cluster.encode, recruit, identity)
-
-
-def _identity(encoder: Encoder) -> ModelEntry:
-    return ModelEntry(**asdict(encoder.identity))
+        return identity, encoder.dimension, partial(_encode_here, encoder)
+    # Actors work in another folder.
+    is_folder = isinstance(model, str) and path_exists(user_path(model))
+    name = str(user_path(model).resolve()) if isinstance(model, str) and is_folder else model
+    assert name is None or isinstance(name, str)
+    actor_model = ActorModel(name, device, trust)
+    return identity, encoder.dimension, partial(cluster.encode, actor_model, identity)
 
 
 def _encode_here(encoder: Encoder, work: Work) -> Generator[tuple[Shard, Encoded]]:
@@ -219,26 +256,58 @@ def _encode_here(encoder: Encoder, work: Work) -> Generator[tuple[Shard, Encoded
         yield shard, encode_halves(encoder, shard.prompts)
 
 
-def _findable(model: str | None) -> str | None:
-    """Return a model's name for a process that works in another folder."""
-    if model is None:
-        return None
-    path = user_path(model)
-    return str(path.resolve()) if path_exists(path) else model
+def _mark_damaged(folder: VectorFolder, listener: Listener, deadline: Deadline) -> int:
+    """Mark finished shards with missing or damaged files as unfinished; return their number."""
+    manifest = folder.manifest
+    done = damaged = 0
+    for number, shard in enumerate(folder.manifest.shards):
+        if shard.files is None:
+            continue
+        if deadline.expired:
+            break
+        done += shard.prompts
+        total = folder.manifest.prompts
+        listener(ProgressEvent("checking what is there", done, total, "prompts"))
+        if not folder.is_whole(number):
+            manifest = manifest.with_files(number, None)
+            damaged += 1
+    if damaged:
+        folder.write_manifest(manifest)
+    return damaged
 
 
-def _survey(stream: Stream, listen: Listener) -> tuple[tuple[ShardEntry, ...], tuple[Source, ...]]:
-    """Read the corpus once; return what its shards will be, and its sources with their counts."""
-    shards: list[ShardEntry] = []
-    prompts = 0
-    for shard in stream:
-        shards.append(ShardEntry(prompts=len(shard.prompts), texts=shard.digest))
-        prompts += len(shard.prompts)
-        listen("reading the corpus", prompts, None)
-    if not shards:
-        found = ", ".join(f"{source.path} has {source.rows:,} rows" for source in stream.sources)
-        raise InputError(f"a corpus must hold prompts: {found}, none with text; give more text")
-    return tuple(shards), stream.sources
+def _embed_missing(
+    folder: VectorFolder, work: Work, encode: Encode, listener: Listener, deadline: Deadline
+) -> int:
+    """Embed the shards that are missing, until the deadline; return how many were embedded."""
+    made = 0
+
+    def report() -> None:
+        done = sum(shard.prompts for shard in folder.manifest.shards if shard.files)
+        listener(ProgressEvent("embedding", done, folder.manifest.prompts, "prompts"))
+
+    report()
+    if deadline.expired or not work.numbers:
+        return made
+    with closing(encode(work)) as results:
+        for shard, encoded in results:
+            if shard.digest != folder.manifest.shards[shard.number].texts:
+                raise _changed()
+            folder.write_shard(shard, encoded)
+            made += 1
+            report()
+            if deadline.expired:
+                return made
+    if folder.manifest.unfinished:
+        raise _changed()
+    return made
+
+
+def _changed() -> RunError:
+    return RunError(
+        "a corpus must stay as it is while it is embedded: it was changed; put it back, or embed "
+        "it into another folder"
+    )
 
 
 def _entry(source: Source) -> SourceEntry:

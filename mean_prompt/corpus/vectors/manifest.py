@@ -79,7 +79,7 @@ class ShardEntry(_Part):
     Attributes:
         prompts: how many it has.
         texts: SHA-256 over its prompts and their counts, as
-            :attr:`~mean_prompt.corpus.vectors.stream.Shard.digest` gives it.
+            :attr:`~mean_prompt.corpus.vectors.shards.Shard.digest` gives it.
         files: ``None`` as long as it is not finished.
     """
 

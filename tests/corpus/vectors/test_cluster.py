@@ -4,23 +4,19 @@ import os
 import re
 import socket
 import sys
-import types
-import warnings
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 import torch
 
-from mean_prompt.corpus.sources import parse_source
-from mean_prompt.corpus.vectors.cluster import ActorModel, ActorPlan, Cluster, Node, form_team
-from mean_prompt.corpus.vectors.encoding import encode_halves
-from mean_prompt.corpus.vectors.folder import VectorFolder
+from mean_prompt.corpus.vectors.actors import ActorModel, ActorPlan, Node, plan_actors
+from mean_prompt.corpus.vectors.cluster import Cluster
 from mean_prompt.corpus.vectors.job import embed
 from mean_prompt.corpus.vectors.manifest import ModelEntry
-from mean_prompt.corpus.vectors.stream import Work
+from mean_prompt.corpus.vectors.shards import encode_halves
 from mean_prompt.system.errors import InputError, RunError
-from tests.corpus.vectors.conftest import ROWS, contents
+from tests.corpus.conftest import PROMPTS, ROWS, contents
 
 
 @pytest.fixture
@@ -40,29 +36,26 @@ def test_two_actors_give_the_bytes_that_one_process_gives(write, tmp_path, tiny_
     options = {"model": str(tiny_bert_folder), "shard": 12}
     plain = embed(corpus, tmp_path / "plain", **options)
     ray = pytest.importorskip("ray")
-    heard = []
+    events = []
     cluster = embed(
         corpus,
         tmp_path / "cluster",
         **options,
         cluster=Cluster(workers=2),
-        listener=lambda what, done, _total: heard.append((what, done)),
+        listener=events.append,
     )
     assert not ray.is_initialized()
     assert cluster.complete
     assert cluster.made == plain.made > 8
     assert contents(cluster.out) == contents(plain.out)
-    assert heard[-1] == ("embedding", cluster.manifest.prompts)
-    (cluster.out / "vectors-00001.safetensors").unlink()
-    with pytest.raises(InputError, match="must be what its manifest says"):
-        VectorFolder.open(cluster.out).vectors(1)
+    assert (events[-1].phase, events[-1].done) == ("embedding", cluster.manifest.prompts)
 
 
 # Who does what
 
 
 @pytest.mark.parametrize(
-    ("machines", "workers", "device", "team"),
+    ("nodes", "workers", "device", "plan"),
     [
         ([(2, 0)], None, "auto", ActorPlan(1, "cpu", 2, 0)),
         ([(2, 0)], 2, "auto", ActorPlan(2, "cpu", 1, 0)),
@@ -76,12 +69,12 @@ def test_two_actors_give_the_bytes_that_one_process_gives(write, tmp_path, tiny_
         ([(8, 0)], None, "mps", ActorPlan(1, "mps", 8, 0)),
     ],
 )
-def test_devices_are_shared_out(machines, workers, device, team):
-    assert form_team([Node(*has) for has in machines], workers, device) == team
+def test_devices_are_shared_out(nodes, workers, device, plan):
+    assert plan_actors([Node(*has) for has in nodes], workers, device) == plan
 
 
 @pytest.mark.parametrize(
-    ("machines", "workers", "device", "fault"),
+    ("nodes", "workers", "device", "fault"),
     [
         ([(2, 0)], 3, "auto", "a CPU of its own: the cluster has 2, for 3 asked; give a smaller"),
         ([], None, "auto", "a CPU of its own: the cluster has 0, for 1 asked"),
@@ -89,9 +82,9 @@ def test_devices_are_shared_out(machines, workers, device, team):
         ([(8, 0)], None, "cuda", "a GPU of its own: the cluster has 0, for 1 asked; .* --device"),
     ],
 )
-def test_more_actors_than_devices_are_refused(machines, workers, device, fault):
+def test_more_actors_than_devices_are_refused(nodes, workers, device, fault):
     with pytest.raises(InputError, match=fault):
-        form_team([Node(*has) for has in machines], workers, device)
+        plan_actors([Node(*has) for has in nodes], workers, device)
 
 
 # What is refused before anything is waited for
@@ -131,9 +124,14 @@ def test_a_missing_extra_says_what_to_install(monkeypatch):
 
 
 def test_another_broken_import_is_not_hidden(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", types.ModuleType("ray"))
-    monkeypatch.setitem(sys.modules, "ray.data", None)
-    with pytest.raises(ModuleNotFoundError, match=r"ray\.data"):
+    class Broken:
+        def find_spec(self, name, *_):
+            if name == "ray":
+                raise ModuleNotFoundError("no part", name="ray.part")
+
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(ModuleNotFoundError, match="no part"):
         Cluster().check()
 
 
@@ -143,71 +141,46 @@ def test_ray_tells_nobody_of_its_use(monkeypatch):
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
-# What goes wrong there comes back as a row
+# What an actor refuses
 
 
 @pytest.fixture
 def shards():
     pytest.importorskip("ray")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from mean_prompt.corpus.vectors import ray as ray_shards
+    from mean_prompt.corpus.vectors import ray as ray_shards
+
     return ray_shards
 
 
-def of(identity):
-    return ModelEntry(**asdict(identity))
+def entry(encoder):
+    return ModelEntry(**asdict(encoder.identity))
 
 
-def test_a_row_goes_out_and_comes_back(shards, corpus_file, tiny_bert_folder, tiny_bert):
-    work = Work((parse_source(str(corpus_file)),), None, 10, frozenset({1, 3}))
-    actor = shards._Actor(ActorModel(str(tiny_bert_folder), "cpu", False), torch.get_num_threads())
-    expected = [(shard, encode_halves(tiny_bert, shard.prompts)) for shard in work.shards()]
-    for table, (shard, encoded) in zip(shards._tables(work), expected, strict=True):
-        [row] = actor(table).to_pylist()
-        found, vectors = shards._unpacked(row, of(tiny_bert.identity))
-        assert found == shard
-        assert np.array_equal(vectors.vectors, encoded.vectors)
-        assert (vectors.rounding, vectors.cut) == (encoded.rounding, encoded.cut)
+def actor(shards, model, expected):
+    return shards.ShardEncoder(ActorModel(str(model), "cpu", False), expected, 1)
 
 
-def fault(shards, table, identity):
-    [row] = table.to_pylist()
-    with pytest.raises(RunError) as caught:
-        shards._unpacked(row, of(identity))
-    return str(caught.value)
+@pytest.mark.usefixtures("one_thread")
+def test_an_actor_encodes_as_this_process_does(shards, tiny_bert_folder, tiny_bert):
+    found = actor(shards, tiny_bert_folder, entry(tiny_bert)).encode(PROMPTS)
+    expected = encode_halves(tiny_bert, PROMPTS)
+    assert np.array_equal(found.vectors, expected.vectors)
+    assert (found.rounding, found.cut) == (expected.rounding, expected.cut)
 
 
-def test_a_machine_without_the_model_is_told(shards, corpus_file, fake):
-    work = Work((parse_source(str(corpus_file)),), None, 10, frozenset({0}))
-    actor = shards._Actor(ActorModel("/gone/model", "cpu", False), torch.get_num_threads())
-    [table] = [actor(table) for table in shards._tables(work)]
-    assert "the cluster must do its work: --model must be a folder" in fault(
-        shards, table, fake.identity
-    )
+@pytest.mark.usefixtures("one_thread")
+def test_a_machine_with_another_model_or_none_is_refused(shards, fake, tiny_bert_folder):
+    with pytest.raises(InputError, match="must have the same model: one has fake as fake-0-6"):
+        actor(shards, tiny_bert_folder, entry(fake)).encode(PROMPTS)
+    with pytest.raises(InputError, match="--model must be a folder"):
+        actor(shards, "/gone/model", entry(fake)).encode(PROMPTS)
 
 
-def test_a_corpus_that_broke_meanwhile_is_told(shards, corpus_file, fake, tiny_bert_folder):
-    corpus_file.write_text(corpus_file.read_text() + "no JSON\n")
-    work = Work((parse_source(str(corpus_file)),), None, 10, frozenset({0, 9}))
-    [table] = shards._tables(work)
-    actor = shards._Actor(ActorModel(str(tiny_bert_folder), "cpu", False), torch.get_num_threads())
-    assert "corpus.jsonl: line 42: Expecting value" in fault(shards, actor(table), fake.identity)
+def test_an_actors_fault_is_one_line(shards):
+    from ray.exceptions import RayError, RayTaskError
 
-
-def test_vectors_of_no_use_are_told(shards, corpus_file, fake, tiny_bert_folder, monkeypatch):
-    work = Work((parse_source(str(corpus_file)),), None, 10, frozenset({0}))
-    actor = shards._Actor(ActorModel(str(tiny_bert_folder), "cpu", False), torch.get_num_threads())
-    monkeypatch.setattr(actor._encoder, "encode_ids", lambda ids: np.zeros((len(ids), 32), "f4"))
-    [table] = [actor(table) for table in shards._tables(work)]
-    assert "vectors must be finite and of unit length: tiny-bert gave" in fault(
-        shards, table, fake.identity
-    )
-
-
-def test_a_machine_with_another_model_is_refused(shards, corpus_file, fake, tiny_bert_folder):
-    work = Work((parse_source(str(corpus_file)),), None, 10, frozenset({0}))
-    actor = shards._Actor(ActorModel(str(tiny_bert_folder), "cpu", False), torch.get_num_threads())
-    [row] = [actor(table).to_pylist()[0] for table in shards._tables(work)]
-    with pytest.raises(InputError, match="must have the same model: this one has fake as fake-0-6"):
-        shards._unpacked(row, of(fake.identity))
+    found = shards._failed(RayTaskError("encode", "pages of trace", InputError("its own line")))
+    assert (type(found), str(found)) == (InputError, "the cluster must do its work: its own line")
+    found = shards._failed(RayError("Many words:\n  The node is gone.\n"))
+    assert type(found) is RunError
+    assert str(found).startswith("the cluster must do its work: The node is gone; finished shards")

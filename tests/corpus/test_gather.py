@@ -9,19 +9,20 @@ import numpy as np
 import pytest
 
 from mean_prompt import Corpus, Recipe, score
-from mean_prompt.corpus.vectors import gather
-from mean_prompt.corpus.vectors.gather import corpus_vectors
+from mean_prompt.corpus import gather
+from mean_prompt.corpus.gather import corpus_vectors
 from mean_prompt.corpus.vectors.job import embed
 from mean_prompt.encoder.cache import VectorCache
 from mean_prompt.objective.scs import ExpectedSCS
 from mean_prompt.optimize import problem
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.problem import Problem
-from mean_prompt.runs.session import Search
+from mean_prompt.runs.inputs import SearchInputs
+from mean_prompt.runs.session import SearchSession
 from mean_prompt.system.deadline import Deadline, OutOfTimeError
 from mean_prompt.system.errors import InputError
 from mean_prompt.system.progress import ProgressEvent
-from tests.corpus.vectors.conftest import PROMPTS, ROWS, SHARD
+from tests.corpus.conftest import PROMPTS, ROWS, SHARD
 from tests.fakes import FakeEncoder
 
 
@@ -209,7 +210,7 @@ def run(corpus, encoder, **recipe):
     plan = Recipe().override(
         constraints={"max_tokens": 6}, search={"max_evaluations": 400, "seed": 3}, **recipe
     )
-    return Search(corpus, encoder, plan, Budget(None, 400)).run()[0]
+    return SearchSession(SearchInputs(corpus, encoder, plan, Budget(None, 400))).run()[0]
 
 
 @pytest.mark.usefixtures("half")

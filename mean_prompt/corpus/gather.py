@@ -98,17 +98,16 @@ def corpus_vectors(
     maps = cache_folder() / "maps"
     path = maps / f"{_key(corpus.folders, prompts)}{_MAP}"
     shape = (len(prompts), encoder.dimension)
-    with _guarded(path):
-        with FolderLock(maps, wait=math.inf):
-            if not path.exists():
-                _sweep(maps)
-                with _new(path) as file:
-                    gathering = _Gathering(file, prompts, encoder.dimension, listener, deadline)
-                    gathering.take_folders(corpus.folders)
-                    gathering.encode_others(cache, encoder)
-            path.touch()
-            # Copy on write: torch takes no array that cannot be written, and nobody writes.
-            vectors = np.memmap(path, np.float16, "c", shape=shape)
+    with _guarded(path), FolderLock(maps, wait=math.inf):
+        if not path.exists():
+            _sweep(maps)
+            with _new(path) as file:
+                gathering = _Gathering(file, prompts, encoder.dimension, listener, deadline)
+                gathering.take_folders(corpus.folders)
+                gathering.encode_others(cache, encoder)
+        path.touch()
+        # Copy on write: torch takes no array that cannot be written, and nobody writes.
+        vectors = np.memmap(path, np.float16, "c", shape=shape)
     listener(ProgressEvent(_PHASE, len(prompts), len(prompts), _UNIT))
     return vectors
 

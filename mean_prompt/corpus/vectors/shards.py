@@ -1,18 +1,29 @@
-"""A corpus of any size as shards of distinct prompts, read row by row, cleaned and counted."""
+"""A corpus of any size as shards of distinct prompts: read by rows, cleaned, counted, encoded."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mean_prompt.corpus.readers import iter_prompts
 from mean_prompt.corpus.sources import Source
-from mean_prompt.system import user_path
+from mean_prompt.system import RunError, preview, user_path
+
+if TYPE_CHECKING:
+    from mean_prompt.encoder import Encoder
+
+Halves = NDArray[np.float16]
 
 #: Characters that end a shard early, so that it fits into memory whatever the prompts' length.
 _CHARACTERS: Final = 2**26
+#: How far from 1 a row's length may be. Half precision keeps 11 bits: each number is off by one
+#: part in 2,048 at most, and so is the length of a row that was of unit length.
+UNIT_TOLERANCE: Final = 2**-11 + 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +32,8 @@ class Shard:
 
     Attributes:
         number: from 0.
-        prompts: n distinct, stripped, not empty strings, in the order they first stand there.
-        counts: the rows that hold each.
+        prompts: n distinct, stripped, not empty strings, in the order of their first rows.
+        counts: (n,) numbers of rows that hold each.
     """
 
     number: int
@@ -39,12 +50,27 @@ class Shard:
         return digest.hexdigest()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """The vectors of n prompts.
+
+    Attributes:
+        vectors: (n, d) unit rows, as far as half precision goes.
+        rounding: largest difference between one of their numbers and the model's.
+        cut: number of prompts that the model truncated.
+    """
+
+    vectors: Halves
+    rounding: float
+    cut: int
+
+
 class Stream:
     """Reads a corpus as shards; the same files always make the same ones.
 
     Args:
         sources: the parts of the corpus, in order.
-        column: of the prompts; guessed for each file when left out.
+        column: of the prompts; guessed for each file if ``None``.
         size: distinct prompts that end a shard.
     """
 
@@ -56,7 +82,7 @@ class Stream:
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """The parts of the corpus, with the counts of what was read of them so far."""
+        """The parts of the corpus, with the counts of the rows read so far."""
         counted = zip(self._sources, self._tallies, strict=True)
         return tuple(replace(source, **asdict(tally)) for source, tally in counted)
 
@@ -91,7 +117,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Some of a corpus's shards, told in a few words, to be read wherever the corpus is.
+    """The shards of a corpus that are to be encoded.
 
     Attributes:
         sources, column, size: as for :class:`Stream`.
@@ -121,3 +147,29 @@ class _Tally:
     stripped: int = 0
     empty: int = 0
     duplicates: int = 0
+
+
+def encode_halves(encoder: Encoder, prompts: Sequence[str]) -> Encoded:
+    """Encode strings in float32 and round them to half precision.
+
+    Raises:
+        RunError: a vector is not finite, or not of unit length.
+    """
+    ids = encoder.tokenize(prompts)
+    vectors = encoder.encode_ids(ids)
+    halves = vectors.astype(np.float16)
+    for row in np.flatnonzero(~are_unit(halves)).tolist():
+        raise RunError(
+            f"a model's vectors must be finite and of unit length: {encoder.identity.name} gave "
+            f"a length of {np.linalg.norm(vectors[row]):.4g} for {preview(prompts[row])}; choose "
+            "another --model"
+        )
+    rounding = float(np.abs(halves.astype(np.float32) - vectors).max())
+    return Encoded(halves, rounding, sum(len(row) > encoder.max_tokens for row in ids))
+
+
+def are_unit(halves: Halves) -> NDArray[np.bool_]:
+    """Return which rows are finite and of unit length: (n, d) -> (n,)."""
+    lengths = np.linalg.norm(halves.astype(np.float32), axis=1)
+    unit: NDArray[np.bool_] = np.abs(lengths - 1) <= UNIT_TOLERANCE
+    return unit

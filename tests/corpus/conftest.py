@@ -56,10 +56,10 @@ def contents(folder):
 
 
 def stop_after(shards, number=signal.SIGINT):
-    """Return a listener that presses Ctrl-C when so many shards of ten are done."""
+    """Return a listener that sends a signal when so many shards of ten are done."""
 
-    def listen(what, done, _total):
-        if what == "embedding" and done == shards * SHARD:
+    def listen(event):
+        if event.phase == "embedding" and event.done == shards * SHARD:
             os.kill(os.getpid(), number)
 
     return listen
