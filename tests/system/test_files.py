@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mean_prompt.system.files import sync_folder, write_atomically, write_together
+from mean_prompt.system.files import write_atomically, write_together
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows cannot open folders")
 
 
 @pytest.fixture
 def steps(monkeypatch):
-    """Note what is synced and replaced, by name, as it happens."""
+    """A list of what is synced and replaced, by name, in order."""
     steps = []
     fsync, replace = os.fsync, Path.replace
 
@@ -83,27 +83,6 @@ def test_a_folder_that_cannot_be_synced_is_a_fault(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="refused"):
         write_atomically(tmp_path / "file", b"data")
     assert names(tmp_path) == ["file"]
-
-
-@posix
-def test_syncing_a_folder_closes_what_it_opens(tmp_path, monkeypatch):
-    opened, closed = [], []
-    monkeypatch.setattr(os, "open", noting(os.open, opened))
-    close = os.close
-    monkeypatch.setattr(os, "close", lambda handle: (closed.append(handle), close(handle)))
-    monkeypatch.setattr(os, "fsync", refuse_folders(errno.EIO))
-    with pytest.raises(OSError, match="refused"):
-        sync_folder(tmp_path)
-    assert opened
-    assert closed == opened
-
-
-def noting(function, results):
-    def noted(*arguments):
-        results.append(function(*arguments))
-        return results[-1]
-
-    return noted
 
 
 def refuse_folders(code):

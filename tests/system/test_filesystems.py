@@ -1,6 +1,5 @@
-"""Network file systems are told from local ones, by the mounts of this process."""
+"""Network file systems are distinguished from local ones by the mounts of this process."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,18 +8,13 @@ from mean_prompt.system import filesystems as mounts
 from mean_prompt.system.errors import InputError
 from mean_prompt.system.filesystems import check_local, network_file_system
 
-NETWORK = ["nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs"]
-NETWORK += [
-    "afs",
-    *(f"fuse.{name}" for name in ("sshfs", "glusterfs", "s3fs", "gcsfuse", "rclone")),
-]
-LOCAL = ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "9p", "virtiofs", "apfs", "fuseblk"]
-LOCAL += ["fuse", *(f"fuse.{name}" for name in ("ntfs-3g", "portal", "lxcfs"))]
+NETWORK = ["nfs4", "cifs", "lustre", "fuse.sshfs", "fuse.s3fs"]
+LOCAL = ["ext4", "tmpfs", "overlay", "virtiofs", "fuse", "fuseblk", "fuse.ntfs-3g"]
 
 
 @pytest.fixture
 def mounted(tmp_path, monkeypatch):
-    """Return a function that says what is mounted: points below a folder, and their types."""
+    """Return a function that mounts file systems: points below a folder, and their types."""
     monkeypatch.setattr(mounts, "_MOUNTS", tmp_path / "mountinfo")
     place = tmp_path / "place"
     place.mkdir()
@@ -28,8 +22,8 @@ def mounted(tmp_path, monkeypatch):
     def mounted(*rows):
         lines = ["22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/root rw"]
         for number, (point, kind) in enumerate(rows, 30):
-            spelt = f"{place}{point}".replace("\\", "\\134").replace(" ", "\\040")
-            lines.append(f"{number} 22 0:{number} / {spelt} rw,noatime - {kind} server:/ rw,x=1")
+            written = f"{place}{point}".replace("\\", "\\134").replace(" ", "\\040")
+            lines.append(f"{number} 22 0:{number} / {written} rw,noatime - {kind} server:/ rw,x=1")
         (tmp_path / "mountinfo").write_text("\n".join(lines) + "\n")
         return place
 
@@ -89,16 +83,9 @@ def test_links_that_go_round_and_broken_lines_are_no_fault(mounted):
     assert network_file_system(place) is None
 
 
-def test_where_it_cannot_be_told_nothing_is_refused(monkeypatch, tmp_path):
+def test_without_a_table_of_mounts_nothing_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(mounts, "_MOUNTS", tmp_path / "there is none")
     assert network_file_system(tmp_path) is None
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
-def test_this_machines_own_mounts_are_read():
-    points = [point for point, _ in mounts._mounts()]
-    assert Path("/") in points
-    assert network_file_system(Path("/proc")) is None
 
 
 def test_the_refusal_says_what_where_and_what_to_do(mounted):
