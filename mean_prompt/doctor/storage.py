@@ -43,8 +43,13 @@ def check_storage(settings: RunSettings) -> Iterator[Diagnosis]:
 def _opened(url: StorageURL, study: str | None) -> Iterator[Diagnosis]:
     import sqlalchemy as sa
 
-    from mean_prompt.runs import close_storage
-    from mean_prompt.workers import Registry, engine_options, explained, open_storage
+    from mean_prompt.workers import (
+        Registry,
+        close_storage,
+        engine_options,
+        explained,
+        open_storage,
+    )
 
     engine = sa.create_engine(url.with_secrets(), **engine_options(url))
     try:

@@ -57,12 +57,6 @@ if TYPE_CHECKING:
         current_result as current_result,
         ended_state as ended_state,
     )
-    from mean_prompt.runs.study_file import (
-        SQLITE_PATIENCE as SQLITE_PATIENCE,
-        StudyStore as StudyStore,
-        close_storage as close_storage,
-        write_ahead as write_ahead,
-    )
     from mean_prompt.runs.tracker import Tracker as Tracker
 
 __getattr__, __all__ = lazy_exports(
@@ -106,7 +100,6 @@ __getattr__, __all__ = lazy_exports(
             "close_search",
         ],
         "status": ["RunStatus", "current_result", "ended_state"],
-        "study_file": ["SQLITE_PATIENCE", "StudyStore", "close_storage", "write_ahead"],
         "tracker": ["Tracker"],
     },
 )

@@ -92,7 +92,7 @@ class SearchInputs(Generic[Data]):
         """
         folder = self.folder
         self.announce()
-        resumer = Resumer(folder and folder.checkpoint, self.budget, self.identity())
+        resumer = Resumer(folder.checkpoint if folder else None, self.budget, self.identity())
         if notes := resumer.notes():
             self.reporter.notes(*notes)
         if folder:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mean_prompt.workers.status import Status as Status, find_status as find_status
     from mean_prompt.workers.storage_url import StorageURL as StorageURL
     from mean_prompt.workers.store import open_storage as open_storage
+    from mean_prompt.workers.study_store import close_storage as close_storage
     from mean_prompt.workers.worker import Assignment as Assignment, Worker as Worker
 
 __getattr__, __all__ = lazy_exports(
@@ -32,6 +33,7 @@ __getattr__, __all__ = lazy_exports(
         "status": ["Status", "find_status"],
         "storage_url": ["StorageURL"],
         "store": ["open_storage"],
+        "study_store": ["close_storage"],
         "worker": ["Assignment", "Worker"],
     },
 )

@@ -21,7 +21,6 @@ from mean_prompt.runs import (
     SearchResult,
     StringScoring,
     StudySession,
-    StudyStore,
     Tracker,
     build_problem,
     close_search,
@@ -33,6 +32,7 @@ from mean_prompt.workers.plan import Plan
 from mean_prompt.workers.pool import Pool
 from mean_prompt.workers.registry import Registry, WorkerRow
 from mean_prompt.workers.store import TRANSIENT, open_storage
+from mean_prompt.workers.study_store import StudyStore
 
 #: Seconds between two looks at the workers, and at the climbs that they ended.
 _PAUSE: Final = 0.5

@@ -9,10 +9,10 @@ from typing import Any, Final
 from sqlalchemy import Engine, create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
-from mean_prompt.runs import SQLITE_PATIENCE
 from mean_prompt.system import InputError
 from mean_prompt.workers.registry import METADATA
 from mean_prompt.workers.storage_url import StorageURL
+from mean_prompt.workers.study_store import SQLITE_PATIENCE
 
 #: Seconds that a connection is waited for, and a statement, and SQLite's lock.
 _CONNECT: Final = 5

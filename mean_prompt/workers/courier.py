@@ -17,13 +17,13 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from mean_prompt.optimize import Budget, ClimbRecord, Elite, Mark
-from mean_prompt.runs import StudyStore
 from mean_prompt.system import MeanPromptError, RunError
 from mean_prompt.workers.connection import reason
 from mean_prompt.workers.registry import News, Phase, Registry, Report
 from mean_prompt.workers.spool import Spool
 from mean_prompt.workers.storage_url import StorageURL
 from mean_prompt.workers.store import TRANSIENT
+from mean_prompt.workers.study_store import StudyStore
 
 #: Seconds between two reports, and between two looks at the climbs that others ended.
 BEAT: Final = 2.0

@@ -17,7 +17,6 @@ from sqlalchemy.exc import (
     TimeoutError as PoolTimeout,
 )
 
-from mean_prompt.runs import write_ahead
 from mean_prompt.system import InputError
 from mean_prompt.workers.connection import (
     engine_options,
@@ -27,6 +26,7 @@ from mean_prompt.workers.connection import (
 )
 from mean_prompt.workers.registry import METADATA
 from mean_prompt.workers.storage_url import StorageURL
+from mean_prompt.workers.study_store import write_ahead
 
 #: Tries to make the tables, which several processes may do at once.
 _TRIES: Final = 5

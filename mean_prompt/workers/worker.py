@@ -19,10 +19,8 @@ from mean_prompt.runs import (
     SearchListener,
     StringScoring,
     StudySession,
-    StudyStore,
     Tracker,
     build_problem,
-    close_storage,
 )
 from mean_prompt.system import ignore, stopping
 from mean_prompt.workers.courier import Courier
@@ -32,6 +30,7 @@ from mean_prompt.workers.registry import Registry, Report
 from mean_prompt.workers.spool import Spool
 from mean_prompt.workers.storage_url import StorageURL
 from mean_prompt.workers.store import open_storage
+from mean_prompt.workers.study_store import StudyStore, close_storage
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage

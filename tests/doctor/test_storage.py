@@ -5,9 +5,9 @@ import sqlalchemy as sa
 
 from mean_prompt.doctor.settings import RunSettings
 from mean_prompt.doctor.storage import check_storage
-from mean_prompt.runs.study_file import close_storage
 from mean_prompt.workers.registry import Registry
 from mean_prompt.workers.store import open_storage
+from mean_prompt.workers.study_store import close_storage
 from tests.doctor.conftest import findings
 from tests.postgres import free_port
 from tests.workers.conftest import postgres_url, server, sqlite_url, url  # noqa: F401 - fixtures

@@ -6,10 +6,10 @@ import warnings
 
 import pytest
 
-from mean_prompt.runs.study_file import close_storage
 from mean_prompt.workers.registry import Registry
 from mean_prompt.workers.storage_url import StorageURL
 from mean_prompt.workers.store import open_storage
+from mean_prompt.workers.study_store import close_storage
 from tests.postgres import running_server
 
 

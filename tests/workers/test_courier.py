@@ -9,7 +9,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.sampling import StudySettings
-from mean_prompt.runs.study_file import StudyStore, close_storage
 from mean_prompt.system.errors import InputError
 from mean_prompt.workers import courier as module
 from mean_prompt.workers.courier import Courier
@@ -17,6 +16,7 @@ from mean_prompt.workers.registry import Registry, Report
 from mean_prompt.workers.spool import Spool
 from mean_prompt.workers.storage_url import StorageURL
 from mean_prompt.workers.store import open_storage
+from mean_prompt.workers.study_store import StudyStore, close_storage
 from tests.postgres import running_server
 from tests.workers.conftest import PLAN
 from tests.workers.records import climb

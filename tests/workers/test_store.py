@@ -7,10 +7,11 @@ import optuna
 import pytest
 
 from mean_prompt.optimize.sampling import ClimbRecord, StudySettings
-from mean_prompt.runs.study_file import STUDY_NAME, StudyFile, StudyStore, close_storage
+from mean_prompt.runs.study_file import STUDY_NAME, StudyFile
 from mean_prompt.system.errors import InputError
 from mean_prompt.workers.storage_url import StorageURL
 from mean_prompt.workers.store import open_storage
+from mean_prompt.workers.study_store import StudyStore, close_storage
 from tests.postgres import free_port
 from tests.workers.records import climb
 

@@ -11,12 +11,12 @@ import torch
 from benchmarks.grammar import generate
 from mean_prompt import Corpus, InputError, Recipe
 from mean_prompt.optimize import study as study_module
-from mean_prompt.runs.study_file import StudyStore, close_storage
 from mean_prompt.workers import worker as module
 from mean_prompt.workers.plan import Plan
 from mean_prompt.workers.registry import Registry
 from mean_prompt.workers.storage_url import StorageURL
 from mean_prompt.workers.store import open_storage
+from mean_prompt.workers.study_store import StudyStore, close_storage
 from mean_prompt.workers.worker import Assignment, Worker
 
 PROMPTS = [row["prompt"] for row in generate(60, seed=5)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mean_prompt.corpus import Corpus
-from mean_prompt.encoder import Encoder, load_encoder
+from mean_prompt.encoder import Encoder
 from mean_prompt.optimize import Problem
 from mean_prompt.report.analysis.space import CorpusSpace
 from mean_prompt.runs import RECIPE, Recipe, RunStatus, SearchResult
@@ -72,10 +72,7 @@ def open_run(
     result = SearchResult.find(folder)
     prompts = _corpus(folder, recipe, corpus)
     _check_same("corpus", folder, _hash(result, "corpus", "hash"), prompts.content_hash)
-    chosen = recipe.model
-    encoder = load_encoder(
-        chosen.name, device=chosen.device, screening=chosen.screening, trust=chosen.trust
-    )
+    encoder = recipe.model.load()
     kept = _hash(result, "model", "content_hash")
     _check_same("model", folder, kept, encoder.identity.content_hash)
     problem = Problem.build(
