@@ -9,7 +9,10 @@ if TYPE_CHECKING:
         Compression as Compression,
         compress_if_large as compress_if_large,
     )
-    from mean_prompt.objective.intervals import Interval as Interval
+    from mean_prompt.objective.intervals import (
+        Interval as Interval,
+        bootstrap_interval as bootstrap_interval,
+    )
     from mean_prompt.objective.scs import (
         SHARPNESS as SHARPNESS,
         Ceiling as Ceiling,
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
         Objective as Objective,
         StoredVectors as StoredVectors,
         Vectors as Vectors,
-        bootstrap_interval as bootstrap_interval,
         sharpened as sharpened,
         sharpened_cosines as sharpened_cosines,
         to_numpy as to_numpy,
@@ -29,7 +31,7 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "compression": ["Compression", "compress_if_large"],
-        "intervals": ["Interval"],
+        "intervals": ["Interval", "bootstrap_interval"],
         "scs": [
             "Ceiling",
             "Expansion",
@@ -38,7 +40,6 @@ __getattr__, __all__ = lazy_exports(
             "SHARPNESS",
             "StoredVectors",
             "Vectors",
-            "bootstrap_interval",
             "sharpened",
             "sharpened_cosines",
             "to_numpy",

@@ -1,4 +1,4 @@
-"""A stand-in for expected SCS whose cost does not grow with the number of prompts.
+"""An approximation of expected SCS whose cost does not grow with the number of prompts.
 
 Symbols beside those of :mod:`mean_prompt.objective.scs`:
 
@@ -18,8 +18,8 @@ Measured against alternatives as the root mean square error at probes, as a shar
 scaled to unit length 0.56, centroids with the covariance within clusters 0.00051, and this
 0.00034 with a random sample, 0.00026 with one drawn evenly over cells of similar prompts. On
 made-up prompts in 20 tight clusters (d = 768, K = 4,096) the even draw gives 0.0003 and a random
-one 0.006. Prompts whose mean is near nought are the hard case, as their third moment is all there
-is: 200 clusters in random directions give 0.0015. The error is measured anew for every corpus.
+one 0.006. Prompts whose mean is near zero are the hard case, as their third moment is all there is:
+200 clusters in random directions give 0.0015. The error is measured for every corpus.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ POINTS: Final = 4_096
 #: Cells that the sample is drawn evenly over. More were no better (64 to 1,024 tried), nor were
 #: the cells of k-means.
 _CELLS: Final = 64
-#: Prompts above which a search goes by a compressed objective: twice the sample, from where on
-#: the exact one is the dearer.
+#: A search over more prompts than this maximises a compressed objective: from twice the sample on
+#: the exact one costs more.
 COMPRESS_ABOVE: Final = 2 * POINTS
 #: Sampled prompts that ascents to the ceiling start from. Random directions beside them found no
 #: higher peak in nine trials.
@@ -123,7 +123,7 @@ class CompressedSCS(Objective):
         return values[:, 0], pulls
 
     def peaks(self, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the local maxima of F, found once: they guide several ceilings."""
+        """Return the local maxima of F, computed once: they guide several ceilings."""
         if self._peaks is None:
             self._peaks = super().peaks(seed)
         return self._peaks
@@ -142,8 +142,8 @@ class Compression:
 
     Attributes:
         objective: F.
-        prompts: N that it stands for.
-        points: K sampled ones.
+        prompts: N, of the exact objective.
+        points: K, of the sample.
         error: root mean square of ``F - f`` at probe vectors, as a share of F's ceiling.
         step_error: the same of ``F(x') - F(x) - (f(x') - f(x))`` for neighbours x and x', which
             is what a search goes by.
@@ -179,7 +179,7 @@ def compress_if_large(exact: ExpectedSCS, *, seed: int = 0) -> Compression | Non
 
 
 def compress(exact: ExpectedSCS, *, points: int = POINTS, seed: int = 0) -> Compression:
-    """Compress an objective, and measure the error at vectors such as a search comes across.
+    """Compress an objective and measure the error at vectors like those that a search meets.
 
     Args:
         exact: f over N prompts; read a few times, block by block.

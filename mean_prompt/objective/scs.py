@@ -3,8 +3,8 @@
 Symbols used throughout:
 
     P   (N, d) float32   unit vectors of the prompts, one a row
-    w   (N,)   float32   weights of the prompts, not negative, sum 1
-    x   (d,)   float32   unit vector of the string that is judged
+    w   (N,)   float32   weights of the prompts, nonnegative, sum 1
+    x   (d,)   float32   unit vector of the string to score
     c   (N,)             cosines, ``P x``
     f(x) = w · c³        expected SCS, the number that a search maximises
 
@@ -22,8 +22,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mean_prompt.objective.intervals import Interval
-
 Vectors = NDArray[np.float32]
 #: Vectors as they are kept: in half precision where float32 would not fit. Rounding is
 #: independent from entry to entry, and leaves f within 1e-5 of its value.
@@ -34,10 +32,10 @@ SHARPNESS: Final = 3
 _CEILING_STARTS: Final = 64
 _CEILING_ITERATIONS: Final = 500
 _CEILING_TOLERANCE: Final = 1e-7
-#: Best points of a guide that the ascent over all prompts goes on from.
+#: Best maxima of a guide from which the ascent over all prompts continues.
 _GUIDED_STARTS: Final = 4
-#: The shift that makes every step towards the ceiling rise, (3 - 1) max Σ w |c| <= 2, and the
-#: first one tried, which is quicker and mostly enough.
+#: The shift at which every step of the ascent raises f, (3 - 1) max Σ w |c| <= 2, and the first
+#: one tried, which converges faster and is mostly enough.
 _SAFE_SHIFT: Final = float(SHARPNESS - 1)
 _FIRST_SHIFT: Final = _SAFE_SHIFT / 32
 #: Rows of P multiplied at once: 50 MB at d = 768, and no slower than all of them.
@@ -92,7 +90,7 @@ class Expansion(NamedTuple):
 
 
 class Objective(ABC):
-    """What a search asks of f, be it exact or compressed: a homogeneous cubic on (d,) vectors."""
+    """The function that a search maximises, exact or compressed: a homogeneous cubic of (d,)."""
 
     #: Where the products run, as torch names it.
     device: torch.device
@@ -113,7 +111,7 @@ class Objective(ABC):
 
     @abstractmethod
     def ascent_starts(self, rng: np.random.Generator) -> torch.Tensor:
-        """Return (m, d) unit rows from which one ascent or another finds the ceiling."""
+        """Return (m, d) unit rows to start ascents from; the best of these finds the ceiling."""
 
     def value_and_gradient(self, vector: Vectors) -> tuple[float, Vectors]:
         """Return f(x) and its Euclidean gradient ``3 Pᵀ(w ∘ (P x)²)``: (d,) -> float, (d,)."""
@@ -130,8 +128,8 @@ class Objective(ABC):
 
         Args:
             seed: of the random starts.
-            guide: a cheaper objective close to this one; where it is given, only its best
-                points are starts here.
+            guide: a cheaper objective close to this one. If given, the ascent starts from its
+                best maxima alone.
         """
         values, points = (guide or self).peaks(seed)
         if guide is not None:
@@ -149,10 +147,10 @@ class Objective(ABC):
     def ascend(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the local maxima that m starts lead to: (m, d) -> (m,) values, (m, d) points.
 
-        Iterates ``x <- normalize(Pᵀ(w ∘ (P x)²) + a x)`` from all starts at once. Where all
-        cosines are positive f is convex there, so that no step lowers it with a = 0. Where a
-        step does lower f, it is taken back and the path's shift a grows, at 2 or more of which
-        every step rises (SS-HOPM, Kolda and Mayo 2011).
+        Iterates ``x <- normalize(Pᵀ(w ∘ (P x)²) + a x)`` from all starts at once. If all cosines
+        are positive, f is convex and no step lowers it with a = 0. A step that does lower f is
+        undone and its path's shift a grows; from a = 2 on every step raises f (SS-HOPM, Kolda
+        and Mayo 2011).
         """
         shifts = torch.zeros((len(points), 1), device=points.device)
         best_values, pulls = self._values_and_pulls(points)
@@ -165,7 +163,7 @@ class Objective(ABC):
             best_values = torch.where(rose, values, best_values)
             best_points = torch.where(rose[:, None], points, best_points)
             pulls = torch.where(rose[:, None], new_pulls, pulls)
-            # At the safe shift only rounding makes a step fall, and would do so for ever.
+            # At the safe shift only rounding lowers f, and waiting for it would never end.
             unsettled = fell & (shifts[:, 0] < _SAFE_SHIFT)
             shifts[fell] = (2 * shifts[fell]).clamp(_FIRST_SHIFT, _SAFE_SHIFT)
             if float(gains.max()) < _CEILING_TOLERANCE and not bool(unsettled.any()):
@@ -182,13 +180,13 @@ class ExpectedSCS(Objective):
     """Expected SCS of strings against a weighted set of prompt vectors.
 
     Args:
-        vectors: (N, d) unit rows, shared and not copied where the device allows it. They stay
-            in half precision where they come so.
-        weights: (N,) not negative; scaled to sum 1. Equal weights when left out.
+        vectors: (N, d) unit rows, in float32 or half precision; shared, not copied, if the
+            device allows it.
+        weights: (N,) nonnegative; scaled to sum 1. Default: equal weights.
         device: where the products run, as torch names it.
 
     Raises:
-        ValueError: when there are no rows, a row is not of unit length, or weights do not fit.
+        ValueError: there are no rows, a row is not of unit length, or the weights do not fit.
     """
 
     def __init__(
@@ -209,14 +207,14 @@ class ExpectedSCS(Objective):
         ):
             raise ValueError("weights must be (N,), not negative, with a positive, finite sum")
         kept = np.float16 if vectors.dtype == np.float16 else np.float32
-        self._hold(
+        self._set(
             torch.from_numpy(np.ascontiguousarray(vectors, kept)).to(device),
             to_tensor((weights / weights.sum()).astype(np.float32)).to(device),
         )
         if not all(_are_unit(rows) for rows, _ in self.blocks()):
             raise ValueError("vectors must have unit rows; normalise them first")
 
-    def _hold(self, prompts: torch.Tensor, weights: torch.Tensor) -> None:
+    def _set(self, prompts: torch.Tensor, weights: torch.Tensor) -> None:
         self._prompts = prompts
         self.weights = weights
         self.device = prompts.device
@@ -227,14 +225,14 @@ class ExpectedSCS(Objective):
 
     @property
     def bytes(self) -> int:
-        """Memory that the vectors take."""
+        """Size of the vectors in memory."""
         return self._prompts.nbytes
 
     def part(self, rows: slice) -> Self:
         """Return the objective over some of the prompts, which shares their memory."""
         chosen = object.__new__(type(self))
         weights = self.weights[rows]
-        chosen._hold(self._prompts[rows], weights / weights.sum())
+        chosen._set(self._prompts[rows], weights / weights.sum())
         return chosen
 
     def blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -311,44 +309,11 @@ def _are_unit(rows: torch.Tensor) -> bool:
     return bool(((rows.norm(dim=1) - 1).abs() <= _UNIT_TOLERANCE).all())
 
 
-def bootstrap_interval(
-    values: NDArray[np.floating],
-    weights: NDArray[np.floating],
-    groups: NDArray[np.integer],
-    *,
-    seed: int = 0,
-    resamples: int = 2_000,
-) -> Interval:
-    """Return the 95 % percentile interval of a weighted mean, resampling whole groups.
-
-    Near-duplicates share a group; drawing groups rather than rows (Field and Welsh 2007, the
-    cluster bootstrap) keeps the interval from shrinking where the rows repeat each other.
-
-    Args:
-        values: (N,) what is averaged.
-        weights: (N,) of the average.
-        groups: (N,) any integers; rows of one group are drawn together.
-        seed: of the resampling.
-        resamples: number of bootstrap samples.
-    """
-    _, members = np.unique(groups, return_inverse=True)
-    weighted = np.bincount(members, weights=values * weights)
-    mass = np.bincount(members, weights=weights)
-    rng = np.random.default_rng(seed)
-    count = len(mass)
-    means = np.empty(resamples)
-    for i in range(resamples):
-        drawn = np.bincount(rng.integers(count, size=count), minlength=count)
-        means[i] = (drawn @ weighted) / (drawn @ mass)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(low), float(high))
-
-
 def to_tensor(array: NDArray[Any]) -> torch.Tensor:
-    """Return a copy of an array in memory that torch aligned.
+    """Return a copy of an array in memory that torch aligns.
 
     A product of two vectors is rounded in an order that depends on where they lie in memory, and
-    numpy's lie anywhere: a search that is gone on with in another process would go another way.
+    numpy's lie anywhere: a search resumed in another process would take another path.
     """
     return torch.tensor(array)
 

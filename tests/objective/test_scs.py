@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, strategies as st
 
 from mean_prompt.objective import scs as objective
-from mean_prompt.objective.intervals import Interval
-from mean_prompt.objective.scs import ExpectedSCS, bootstrap_interval, sharpened
+from mean_prompt.objective.intervals import Interval, bootstrap_interval
+from mean_prompt.objective.scs import ExpectedSCS, sharpened
 
 
 def unit_rows(rng, count, dimension, *, lean=0.0):
