@@ -1,4 +1,4 @@
-"""What a search looks like at its end, in a terminal."""
+"""The result of a search, as printed in a terminal."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 def print_result(result: SearchResult, console: Console | None = None) -> None:
-    """Print the string, its scores, and the table against the baselines.
+    """Print the string, its scores, and a table that compares it with the baselines.
 
     Args:
         result: of a search.
-        console: where to; standard output when left out.
+        console: where to print. Default: standard output.
     """
     console = console or Console(highlight=False)
     table = Table(title="expected SCS over every prompt", title_justify="left")
@@ -47,11 +47,11 @@ def print_result(result: SearchResult, console: Console | None = None) -> None:
 
 
 def print_affix(result: SearchResult, console: Console | None = None) -> None:
-    """Print an affix and what it does for predictions, on rows the search saw and on others.
+    """Print an affix, and the scores of predictions without and with it.
 
     Args:
         result: of a search for an affix.
-        console: where to; standard output when left out.
+        console: where to print. Default: standard output.
     """
     assert result.context is not None
     console = console or Console(highlight=False)

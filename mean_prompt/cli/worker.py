@@ -14,8 +14,8 @@ def worker(
     corpus: Annotated[
         list[str] | None,
         typer.Argument(
-            help="The study's corpus, where this machine has it elsewhere. Default: where the "
-            "search was given it.",
+            help="The study's corpus, if this machine has it elsewhere. Default: that of the "
+            "search.",
             show_default=False,
         ),
     ] = None,

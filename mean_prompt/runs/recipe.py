@@ -32,7 +32,7 @@ from mean_prompt.system import (
     user_path,
 )
 
-#: Fields that a run may change when it is gone on with.
+#: Fields that may change when a run is resumed.
 _FREE: Final = frozenset(
     {"search.budget", "search.max_evaluations", "corpus.sources", "context.triples"}
 )
@@ -42,7 +42,7 @@ def _duration(text: str) -> str:
     try:
         return format_duration(parse_duration(text))
     except InputError as error:
-        # pydantic turns a ValueError into a finding with the field's place.
+        # pydantic turns a ValueError into a message that names the field.
         raise ValueError(str(error)) from error
 
 
@@ -55,8 +55,9 @@ class CorpusSection(_Section):
 
     Attributes:
         sources: corpora as on the command line: ``NAME=PATH:WEIGHT``.
-        column: of the prompts; guessed when left out.
-        holdout: share of the groups of near-duplicates kept out of the search, to be scored only.
+        column: the prompts' column. Default: guessed.
+        holdout: share of the groups of near-duplicates that the search does not see, to test the
+            result on.
     """
 
     sources: tuple[str, ...] = ()
@@ -68,9 +69,11 @@ class ModelSection(_Section):
     """Which model's space to search in.
 
     Attributes:
-        name: folder or hub name; sentence-t5-base where it can be had when left out.
-        device: where it runs.
-        screening: ``auto`` screens in bfloat16 where that is faster and agrees.
+        name: a folder or a name on the hub. Default: sentence-t5-base if it can be loaded, else the
+            packaged all-MiniLM-L6-v2.
+        device: device of the model.
+        screening: precision of the first scores; ``auto`` takes bfloat16 if that is faster and
+            its scores agree.
         trust: whether the model may run code: load pickled weights, and classes that come with it.
     """
 
@@ -95,8 +98,9 @@ class SearchSection(_Section):
 
     Attributes:
         budget: wall-clock time of the whole run, from its start to its last file.
-        max_evaluations: strings encoded by the search; with it alone, a run repeats exactly.
-        seed: of every random choice.
+        max_evaluations: number of strings to encode at most; without a budget, the run repeats
+            exactly.
+        seed: seed of every random choice.
     """
 
     budget: Annotated[str, AfterValidator(_duration)] | None = None
@@ -106,13 +110,14 @@ class SearchSection(_Section):
 
 
 class ContextSection(_Section):
-    """Which predictions to search an affix for; without ``triples`` a whole string is searched.
+    """Which predictions to search an affix for. Without ``triples``, a string is searched.
 
     Attributes:
         triples: file of rows with their true prompts and predictions.
-        column: of the predictions.
-        position: which side of the prediction the affix stands on.
-        max_tokens: of prediction and affix together; the prediction's last words give way.
+        column: the predictions' column.
+        position: whether the affix comes after or before the prediction.
+        max_tokens: most tokens of prediction and affix together; a longer prediction loses its
+            last words.
     """
 
     triples: str | None = None
@@ -145,7 +150,11 @@ class Recipe(_Section):
 
     @classmethod
     def parse(cls, data: dict[str, Any], *, where: str) -> Recipe:
-        """Validate parsed TOML; faults become one :class:`InputError` that names the field."""
+        """Validate parsed TOML.
+
+        Raises:
+            InputError: a field is unknown or its value is out of range; the message names it.
+        """
         check_plain(data, where)
         try:
             recipe = cls.model_validate(data)
@@ -167,10 +176,10 @@ class Recipe(_Section):
         return type(self).parse(data, where="the options")
 
     def differences(self, other: Recipe) -> Iterator[tuple[str, Any, Any]]:
-        """Yield the fields in which another recipe would make another run: name, ours, theirs.
+        """Yield the fields that make another recipe another run: name, our value, theirs.
 
-        How long to search is no such field, nor are the names of the corpora: these are told
-        apart by what they hold.
+        The length of the search is no such field. Nor are the names of the corpora: whether two
+        are the same depends on what they hold.
         """
         ours, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
         for section, fields in ours.items():

@@ -1,4 +1,4 @@
-"""What a search found, as a typed object and as JSON."""
+"""The result of a search: as an object, as ``result.json``, and as shown in notebooks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from mean_prompt.optimize import Baseline, ContextScores, Side
 from mean_prompt.runs.files import RESULT, read_json
 from mean_prompt.system import InputError, Table, View, format_duration, shortened, view_html
 
-#: What the file holds of a result and its fields do not.
+#: Entries of the file that are no fields, but derived from them.
 _DERIVED: Final = frozenset({"evaluations_per_second"})
-#: Characters of a string that somebody looks at for its own sake.
+#: Characters that are shown of a string that is the subject of a view.
 _MOST: Final = 2_000
 #: Seconds that an event's time may differ by.
 _ROUNDING: Final = 0.01
@@ -28,20 +28,22 @@ class SearchResult:
 
     Attributes:
         string: the best string.
-        tokens: its tokens, without special ones; ``model_tokens`` with them.
-        score: expected SCS over every prompt given, float32.
-        train_score: over the prompts that the search saw.
-        holdout_score: over those it did not see, or ``None`` without a hold-out.
+        tokens: number of its tokens without special ones; ``model_tokens`` with them.
+        score: expected SCS over every prompt, in float32.
+        train_score: expected SCS over the prompts that the search saw.
+        holdout_score: expected SCS over the prompts that it did not see, or ``None`` without a
+            hold-out.
         holdout_interval: 95 % bootstrap interval of the hold-out score.
         ceiling: highest score of any unit vector over every prompt.
         fraction: ``score / ceiling``.
-        baselines: what it is compared with, over every prompt.
-        evaluations: strings encoded by the search.
-        seconds: of the whole run; ``search_seconds`` without loading and embedding.
-        stopped: whether somebody ended it before its budget.
-        context: of an affix, how predictions do with it and without; its scores above are mean
-            SCS of predictions with it, and its ceiling the highest one that a single shift of all
-            the predictions' vectors reaches. ``None`` for a whole string.
+        baselines: strings it is compared with, and their scores over every prompt.
+        evaluations: number of strings encoded by the search.
+        seconds: duration of the whole run; ``search_seconds`` without loading and embedding.
+        stopped: whether the user ended it before its budget was spent.
+        out: the run's folder, if it has one.
+        context: for an affix, the scores of predictions with it and without it. The scores above
+            are then mean SCS of predictions with the affix, and the ceiling is the highest mean
+            that a single shift of all predictions' vectors reaches. ``None`` for a string.
         details: model, corpus, recipe and versions, as in ``result.json``.
     """
 
@@ -95,10 +97,10 @@ class SearchResult:
         return view_html(result_view(self))
 
     def is_before(self, seconds: float) -> bool:
-        """Tell whether the run went on after it, as it did where an event is of a later time.
+        """Return whether the run was resumed after it and has a later event.
 
         Args:
-            seconds: of the run, at its last event.
+            seconds: time of the run at its last event.
         """
         return seconds > self.seconds + _ROUNDING
 
@@ -116,7 +118,7 @@ class SearchResult:
 
     @classmethod
     def find(cls, folder: Path) -> SearchResult | None:
-        """Read the result of a run's folder; ``None`` where there is none.
+        """Read the result of a run's folder, or return ``None`` if there is none.
 
         Raises:
             InputError: it is damaged.
@@ -131,7 +133,7 @@ def _adapter() -> TypeAdapter[SearchResult]:
 
 
 def _fields(data: object) -> object:
-    """Return the content of ``result.json`` by the fields of a result."""
+    """Return the content of ``result.json``, arranged as the fields of a result."""
     if not isinstance(data, dict):
         return data
     own = {one.name for one in fields(SearchResult)} - {"out", "details"}
@@ -148,9 +150,9 @@ class ScoredString:
 
     Attributes:
         text: the string.
-        tokens: its tokens, without special ones.
-        score: expected SCS, float32.
-        fraction: of the ceiling.
+        tokens: number of its tokens, without special ones.
+        score: expected SCS, in float32.
+        fraction: score as a share of the ceiling.
         ceiling: highest score of any unit vector.
         truncated: whether the model reads only the string's beginning.
     """
@@ -230,7 +232,7 @@ def scored_view(scored: ScoredString) -> View:
 
 
 def effort(result: SearchResult) -> str:
-    """Return what a search took."""
+    """Return a line of the tokens, evaluations and time of a search."""
     line = (
         f"{result.tokens} tokens, {result.evaluations:,} evaluations in "
         f"{format_duration(result.seconds)} ({result.evaluations_per_second:,.0f}/s searching)"
@@ -239,7 +241,7 @@ def effort(result: SearchResult) -> str:
 
 
 def holdout_line(result: SearchResult) -> str | None:
-    """Return the scores of both sides of the hold-out, if there is one."""
+    """Return a line of the scores on either side of the hold-out, or ``None`` without one."""
     interval = result.holdout_interval
     if result.holdout_score is None or interval is None:
         return None
@@ -250,7 +252,7 @@ def holdout_line(result: SearchResult) -> str | None:
 
 
 def compared(result: SearchResult) -> list[tuple[str, str, str, str]]:
-    """Return score, share of the ceiling, name and text of the baselines, and last of what won."""
+    """Return rows of score, share of the ceiling, name and text: the baselines, then the result."""
     rows = [(row.score, row.name, row.text) for row in result.baselines]
     rows = [*sorted(rows, key=lambda row: row[0]), (result.score, "found", result.string)]
     return [
@@ -259,19 +261,19 @@ def compared(result: SearchResult) -> list[tuple[str, str, str, str]]:
 
 
 def affix_headings(scores: ContextScores) -> tuple[str, ...]:
-    """Return what stands over the columns of :func:`affix_rows`."""
+    """Return the headings of the columns of :func:`affix_rows`."""
     without, affixed = f"without {scores.position}", f"with {scores.position}"
     return ("rows", "number", "prompts", without, affixed, "change", "95 % interval")
 
 
 def affix_rows(scores: ContextScores) -> list[tuple[str, ...]]:
-    """Return what an affix does for predictions, a row for each side of the hold-out."""
+    """Return the scores of predictions without and with an affix: a row per side."""
     sides = [("searched", scores.train), ("held out", scores.holdout), ("all", scores.everything)]
     return [(name, *_side_figures(side)) for name, side in sides if side is not None]
 
 
 def no_affix(scores: ContextScores) -> str:
-    """Return what is said where the affix found is empty."""
+    """Return a line that no affix is better than none."""
     return (
         f"No {scores.position} was found that is better than none: leave predictions as they are."
     )

@@ -209,7 +209,7 @@ class StudySession:
 
     def revive(self, body: Sequence[int]) -> Candidate | None:
         """Score a string that another process found, by its body; ``None`` if it breaks a rule."""
-        return self._evaluator.revive(body)
+        return self._evaluator.score_body(body)
 
     def study(self, board: ResultBoard | None, *, worker: int = 0, crew: int = 1) -> ClimbStudy:
         """Return the study that the recipe asks for, at its beginning.
