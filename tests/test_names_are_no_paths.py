@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from mean_prompt import search
-from mean_prompt.corpus.rows import Rows
+from mean_prompt.corpus.triples import Rows
 from mean_prompt.encoder.cache import VectorCache
 from mean_prompt.encoder.loading import load_encoder
-from mean_prompt.hybrid import predictor as blend
+from mean_prompt.hybrid import options as blend
 from mean_prompt.hybrid.job import PredictionJob
+from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.request import Request
 from mean_prompt.llm.base import Prediction
 from mean_prompt.llm.cache import CachedPredictor
@@ -65,7 +66,11 @@ def test_ids_of_rows(place, tmp_path, monkeypatch):
     test = renamed(write_rows(place / "test.jsonl", HIDDEN[:30]))
     triples = renamed(write_rows(place / "known.jsonl", KNOWN, prompts=True))
     request = Request(
-        test=test, triples=triples, prompt=UNIVERSAL, out=place / "out.csv", max_tokens=8, trials=1
+        test=test,
+        triples=triples,
+        prompt=UNIVERSAL,
+        out=place / "out.csv",
+        options=BlendOptions(max_tokens=8, trials=1),
     )
     assert PredictionJob(request).run().rows == 30
     assert files(tmp_path / "a") == [
@@ -77,8 +82,6 @@ def test_ids_of_rows(place, tmp_path, monkeypatch):
             "out.parquet",
             "out.work/answers.jsonl",
             "out.work/fit.json",
-            "out.work/index/index.faiss",
-            "out.work/index/manifest.json",
             "out.work/job.json",
             "test.jsonl",
         )

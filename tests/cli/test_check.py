@@ -5,7 +5,6 @@ from functools import partial
 
 import pytest
 
-from mean_prompt.encoder import loading as models
 from tests.fakes import FakeEncoder
 
 GOOD = "id,rewrite_prompt\na,poem\nb,formal tone\n"
@@ -28,7 +27,7 @@ def loaded(monkeypatch):
         names.append(name)
         return FakeEncoder(max_tokens=1)
 
-    monkeypatch.setattr(models, "load_encoder", load)
+    monkeypatch.setattr("mean_prompt.encoder.load_encoder", load)
     return names
 
 

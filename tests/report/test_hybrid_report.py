@@ -12,6 +12,7 @@ from mean_prompt.corpus.triples import Rows, Triples
 from mean_prompt.encoder import loading as models
 from mean_prompt.hybrid.comparison import Comparison
 from mean_prompt.hybrid.evaluation import Evaluation, method_scores, outcomes_of
+from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.report import write
 from mean_prompt.report.page import hybrid_figures
 from mean_prompt.report.page.hybrid_report import evaluation_parts, submission_parts
@@ -86,7 +87,7 @@ class TestTruth:
         files = SubmissionFiles.read(place)
         answers, triples = joined_triples(files, place.parent / "truth.csv")
         found = find_truth(files, answers, triples, encoder(seed=1))
-        assert "by another model: the two do not compare" in found.notes[-1]
+        assert "by another model: expected and actual scores do not compare" in found.notes[-1]
 
     def test_what_is_not_known_any_more_is_left_out(self, tmp_path):
         answers = [replace(ANSWERS[0], prediction=None), replace(ANSWERS[1], prediction=None)]
@@ -138,7 +139,7 @@ class TestSections:
         rows = [ANSWERS[0], replace(ANSWERS[1], text=UNIVERSAL), ANSWERS[3]]
         out = write_submission(tmp_path, rows, told=ANSWERS[:1], table=False)
         line = text_of(submission_parts(SubmissionFiles.read(out)).sections["status"])
-        assert "1 rows were left with the universal string, because time was up." in line
+        assert "1 rows were left with the universal string because time was up." in line
         assert "1 answers differ from those in the journal and the table" in line
 
     def test_kinds_and_means_stand_in_the_table(self, known):
@@ -262,7 +263,10 @@ def evaluation():
 
 def test_an_evaluation_has_the_same_page(tmp_path):
     plan = Comparison(
-        tmp_path / "known.csv", UNIVERSAL, llm="server:m@http://u:secret@h/v1", seed=7
+        tmp_path / "known.csv",
+        UNIVERSAL,
+        llm="server:m@http://u:secret@h/v1",
+        options=BlendOptions(seed=7),
     )
     parts = evaluation_parts(evaluation(), plan, UNIVERSAL)
     assert list(parts.sections) == ["status", "winners", "truth", "gains", "reproduce"]

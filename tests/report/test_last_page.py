@@ -5,7 +5,7 @@ import re
 import pytest
 
 from mean_prompt.api import predict
-from mean_prompt.hybrid import predictor as blend
+from mean_prompt.hybrid import options as blend
 from mean_prompt.hybrid.journal import Journal
 from mean_prompt.report import last_page, write
 from mean_prompt.report.last_page import write_last_page
