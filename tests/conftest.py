@@ -1,4 +1,4 @@
-"""What all tests share: no hub, caches of their own, and models that are loaded once."""
+"""Fixtures of all tests: no hub, caches of their own, and models that are loaded once."""
 
 import os
 import socket
@@ -6,7 +6,7 @@ import sys
 
 # Before anything imports huggingface_hub, which reads it once.
 os.environ["HF_HUB_OFFLINE"] = "1"
-# Before torch does: test processes run side by side, and threads of small models wait for each
+# Before torch reads it: test processes run side by side, and threads of small models wait for each
 # other far longer than they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -18,8 +18,8 @@ from mean_prompt.encoder.loading import load_encoder
 from tests.browser import browser  # noqa: F401 - a fixture for all
 from tests.disks import closed_disk, full_disk  # noqa: F401 - fixtures for all
 
-#: What takes longest, and so begins first: a module is on one process, and one that begins last
-#: would leave the others idle to its end.
+#: Modules that take longest, and so begin first: each runs in one process, and one that begins last
+#: would leave the other processes idle.
 LONGEST = (
     "tests/runs/test_resume.py",
     "tests/workers/test_crew.py",
@@ -44,7 +44,7 @@ LONGEST = (
 
 
 def pytest_xdist_auto_num_workers():
-    """Return one process more than there are cores: some tests wait for what they have begun."""
+    """Return one process more than there are cores: some tests wait for other processes."""
     return joblib.cpu_count() + 1
 
 
@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", autouse=True)
 def environment(tmp_path_factory):
-    """Keep the tests off the user's caches: those of vectors, and of models."""
+    """Replace the user's caches of vectors and of models by empty ones."""
     from huggingface_hub import constants
 
     os.environ.setdefault("MEAN_PROMPT_TEST_HUB", constants.HF_HUB_CACHE)
@@ -75,7 +75,7 @@ def environment(tmp_path_factory):
 
 
 def _shared(tmp_path_factory):
-    """Return the folder of all test processes: a vocabulary that one has embedded serves all."""
+    """Return a folder that all test processes share, so that each string is embedded once."""
     own = tmp_path_factory.getbasetemp()
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
@@ -96,7 +96,7 @@ def program(monkeypatch, capsys):
 
 @pytest.fixture
 def taken():
-    """A port of this machine that somebody listens at."""
+    """A port of this machine that is in use."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
         yield bound.getsockname()[1]
 
@@ -117,7 +117,7 @@ def tiny_t5_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_t5(tiny_t5_folder):
-    """That model, loaded as a user's folder is."""
+    """The model of that folder."""
     return load_encoder(str(tiny_t5_folder), device="cpu")
 
 
@@ -131,5 +131,5 @@ def tiny_bert_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_bert(tiny_bert_folder):
-    """That model, loaded as a user's folder is."""
+    """The model of that folder."""
     return load_encoder(str(tiny_bert_folder), device="cpu")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mean_prompt
+from tests.conftest import LONGEST
 
 PACKAGE = Path(mean_prompt.__file__).parent
 BENCHMARKS = PACKAGE.parent / "benchmarks"
@@ -82,3 +83,7 @@ def test_another_room_is_imported_through_its_front(folder):
         if not is_from_a_front(module, name, home)
     ]
     assert faults == []
+
+
+def test_the_modules_that_begin_first_are_there():
+    assert [name for name in LONGEST if not (PACKAGE.parent / name).is_file()] == []
