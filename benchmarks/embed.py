@@ -23,11 +23,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.figures import save_tiny_bert, write_figures
 from benchmarks.grammar import generate, to_jsonl
-from mean_prompt.bench.models import save_tiny_bert
-from mean_prompt.bench.setup import write_figures
-from mean_prompt.corpus.vectors.folder import VectorFolder
-from mean_prompt.corpus.vectors.job import SHARD
+from mean_prompt.corpus import SHARD, VectorFolder
 from mean_prompt.system import RunError, write_atomically
 
 _COMMAND: Final = "python -m benchmarks.embed"

@@ -26,10 +26,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mean_prompt.bench.setup import write_figures
-from mean_prompt.runs.checkpoint import Checkpoint
-from mean_prompt.runs.files import BEST, CHECKPOINT, EVENTS, RESULT, STUDY, read_events
-from mean_prompt.runs.study_file import STUDY_NAME
+from benchmarks.figures import write_figures
+from mean_prompt.runs import (
+    BEST,
+    CHECKPOINT,
+    EVENTS,
+    RESULT,
+    STUDY,
+    STUDY_NAME,
+    Checkpoint,
+    read_events,
+)
 from mean_prompt.system import RunError
 
 _COMMAND: Final = "python -m benchmarks.kills"

@@ -17,8 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mean_prompt.cli.display import print_result
-from mean_prompt.report import write_report
-from mean_prompt.report.progress.terminal import highlight_edit, search_panel
+from mean_prompt.report import highlight_edit, search_panel, write_report
 from mean_prompt.runs import BEST, RECIPE, RESULT, SearchProgress, SearchResult
 
 if TYPE_CHECKING:

@@ -20,9 +20,18 @@ import typer
 
 from mean_prompt.corpus import Corpus
 from mean_prompt.encoder import load_encoder
-from mean_prompt.optimize import Budget, Constraints, Evaluator, Problem, Rules, Vocabulary
-from mean_prompt.optimize.climb import Climb, ClimbSettings
-from mean_prompt.optimize.starts import corpus_starts, filled_start
+from mean_prompt.optimize import (
+    Budget,
+    Climb,
+    ClimbSettings,
+    Constraints,
+    Evaluator,
+    Problem,
+    Rules,
+    Vocabulary,
+    corpus_starts,
+    filled_start,
+)
 from mean_prompt.runs import Recipe
 from mean_prompt.system import shipped_folder, write_atomically
 

@@ -25,8 +25,7 @@ from mean_prompt.optimize import (
     Rules,
     Vocabulary,
 )
-from mean_prompt.runs import Recipe
-from mean_prompt.runs.session import StartingPoint
+from mean_prompt.runs import Recipe, StartingPoint
 
 #: Points of a curve.
 POINTS: Final = 20

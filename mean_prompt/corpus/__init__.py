@@ -38,7 +38,12 @@ if TYPE_CHECKING:
         read_triples as read_triples,
     )
     from mean_prompt.corpus.vectors.cluster import Cluster as Cluster
-    from mean_prompt.corpus.vectors.job import Embedding as Embedding, embed as embed
+    from mean_prompt.corpus.vectors.folder import VectorFolder as VectorFolder
+    from mean_prompt.corpus.vectors.job import (
+        SHARD as SHARD,
+        Embedding as Embedding,
+        embed as embed,
+    )
 
 __getattr__, __all__ = lazy_exports(
     __name__,
@@ -50,6 +55,7 @@ __getattr__, __all__ = lazy_exports(
         "triples": ["ID", "Rows", "Triples", "read_ids", "read_rows", "read_triples"],
         "vectors.cluster": ["Cluster"],
         "gather": ["check_model", "corpus_vectors"],
-        "vectors.job": ["Embedding", "embed"],
+        "vectors.job": ["Embedding", "SHARD", "embed"],
+        "vectors.folder": ["VectorFolder"],
     },
 )

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from mean_prompt.optimize.baselines import score_baselines as score_baselines
     from mean_prompt.optimize.board import Elite as Elite, Mark as Mark, ResultBoard as ResultBoard
     from mean_prompt.optimize.budget import Budget as Budget
-    from mean_prompt.optimize.climb import ClimbSettings as ClimbSettings, Edits as Edits
+    from mean_prompt.optimize.climb import (
+        Climb as Climb,
+        ClimbSettings as ClimbSettings,
+        Edits as Edits,
+    )
     from mean_prompt.optimize.constraints import Constraints as Constraints, Rules as Rules
     from mean_prompt.optimize.evaluator import (
         CONTENDERS as CONTENDERS,
@@ -47,7 +51,10 @@ if TYPE_CHECKING:
         ContextScores as ContextScores,
         Side as Side,
     )
-    from mean_prompt.optimize.starts import corpus_starts as corpus_starts
+    from mean_prompt.optimize.starts import (
+        corpus_starts as corpus_starts,
+        filled_start as filled_start,
+    )
     from mean_prompt.optimize.study import ClimbStudy as ClimbStudy
     from mean_prompt.optimize.vocabulary import Vocabulary as Vocabulary
 
@@ -62,7 +69,7 @@ __getattr__, __all__ = lazy_exports(
         "baselines": ["score_baselines"],
         "board": ["Elite", "ResultBoard", "Mark"],
         "budget": ["Budget"],
-        "climb": ["ClimbSettings", "Edits"],
+        "climb": ["Climb", "ClimbSettings", "Edits"],
         "constraints": ["Constraints", "Rules"],
         "evaluator": ["CONTENDERS", "Candidate", "Evaluator", "SCREENING_NOISE"],
         "moves": ["MoveMix"],
@@ -70,7 +77,7 @@ __getattr__, __all__ = lazy_exports(
         "rounds": ["StudyEvent"],
         "sampling": ["ClimbRecord", "StudySettings"],
         "scores": ["Baseline", "ContextScores", "Side"],
-        "starts": ["corpus_starts"],
+        "starts": ["corpus_starts", "filled_start"],
         "study": ["ClimbStudy"],
         "vocabulary": ["Vocabulary"],
     },

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from mean_prompt.report.explore.explorer import Explorer as Explorer
     from mean_prompt.report.explore.server import explorer_app as explorer_app, serve as serve
     from mean_prompt.report.last_page import write_last_page as write_last_page
-    from mean_prompt.report.live.place import log_of as log_of, running_server as running_server
+    from mean_prompt.report.live.place import (
+        last_server as last_server,
+        log_of as log_of,
+        running_server as running_server,
+    )
     from mean_prompt.report.live.server import live_server as live_server
     from mean_prompt.report.page.files import RunFiles as RunFiles
     from mean_prompt.report.page.submission_files import SubmissionFiles as SubmissionFiles
@@ -21,7 +25,9 @@ if TYPE_CHECKING:
     )
     from mean_prompt.report.progress.terminal import (
         Display as Display,
+        highlight_edit as highlight_edit,
         progress_display as progress_display,
+        search_panel as search_panel,
     )
     from mean_prompt.report.write import (
         check_page as check_page,
@@ -41,12 +47,12 @@ __getattr__, __all__ = lazy_exports(
         "explore.explorer": ["Explorer"],
         "explore.server": ["explorer_app", "serve"],
         "last_page": ["write_last_page"],
-        "live.place": ["log_of", "running_server"],
+        "live.place": ["last_server", "log_of", "running_server"],
         "live.server": ["live_server"],
         "page.files": ["RunFiles"],
         "page.submission_files": ["SubmissionFiles"],
         "page.truth": ["find_truth", "joined_triples"],
-        "progress.terminal": ["Display", "progress_display"],
+        "progress.terminal": ["Display", "highlight_edit", "progress_display", "search_panel"],
         "write": [
             "check_page",
             "write_affix_analysis",

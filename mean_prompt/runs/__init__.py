@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mean_prompt.runs.files import (
         ANALYSIS as ANALYSIS,
         BEST as BEST,
+        CHECKPOINT as CHECKPOINT,
         EVENTS as EVENTS,
         LIVE as LIVE,
         RECIPE as RECIPE,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     )
     from mean_prompt.runs.session import (
         SearchSession as SearchSession,
+        StartingPoint as StartingPoint,
         StringScoring as StringScoring,
         StudySession as StudySession,
         build_problem as build_problem,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
         current_result as current_result,
         ended_state as ended_state,
     )
+    from mean_prompt.runs.study_file import STUDY_NAME as STUDY_NAME
     from mean_prompt.runs.tracker import Tracker as Tracker
 
 __getattr__, __all__ = lazy_exports(
@@ -67,6 +70,7 @@ __getattr__, __all__ = lazy_exports(
         "files": [
             "ANALYSIS",
             "BEST",
+            "CHECKPOINT",
             "EVENTS",
             "LIVE",
             "RECIPE",
@@ -94,6 +98,7 @@ __getattr__, __all__ = lazy_exports(
         ],
         "session": [
             "SearchSession",
+            "StartingPoint",
             "StringScoring",
             "StudySession",
             "build_problem",
@@ -101,5 +106,6 @@ __getattr__, __all__ = lazy_exports(
         ],
         "status": ["RunStatus", "current_result", "ended_state"],
         "tracker": ["Tracker"],
+        "study_file": ["STUDY_NAME"],
     },
 )
