@@ -29,7 +29,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mean_prompt.bench.setup import write_figures
+from benchmarks.figures import write_figures
 from mean_prompt.runs import EVENTS, RESULT, read_events
 from mean_prompt.system import RunError, format_duration, parse_duration
 

@@ -27,12 +27,12 @@ from typing import Annotated, Final
 import numpy as np
 import typer
 
+from benchmarks.figures import write_figures
 from mean_prompt.api import search
-from mean_prompt.bench.setup import write_figures
-from mean_prompt.report import LivePage
-from mean_prompt.report.live.place import last_server
+from mean_prompt.cli.live_page import BackgroundPage
+from mean_prompt.report import running_server
 from mean_prompt.runs import SearchProgress
-from mean_prompt.system import InputError
+from mean_prompt.system import Address, InputError
 
 _COMMAND: Final = "python -m benchmarks.live"
 _BROWSER_OPTIONS: Final = (
@@ -68,6 +68,34 @@ class Turn:
     rate: float
 
 
+class Page:
+    """The live page of a run, served as ``search --live`` serves it."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._page = BackgroundPage(run, None)
+
+    def begin(self) -> None:
+        """Start the server, once the run's folder is there."""
+        list(self._page.start())
+
+    @property
+    def address(self) -> Address:
+        """Where the page is."""
+        server = running_server(self._run)
+        assert server is not None
+        return server.address
+
+    def end(self) -> float | None:
+        """End the server, and return the seconds of a core that it took, if known."""
+        server = running_server(self._run)
+        if server is None:
+            return None
+        spent = _core_seconds(server.pid)
+        os.kill(server.pid, signal.SIGTERM)
+        return spent
+
+
 class Turns:
     """Opens and closes a page in turn, while a search that it listens to goes on.
 
@@ -78,7 +106,7 @@ class Turns:
         profile: a folder for the browser's files.
     """
 
-    def __init__(self, page: LivePage, browser: str | None, seconds: float, profile: Path) -> None:
+    def __init__(self, page: Page, browser: str | None, seconds: float, profile: Path) -> None:
         self._page = page
         self._browser = browser
         self._seconds = seconds
@@ -149,12 +177,11 @@ def main(
     """Search over the packaged corpus with a page opened and closed, compare, and write it down."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
         run = Path(work) / "run"
-        with LivePage(run) as page:
-            turns = Turns(page, browser, turn, Path(work) / "profile")
-            search(model=model, budget=budget, out=run, listener=turns)
-            taken = turns.end()
-        server = last_server(run)
-        spent = None if server is None else _core_seconds(server.pid)
+        page = Page(run)
+        turns = Turns(page, browser, turn, Path(work) / "profile")
+        search(model=model, budget=budget, out=run, listener=turns)
+        taken = turns.end()
+        spent = page.end()
     figures = _figures(taken)
     if spent is not None:
         figures["seconds of a core that the server took in all"] = spent
@@ -180,7 +207,7 @@ def _figures(turns: Sequence[Turn]) -> dict[str, object]:
 
 
 def _core_seconds(pid: int) -> float | None:
-    """Return what a process has spent of a core; ``None`` where the system does not tell."""
+    """Return the seconds of a core that a process took, or ``None`` if the system does not say."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     except OSError:

@@ -16,10 +16,9 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from benchmarks.figures import save_tiny_bert, write_figures
 from benchmarks.grammar import generate, to_jsonl
 from mean_prompt.api import search
-from mean_prompt.bench.models import save_tiny_bert
-from mean_prompt.bench.setup import write_figures
 from mean_prompt.report import CorpusSpace, open_run, write_analysis, write_report
 from mean_prompt.runs import RESULT
 from mean_prompt.system import write_atomically

@@ -17,9 +17,8 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 
+from benchmarks.figures import save_tiny_bert, write_figures
 from mean_prompt.api import search
-from mean_prompt.bench.models import save_tiny_bert
-from mean_prompt.bench.setup import write_figures
 from mean_prompt.encoder import load_encoder
 from mean_prompt.runs import Recipe, SearchProgress
 from mean_prompt.system import shipped_folder

@@ -1,4 +1,4 @@
-"""Where methods meet: one corpus, model, vocabulary and set of starts, prepared once for all."""
+"""One corpus, model, vocabulary and set of starts, prepared once for every method."""
 
 from __future__ import annotations
 
@@ -11,120 +11,83 @@ import numpy as np
 from mean_prompt.bench.method import Method, SearchTask
 from mean_prompt.bench.report import MethodRun, TracePoint
 from mean_prompt.corpus import Corpus
-from mean_prompt.encoder import Encoder
-from mean_prompt.objective import Vectors
 from mean_prompt.optimize import (
     Budget,
     Candidate,
     Evaluator,
-    Problem,
     Rules,
     Vocabulary,
     corpus_starts,
 )
-from mean_prompt.runs import Recipe
+from mean_prompt.runs import SearchInputs, build_problem
 from mean_prompt.system import RunError
 
 #: Called with the run's seconds and its best string so far, at every step of a method.
 Watch = Callable[[float, Candidate], None]
-#: Called with a phase of the preparation, items done and all items.
-Tell = Callable[[str, int, int], None]
 
 
 class Arena:
-    """Runs methods on one problem, each on a clock of its own.
+    """Runs methods on one problem, each with a budget of its own.
 
     Args:
-        corpus: the prompts.
-        encoder: the model.
-        recipe: of constraints, hold-out and the split's seed.
-        tell: hears how far the preparation is.
+        inputs: corpus, model, recipe, and the listener of the preparation.
 
     Attributes:
         problem: the corpus in the model's space, split.
-        preparation: seconds of each part of what was done here, once for all runs.
+        preparation: seconds of each part of the preparation, which no run is charged for.
     """
 
-    def __init__(self, corpus: Corpus, encoder: Encoder, recipe: Recipe, tell: Tell) -> None:
+    def __init__(self, inputs: SearchInputs[Corpus]) -> None:
         self.preparation: dict[str, float] = {}
-        self._encoder = encoder
+        self._encoder = encoder = inputs.encoder
+        self._rules = Rules(inputs.recipe.constraints, encoder)
         with self._timed("corpus"):
-            self.problem = Problem.build(
-                corpus,
-                encoder,
-                holdout=recipe.corpus.holdout,
-                seed=recipe.search.seed,
-                listener=lambda event: tell("corpus", event.done, event.total or 0),
-            )
-        with self._timed("vocabulary"):
-            self._rules = Rules(recipe.constraints, encoder)
-            self._material = Vocabulary.gather(
-                self.problem.train_prompts,
-                encoder,
-                self._rules,
-                listener=lambda event: tell("vocabulary", event.done, event.total or 0),
-            )
+            self.problem = build_problem(inputs)
+        with self._timed("vocabulary"), inputs.reporter.embedding() as listener:
+            prompts = self.problem.train_prompts
+            self._vocabulary = Vocabulary.gather(prompts, encoder, self._rules, listener=listener)
         with self._timed("starts"):
             evaluator = self._evaluator(Budget(max_evaluations=1))
             self._starts = corpus_starts(*self.problem.likely_starts(), evaluator)
 
-    def run(self, method: Method, seed: int, seconds: float, watch: Watch) -> MethodRun:
-        """Run a method once, its clock beginning now, and score what it yielded afterwards."""
-        budget = Budget(seconds)
-        task = SearchTask(
+    def task(self, budget: Budget, seed: int) -> SearchTask:
+        """Return what a search within a budget gets."""
+        return SearchTask(
             evaluator=self._evaluator(budget),
             starts=self._starts,
-            material=self._material,
+            vocabulary=self._vocabulary,
             ceiling=self.problem.train_ceiling,
             seed=seed,
         )
+
+    def run(self, method: Method, seed: int, seconds: float, watch: Watch) -> MethodRun:
+        """Run a method once, its time beginning now, and score afterwards what it yielded.
+
+        Raises:
+            RunError: the method yielded nothing, or a string against the rules.
+        """
+        budget = Budget(seconds)
         marks: list[tuple[float, int, Candidate]] = []
-        for best in method.search(task):
+        for best in method.search(self.task(budget, seed)):
             if not marks or best.score > marks[-1][2].score:
                 marks.append((budget.elapsed, budget.evaluations, best))
             watch(budget.elapsed, best)
         if not marks:
             raise RunError(f"a method must yield at least one string: {method.name} yielded none")
-        return self._judge(method.name, seed, marks, budget.elapsed, budget.evaluations)
+        return self._judged(method.name, seed, marks, budget)
 
-    def _judge(
-        self,
-        name: str,
-        seed: int,
-        marks: Sequence[tuple[float, int, Candidate]],
-        seconds: float,
-        evaluations: int,
+    def _judged(
+        self, name: str, seed: int, marks: Sequence[tuple[float, int, Candidate]], budget: Budget
     ) -> MethodRun:
-        best = marks[-1][2]
-        # The answer is scored from its text, whatever the method said of it.
-        [ids] = self._encoder.tokenize([best.text])
-        if reason := self._rules.violation(best.text, ids):
-            raise RunError(f"a method must obey the rules: {name} yielded {best.text!r}: {reason}")
-        vectors = np.stack([row.vector for _, _, row in marks])
+        elapsed, text = budget.elapsed, marks[-1][2].text
+        # The answer is scored from its text, not from the vector that the method gave with it.
+        [ids] = self._encoder.tokenize([text])
+        if reason := self._rules.violation(text, ids):
+            raise RunError(f"a method must obey the rules: {name} yielded {text!r}: {reason}")
+        vectors = np.stack([best.vector for _, _, best in marks])
         vectors[-1] = self._encoder.encode_ids([ids])[0]
-        trace = self._trace(marks, vectors)
-        last = trace[-1]
-        return MethodRun(
-            method=name,
-            seed=seed,
-            string=best.text,
-            tokens=len(ids),
-            score=last.fraction * self.problem.ceiling.value,
-            fraction=last.fraction,
-            train_score=last.train_score,
-            holdout_score=last.holdout_score,
-            evaluations=evaluations,
-            evaluations_per_second=evaluations / max(seconds, 1e-9),
-            seconds=seconds,
-            trace=trace,
-        )
-
-    def _trace(
-        self, marks: Sequence[tuple[float, int, Candidate]], vectors: Vectors
-    ) -> tuple[TracePoint, ...]:
         problem = self.problem
-        scores = problem.everything.score(vectors)
-        return tuple(
+        trace = tuple(
             TracePoint(
                 seconds=seconds,
                 evaluations=evaluations,
@@ -133,8 +96,26 @@ class Arena:
                 holdout_score=problem.holdout_score(vector),
             )
             for (seconds, evaluations, _), vector, score, train in zip(
-                marks, vectors, scores, problem.train.score(vectors), strict=True
+                marks,
+                vectors,
+                problem.everything.score(vectors),
+                problem.train.score(vectors),
+                strict=True,
             )
+        )
+        return MethodRun(
+            method=name,
+            seed=seed,
+            string=text,
+            tokens=len(ids),
+            score=trace[-1].fraction * problem.ceiling.value,
+            fraction=trace[-1].fraction,
+            train_score=trace[-1].train_score,
+            holdout_score=trace[-1].holdout_score,
+            evaluations=budget.evaluations,
+            evaluations_per_second=budget.evaluations / max(elapsed, 1e-9),
+            seconds=elapsed,
+            trace=trace,
         )
 
     def _evaluator(self, budget: Budget) -> Evaluator:

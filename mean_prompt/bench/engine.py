@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
-from mean_prompt.bench.method import SearchTask
+from mean_prompt.bench.method import OWN, SearchTask
 from mean_prompt.optimize import Candidate, ClimbSettings, ClimbStudy, StudySettings
 
 
 class Engine:
-    """What ``mean-prompt search`` runs, as a method among others.
+    """The search of ``mean-prompt search``, as one method among others.
 
     Args:
         climb: settings of a climb.
         study: how a budget is divided into climbs.
     """
 
-    name = "mean-prompt"
+    name: ClassVar[str] = OWN
 
     def __init__(
         self, climb: ClimbSettings | None = None, study: StudySettings | None = None
@@ -27,7 +28,7 @@ class Engine:
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
         """Search until the budget has expired; see :class:`~mean_prompt.bench.method.Method`.
 
-        With ``start`` the study begins with it as its elite, and the first climb goes on from it.
+        With ``start`` the study begins with it as its elite, and the first climb continues it.
         """
         starts = [*([start] if start else []), *task.starts]
         yield max(starts, key=lambda row: row.score)
@@ -37,7 +38,7 @@ class Engine:
             self._study if start is None else self._study.from_elite(),
             self._climb,
             starts,
-            task.material,
+            task.vocabulary,
             task.evaluator,
             ceiling=task.ceiling,
             rate=task.evaluator.measure_rate(task.evaluator.rules.room),

@@ -1,4 +1,4 @@
-"""Texts in Markdown and HTML: whatever they hold, they are shown as they are and do nothing."""
+"""Escapes texts for Markdown and HTML, so that they are shown as they are and do nothing."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from html import escape
 
 
 def escaped(text: str) -> str:
-    """Return a text as it is to stand in HTML, or in Markdown, which may hold HTML."""
+    """Return a text escaped for HTML, or for Markdown, which may contain HTML."""
     return escape(" ".join(text.splitlines()))
 
 
 def code_span(text: str) -> str:
-    """Return a text as code in a line of Markdown, where it is not read as HTML."""
+    """Return a text as code within a line of Markdown, which is not read as HTML."""
     line = " ".join(text.splitlines())
     # Code ends at as many backticks as it began with.
     longest = max((len(run) for run in re.findall(r"`+", line)), default=0)

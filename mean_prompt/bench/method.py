@@ -1,4 +1,4 @@
-"""What a search method is: the protocol that the engine and its peers share.
+"""A search method: the protocol that the engine and its peers share.
 
 A method gets one :class:`SearchTask` and yields the best string it has so far after every step,
 until the task's budget is spent. What it yields is scored in float32 and never gets worse.
@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from mean_prompt.optimize import Candidate, Evaluator, Vocabulary
+
+#: The name of the project's own method; the others are its peers.
+OWN: Final = "mean-prompt"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,17 +21,17 @@ class SearchTask:
     """What every method searches with.
 
     Attributes:
-        evaluator: scores strings under the rules, within the budget; holds encoder, objective,
+        evaluator: scores strings under the rules, within the budget; gives encoder, objective,
             rules and budget.
         starts: prompts of the corpus under the rules, scored in float32, best first; never empty.
-        material: allowed tokens and phrases of the corpus with their vectors.
-        ceiling: of the objective, the unit that scores are compared in.
+        vocabulary: allowed tokens and phrases of the corpus with their vectors.
+        ceiling: the highest value of the objective, which scores are given as a share of.
         seed: of every random choice of the method.
     """
 
     evaluator: Evaluator
     starts: Sequence[Candidate]
-    material: Vocabulary
+    vocabulary: Vocabulary
     ceiling: float
     seed: int
 
@@ -38,17 +41,17 @@ class Method(Protocol):
 
     @property
     def name(self) -> str:
-        """What the method is called on the command line and in tables."""
+        """The method's name on the command line and in tables."""
 
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
         """Search until the task's budget has expired, yielding the best string after every step.
 
         Args:
             task: what to search with; its evaluator's budget is asked before every step.
-            start: the best string of an earlier search of this task, to go on from; what is
+            start: the best string of an earlier search of this task, to continue from; what is
                 yielded is never worse.
 
         Yields:
-            The best string so far, scored in float32, at least once, even where the budget has
+            The best string so far, scored in float32, at least once, even if the budget has
             expired before the first step.
         """

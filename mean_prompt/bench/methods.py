@@ -3,55 +3,56 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from mean_prompt.bench.arena import Arena
-from mean_prompt.bench.files import ReportFolder
-from mean_prompt.bench.method import Method
+from mean_prompt.bench.method import OWN, Method
 from mean_prompt.bench.page import methods_markdown, methods_page
-from mean_prompt.bench.registry import choose_methods
 from mean_prompt.bench.report import MethodRun, MethodsReport, MethodsSetup
-from mean_prompt.bench.setup import Machine
+from mean_prompt.bench.setup import Machine, ReportFolder
 from mean_prompt.corpus import Corpus, default_corpus_folder
-from mean_prompt.encoder import Encoder, load_encoder
-from mean_prompt.optimize import Candidate
-from mean_prompt.runs import Recipe
-from mean_prompt.system import InputError, RunError, parse_duration
+from mean_prompt.encoder import Encoder
+from mean_prompt.optimize import Budget, Candidate
+from mean_prompt.runs import Recipe, SearchInputs
+from mean_prompt.system import (
+    InputError,
+    Listener,
+    ProgressEvent,
+    RunError,
+    ignore,
+    parse_duration,
+)
 
-DEFAULT_BUDGET = "120s"
-DEFAULT_TOKENS = 32
-DEFAULT_SEEDS = (0, 1, 2)
+DEFAULT_BUDGET: Final = "120s"
+DEFAULT_TOKENS: Final = 32
+DEFAULT_SEEDS: Final = (0, 1, 2)
 
 
 @dataclass(frozen=True, slots=True)
-class BenchProgress:
-    """Where a comparison stands.
+class BenchProgress(ProgressEvent):
+    """Where a comparison stands while a method runs: ``done`` of ``total`` runs are finished.
 
     Attributes:
-        phase: ``loading``, ``corpus``, ``vocabulary`` or ``running``.
-        done, total: items of the phase; runs while running.
-        method, seed: of the present run; ``seconds`` on its clock, of ``budget``.
-        fraction: of its best string, over the training prompts; ``text`` is the string.
+        method: name of the method that runs.
+        seed: its seed.
+        seconds: the run's time so far.
+        budget: seconds of each run.
+        fraction: score of the run's best string over the training prompts, as a share of the
+            ceiling.
     """
 
-    phase: str
-    done: int = 0
-    total: int = 0
     method: str = ""
     seed: int = 0
     seconds: float = 0.0
     budget: float = 0.0
     fraction: float = 0.0
-    text: str = ""
-
-
-Listener = Callable[[BenchProgress], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
+class Comparison:
     """A comparison that was checked as far as it can be without the model."""
 
     corpus: Corpus
@@ -71,13 +72,14 @@ def bench_methods(
     seeds: Sequence[int] = DEFAULT_SEEDS,
     recipe: Recipe | None = None,
     out: str | Path | None = None,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> MethodsReport:
     """Compare search methods at equal wall clock.
 
-    Everything that does not depend on the method is done once, before any clock begins. Runs go
-    seed by seed, and the order of the methods rotates from seed to seed, so that a machine that
-    drifts treats all alike. Ctrl-C ends the comparison with the runs that were finished.
+    Everything that does not depend on the method is done once, before any method's time begins.
+    Runs go seed by seed, and the order of the methods rotates from seed to seed, so that a
+    machine whose speed drifts treats all alike. Ctrl-C ends the comparison with the runs that
+    were finished.
 
     Args:
         corpus: as for :func:`mean_prompt.search`.
@@ -85,32 +87,27 @@ def bench_methods(
         max_tokens: hard limit on the tokens of the string; the recipe's, else 32.
         model: a name, a folder or a loaded encoder.
         methods: names; all when left out.
-        seeds: one run of every method each.
-        recipe: of constraints, hold-out, model, and the engine's own settings.
+        seeds: each gives one run of every method.
+        recipe: constraints, hold-out, model, and the engine's own settings.
         out: folder for ``methods.json`` (after every run), ``methods.md`` and ``methods.html``.
-        listener: hears where the comparison stands.
+        listener: receives :class:`BenchProgress` while methods run.
 
     Raises:
         InputError: something given cannot be used.
         RunError: it ended before the first run was finished, or a method broke the rules.
     """
-    listen = listener or (lambda _: None)
-    plan = _plan(corpus, budget, max_tokens, model, methods, seeds, recipe)
+    plan = _checked(corpus, budget, max_tokens, model, methods, seeds, recipe)
     folder = ReportFolder(out) if out is not None else None
-    listen(BenchProgress("loading"))
+    listener(ProgressEvent("loading"))
     began = time.monotonic()
-    encoder = _load(plan.recipe) if model is None or isinstance(model, str) else model
+    encoder = plan.recipe.model.load() if model is None or isinstance(model, str) else model
     loading = time.monotonic() - began
-    arena = Arena(
-        plan.corpus,
-        encoder,
-        plan.recipe,
-        lambda phase, done, total: listen(BenchProgress(phase, done, total)),
-    )
+    untimed = Budget(max_evaluations=1)
+    arena = Arena(SearchInputs(plan.corpus, encoder, plan.recipe, untimed, listener=listener))
     setup = _setup(plan, encoder, arena, loading)
     runs: list[MethodRun] = []
     try:
-        for run in _runs(plan, arena, listen):
+        for run in _runs(plan, arena, listener):
             runs.append(run)
             if folder:
                 report = MethodsReport.of(setup, runs)
@@ -126,7 +123,7 @@ def bench_methods(
 
 
 def schedule(names: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, int]]:
-    """Return the runs in order: seed by seed, the first method another one each time."""
+    """Return the runs in order: seed by seed, each beginning with another method."""
     order = []
     for turn, seed in enumerate(seeds):
         first = turn % len(names)
@@ -134,30 +131,29 @@ def schedule(names: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, int]
     return order
 
 
-def _runs(plan: Plan, arena: Arena, listen: Listener) -> Iterator[MethodRun]:
+def known_methods(recipe: Recipe) -> dict[str, Method]:
+    """Return every method by its name, the project's own first, with the recipe's settings."""
+    from mean_prompt.bench.engine import Engine
+    from mean_prompt.bench.peers import PEERS
+
+    return {OWN: Engine(recipe.climb, recipe.study), **PEERS}
+
+
+def _runs(plan: Comparison, arena: Arena, listener: Listener) -> Iterator[MethodRun]:
     order = schedule(list(plan.methods), plan.seeds)
     ceiling = arena.problem.train_ceiling
     for number, (name, seed) in enumerate(order):
+        begun = BenchProgress(
+            "running", number, len(order), "runs", method=name, seed=seed, budget=plan.seconds
+        )
 
-        def watch(
-            seconds: float,
-            best: Candidate,
-            number: int = number,
-            name: str = name,
-            seed: int = seed,
-        ) -> None:
-            fraction = best.score / ceiling
-            listen(
-                BenchProgress(
-                    "running", number, len(order), name, seed, seconds, plan.seconds, fraction,
-                    best.text,
-                )
-            )  # fmt: skip
+        def watch(seconds: float, best: Candidate, begun: BenchProgress = begun) -> None:
+            listener(replace(begun, seconds=seconds, fraction=best.score / ceiling))
 
         yield arena.run(plan.methods[name], seed, plan.seconds, watch)
 
 
-def _plan(
+def _checked(
     corpus: Sequence[str | Path] | Corpus | None,
     budget: str,
     max_tokens: int | None,
@@ -165,7 +161,7 @@ def _plan(
     methods: Sequence[str] | None,
     seeds: Sequence[int],
     recipe: Recipe | None,
-) -> Plan:
+) -> Comparison:
     seconds = parse_duration(budget)
     if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
         given = ",".join(map(str, seeds))
@@ -176,29 +172,29 @@ def _plan(
     settings = (recipe or Recipe()).override(
         constraints={"max_tokens": tokens if max_tokens is None else max_tokens},
         model={"name": model if isinstance(model, str) else None},
-        corpus={"sources": None if isinstance(corpus, Corpus) else _sources(corpus)},
     )
-    chosen = choose_methods(methods, settings)
-    if isinstance(corpus, Corpus):
-        prompts = corpus
-    else:
-        sources = settings.corpus.sources or (str(default_corpus_folder()),)
-        prompts = Corpus.from_files(*sources, column=settings.corpus.column)
-    return Plan(prompts, settings, chosen, tuple(seeds), seconds)
+    chosen = _chosen(methods, settings)
+    if not isinstance(corpus, Corpus):
+        sources = corpus or settings.corpus.sources or (default_corpus_folder(),)
+        corpus = Corpus.from_files(*sources, column=settings.corpus.column)
+    return Comparison(corpus, settings, chosen, tuple(seeds), seconds)
 
 
-def _sources(corpus: Sequence[str | Path] | None) -> tuple[str, ...] | None:
-    return tuple(str(spec) for spec in corpus or ()) or None
+def _chosen(names: Sequence[str] | None, recipe: Recipe) -> dict[str, Method]:
+    known = known_methods(recipe)
+    chosen = list(known) if names is None else list(names)
+    for name in chosen:
+        if name not in known:
+            raise InputError(
+                f"--methods must be among {', '.join(known)}: found {name!r}; separate them by "
+                "commas"
+            )
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise InputError(f"--methods must name each method once: found {','.join(chosen)!r}")
+    return {name: known[name] for name in chosen}
 
 
-def _load(recipe: Recipe) -> Encoder:
-    chosen = recipe.model
-    return load_encoder(
-        chosen.name, device=chosen.device, screening=chosen.screening, trust=chosen.trust
-    )
-
-
-def _setup(plan: Plan, encoder: Encoder, arena: Arena, loading: float) -> MethodsSetup:
+def _setup(plan: Comparison, encoder: Encoder, arena: Arena, loading: float) -> MethodsSetup:
     return MethodsSetup(
         machine=Machine.here(encoder.device),
         corpus=tuple(source.path for source in plan.corpus.sources),

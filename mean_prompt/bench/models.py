@@ -1,7 +1,6 @@
-"""Models with random weights, for timing without a download: one of sentence-t5-base's true shape,
-and one so small that everything else takes the time.
+"""A model of sentence-t5-base's shape with random weights, for timing without a download.
 
-Their vectors mean nothing; what a pass costs depends on the shapes alone.
+Its vectors mean nothing; the cost of a pass depends on the shapes alone.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from mean_prompt.encoder import PACKAGED_MODEL, ModelIdentity, find_model, quiet_loading
+from mean_prompt.encoder import ModelIdentity, quiet_loading
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from mean_prompt.encoder import Encoder
 
-#: What the model is called on the command line and in reports.
+#: The model's name on the command line and in reports.
 RANDOM_T5: Final = "random-sentence-t5-base"
-#: As sentence-transformers/sentence-t5-base has it: Ni et al. 2021, Raffel et al. 2020.
+#: The shape of sentence-transformers/sentence-t5-base: Ni et al. 2021, Raffel et al. 2020.
 _SHAPE: Final = {
     "vocab_size": 32_128,
     "d_model": 768,
@@ -45,46 +44,13 @@ def random_sentence_t5(
     Args:
         screening: see :class:`~mean_prompt.encoder.encoder.Encoder`.
         device: where it runs.
-        shape: fields of transformers' ``T5Config`` that differ, for tests.
+        shape: fields of transformers' ``T5Config`` that differ from the true shape, for tests.
     """
     from mean_prompt.encoder import Encoder
 
     with tempfile.TemporaryDirectory() as folder:
         model = _build(Path(folder), _SHAPE | shape, device)
     return Encoder(model, ModelIdentity(RANDOM_T5, None, "random"), screening=screening)
-
-
-def save_tiny_bert(folder: Path, *, width: int = 64) -> Path:
-    """Save a BERT of two narrow layers with the packaged model's vocabulary; return the folder.
-
-    Raises:
-        InputError: the packaged model is not installed.
-    """
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer import modules
-    from transformers import AutoTokenizer, BertConfig, BertModel
-
-    with quiet_loading(), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as parts:
-        torch.manual_seed(0)
-        tokenizer = AutoTokenizer.from_pretrained(find_model(PACKAGED_MODEL).path)
-        config = BertConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=width,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=2 * width,
-            max_position_embeddings=_READS,
-            initializer_range=0.3,
-        )
-        BertModel(config).save_pretrained(parts)
-        tokenizer.save_pretrained(parts)
-        chain = [
-            modules.Transformer(parts, max_seq_length=_READS),
-            modules.Pooling(width, pooling_mode="mean"),
-            modules.Normalize(),
-        ]
-        SentenceTransformer(modules=chain, device="cpu").save(str(folder), create_model_card=False)
-    return folder
 
 
 def _build(folder: Path, shape: dict[str, Any], device: str) -> SentenceTransformer:
@@ -110,7 +76,7 @@ def _build(folder: Path, shape: dict[str, Any], device: str) -> SentenceTransfor
 
 @cache
 def _pieces(size: int) -> tuple[tuple[str, float], ...]:
-    """Return a Unigram vocabulary: words of syllables, more likely whole than spelt."""
+    """Return a Unigram vocabulary: words of syllables, more likely whole than as letters."""
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     letters = [(chr(code), -14.0) for code in range(33, 127)]
     room = size - len(special) - len(letters) - 1

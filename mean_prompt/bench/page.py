@@ -1,4 +1,4 @@
-"""How a comparison of methods is shown: rows of a table, Markdown, and a page with a plot."""
+"""Shows a comparison of methods: rows of a table, Markdown, and a page with a plot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from mean_prompt.bench.markup import code_span, escaped
-from mean_prompt.bench.registry import OWN
+from mean_prompt.bench.method import OWN
 
 if TYPE_CHECKING:
     from mean_prompt.bench.report import MethodRun, MethodsReport
@@ -84,7 +84,7 @@ def methods_markdown(report: MethodsReport) -> str:
 def curve(runs: Sequence[MethodRun], times: Sequence[float]) -> list[tuple[float, float, float]]:
     """Return lowest, median and highest fraction of a method's runs at each time.
 
-    Before a run's first string it counts with the fraction of that string: nothing was known.
+    Before its first string a run counts with the fraction of that string.
     """
     rows = []
     for at in times:
@@ -108,7 +108,7 @@ def methods_page(report: MethodsReport) -> str:
     figure.add_hline(y=1.0, line={"dash": "dash", "color": "gray"}, annotation_text="ceiling")
     figure.update_layout(
         title="Expected SCS over every prompt, as a share of the ceiling",
-        xaxis_title="seconds on the method's clock",
+        xaxis_title="seconds of the run",
         yaxis_title="share of the ceiling",
         template="plotly_white",
     )

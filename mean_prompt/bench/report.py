@@ -1,4 +1,4 @@
-"""What ``bench methods`` found: runs with their traces, and a summary a method. Data alone."""
+"""The data of ``bench methods``: runs with their traces, and a summary of each method."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
-from mean_prompt.bench.registry import OWN
+from mean_prompt.bench.method import OWN
 from mean_prompt.bench.setup import Frozen, Machine
 
 
@@ -14,9 +14,11 @@ class TracePoint(Frozen):
     """A run's best string at one of its improvements.
 
     Attributes:
-        seconds, evaluations: spent by the method when it yielded the string.
-        fraction: of the ceiling, over every prompt.
-        train_score, holdout_score: over what the method saw, and over what it did not.
+        seconds: the method's time when it yielded the string.
+        evaluations: strings that it had scored by then.
+        fraction: the string's score over every prompt, as a share of the ceiling.
+        train_score: its score over the prompts that the method saw.
+        holdout_score: its score over the others; ``None`` without a hold-out.
     """
 
     seconds: float
@@ -30,10 +32,12 @@ class MethodRun(Frozen):
     """One run of one method.
 
     Attributes:
-        string: the best it yielded, of ``tokens`` tokens without special ones.
-        score, fraction: over every prompt, and as a share of the ceiling.
-        seconds: on the method's clock, preparation left out.
-        trace: one point an improvement.
+        string: the best string that it yielded.
+        tokens: its length without special tokens.
+        score: its score over every prompt.
+        fraction: ``score`` as a share of the ceiling.
+        seconds: the method's time, without the preparation.
+        trace: one point for each improvement.
     """
 
     method: str
@@ -50,7 +54,7 @@ class MethodRun(Frozen):
     trace: tuple[TracePoint, ...]
 
     def seconds_to(self, fraction: float) -> float:
-        """Return when the run reached a fraction of the ceiling; infinity where it never did."""
+        """Return when the run reached a fraction of the ceiling; infinity if it never did."""
         return next((at.seconds for at in self.trace if at.fraction >= fraction), math.inf)
 
     def fraction_at(self, seconds: float) -> float | None:
@@ -63,13 +67,16 @@ class MethodSummary(Frozen):
     """One method over its runs.
 
     Attributes:
-        runs: how many there are.
-        median, low, high: of the final fraction of the ceiling, over every prompt.
-        ratio: ``median`` by the best peer's; ``None`` without a peer.
-        seconds_to_peer: median time to reach the best peer's final median; ``None`` where half
-            of the runs never did, or without a peer.
-        holdout_ratio: median of hold-out score by training score; ``None`` without a hold-out.
-        evaluations_per_second: median.
+        runs: number of runs.
+        median: median of the runs' final shares of the ceiling, over every prompt.
+        low: the lowest of them.
+        high: the highest of them.
+        ratio: ``median`` divided by the best peer's; ``None`` without a peer.
+        seconds_to_peer: median time to reach the best peer's final median; ``None`` if half of
+            the runs never did, or without a peer.
+        holdout_ratio: median of the hold-out score divided by the training score; ``None``
+            without a hold-out.
+        evaluations_per_second: median over the runs.
     """
 
     method: str
@@ -87,12 +94,16 @@ class MethodsSetup(Frozen):
     """What every run of a comparison shares.
 
     Attributes:
-        corpus, corpus_hash: where the prompts came from; ``prompts`` of them, ``train`` of which
-            the methods saw.
-        model, model_hash, screening: the model, and the dtype that candidates are screened in.
+        corpus: the files that the prompts came from.
+        corpus_hash: hash of the prompts and their weights.
+        prompts: number of prompts.
+        train: number of those that the methods saw.
+        model: the model's name.
+        model_hash: hash of its files.
+        screening: dtype that candidates are screened in.
         budget: seconds of each run.
         ceiling: highest expected SCS of any unit vector over every prompt.
-        preparation: seconds of what was done once, before any method's clock began.
+        preparation: seconds of each part that was done once, before any method's time began.
     """
 
     machine: Machine
@@ -112,7 +123,7 @@ class MethodsSetup(Frozen):
 
 
 class MethodsReport(Frozen):
-    """A comparison of methods; ``complete`` where every planned run is in it."""
+    """A comparison of methods; ``complete`` if every planned run is in it."""
 
     setup: MethodsSetup
     complete: bool
@@ -121,7 +132,7 @@ class MethodsReport(Frozen):
 
     @classmethod
     def of(cls, setup: MethodsSetup, runs: Sequence[MethodRun]) -> MethodsReport:
-        """Put runs together with their summaries, the best method first."""
+        """Return a report of runs, with a summary of each method, the best method first."""
         planned = len(setup.methods) * len(setup.seeds)
         return cls(
             setup=setup,
@@ -132,7 +143,7 @@ class MethodsReport(Frozen):
 
 
 def summarize(runs: Sequence[MethodRun]) -> list[MethodSummary]:
-    """Return one summary a method, the highest median first."""
+    """Return a summary of each method, the highest median first."""
     by_method: dict[str, list[MethodRun]] = {}
     for run in runs:
         by_method.setdefault(run.method, []).append(run)

@@ -1,7 +1,7 @@
-"""How a search grows with its corpus: a step's cost, memory, and whether scores stay exact.
+"""``bench scale``: cost of a step, memory and exactness of scores as the corpus grows.
 
 Prompts are made up: unit vectors around random centres that share a direction, as sentence
-embeddings do. Each size has a process of its own, so that its peak memory is its own too.
+embeddings do. Each size has a process of its own, so that its peak memory is measured alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from mean_prompt.corpus import Split
 from mean_prompt.encoder import need_half
-from mean_prompt.objective import Objective, StoredVectors, Vectors
+from mean_prompt.objective import SHARPNESS, Objective, StoredVectors, Vectors
 from mean_prompt.optimize import Problem
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
 #: The size that steps are compared with.
 REFERENCE: Final = 10_000
-#: Strings that a step scores, and tokens of each: as the climb does.
+#: Strings that a step of a climb scores, and tokens of each.
 _STRINGS: Final = 64
 _TOKENS: Final = 32
 _CHUNK: Final = 10_000
@@ -38,21 +38,26 @@ _SPREAD: Final = 0.7
 
 @dataclass(frozen=True, slots=True)
 class ScaleRow:
-    """What a search over so many prompts costs.
+    """The costs of a search over one number of prompts.
 
     Attributes:
-        prompts, dimension: N and d.
-        prepare_seconds: to compress the prompts and to find both ceilings.
-        objective_seconds: a step's work on the objective: 64 scores, one gradient on the
+        prompts: N.
+        dimension: d, width of the vectors.
+        prepare_seconds: time to compress the prompts and to find both ceilings.
+        objective_seconds: time of a step's work on the objective: 64 scores, one gradient on the
             sphere, one expansion.
-        step_seconds: of a step, 64 strings of 32 tokens encoded and the work on the objective.
-        step_ratio: to a step over 10,000 prompts, in the same process, with the same encoding.
-        error, step_error: of the compressed objective, as shares of the ceiling; 0 where the
-            search is exact. See :class:`~mean_prompt.objective.compression.Compression`.
-        exact_seconds: to score one string over every prompt.
+        step_seconds: time of a step: 64 strings of 32 tokens encoded, and the work on the
+            objective.
+        step_ratio: ``step_seconds`` divided by those of a step over 10,000 prompts, measured in
+            the same process, with the same encoding.
+        error: root mean square error of the compressed objective, as a share of the ceiling; 0
+            if the search is exact.
+        step_error: the same for differences between neighbours. See
+            :class:`~mean_prompt.objective.compression.Compression`.
+        exact_seconds: time to score one string over every prompt.
         score_error: relative difference of that score to the same in double precision, over
             vectors that were never rounded to half precision.
-        peak_gib: the process's highest memory, model and all; ``None`` where it is not known.
+        peak_gib: the process's highest memory, with the model; ``None`` if it is not known.
     """
 
     prompts: int
@@ -75,28 +80,29 @@ def bench_scale(
     encode: bool = True,
     repeats: int = 5,
     seed: int = 0,
-) -> list[ScaleRow]:
-    """Measure each size in a fresh process.
+) -> Iterator[ScaleRow]:
+    """Measure each size in a fresh process, and yield its costs.
 
     Args:
         sizes: numbers of prompts.
-        dimension: width of the vectors; 768 where an encoder takes part.
+        dimension: width of the vectors; 768 if steps encode strings.
         encode: whether a step encodes strings, with a model of sentence-t5-base's shape.
-        repeats: steps measured; figures are their medians.
+        repeats: number of steps measured; figures are their medians.
         seed: of the prompts.
     """
     context = multiprocessing.get_context("spawn")
-    rows = []
     for size in sizes:
         with ProcessPoolExecutor(1, mp_context=context) as process:
-            task = process.submit(measure, size, dimension, encode, repeats, seed)
-            rows.append(task.result())
-    return rows
+            yield process.submit(measure, size, dimension, encode, repeats, seed).result()
 
 
 def measure(size: int, dimension: int, encode: bool, repeats: int, seed: int) -> ScaleRow:
     """Measure one size in this process."""
-    encoder = _encoder() if encode else None
+    encoder = None
+    if encode:
+        from mean_prompt.bench.models import random_sentence_t5
+
+        encoder = random_sentence_t5()
     vectors = made_up_prompts(size, dimension, seed)
     began = time.perf_counter()
     problem = _problem(vectors, seed)
@@ -127,7 +133,7 @@ def measure(size: int, dimension: int, encode: bool, repeats: int, seed: int) ->
 
 
 def made_up_prompts(size: int, dimension: int, seed: int) -> StoredVectors:
-    """Return (N, d) unit vectors around random centres, in half precision where they are many."""
+    """Return (N, d) unit vectors around random centres, in half precision if they are many."""
     kept = np.float16 if need_half(size, dimension) else np.float32
     vectors = np.empty((size, dimension), kept)
     row = 0
@@ -165,7 +171,7 @@ def _problem(vectors: StoredVectors, seed: int) -> Problem:
 def _steps(
     encoder: Encoder | None, own: Objective, other: Objective, point: Vectors, repeats: int
 ) -> tuple[float, float, float]:
-    """Return medians of the seconds to encode a step's strings and to judge them, on either."""
+    """Return medians of the seconds to encode a step's strings, and to score them on either."""
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((_STRINGS, own.dimension), np.float32) / np.sqrt(own.dimension)
     vectors = _unit(point + noise)
@@ -177,16 +183,16 @@ def _steps(
         if encoder:
             encoder.screen(strings)
         encoded = time.perf_counter()
-        _judge(own, vectors)
+        _score_step(own, vectors)
         judged = time.perf_counter()
-        _judge(other, vectors)
+        _score_step(other, vectors)
         seconds.append((encoded - began, judged - encoded, time.perf_counter() - judged))
-    # The first round warms up.
+    # The first round only warms up.
     encoding, mine, others = np.median(seconds[1:], axis=0)
     return float(encoding), float(mine), float(others)
 
 
-def _judge(objective: Objective, vectors: Vectors) -> None:
+def _score_step(objective: Objective, vectors: Vectors) -> None:
     objective.score(vectors)
     objective.tangent_gradient(vectors[0])
     objective.expansion(vectors[0])
@@ -194,14 +200,10 @@ def _judge(objective: Objective, vectors: Vectors) -> None:
 
 def _double_precision_score(size: int, dimension: int, seed: int, vector: Vectors) -> float:
     point = vector.astype(np.float64)
-    cubes = [(chunk.astype(np.float64) @ point) ** 3 for chunk in _chunks(size, dimension, seed)]
-    return float(np.concatenate(cubes).mean())
-
-
-def _encoder() -> Encoder:
-    from mean_prompt.bench.models import random_sentence_t5
-
-    return random_sentence_t5()
+    scores = [
+        (chunk.astype(np.float64) @ point) ** SHARPNESS for chunk in _chunks(size, dimension, seed)
+    ]
+    return float(np.concatenate(scores).mean())
 
 
 def _unit(rows: Vectors) -> Vectors:
@@ -212,7 +214,7 @@ def _unit(rows: Vectors) -> Vectors:
 def _peak_gib() -> float | None:
     try:
         import resource
-    except ModuleNotFoundError:  # there is none on Windows
+    except ModuleNotFoundError:  # on Windows
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return float(peak) / (2**30 if sys.platform == "darwin" else 2**20)

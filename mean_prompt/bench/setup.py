@@ -1,21 +1,20 @@
-"""What every benchmark says of where it ran, so that its figures can be judged and repeated."""
+"""The machine that a benchmark ran on, and the folder that its report goes to."""
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from mean_prompt.system import masked_urls, write_atomically
+from mean_prompt.system import RunError, masked_urls, os_errors, user_path, write_atomically
 
 _PACKAGES: Final = ("mean-prompt", "torch", "sentence-transformers", "transformers", "numpy")
 
@@ -31,10 +30,12 @@ class Machine(Frozen):
 
     Attributes:
         command: the command line.
-        date: of the start, UTC.
-        cpu: the processor's name; ``cores`` and ``threads`` that torch uses of them.
-        device: that the model ran on.
-        versions: of Python and the packages that decide the speed.
+        date: when the figures were taken, UTC.
+        cpu: the processor's name.
+        cores: the processor's cores.
+        threads: threads that torch used.
+        device: the device that the model ran on.
+        versions: versions of Python and of the packages that decide the speed.
     """
 
     command: str
@@ -47,7 +48,7 @@ class Machine(Frozen):
 
     @classmethod
     def here(cls, device: str, program: str = "mean-prompt") -> Machine:
-        """Describe this process, of a program by the name that starts it."""
+        """Describe this process, which ``program`` started."""
         import torch
 
         return cls(
@@ -62,22 +63,36 @@ class Machine(Frozen):
         )
 
 
-def write_figures(
-    out: Path, program: str, figures: Mapping[str, Any], *, device: str = "cpu"
-) -> None:
-    """Write what a benchmark measured as JSON, after where it was measured.
+class ReportFolder:
+    """A folder of reports; each file is replaced as a whole.
 
     Args:
-        out: the file.
-        program: what starts the benchmark: ``python -m ...``.
-        figures: plain values by name.
-        device: that the model ran on.
+        path: made if need be, with its parents; files of an earlier benchmark are replaced.
 
     Raises:
-        OSError: the disk does not take it.
+        InputError: the folder cannot be written.
     """
-    machine = Machine.here(device, program).model_dump()
-    write_atomically(out, (json.dumps({"machine": machine, **figures}, indent=2) + "\n").encode())
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = user_path(path)
+        rule = "--out must be a folder that can be written"
+        with os_errors(rule, self.path, "choose another"):
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file beside its place and move it there, so that it is old or new, never part.
+
+        Raises:
+            RunError: the disk is full, or the folder is gone.
+        """
+        target = self.path / name
+        with os_errors(
+            "the report must stay writable", target, "free some room, and run again",
+            raises=RunError,
+        ):  # fmt: skip
+            write_atomically(target, text.encode())
 
 
 def _cpu_name() -> str:

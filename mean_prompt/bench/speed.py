@@ -1,9 +1,9 @@
-"""``bench speed``: strings a second of each path through a model, in one run, in turns.
+"""``bench speed``: strings a second of each path through a model, timed in turns.
 
 The paths are timed on the same strings, one after another in every repeat, so that a machine that
 drifts treats all alike; ratios are medians of the repeats' own ratios. A plain matrix product of
-the screening dtype, timed in the same turns, is the speed that nothing built from such products
-can pass.
+the screening dtype, timed in the same turns, is the speed limit of all that is built from such
+products.
 """
 
 from __future__ import annotations
@@ -18,35 +18,34 @@ from typing import Final
 import numpy as np
 import torch
 
-from mean_prompt.bench.files import ReportFolder
-from mean_prompt.bench.flops import flops_per_string
 from mean_prompt.bench.markup import code_span, escaped
 from mean_prompt.bench.models import RANDOM_T5, random_sentence_t5
-from mean_prompt.bench.setup import Frozen, Machine
+from mean_prompt.bench.setup import Frozen, Machine, ReportFolder
 from mean_prompt.encoder import PACKAGED_MODEL, Encoder, TokenIds, load_encoder, special_ids
-from mean_prompt.system import InputError
+from mean_prompt.system import InputError, Listener, ProgressEvent, ignore
 
-#: Models timed where none is named: the packaged one, and the competition's true shape.
+#: Models timed if none is named: the packaged one, and the competition's true shape.
 DEFAULT_MODELS: Final = (PACKAGED_MODEL, RANDOM_T5)
 #: The path that the others are compared with, in the batches that the library takes by default.
 BASELINE: Final = "SentenceTransformer.encode"
 _BASELINE_BATCH: Final = 32
 _SQUARE: Final = 2_048
-#: Seconds that a product is repeated for in one timing: as long as a path takes, or it would slip
-#: between what else the machine does.
+#: Seconds that a product is repeated for in one timing: about as long as a path takes, so that
+#: other work of the machine disturbs both alike.
 _PRODUCT_SECONDS: Final = 0.2
-
 
 #: Rows, inner size and columns of a matrix product.
 Shape = tuple[int, int, int]
 
 
 class PathSpeed(Frozen):
-    """One path: strings in, vectors out.
+    """The speed of one way from strings to vectors.
 
     Attributes:
-        strings_per_second: median over the repeats; ``slowest`` and ``fastest`` of them.
-        ratio: by the baseline.
+        strings_per_second: median over the repeats.
+        slowest: the lowest of them.
+        fastest: the highest of them.
+        ratio: speed divided by the baseline's.
     """
 
     path: str
@@ -69,12 +68,16 @@ class ModelSpeed(Frozen):
     """One model's speeds.
 
     Attributes:
-        tokens, strings: of each string, special tokens left out, and how many there were.
-        screening: dtype; ``lowest_cosine`` with float32 and ``speedup`` as the gate saw them.
-        flops_per_string: of the matrix products, two a multiplication and addition.
+        tokens: tokens of each string, without special ones.
+        strings: number of strings.
+        screening: dtype that candidates are screened in.
+        lowest_cosine: lowest cosine of a screened vector with its float32 one, when the model was
+            loaded.
+        speedup: speed of screening relative to float32, when the model was loaded.
+        flops_per_string: FLOPs of a string's matrix products; a multiplication and addition are 2.
         achieved: FLOP/s of ``screen_ids`` at its median.
-        products: matrix products of the screening dtype, the best first.
-        share_of_product: ``screen_ids``'s FLOP/s by the best product's.
+        products: matrix products of the screening dtype, the fastest first.
+        share_of_product: FLOP/s of ``screen_ids`` divided by the fastest product's.
     """
 
     model: str
@@ -107,7 +110,7 @@ def bench_speed(
     device: str = "auto",
     trust: bool = False,
     out: str | Path | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    listener: Listener = ignore,
 ) -> SpeedReport:
     """Time the paths through some models.
 
@@ -115,12 +118,12 @@ def bench_speed(
         models: names, folders, ``random-sentence-t5-base`` or loaded encoders; without any, the
             packaged MiniLM and sentence-t5-base's shape with random weights.
         tokens: of each string, special tokens left out.
-        batch: strings handed over at once.
-        repeats: of every path.
+        batch: strings in one call.
+        repeats: timings of every path.
         device: where the models run.
         trust: whether they may run code of their own.
         out: folder for ``speed.json`` and ``speed.md``.
-        progress: called with a model's name, repeats done and all repeats.
+        listener: receives the repeats done of each model.
 
     Raises:
         InputError: something given cannot be used.
@@ -131,8 +134,13 @@ def bench_speed(
     folder = ReportFolder(out) if out is not None else None
     rows = []
     for model in models or DEFAULT_MODELS:
-        encoder = _load(model, device, trust=trust) if isinstance(model, str) else model
-        rows.append(_time_model(encoder, tokens, batch, repeats, progress or (lambda *_: None)))
+        if model == RANDOM_T5:
+            encoder = random_sentence_t5(device="cpu" if device == "auto" else device)
+        elif isinstance(model, str):
+            encoder = load_encoder(model, device=device, trust=trust)
+        else:
+            encoder = model
+        rows.append(_time_model(encoder, tokens, batch, repeats, listener))
     report = SpeedReport(machine=Machine.here(encoder.device), repeats=repeats, models=tuple(rows))
     if folder:
         folder.write("speed.json", report.model_dump_json(indent=2) + "\n")
@@ -171,7 +179,7 @@ def speed_markdown(report: SpeedReport) -> str:
 
 
 def product_line(row: ModelSpeed) -> str:
-    """Return one sentence that sets the screening path against a plain matrix product."""
+    """Return one sentence that compares the screening path with a plain matrix product."""
     best = row.products[0]
     return (
         f"screen_ids does {row.achieved / 1e9:,.0f} GFLOP/s of matrix products, "
@@ -181,18 +189,12 @@ def product_line(row: ModelSpeed) -> str:
     )
 
 
-def _load(model: str, device: str, *, trust: bool) -> Encoder:
-    if model == RANDOM_T5:
-        return random_sentence_t5(device="cpu" if device == "auto" else device)
-    return load_encoder(model, device=device, trust=trust)
-
-
 def _time_model(
     encoder: Encoder,
     tokens: int,
     batch: int,
     repeats: int,
-    progress: Callable[[str, int, int], None],
+    listener: Listener,
 ) -> ModelSpeed:
     if tokens > encoder.max_tokens:
         raise InputError(
@@ -209,13 +211,12 @@ def _time_model(
     seconds: dict[str, list[float]] = {name: [] for name in paths}
     rates: dict[Shape, list[float]] = {shape: [] for shape in products}
     for repeat in range(repeats):
-        progress(encoder.identity.name, repeat, repeats)
+        listener(ProgressEvent(f"timing {encoder.identity.name}", repeat, repeats, "repeats"))
         for name, run in paths.items():
             seconds[name].append(_seconds(run, encoder.device))
         for shape, run in products.items():
             taken = _seconds(run, encoder.device, loops[shape])
             rates[shape].append(2 * math.prod(shape) * loops[shape] / taken)
-    progress(encoder.identity.name, repeats, repeats)
     return _summary(encoder, tokens, batch, seconds, rates)
 
 
@@ -262,6 +263,26 @@ def _median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
     return median(a / b for a, b in zip(above, below, strict=True))
 
 
+def flops_per_string(encoder: Encoder, tokens: int) -> float:
+    """Return the FLOPs of one string's matrix products; a multiplication and addition are 2.
+
+    Projections, feed-forward and attention products are counted by torch as they run, in the
+    float32 model, whose kernels torch knows; the screening copy does the same products.
+
+    Args:
+        encoder: its model is run once.
+        tokens: tokens of the string, without the special ones, which are added.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    token = encoder.tokenize(["text"])[0][:1]
+    # The counter does not know the CPU's fused attention, and counts the plain one's products.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        encoder.encode_ids([token * tokens])
+    return float(counter.get_total_flops())
+
+
 def sample_strings(encoder: Encoder, count: int, tokens: int, *, seed: int = 0) -> list[str]:
     """Return strings of exactly so many tokens each, drawn from the vocabulary at random.
 
@@ -270,8 +291,8 @@ def sample_strings(encoder: Encoder, count: int, tokens: int, *, seed: int = 0) 
     """
     size = len(encoder.input_embeddings())
     special = set(special_ids(encoder.tokenizer).tolist())
-    spelled = encoder.decode([(token,) for token in range(size)])
-    read = encoder.tokenize(spelled)
+    surfaces = encoder.decode([(token,) for token in range(size)])
+    read = encoder.tokenize(surfaces)
     usable = [t for t in range(size) if read[t] == (t,) and t not in special]
     rng = np.random.default_rng(seed)
     found: list[str] = []
@@ -283,8 +304,8 @@ def sample_strings(encoder: Encoder, count: int, tokens: int, *, seed: int = 0) 
         if len(found) >= count:
             return found[:count]
     raise InputError(
-        f"strings of {tokens} tokens are needed: {encoder.identity.name} spells too few; choose "
-        "another --tokens"
+        f"strings of {tokens} tokens are needed: the tokenizer of {encoder.identity.name} gives "
+        "too few; choose another --tokens"
     )
 
 

@@ -1,4 +1,4 @@
-"""``mean-prompt bench``: what the methods find, how fast the encoder is, how it grows."""
+"""``mean-prompt bench``: compare search methods, time the encoder, measure growth."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def methods(
         ),
     ] = None,
     seeds: Annotated[
-        str, typer.Option(help="Integers, separated by commas; a run of every method each.")
+        str, typer.Option(help="Integers, separated by commas; each gives one run of every method.")
     ] = "0,1,2",
     holdout: Annotated[
         float | None,
@@ -74,7 +74,7 @@ def methods(
 ) -> None:
     """Compare search methods: same corpus, model, rules and wall clock, several seeds."""
     from mean_prompt.bench import DEFAULT_TOKENS, bench_methods
-    from mean_prompt.cli.bench_display import methods_display, print_methods
+    from mean_prompt.cli.bench_display import bench_display, print_methods
     from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.runs import Recipe
 
@@ -85,7 +85,7 @@ def methods(
     )
     if max_tokens is None and not recipe:
         max_tokens = DEFAULT_TOKENS
-    with one_line_warnings(), methods_display() as display:
+    with one_line_warnings(), bench_display() as display:
         report = bench_methods(
             corpus,
             budget=budget,
@@ -115,7 +115,7 @@ def speed(
     ] = None,
     trust_model: Trust = False,
     tokens: Annotated[int, typer.Option(help="Tokens of each string.")] = 32,
-    batch: Annotated[int, typer.Option(help="Strings handed over at once.")] = 192,
+    batch: Annotated[int, typer.Option(help="Strings in one call.")] = 192,
     repeats: Annotated[int, typer.Option(help="Timings of every path; medians count.")] = 5,
     device: _Device = "auto",
     out: _Out = None,
@@ -123,10 +123,10 @@ def speed(
 ) -> None:
     """Time the paths through a model: strings a second, and the share of the matrix rate."""
     from mean_prompt.bench import bench_speed
-    from mean_prompt.cli.bench_display import print_speed, speed_display
+    from mean_prompt.cli.bench_display import bench_display, print_speed
     from mean_prompt.cli.warnings import one_line_warnings
 
-    with one_line_warnings(), speed_display() as progress:
+    with one_line_warnings(), bench_display() as display:
         report = bench_speed(
             model,
             tokens=tokens,
@@ -135,7 +135,7 @@ def speed(
             device=device,
             trust=trust_model,
             out=out,
-            progress=progress,
+            listener=display,
         )
     if as_json:
         typer.echo(report.model_dump_json(indent=2))

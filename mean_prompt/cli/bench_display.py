@@ -1,8 +1,8 @@
-"""What the benchmarks show: progress on standard error, tables on standard output."""
+"""The benchmarks' progress on standard error, and their tables on standard output."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -12,12 +12,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from mean_prompt.bench import HEADINGS, product_line, setup_line, summary_rows
+from mean_prompt.bench import HEADINGS, BenchProgress, product_line, setup_line, summary_rows
+from mean_prompt.system import Listener, ProgressEvent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mean_prompt.bench import BenchProgress, MethodsReport, ScaleRow, SpeedReport
+    from mean_prompt.bench import MethodsReport, ScaleRow, SpeedReport
 
 _SCALE_HEADINGS: Final = (
     "prompts",
@@ -32,38 +33,36 @@ _SCALE_HEADINGS: Final = (
 
 
 @contextmanager
-def methods_display() -> Iterator[Callable[[BenchProgress], None]]:
-    """Show which run of how many is on, how long, and what it has found."""
+def bench_display() -> Iterator[Listener]:
+    """Show a benchmark's progress on standard error."""
     console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24))
+    is_file = not console.is_terminal
     shown = ""
 
-    def show(at: BenchProgress) -> None:
+    def show(event: ProgressEvent) -> None:
         nonlocal shown
-        line = _describe(at)
-        total = at.budget if at.phase == "running" else at.total
-        done = at.seconds if at.phase == "running" else at.done
-        bar.update(task, description=line, completed=done, total=total or None)
-        title = line.partition(":")[0]
-        # A log file gets a line a phase and run, a terminal the bar.
-        if not console.is_terminal and title != shown:
+        title, detail, done, total = _described(event)
+        bar.update(task, description=f"{title}{detail}", completed=done, total=total)
+        # A log file gets a line for each phase and run, a terminal the bar.
+        if is_file and title != shown:
             console.print(Text(title), soft_wrap=True)
         shown = title
 
-    with _bar(console) as bar:
+    with Progress(*columns, console=console, transient=True, disable=is_file) as bar:
         task = bar.add_task("", total=None)
         yield show
 
 
-@contextmanager
-def speed_display() -> Iterator[Callable[[str, int, int], None]]:
-    """Show which model is timed, and how many repeats are done."""
-    with _bar(Console(stderr=True, highlight=False)) as bar:
-        task = bar.add_task("loading", total=None)
-
-        def show(model: str, done: int, total: int) -> None:
-            bar.update(task, description=model, completed=done, total=total)
-
-        yield show
+def _described(event: ProgressEvent) -> tuple[str, str, float, float | None]:
+    """Return title, detail, done and total of an event's bar."""
+    if isinstance(event, BenchProgress):
+        run = f"run {event.done + 1} of {event.total}, {event.method} with seed {event.seed}"
+        return run, f": {event.fraction:.4f} of the ceiling", event.seconds, event.budget
+    if event.total is None:
+        return event.phase, "", 0, None
+    detail = f": {event.done:,} of {event.total:,} {event.unit}".rstrip()
+    return event.phase, detail, event.done, event.total
 
 
 def print_methods(report: MethodsReport, out: Path | None) -> None:
@@ -85,7 +84,7 @@ def print_methods(report: MethodsReport, out: Path | None) -> None:
 
 
 def print_speed(report: SpeedReport, out: Path | None) -> None:
-    """Print a table a model."""
+    """Print a table for each model."""
     console = Console(highlight=False)
     for row in report.models:
         title = f"{row.model}: {row.strings} strings of {row.tokens} tokens"
@@ -112,7 +111,7 @@ def print_speed(report: SpeedReport, out: Path | None) -> None:
 
 
 def print_scale(rows: Iterable[ScaleRow]) -> None:
-    """Print a row a size, as soon as it is known."""
+    """Print a row for each size, as soon as it is known."""
     console = Console(highlight=False)
     widths = [max(len(name), 9) for name in _SCALE_HEADINGS]
     console.print("  ".join(map(str.rjust, _SCALE_HEADINGS, widths)), soft_wrap=True)
@@ -128,17 +127,3 @@ def print_scale(rows: Iterable[ScaleRow]) -> None:
             "-" if row.peak_gib is None else f"{row.peak_gib:.2f}",
         )
         console.print("  ".join(map(str.rjust, cells, widths)), soft_wrap=True)
-
-
-def _bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24))
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _describe(at: BenchProgress) -> str:
-    if at.phase == "loading":
-        return "loading the model"
-    if at.phase != "running":
-        return f"embedding the {at.phase}: {at.done:,} of {at.total:,}"
-    run = f"run {at.done + 1} of {at.total}, {at.method} with seed {at.seed}"
-    return f"{run}: {at.fraction:.4f} of the ceiling"

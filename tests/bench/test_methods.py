@@ -6,15 +6,17 @@ import math
 import numpy as np
 import pytest
 
-from mean_prompt.bench import methods as bench, registry
+from mean_prompt.bench import methods as bench
 from mean_prompt.bench.arena import Arena
 from mean_prompt.bench.methods import BenchProgress, bench_methods, schedule
 from mean_prompt.bench.page import curve, methods_markdown, methods_page, summary_rows
 from mean_prompt.bench.report import MethodRun, MethodsReport, TracePoint, summarize
-from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.objective.scs import ExpectedSCS
-from mean_prompt.runs.recipe import Recipe
-from mean_prompt.system.errors import InputError, RunError
+from mean_prompt.corpus import Corpus
+from mean_prompt.objective import ExpectedSCS
+from mean_prompt.optimize import Budget
+from mean_prompt.runs import Recipe, SearchInputs
+from mean_prompt.runs.recipe import ModelSection
+from mean_prompt.system import InputError, ProgressEvent, RunError
 from tests.fakes import WORDS, FakeEncoder
 
 SEARCHED = []
@@ -33,7 +35,7 @@ class Steps:
         best = start or task.starts[0]
         yield best
         for _ in range(self._steps):
-            body = tuple(rng.choice(task.material.allowed, 4).tolist())
+            body = tuple(rng.choice(task.vocabulary.allowed, 4).tolist())
             [found] = task.evaluator.exact(
                 [row for row in task.evaluator.screen([body]) if row] or [best]
             )
@@ -51,7 +53,7 @@ class Broken(Steps):
 
 
 class Interrupted(Steps):
-    """A method during which somebody presses Ctrl-C."""
+    """A method during which the user presses Ctrl-C."""
 
     def search(self, task, start=None):  # noqa: ARG002
         yield task.starts[0]
@@ -60,11 +62,11 @@ class Interrupted(Steps):
 
 @pytest.fixture
 def fakes(monkeypatch):
-    """Put methods into the registry's place; return a function that does it."""
+    """Return a function that replaces the known methods."""
 
     def put(*methods):
         SEARCHED.clear()
-        monkeypatch.setattr(registry, "methods", lambda _: {row.name: row for row in methods})
+        monkeypatch.setattr(bench, "known_methods", lambda _: {row.name: row for row in methods})
 
     return put
 
@@ -197,7 +199,7 @@ def test_json_is_written_after_every_run(fakes, compare, tmp_path):
     fakes(Steps("one"), Steps("two"))
     seen = []
 
-    def listen(at: BenchProgress):
+    def listen(at: ProgressEvent):
         file = tmp_path / "methods.json"
         if at.phase == "running" and file.exists():
             seen.append((at.done, len(json.loads(file.read_text())["runs"])))
@@ -211,13 +213,14 @@ def test_json_is_written_after_every_run(fakes, compare, tmp_path):
     }  # fmt: skip
 
 
-def test_the_listener_hears_every_phase(fakes, compare):
+def test_the_listener_receives_every_phase(fakes, compare):
     fakes(Steps("one"))
-    heard = []
-    compare(listener=heard.append)
-    phases = list(dict.fromkeys(at.phase for at in heard))
-    assert phases == ["loading", "corpus", "vocabulary", "running"]
-    last = heard[-1]
+    events = []
+    compare(listener=events.append)
+    phases = list(dict.fromkeys(at.phase for at in events))
+    assert phases == ["loading", "embedding", "vocabulary", "running"]
+    last = events[-1]
+    assert isinstance(last, BenchProgress)
     assert (last.done, last.total, last.method, last.seed) == (1, 2, "one", 9)
     assert 0 < last.fraction <= 1
 
@@ -323,7 +326,7 @@ def test_each_method_is_named_once(fakes, compare, names):
 
 def test_bad_input_is_found_before_the_model_is_loaded(fakes, monkeypatch, tmp_path):
     fakes(Steps("one"))
-    monkeypatch.setattr(bench, "load_encoder", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(ModelSection, "load", lambda _: pytest.fail("a model was loaded"))
     blocked = tmp_path / "file"
     blocked.write_text("")
     good = tmp_path / "good.txt"
@@ -338,7 +341,7 @@ def test_bad_input_is_found_before_the_model_is_loaded(fakes, monkeypatch, tmp_p
             bench_methods(**({"corpus": [good]} | options))
 
 
-def test_thirty_two_tokens_unless_said_otherwise(fakes, corpus):
+def test_the_limit_is_32_tokens_by_default(fakes, corpus):
     fakes(Steps("one"))
     big = FakeEncoder(max_tokens=200)
     assert bench_methods(corpus, model=big, seeds=(0,)).setup.max_tokens == 32
@@ -348,9 +351,8 @@ def test_thirty_two_tokens_unless_said_otherwise(fakes, corpus):
 
 def test_the_arena_prepares_once(corpus):
     encoder = FakeEncoder()
-    arena = Arena(
-        corpus, encoder, Recipe().override(constraints={"max_tokens": 6}), lambda *_: None
-    )
+    recipe = Recipe().override(constraints={"max_tokens": 6})
+    arena = Arena(SearchInputs(corpus, encoder, recipe, Budget(max_evaluations=1)))
     before = encoder.encoded
     run = arena.run(Steps("one", steps=5), 0, 60.0, lambda *_: None)
     # Its own ten, and its final string once more.

@@ -10,14 +10,6 @@ from mean_prompt.encoder import cache as vectors_module
 from mean_prompt.objective import compression
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_a_size_has_a_process_of_its_own():
     [row] = bench_scale([300], dimension=16, encode=False, repeats=1)
     assert (row.prompts, row.dimension) == (300, 16)

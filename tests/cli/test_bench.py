@@ -5,8 +5,9 @@ from functools import partial
 
 import pytest
 
-from mean_prompt.bench import methods as bench, registry, scale, speed
+from mean_prompt.bench import methods as bench, scale, speed
 from mean_prompt.bench.scale import ScaleRow
+from mean_prompt.runs.recipe import ModelSection
 from tests.bench.test_methods import Interrupted, Steps
 
 PROMPTS = [
@@ -34,8 +35,8 @@ def workplace(tmp_path, monkeypatch, tiny_bert):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "good.txt").write_text("\n".join(PROMPTS))
     known = {"mean-prompt": Steps("mean-prompt", 12), "random": Steps("random")}
-    monkeypatch.setattr(registry, "methods", lambda _: known)
-    monkeypatch.setattr(bench, "load_encoder", lambda *_, **__: tiny_bert)
+    monkeypatch.setattr(bench, "known_methods", lambda _: known)
+    monkeypatch.setattr(ModelSection, "load", lambda _: tiny_bert)
     monkeypatch.setattr(speed, "load_encoder", lambda *_, **__: tiny_bert)
     monkeypatch.setattr(speed, "_SQUARE", 64)
     monkeypatch.setattr(speed, "_PRODUCT_SECONDS", 0.001)

@@ -2,7 +2,7 @@
 
 Each follows :class:`~mean_prompt.bench.method.Method`, in the settings of its paper, and gets
 what the engine gets: the same evaluator, rules, budget, vocabulary and best corpus prompts. As
-for the engine, gradients are not charged to the budget's evaluations, only strings scored are.
+for the engine, only scored strings count as evaluations; gradients do not.
 """
 
 from __future__ import annotations

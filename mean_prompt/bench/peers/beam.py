@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,21 +29,17 @@ class Beam:
     vocabulary, by their vectors on their own.
 
     Different here: a full round takes ``width`` times 20,000 evaluations, and gold teams had
-    hours. A growth divides half of the budget evenly among its rounds, and one whose share is
-    over before all pairs of string and word were tried ends with a random subsample of them.
+    hours. A growth divides half of the budget evenly among its rounds, and a round whose share
+    ends before all pairs of string and word were tried has tried a random subsample of them.
 
     Attributes:
-        width: strings kept.
-        batch: pairs tried between two looks at a round's share.
+        width: number of strings kept.
+        batch: pairs of string and word tried before the round's share is checked again.
     """
 
+    name: ClassVar[str] = "beam"
     width: int = 100
     batch: int = 512
-
-    @property
-    def name(self) -> str:
-        """What the method is called."""
-        return "beam"
 
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
         """Search as :class:`~mean_prompt.bench.method.Method` says."""
@@ -51,8 +47,9 @@ class Beam:
         rng = np.random.default_rng(task.seed)
         incumbent = Incumbent(task, start)
         yield incumbent.best
-        words = task.material.allowed[task.evaluator.rules.starts_word[task.material.allowed]]
-        scores = task.evaluator.objective.score(task.material.static[task.material.index[words]])
+        vocabulary = task.vocabulary
+        words = vocabulary.allowed[task.evaluator.rules.starts_word[vocabulary.allowed]]
+        scores = task.evaluator.objective.score(vocabulary.static[vocabulary.index[words]])
         by_score = words[np.argsort(-scores, kind="stable")]
         beam = self._best([incumbent.best, *task.starts])
         while not budget.expired():
@@ -71,7 +68,7 @@ class Beam:
         incumbent: Incumbent,
         rng: np.random.Generator,
     ) -> Iterator[Candidate]:
-        """Append words until nothing fits any more, a round after another."""
+        """Append words, a round after another, until no string has room."""
         budget, room = task.evaluator.budget, task.evaluator.rules.room
         rounds = room - min((len(row.body) for row in beam), default=room)
         began = budget.fraction()

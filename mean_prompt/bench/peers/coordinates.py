@@ -1,4 +1,4 @@
-"""What the coordinate methods (GCG, GASLITE) share: padding, linear ranking, replacements.
+"""Padding, linear ranking and replacements, shared by the coordinate methods (GCG, GASLITE).
 
 Symbols: A allowed tokens, L tokens of the body, h width of the input embeddings.
 """
@@ -27,8 +27,8 @@ class LinearModel:
     """Ranks replacements by the objective's first-order change.
 
     Attributes:
-        allowed: (A,) ids of the tokens that may be put in.
-        embeddings: (A, h) theirs, on the encoder's device.
+        allowed: (A,) ids of the tokens that may replace others.
+        embeddings: (A, h) their input embeddings, on the encoder's device.
     """
 
     allowed: NDArray[np.int64]
@@ -37,14 +37,14 @@ class LinearModel:
     @classmethod
     def of(cls, task: SearchTask) -> LinearModel:
         """Return the model of a task's vocabulary."""
-        allowed = task.material.allowed
+        allowed = task.vocabulary.allowed
         return cls(allowed, task.evaluator.encoder.input_embeddings()[allowed])
 
     def best_tokens(self, gradients: Vectors, count: int) -> NDArray[np.int64]:
-        """Return the ids that promise most at each position: (L, h) -> (L, min(count, A)).
+        """Return the ids of largest predicted gain at each position: (L, h) -> (L, min(count, A)).
 
-        Replacing the token at position i by v changes f by about (E_v - E_now) · g_i; what is
-        there now is the same for all v. Both papers minimise a loss, hence their minus signs.
+        Replacing the token at position i by v changes f by about (E_v - E_now) · g_i; E_now is
+        the same for all v. Both papers minimise a loss, hence their minus signs.
         """
         products = torch.from_numpy(gradients).to(self.embeddings) @ self.embeddings.T
         top = products.topk(min(count, len(self.allowed)), dim=1).indices
@@ -58,9 +58,9 @@ def padded(
     """Return a start filled up with "!" to the token limit, screened.
 
     The papers begin with "!" only (GCG) or a text (GASLITE) of the length attacked, since neither
-    method changes the length. Here every method gets the same best corpus prompt, and these the
-    same number of tokens as the others may use. Where "!" is not allowed, or runs of it merge in
-    the tokenizer, random words fill up.
+    method changes the length. Here every method gets the same best corpus prompt, and these two
+    get as many tokens as the others may use. If "!" is not allowed, or runs of it merge in the
+    tokenizer, random words fill the string up.
     """
     room = task.evaluator.rules.room
     missing = room - len(start.body)
@@ -72,7 +72,7 @@ def padded(
 def body_gradients(gradients: Vectors, body_length: int, rules: Rules) -> Vectors:
     """Return the rows of the body's tokens: (n, tokens of the whole string, h) -> (n, L, h).
 
-    Where the body's ends merge with prefix or suffix, the nearest row stands in.
+    If the body's ends merge with prefix or suffix, the nearest row is used.
     """
     rows = rules.frame_tokens[0] + np.arange(body_length)
     inside: Vectors = gradients[:, np.minimum(rows, gradients.shape[1] - 1)]
@@ -88,7 +88,7 @@ def of_same_length(bodies: Sequence[TokenIds], encoder: Encoder) -> list[TokenId
     """Keep the distinct bodies that the tokenizer reads back with as many tokens.
 
     The authors of both methods drop the others too: without insertions, a search whose tokens
-    merge could never win the lost ones back. Asking first saves their evaluations.
+    merge could never get its length back. Dropping them unscored saves evaluations.
     """
     distinct = list(dict.fromkeys(bodies))
     read_back = encoder.tokenize(encoder.decode(distinct))
@@ -98,7 +98,7 @@ def of_same_length(bodies: Sequence[TokenIds], encoder: Encoder) -> list[TokenId
 def _fillings(task: SearchTask, missing: int, rng: np.random.Generator) -> list[TokenIds]:
     """Return ways to fill up, best first: "!" as words of their own, "!" in a run, words."""
     rules = task.evaluator.rules
-    allowed = task.material.allowed
+    allowed = task.vocabulary.allowed
     marks = [int(token) for token in allowed if rules.surfaces[token] == _FILLER]
     marks.sort(key=lambda token: not rules.starts_word[token])
     words = allowed[rules.starts_word[allowed]]

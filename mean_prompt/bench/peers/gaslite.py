@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -20,8 +20,8 @@ from mean_prompt.bench.peers.incumbent import Incumbent
 from mean_prompt.objective import Vectors
 from mean_prompt.optimize import Candidate
 
-#: Strings differentiated between two looks at the budget, on a CPU: about two seconds with 64
-#: tokens and a T5 of base size. Elsewhere all at once.
+#: Strings differentiated before the budget is checked again, on a CPU: about two seconds with 64
+#: tokens and a T5 of base size. On other devices all at once.
 _CPU_GRADIENTS: Final = 8
 
 
@@ -29,7 +29,7 @@ _CPU_GRADIENTS: Final = 8
 class Gaslite:
     """Algorithm 1 of Ben-Tov and Sharif 2024 (https://arxiv.org/abs/2412.20953), in its settings.
 
-    A step averages the gradient at the input embeddings over ``n_grad`` strings, the present one
+    A step averages the gradient at the input embeddings over ``n_grad`` strings, the current one
     and random single-token flips of it. Then ``n_flip`` positions are taken one after another, in
     random order: the ``n_cand`` best replacements by that average are scored, and the best one
     stays, or the token that was there.
@@ -40,19 +40,15 @@ class Gaslite:
     rather than for 100 steps.
 
     Attributes:
-        n_grad: strings whose gradients are averaged.
-        n_flip: positions changed a step.
-        n_cand: replacements scored a position.
+        n_grad: number of strings whose gradients are averaged.
+        n_flip: number of positions changed in a step.
+        n_cand: number of replacements scored at a position.
     """
 
+    name: ClassVar[str] = "gaslite"
     n_grad: int = 50
     n_flip: int = 20
     n_cand: int = 128
-
-    @property
-    def name(self) -> str:
-        """What the method is called."""
-        return "gaslite"
 
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
         """Search as :class:`~mean_prompt.bench.method.Method` says."""
@@ -76,7 +72,7 @@ class Gaslite:
     def _mean_gradient(
         self, state: Candidate, task: SearchTask, rng: np.random.Generator
     ) -> Vectors:
-        """Return the mean of the gradients, (L, h); of fewer where the budget ends before."""
+        """Return the mean of the gradients, (L, h); of fewer strings if the budget ends before."""
         evaluator = task.evaluator
         flips = self._random_flips(state, task, rng)
         step = _CPU_GRADIENTS if evaluator.encoder.device == "cpu" else self.n_grad
@@ -101,7 +97,7 @@ class Gaslite:
         first = task.evaluator.rules.frame_tokens[0]
         positions = first + rng.integers(len(state.body), size=self.n_grad - 1)
         inside = np.minimum(positions, len(state.ids) - 1).tolist()
-        tokens = rng.choice(task.material.allowed, self.n_grad - 1).tolist()
+        tokens = rng.choice(task.vocabulary.allowed, self.n_grad - 1).tolist()
         flips = [replaced(state.ids, *pair) for pair in zip(inside, tokens, strict=True)]
         return [state.ids, *flips]
 
@@ -109,7 +105,7 @@ class Gaslite:
 def _flipped(
     state: Candidate, position: int, tokens: list[int], task: SearchTask, incumbent: Incumbent
 ) -> Candidate:
-    """Return the best of the replacements at a position, or the state where none is better."""
+    """Return the best of the replacements at a position, or the state if none is better."""
     if position >= len(state.body):
         return state
     bodies = [replaced(state.body, position, token) for token in tokens]

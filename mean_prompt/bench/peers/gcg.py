@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -26,24 +27,20 @@ class GCG:
 
     A step takes the gradient at the input embeddings, finds the ``top_k`` best replacements of
     every position by it, draws ``batch`` single replacements with uniform position and token, and
-    goes on from the best of the batch, even where that is worse than before.
+    continues from the best of the batch, even if that is worse than before.
 
     Different here: the first string is the best corpus prompt filled up with "!", where the paper
     begins with "!" alone (see :func:`~mean_prompt.bench.peers.coordinates.padded`); and it runs
     until the budget ends rather than for 500 steps.
 
     Attributes:
-        top_k: replacements kept a position.
-        batch: B, replacements scored a step.
+        top_k: number of replacements kept for each position.
+        batch: B, number of replacements scored in a step.
     """
 
+    name: ClassVar[str] = "gcg"
     top_k: int = 256
     batch: int = 512
-
-    @property
-    def name(self) -> str:
-        """What the method is called."""
-        return "gcg"
 
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
         """Search as :class:`~mean_prompt.bench.method.Method` says."""
@@ -57,7 +54,7 @@ class GCG:
         yield incumbent.best
         while not task.evaluator.budget.expired():
             found = incumbent.screen(self._drawn(state, task, linear, rng))
-            # Where nothing may be an answer, the state stays, and other tokens are drawn.
+            # If no candidate obeys the rules, the state stays, and other tokens are drawn.
             fitting = [row for row in found if row is not None]
             state = max(fitting, key=lambda row: row.score, default=state)
             yield incumbent.best

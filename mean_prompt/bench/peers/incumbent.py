@@ -1,4 +1,4 @@
-"""What every peer keeps: the best string so far, and the one way in which strings are tried."""
+"""The best string so far, and the one way to try strings, which all peers share."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from mean_prompt.bench.method import SearchTask
 from mean_prompt.encoder import TokenIds
 from mean_prompt.optimize import CONTENDERS, SCREENING_NOISE, Candidate
 
-#: Most strings screened between two looks at the budget. On a CPU 64 strings of 64 tokens take
-#: two seconds with a T5 of base size, which the budget keeps for closing; larger batches are no
-#: faster there. Elsewhere a pass costs as much for few strings as for many.
+#: Most strings screened before the budget is checked again. On a CPU 64 strings of 64 tokens take
+#: two seconds with a T5 of base size, which the budget keeps for the last scores; larger batches
+#: are no faster there. On other devices a pass costs as much for few strings as for many.
 _CPU_BATCH: Final = 64
 _BATCH: Final = 512
 
@@ -24,7 +24,7 @@ class Incumbent:
         start: the best string of an earlier search, or ``None`` for the best corpus prompt.
 
     Attributes:
-        best: never gets worse.
+        best: the best string so far.
     """
 
     def __init__(self, task: SearchTask, start: Candidate | None) -> None:
@@ -32,17 +32,18 @@ class Incumbent:
         self._evaluator = task.evaluator
         self._noise = SCREENING_NOISE * task.ceiling
         self._batch = _CPU_BATCH if task.evaluator.encoder.device == "cpu" else _BATCH
-        # What the best string scored when screened: contenders are measured against like.
+        # The screened score of the best string, which screened contenders are compared with.
         self._bar: float | None = None
         self._judged = {self.best.text}
 
     def screen(self, bodies: Sequence[TokenIds]) -> list[Candidate | None]:
-        """Screen bodies, as far as the budget goes, and take the best string among them.
+        """Screen bodies until the budget ends, and keep the best string among them.
 
-        Something is always spent, or a search whose every proposal breaks a rule would not end.
+        At least one evaluation is always spent: a search whose every proposal breaks a rule would
+        not end otherwise.
 
         Returns:
-            One entry a body, in order; ``None`` where a rule is broken or the budget was over.
+            One entry for each body, in order; ``None`` if it breaks a rule or the budget ended.
         """
         budget = self._evaluator.budget
         spent = budget.evaluations

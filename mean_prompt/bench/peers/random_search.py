@@ -1,9 +1,10 @@
-"""Random search, the least that a method must beat."""
+"""Random search, which any other method must beat."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,24 +18,20 @@ from mean_prompt.optimize import Candidate
 class RandomSearch:
     """A (1 + lambda) random local search.
 
-    Each step makes ``batch`` single edits at the best string, with tokens and positions drawn
-    uniformly, and keeps the best string. There are A times as many replacements and insertions as
-    deletions, so that deletions are drawn least.
+    Each step makes ``batch`` single edits of the best string, with tokens and positions drawn
+    uniformly, and keeps the best string. A position can be replaced by every allowed token, but
+    deleted in one way only, so that deletions are drawn least.
 
     Attributes:
-        batch: lambda, edits tried a step.
+        batch: lambda, number of edits tried in a step.
         replace: share of replacements.
         insert: share of insertions; the rest are deletions.
     """
 
+    name: ClassVar[str] = "random"
     batch: int = 64
     replace: float = 0.6
     insert: float = 0.3
-
-    @property
-    def name(self) -> str:
-        """What the method is called."""
-        return "random"
 
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
         """Search as :class:`~mean_prompt.bench.method.Method` says."""
@@ -48,7 +45,7 @@ class RandomSearch:
 
     def _edited(self, body: TokenIds, task: SearchTask, rng: np.random.Generator) -> TokenIds:
         """Return the body after one edit; one that cannot be made becomes a replacement."""
-        token = int(rng.choice(task.material.allowed))
+        token = int(rng.choice(task.vocabulary.allowed))
         draw = rng.random()
         at = int(rng.integers(len(body)))
         if draw < self.insert and len(body) < task.evaluator.rules.room:

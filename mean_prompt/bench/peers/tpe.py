@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
@@ -17,17 +17,17 @@ from mean_prompt.optimize import Candidate
 if TYPE_CHECKING:
     import optuna
 
-#: What a string against a rule is told to have scored: the worst that expected SCS can be.
+#: The score reported for a string against a rule: the lowest that expected SCS can be.
 _FORBIDDEN: Final = -1.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Space:
-    """What one study draws from.
+class _SlotSpace:
+    """The strings that one study draws from.
 
     Attributes:
         heads: bodies that a string may begin with.
-        phrases: bodies that a slot may hold.
+        phrases: bodies that a slot may contain.
         slots: number of slots.
         room: most tokens of a body.
     """
@@ -43,7 +43,7 @@ class _Space:
         return {"head": 0, "kept": self.room} | empty
 
     def draw(self, trial: optuna.Trial) -> TokenIds:
-        """Return the body that a trial's parameters spell: head, cut, then phrases, cut."""
+        """Return the body of a trial's parameters: a shortened head, then phrases, cut to fit."""
         head = self.heads[trial.suggest_categorical("head", range(len(self.heads)))]
         body = head[: trial.suggest_int("kept", 0, self.room)]
         choices = [*self.phrases, ()]
@@ -61,27 +61,23 @@ class TPE:
     one of the best corpus prompts; a phrase is one of ``bank`` phrases and words, those whose
     vectors agree most with the objective's tangent gradient at the best string, or none.
 
-    No settings are published for this. TPE is multivariate, and a batch is asked for before any
-    of it is told (constant liar). It takes several milliseconds a trial, more as trials add up,
-    and its bank ages as the best string moves, so that every ``trials`` trials a new study begins
-    at the best string.
+    No settings are published for this. TPE is multivariate, and suggests a whole batch before it
+    learns any of its scores (constant liar). It takes several milliseconds a trial, more as trials
+    add up, and the bank's ranking ages as the best string moves: every ``trials`` trials a new
+    study begins at the best string.
 
     Attributes:
-        slots: of one string.
-        bank: phrases and words that a slot may hold.
-        batch: trials scored at once.
-        trials: of one study.
+        slots: number of phrases of one string.
+        bank: number of phrases and words that a slot may contain.
+        batch: number of trials scored at once.
+        trials: number of trials of one study.
     """
 
+    name: ClassVar[str] = "tpe"
     slots: int = 8
     bank: int = 64
     batch: int = 32
     trials: int = 512
-
-    @property
-    def name(self) -> str:
-        """What the method is called."""
-        return "tpe"
 
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
         """Search as :class:`~mean_prompt.bench.method.Method` says."""
@@ -89,13 +85,21 @@ class TPE:
         incumbent = Incumbent(task, start)
         yield incumbent.best
         while not task.evaluator.budget.expired():
-            space = self._space(task, incumbent.best)
+            best = incumbent.best
+            heads = list(dict.fromkeys([best.body, *(row.body for row in task.starts)]))
+            phrases = self._ranked(task, task.evaluator.objective.tangent_gradient(best.vector))
+            space = _SlotSpace(heads, phrases, self.slots, task.evaluator.rules.room)
             yield from self._one_study(space, int(rng.integers(2**31)), task, incumbent)
 
     def _one_study(
-        self, space: _Space, seed: int, task: SearchTask, incumbent: Incumbent
+        self, space: _SlotSpace, seed: int, task: SearchTask, incumbent: Incumbent
     ) -> Iterator[Candidate]:
-        study = _create(seed)
+        import optuna
+
+        # Optuna logs every study and trial on standard error; the run has a display of its own.
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
         study.enqueue_trial(space.first())
         for _ in range(0, self.trials, self.batch):
             if task.evaluator.budget.expired():
@@ -106,27 +110,12 @@ class TPE:
                 study.tell(trial, _FORBIDDEN if row is None else row.score)
             yield incumbent.best
 
-    def _space(self, task: SearchTask, best: Candidate) -> _Space:
-        tangent = task.evaluator.objective.tangent_gradient(best.vector)
-        heads = dict.fromkeys([best.body, *(row.body for row in task.starts)])
-        phrases = self._ranked(task, tangent)
-        return _Space(list(heads), phrases, self.slots, task.evaluator.rules.room)
-
     def _ranked(self, task: SearchTask, tangent: Vectors) -> list[TokenIds]:
         """Return the phrases and words whose vectors agree most with the tangent gradient."""
-        material = task.material
-        numbers = np.flatnonzero(task.evaluator.rules.starts_word[material.allowed])
-        words: Sequence[TokenIds] = [(int(token),) for token in material.allowed[numbers]]
-        bodies = [*material.phrases.bodies, *words]
-        vectors = np.concatenate([material.phrases.vectors, material.static[numbers]])
+        vocabulary = task.vocabulary
+        numbers = np.flatnonzero(task.evaluator.rules.starts_word[vocabulary.allowed])
+        words: Sequence[TokenIds] = [(int(token),) for token in vocabulary.allowed[numbers]]
+        bodies = [*vocabulary.phrases.bodies, *words]
+        vectors = np.concatenate([vocabulary.phrases.vectors, vocabulary.static[numbers]])
         order = np.argsort(-(vectors @ tangent), kind="stable")[: self.bank]
         return [bodies[i] for i in order]
-
-
-def _create(seed: int) -> optuna.Study:
-    import optuna
-
-    # Optuna announces every study and trial on standard error; the run has a display of its own.
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-    return optuna.create_study(direction="maximize", sampler=sampler)

@@ -59,9 +59,12 @@ def test_the_best_tokens_have_the_largest_products():
     best = LinearModel.of(task).best_tokens(gradients, 4)
     words = task.evaluator.encoder.words
     for row, gradient in zip(best, gradients, strict=True):
-        by_product = sorted(task.material.allowed, key=lambda token: -words[token] @ gradient)
+        by_product = sorted(task.vocabulary.allowed, key=lambda token: -words[token] @ gradient)
         assert row.tolist() == by_product[:4]
-    assert LinearModel.of(task).best_tokens(gradients, 999).shape == (3, len(task.material.allowed))
+    assert LinearModel.of(task).best_tokens(gradients, 999).shape == (
+        3,
+        len(task.vocabulary.allowed),
+    )
 
 
 def test_rows_of_the_body_stand_behind_the_prefix():

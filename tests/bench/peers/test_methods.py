@@ -7,7 +7,7 @@ import pytest
 
 from mean_prompt.bench.engine import Engine
 from mean_prompt.bench.peers import PEERS
-from mean_prompt.optimize.budget import Budget
+from mean_prompt.optimize import Budget
 from tests.bench.peers.worlds import (
     GradientFake,
     RoughFake,
@@ -16,18 +16,18 @@ from tests.bench.peers.worlds import (
     objective_for,
 )
 
-#: TPE's model takes milliseconds a trial, the more the wider its space is.
-NARROW_TPE = replace(PEERS["tpe"], slots=3, bank=24)
+#: TPE's model takes milliseconds a trial, the more the wider its space and the longer its study.
+NARROW_TPE = replace(PEERS["tpe"], slots=2, bank=16, trials=64)
 #: Every way to search. A new one is added here and passes as it stands.
 METHODS = (Engine(), *(PEERS | {"tpe": NARROW_TPE}).values())
-#: Most strings that a method may try between two looks at its budget.
+#: Most strings that a method may try before it checks its budget again.
 BATCH = 512
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 
 class WorkClock:
-    """A clock that goes on by a hundredth of a second with every string encoded."""
+    """A clock that advances by a hundredth of a second with every string encoded."""
 
     def __init__(self, encoder):
         self._encoder = encoder
@@ -47,14 +47,7 @@ def test_a_search_ends_at_its_deadline(method):
 
 
 @every_method
-def test_a_search_spends_its_evaluations_and_a_batch_more_at_most(method):
-    task = make_task(evaluations(300))
-    list(method.search(task))
-    assert 300 <= task.evaluator.budget.evaluations <= 300 + BATCH
-
-
-@every_method
-def test_no_batch_is_larger_than_the_limit(method, monkeypatch):
+def test_a_search_spends_its_evaluations_in_batches_of_limited_size(method, monkeypatch):
     task = make_task(evaluations(150))
     screen, sizes = task.evaluator.screen, []
 
@@ -65,6 +58,7 @@ def test_no_batch_is_larger_than_the_limit(method, monkeypatch):
     monkeypatch.setattr(task.evaluator, "screen", measured)
     list(method.search(task))
     assert max(sizes) <= BATCH
+    assert 150 <= task.evaluator.budget.evaluations <= 150 + BATCH
 
 
 @every_method
@@ -91,16 +85,16 @@ def test_a_budget_that_is_over_still_yields_the_best_start(method):
 @pytest.mark.parametrize(
     "rules",
     [
-        {},
+        {"phrases": ()},
         {"max_tokens": 1},
         {"prefix": "make", "suffix": "email"},
         {"banned_words": ("poem", "tone", "!")},
         {"alphabet": "words"},
     ],
-    ids=["plain", "one-token", "frame", "banned", "words"],
+    ids=["no-phrases", "one-token", "frame", "banned", "words"],
 )
 def test_every_string_obeys_the_rules(method, rules):
-    task = make_task(evaluations(200), **rules)
+    task = make_task(evaluations(150), **rules)
     bound = task.evaluator.rules
     for row in method.search(task):
         assert bound.violation(row.text, row.ids) is None
@@ -110,25 +104,20 @@ def test_every_string_obeys_the_rules(method, rules):
 
 @every_method
 @pytest.mark.parametrize("encoder", [GradientFake, RoughFake])
-def test_the_best_never_falls_and_scores_what_it_says(method, encoder):
+def test_the_best_never_falls_and_has_its_exact_score(method, encoder):
     task = make_task(evaluations(300), encoder=encoder())
     found = list(method.search(task))
     scores = [row.score for row in found]
     assert scores == sorted(scores)
+    assert scores[0] >= task.starts[0].score
     exact = task.evaluator.objective.score(task.evaluator.encoder.encode([r.text for r in found]))
     assert scores == pytest.approx(exact.tolist(), abs=1e-6)
+    if encoder is GradientFake:  # an easy problem, which each method improves on
+        assert scores[-1] > task.starts[0].score + 0.05 * task.ceiling
 
 
 @every_method
-def test_an_easy_problem_is_improved_on(method):
-    task = make_task(evaluations(400))
-    found = list(method.search(task))
-    assert found[0].score >= task.starts[0].score
-    assert found[-1].score > task.starts[0].score + 0.05 * task.ceiling
-
-
-@every_method
-def test_a_search_goes_on_from_a_start_and_never_loses_it(method):
+def test_a_search_continues_from_a_start_and_never_loses_it(method):
     first = list(method.search(make_task(evaluations(200))))[-1]
     task = make_task(evaluations(200), seed=1)
     rest = [row.score for row in method.search(task, first)]
@@ -139,8 +128,8 @@ def test_a_search_goes_on_from_a_start_and_never_loses_it(method):
 @every_method
 def test_the_same_seed_and_evaluations_find_the_same_string(method):
     runs = [
-        [row.text for row in method.search(make_task(evaluations(200), seed=seed))]
-        for seed in (3, 3, 4, 5, 6)
+        [row.text for row in method.search(make_task(evaluations(100), seed=seed))]
+        for seed in (3, 3, 4, 5)
     ]
     assert runs[0] == runs[1]
     assert any(run != runs[0] for run in runs[2:])
@@ -155,16 +144,10 @@ def test_a_search_that_may_propose_nothing_still_ends(method, monkeypatch):
 
 
 @every_method
-def test_corpora_without_phrases_can_be_searched(method):
-    task = make_task(evaluations(200), phrases=())
-    assert list(method.search(task))[-1].score >= task.starts[0].score
-
-
-@every_method
 def test_strings_of_a_real_tokenizer_are_what_they_say(method, tiny_t5):
-    """Unigram pieces merge with their neighbours, so that tokens drawn are not tokens read."""
+    """Unigram pieces merge with their neighbours: the tokens drawn may not be those read back."""
     task = make_task(
-        evaluations(250),
+        evaluations(150),
         encoder=tiny_t5,
         objective=objective_for(tiny_t5.dimension),
         starts=("Rewrite the poem as a letter.", "make this formal, please"),

@@ -50,7 +50,7 @@ def test_random_search_tries_single_edits_at_the_best_string(spied):
     for body in batches[0]:
         shared = Counter(body) & Counter(start)
         assert sum(shared.values()) >= len(start) - 1
-        assert set(body) - set(start) <= set(task.material.allowed.tolist())
+        assert set(body) - set(start) <= set(task.vocabulary.allowed.tolist())
 
 
 def test_a_full_body_gets_no_insertions(spied):
@@ -78,7 +78,7 @@ def test_a_beam_that_may_keep_and_try_everything_finds_the_best_string():
         evaluations(4_000), encoder=encoder, starts=("poem",), phrases=(), max_tokens=3
     )
     *_, best = Beam(width=1_000).search(task)
-    tokens = task.material.allowed.tolist()
+    tokens = task.vocabulary.allowed.tolist()
     everything = [row for length in (1, 2, 3) for row in itertools.product(tokens, repeat=length)]
     expected = task.evaluator.objective.score(encoder.encode_ids(everything)).max()
     assert best.score == pytest.approx(float(expected), abs=1e-6)
@@ -90,7 +90,7 @@ def test_a_beam_appends_every_word_to_every_string_it_keeps(spied):
     steps = Beam(width=2, batch=10_000).search(task)
     list(itertools.islice(steps, 3))
     rounds = [Counter(body[:-1] for body in batch) for batch in _joined(batches)]
-    words = len(task.material.allowed)
+    words = len(task.vocabulary.allowed)
     assert set(rounds[0]) == {row.body for row in task.starts[:2] if len(row.body) < 5}
     assert set(rounds[0].values()) == set(rounds[1].values()) == {words}
     assert len(rounds[1]) == 2
@@ -117,7 +117,7 @@ def test_a_beam_is_made_of_whole_words(tiny_bert, spied):
     appended = {body[-1] for batch in batches for body in batch if body != task.starts[0].body}
     assert len(appended) > 100
     assert all(starts_word[token] for token in appended)
-    assert not starts_word[task.material.allowed].all()
+    assert not starts_word[task.vocabulary.allowed].all()
 
 
 def test_a_beam_starts_over_from_other_words(spied):
@@ -154,8 +154,8 @@ def test_gcg_draws_single_replacements_from_the_best_of_every_position(spied):
         if distance(body, state) == 0:
             continue
         [position] = [i for i in range(6) if body[i] != state[i]]
-        products = encoder.words[task.material.allowed] @ gradient[position]
-        best = task.material.allowed[np.argsort(-products)[:3]]
+        products = encoder.words[task.vocabulary.allowed] @ gradient[position]
+        best = task.vocabulary.allowed[np.argsort(-products)[:3]]
         assert body[position] in best
         changed.add(position)
     assert changed == set(range(6))
@@ -200,7 +200,7 @@ def test_gaslite_takes_the_best_candidate_of_one_position_after_another(spied):
     found = list(itertools.islice(search, 2 + 6))
     flips = [batch for batch in batches if len(batch) > 2]
     assert len(flips) == 6
-    assert all(len(batch) == len(task.material.allowed) for batch in flips)
+    assert all(len(batch) == len(task.vocabulary.allowed) for batch in flips)
     state = None
     for batch in flips:
         columns = [len(set(column)) > 1 for column in zip(*batch, strict=True)]
@@ -233,7 +233,10 @@ def test_tpe_tries_the_best_start_first_and_then_heads_with_phrases(spied):
     list(itertools.islice(TPE(bank=4, batch=16).search(task), 2))
     assert batches[0][0] == task.starts[0].body
     heads = [row.body for row in task.starts]
-    pieces = [*task.material.phrases.bodies, *((int(token),) for token in task.material.allowed)]
+    pieces = [
+        *task.vocabulary.phrases.bodies,
+        *((int(token),) for token in task.vocabulary.allowed),
+    ]
     assert all(_spelled(body, heads, pieces) for body in batches[0] if body)
     assert len(set(batches[0])) > 8
 

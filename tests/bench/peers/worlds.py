@@ -67,7 +67,7 @@ def make_task(
     return SearchTask(
         evaluator=evaluator,
         starts=found,
-        material=Vocabulary.of(bound, static, bank),
+        vocabulary=Vocabulary.of(bound, static, bank),
         ceiling=objective.ceiling().value,
         seed=seed,
     )

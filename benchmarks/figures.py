@@ -1,0 +1,66 @@
+"""What all benchmarks share: a file for the figures, and a model that costs next to nothing."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from mean_prompt.bench import Machine
+from mean_prompt.encoder import PACKAGED_MODEL, find_model, quiet_loading
+from mean_prompt.system import write_atomically
+
+#: Tokens that the tiny model reads.
+_READS: Final = 256
+
+
+def write_figures(
+    out: Path, program: str, figures: Mapping[str, Any], *, device: str = "cpu"
+) -> None:
+    """Write measurements as JSON, after a description of the machine.
+
+    Args:
+        out: the file.
+        program: what starts the benchmark: ``python -m ...``.
+        figures: plain values by name.
+        device: the device that the model ran on.
+    """
+    machine = Machine.here(device, program).model_dump()
+    write_atomically(out, (json.dumps({"machine": machine, **figures}, indent=2) + "\n").encode())
+
+
+def save_tiny_bert(folder: Path, *, width: int = 64) -> Path:
+    """Save a BERT of two narrow layers with the packaged model's vocabulary; return the folder.
+
+    Raises:
+        InputError: the packaged model is not installed.
+    """
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import modules
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    with quiet_loading(), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as parts:
+        torch.manual_seed(0)
+        tokenizer = AutoTokenizer.from_pretrained(find_model(PACKAGED_MODEL).path)
+        config = BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=2 * width,
+            max_position_embeddings=_READS,
+            initializer_range=0.3,
+        )
+        BertModel(config).save_pretrained(parts)
+        tokenizer.save_pretrained(parts)
+        chain = [
+            modules.Transformer(parts, max_seq_length=_READS),
+            modules.Pooling(width, pooling_mode="mean"),
+            modules.Normalize(),
+        ]
+        SentenceTransformer(modules=chain, device="cpu").save(str(folder), create_model_card=False)
+    return folder
