@@ -1,4 +1,4 @@
-"""What a found string is compared with: the best prompt of the corpus and published strings."""
+"""Strings that a result is compared with: the best prompt of the corpus and published ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def score_baselines(
 
     Args:
         prompts: n, all of them or those that score best.
-        vectors: (n, d) theirs.
+        vectors: (n, d) unit vectors of the prompts.
         objective: over all prompts.
         encoder: for the published strings.
     """

@@ -29,10 +29,10 @@ class Constraints(BaseModel):
         max_tokens: tokens of the whole string, without those that the tokenizer puts around it.
         alphabet: ``ascii`` printable ASCII; ``words`` dictionary words with single blanks;
             ``unicode`` any printable characters.
-        banned_words: words that must not stand in the string, in any case.
+        banned_words: words that the string must not hold, in any case.
         banned_tokens: vocabulary entries that must not be used, as the tokenizer spells them.
-        prefix: text that the string begins with; a blank follows where it does not end in one.
-        suffix: text that the string ends with; a blank goes before where it has none.
+        prefix: text that the string begins with; a blank is added if it does not end in one.
+        suffix: text that the string ends with; a blank is added before it if it has none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -84,7 +84,7 @@ class Rules:
         return text.removeprefix(self._prefix).removesuffix(self._suffix)
 
     def violation(self, text: str, ids: TokenIds) -> str | None:
-        """Return the first rule that a string breaks, or ``None`` where it may be an answer."""
+        """Return the first rule that a string breaks, or ``None`` if it may be an answer."""
         if not text.strip():
             return "is blank"
         if len(ids) > self.constraints.max_tokens:
@@ -96,7 +96,7 @@ class Rules:
         return None
 
     def _unfit(self, text: str, ids: TokenIds) -> str | None:
-        """Return what a string, or a part of one, holds that it must not hold."""
+        """Return the rule on contents that a string, or a part of one, breaks."""
         if not self._special.isdisjoint(ids) or self._holds_special_text(text):
             return "holds the text of a special token"
         if not self._banned.isdisjoint(ids):
@@ -150,7 +150,7 @@ class Rules:
         return np.array(reachable, np.int64)
 
     def _reachable(self, tokens: Sequence[int]) -> list[int]:
-        """Keep the tokens that text can spell: an unused slot's own name is cut into pieces."""
+        """Return the tokens that text can produce: an unused slot's name is cut into pieces."""
         spelled = self._encoder.tokenize([self.surfaces[token] for token in tokens])
         return [
             token
@@ -160,7 +160,7 @@ class Rules:
 
 
 def _spell(encoder: Encoder, size: int) -> tuple[list[str], NDArray[np.bool_]]:
-    """Return each token's text, and whether it starts a word rather than goes on with one.
+    """Return each token's text, and whether it starts a word rather than continues one.
 
     Decoding a token after a known word shows both, for every kind of tokenizer: ``the`` + ``##ing``
     gives ``theing``, ``the`` + ``cat`` gives ``the cat``.

@@ -28,5 +28,5 @@ def dictionary() -> frozenset[str]:
 
 
 def is_readable(text: str) -> bool:
-    """Tell whether a string is dictionary words with one blank between each two."""
+    """Return whether a string is dictionary words with one blank between each two."""
     return bool(_READABLE.fullmatch(text)) and dictionary().issuperset(text.lower().split())

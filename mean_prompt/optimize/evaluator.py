@@ -1,7 +1,7 @@
 """Scoring strings: bodies of token ids -> whole strings -> vectors -> expected SCS.
 
 A search edits the *body*, the token ids between the required prefix and suffix. What counts is
-the string it becomes: every body is decoded, put together, tokenized again, and scored as that.
+the string it becomes: every body is decoded, completed, tokenized again, and scored as that.
 """
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ class Evaluator:
         self.budget = budget
 
     def screen(self, bodies: Sequence[TokenIds]) -> list[Candidate | None]:
-        """Score bodies in the screening dtype; ``None`` where a rule is broken.
+        """Score bodies in the screening dtype; ``None`` for one that breaks a rule.
 
         Returns:
-            One entry a body, in order. Bodies that spell the same string share one evaluation.
+            One entry a body, in order. Bodies of the same string share one evaluation.
         """
         if not bodies:
             return []
@@ -116,17 +116,17 @@ class Evaluator:
         return self._judge(rows, self.encoder.encode_ids)
 
     def read(self, texts: Sequence[str]) -> list[Candidate]:
-        """Score texts in float32 as bodies, cut to the token limit; those against a rule drop out.
+        """Score texts in float32 as bodies, cut to the token limit, without those against a rule.
 
         Texts come from outside the search (a corpus, a user): they are put through the
-        tokenizer's decoder once, so that they spell what a move would have made of them.
+        tokenizer's decoder once, so that they read as a move would have made them.
         """
         bodies = [ids[: self.rules.room] for ids in self.encoder.tokenize(texts)]
         rows = [row for row in self._spell(bodies) if row is not None]
         return self._judge(rows, self.encoder.encode_ids)
 
-    def revive(self, body: Sequence[int]) -> Candidate | None:
-        """Score a body that another process found, in float32; ``None`` where it breaks a rule."""
+    def score_body(self, body: Sequence[int]) -> Candidate | None:
+        """Score a body that another process found, in float32; ``None`` if it breaks a rule."""
         [row] = self._spell([tuple(body)])
         return None if row is None else self._judge([row], self.encoder.encode_ids)[0]
 

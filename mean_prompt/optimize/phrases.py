@@ -19,7 +19,7 @@ from mean_prompt.system import Deadline, Listener
 _WORD: Final = r"[A-Za-z][A-Za-z'-]*"
 #: Words in a phrase. Single words are in the bank if they take several tokens.
 _LENGTHS: Final = (1, 5)
-#: A phrase that stands in fewer prompts says more about them than about the corpus.
+#: A phrase of fewer prompts is typical of these rather than of the corpus.
 _LEAST_PROMPTS: Final = 3
 #: Phrases kept, by how many prompts hold them.
 _SIZE: Final = 3_000

@@ -39,14 +39,14 @@ class Problem:
 
     Attributes:
         prompts: N, those of the training side before those of the hold-out.
-        vectors: (N, d) unit vectors of the prompts; in half precision where they are many, and
-            mapped from a file where they come from a folder of vectors.
+        vectors: (N, d) unit vectors of the prompts; in half precision if they are many, and
+            mapped from a file if they come from a folder of vectors.
         weights, groups: (N,) of the prompts.
         split: rows of the corpus on either side.
         everything: the objective over all prompts, for the reported score.
         train: over the training side; ``holdout`` over the other, or ``None`` without one.
-        screening: what a search goes by: ``train``, or a compressed objective close to it.
-        compression: how close, or ``None`` where the search goes by ``train``.
+        screening: objective of the search: ``train``, or a compressed one close to it.
+        compression: how close, or ``None`` if the search uses ``train``.
         ceiling: of ``everything``; ``train_ceiling`` of ``train``.
         seed: of the split and of the bootstrap.
     """
@@ -76,7 +76,7 @@ class Problem:
         listener: Listener = ignore,
         deadline: Deadline | None = None,
     ) -> Self:
-        """Split a corpus and embed it, from its folders of vectors or the cache where it is known.
+        """Split a corpus and embed it, from its folders of vectors or the cache if known.
 
         Args:
             corpus: the prompts.
@@ -117,7 +117,7 @@ class Problem:
         device: str,
         seed: int,
     ) -> Self:
-        """Set a problem up from vectors: everything in the order of :attr:`prompts`."""
+        """Return a problem of given vectors, everything in the order of :attr:`prompts`."""
         count = len(split.train)
         everything = ExpectedSCS(vectors, weights, device=device)
         train = everything.part(slice(count)) if len(split.holdout) else everything
@@ -149,7 +149,7 @@ class Problem:
 
     @property
     def train_vectors(self) -> Vectors:
-        """(n, d) vectors of the training side; a copy where they are kept in half precision."""
+        """(n, d) vectors of the training side; a copy if they are kept in half precision."""
         return self.vectors[: len(self.train)].astype(np.float32, copy=False)
 
     def train_score(self, vector: Vectors) -> float:
@@ -174,18 +174,18 @@ class Problem:
 
     def likely_starts(self) -> tuple[list[str], Vectors]:
         """Return the prompts of the training side among which good starts are, (k, d) vectors."""
-        rows = self._promising()
+        rows = self._near_ceiling()
         return self._picked(rows[rows < len(self.train)])
 
     def finalists(self) -> tuple[list[str], Vectors]:
         """Return prompts to score over everything to find the best one, and (k, d) vectors."""
-        prompts, vectors = self._picked(self._promising())
+        prompts, vectors = self._picked(self._near_ceiling())
         if self.compression is None:
             return prompts, vectors
         best = np.sort(np.argsort(-self.screening.score(vectors))[:_FINALISTS])
         return [prompts[row] for row in best], vectors[best]
 
-    def _promising(self) -> NDArray[np.int64]:
+    def _near_ceiling(self) -> NDArray[np.int64]:
         """Return the rows of all prompts, or of those nearest to the ceiling's vector.
 
         To score each of a million prompts against each would take hours; a prompt that scores

@@ -1,8 +1,8 @@
 """Rounds of rival climbs, and each climb's own share of the budget.
 
-The climbs of a round begin one after another; the one that is ahead halfway continues alone. Where
-a climb stands halfway says most of where it will end, and hardly depends on how slowly it got
-there (successive halving, Jamieson and Talwalkar 2016).
+The climbs of a round begin one after another; the one that is ahead halfway continues alone. A
+climb's score halfway predicts most of its final score, and hardly depends on how slowly it was
+reached (successive halving, Jamieson and Talwalkar 2016).
 """
 
 from __future__ import annotations

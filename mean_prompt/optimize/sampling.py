@@ -1,4 +1,4 @@
-"""What Optuna decides: the settings that a climb is drawn, and whether it is hopeless.
+"""What Optuna decides: the settings drawn for a climb, and whether a climb is hopeless.
 
 Both are functions of the climbs that ended and of a seed, asked through a study in memory. So no
 trial ever waits in a storage for a process that may be dead, a climb's settings follow from its
@@ -32,17 +32,15 @@ REPORTS: Final = 10
 #: Reports before which no climb is pruned, and climbs that must have ended before one is.
 PRUNE_FROM: Final = 4
 _PRUNE_AFTER: Final = 3
-#: Climbs that are learnt from, the last ones: Optuna takes longer with every trial, and in a space
-#: that is soon exhausted thousands of climbs end after a few steps.
+#: Only the last climbs are learned from: Optuna takes longer with every trial, and in a space that
+#: is soon exhausted thousands of climbs end after a few steps.
 _RECENT: Final = 250
 #: Ranges of how often swaps and moves, and phrases, are tried.
 _ORDER: Final = (0.02, 0.2)
 _PHRASE: Final = (0.01, 0.2)
-#: What a trial says of its climb, each under a name of its own: a dashboard shows, sorts and
-#: exports user attributes one by one, and cuts what is nested.
+#: User attributes of a trial, one for each fact: a dashboard shows, sorts and exports attributes
+#: one by one, and cuts what is nested.
 _ATTRIBUTES: Final = ("worker", "number", "text", "evaluations")
-#: Under this name they stood together in studies made before.
-_TOGETHER: Final = "climb"
 
 _Bound = TypeVar("_Bound", int, float)
 
@@ -63,12 +61,12 @@ class StudySettings(BaseModel):
 
     Attributes:
         climb_evaluations: length of one climb; a budget that is shorter makes one round of it.
-        rivals: climbs of a round, of which the best goes on halfway.
+        rivals: climbs of a round, of which the best alone continues halfway.
         prune: ``median`` ends a climb that is behind half of the earlier ones; ``none`` never.
         starts: kinds of start that may be drawn; the first climb takes the first.
         width: range of the edits proposed a step.
         hot: range of the first temperature, shares of the ceiling.
-        kick: range of the random edits to an elite before a climb goes on from it.
+        kick: range of the random edits to an elite before a climb starts from it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,7 +80,7 @@ class StudySettings(BaseModel):
     kick: Annotated[tuple[_Kick, _Kick], AfterValidator(_rising)] = (0, 6)
 
     def from_elite(self) -> StudySettings:
-        """Return the settings whose first climb goes on from the elite, as it stands."""
+        """Return the settings whose first climb starts from the elite, unedited."""
         rest = [kind for kind in self.starts if kind != "elite"]
         return self.model_copy(update={"starts": ("elite", *rest)})
 
@@ -92,13 +90,13 @@ class ClimbRecord:
     """A climb that ended.
 
     Attributes:
-        worker: whose it was; 0 where there is one.
+        worker: number of the worker that ran it; 0 if there is only one.
         number: among the worker's climbs, from 0.
         params: what was drawn for it, by Optuna's names.
         reports: best score at each tenth of its length, as far as it came.
-        ended: by itself, or given up.
+        ended: by itself, or pruned.
         text: its best string.
-        score: of it.
+        score: of that string.
         evaluations: strings encoded.
         began, over: seconds since 1970.
     """
@@ -121,7 +119,7 @@ class ClimbRecord:
 
     @classmethod
     def of_dict(cls, data: dict[str, Any]) -> Self:
-        """Read what ``dataclasses.asdict`` made of one.
+        """Return the record of which ``dataclasses.asdict`` made the data.
 
         Raises:
             KeyError, TypeError: a field is missing, or there is another one.
@@ -129,7 +127,7 @@ class ClimbRecord:
         return cls(**data | {"reports": tuple(data["reports"])})
 
     def trial(self, settings: StudySettings) -> FrozenTrial:
-        """Return the climb as a trial that a study can take in."""
+        """Return the climb as a trial of an Optuna study."""
         space = _space(settings)
         state = TrialState.COMPLETE if self.ended == "complete" else TrialState.PRUNED
         trial = optuna.trial.create_trial(
@@ -146,8 +144,8 @@ class ClimbRecord:
 
     @classmethod
     def of_trial(cls, trial: FrozenTrial) -> Self | None:
-        """Return the climb that a trial is of; ``None`` for a trial that somebody else made."""
-        climb = trial.user_attrs.get(_TOGETHER, trial.user_attrs)
+        """Return the climb of a trial; ``None`` for a trial that was not made from a climb."""
+        climb = trial.user_attrs
         if not climb.keys() >= set(_ATTRIBUTES):
             return None
         assert trial.value is not None
@@ -171,7 +169,7 @@ class Sampling:
         settings: what to vary.
         base: settings of a climb that the study does not vary.
         seed: of the run.
-        worker: whose climbs these are.
+        worker: number of the worker whose climbs these are.
     """
 
     def __init__(
@@ -190,11 +188,11 @@ class Sampling:
         return np.random.default_rng([*key, 2, stage] if stage else key)
 
     def first(self) -> dict[str, Any]:
-        """Return what the climbs of the first round take: the recipe's own settings."""
+        """Return the parameters of the first round's climbs: the recipe's own settings."""
         return {"start": self._settings.starts[0]}
 
     def draw(self, number: int, ended: Sequence[ClimbRecord]) -> dict[str, Any]:
-        """Draw what a climb takes.
+        """Draw the parameters of a climb.
 
         Args:
             number: of the climb; the same one is drawn the same after the same climbs.
@@ -213,7 +211,7 @@ class Sampling:
         return trial.params
 
     def is_hopeless(self, reports: Sequence[float], ended: Sequence[ClimbRecord]) -> bool:
-        """Tell whether a climb is behind half of those that ended, at the same point."""
+        """Return whether a climb is behind half of those that ended, at the same point."""
         if self._settings.prune == "none" or len(reports) < PRUNE_FROM:
             return False
         pruner = optuna.pruners.MedianPruner(
@@ -225,7 +223,7 @@ class Sampling:
         return bool(pruner.prune(self._study(ended), running))
 
     def settings(self, params: dict[str, Any]) -> ClimbSettings:
-        """Return the settings that were drawn."""
+        """Return the settings of a climb by its parameters."""
         if "width" not in params:
             return self._base
         varied = self._base.moves.model_dump() | {
@@ -246,7 +244,7 @@ class Sampling:
 
 
 def _space(settings: StudySettings) -> dict[str, BaseDistribution]:
-    """Return what a trial's parameters are drawn from."""
+    """Return the distributions of a trial's parameters."""
     return {
         "start": CategoricalDistribution(settings.starts),
         "kick": IntDistribution(*settings.kick),

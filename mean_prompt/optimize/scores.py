@@ -20,7 +20,8 @@ class Side:
     """Predictions with and without an affix, on the rows of one side of a hold-out.
 
     Attributes:
-        rows: how many; ``groups`` of them with a true prompt of their own.
+        rows: number of predictions.
+        groups: number of distinct true prompts among them.
         without: mean SCS of the predictions alone.
         affixed: mean SCS with the affix.
         low, high: 95 % interval of ``affixed - without``, from a bootstrap of paired differences

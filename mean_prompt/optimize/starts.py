@@ -17,7 +17,7 @@ from mean_prompt.system import RunError
 
 StartKind = Literal["corpus", "phrases", "elite"]
 
-#: Corpus prompts tried as starts, by the score that their vectors promise.
+#: Corpus prompts tried as starts, the best by their vectors' scores.
 _CORPUS_STARTS: Final = 20
 #: Phrases looked at for each next one, by the gradient; scoring all would cost N rows each.
 _PURSUIT_WIDTH: Final = 64
@@ -30,8 +30,8 @@ def corpus_starts(
 
     Args:
         prompts: N of the training side.
-        vectors: (N, d) theirs.
-        evaluator: scores what becomes of them under the rules.
+        vectors: (N, d) unit vectors of the prompts.
+        evaluator: scores the prompts as cut to the rules.
 
     Raises:
         RunError: none can be brought under the rules.
@@ -57,7 +57,7 @@ def filled_start(
     """Return one of the best starts, with others after it until the tokens are used up.
 
     A climb replaces tokens far more cheaply than it inserts them, so that it begins at full
-    length. The start alone is returned where the whole breaks a rule.
+    length. The start alone is returned if the whole breaks a rule.
     """
     order = [0, *(1 + rng.permutation(len(starts) - 1)).tolist()]
     body: TokenIds = tuple(token for i in order for token in starts[i].body)
@@ -71,7 +71,7 @@ def assembled_start(
     """Assemble phrases one by one, each the best next to those taken, as matching pursuit does.
 
     The vector of the whole is taken as the mean of its phrases'; the first phrase is drawn at
-    random, so that no two starts need be alike. ``None`` where no phrase fits.
+    random, so that starts differ. ``None`` if no phrase fits.
     """
     bank = vocabulary.phrases
     room = evaluator.rules.room
@@ -92,7 +92,7 @@ def kicked(
     edits: int,
     rng: np.random.Generator,
 ) -> Candidate:
-    """Return an elite after some random replacements, or the elite where they break a rule."""
+    """Return an elite after some random replacements, or the elite if they break a rule."""
     if edits == 0:
         return elite
     tangent = evaluator.objective.tangent_gradient(elite.vector)

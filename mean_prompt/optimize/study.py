@@ -283,7 +283,7 @@ class ClimbStudy:
         """Make another worker's best string the elite, if it scores higher."""
         other = self._board.elite()
         if other is not None and other["score"] > self.elite.score:
-            adopted = self._evaluator.revive(other["body"])
+            adopted = self._evaluator.score_body(other["body"])
             if adopted is not None:
                 self.elite = max(self.elite, adopted, key=lambda row: row.score)
 
@@ -354,7 +354,7 @@ class ClimbStudy:
         leaders = ahead[: math.ceil(len(near) / 4)]
         rng = self._sampling.rng(run.number, stage=len(run.reports))
         chosen = leaders[int(rng.integers(len(leaders)))]
-        adopted = self._evaluator.revive(chosen["body"])
+        adopted = self._evaluator.score_body(chosen["body"])
         if adopted is not None and adopted.score > best.score:
             run.running.switch_to(adopted)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from pydantic import ValidationError
 
-from mean_prompt.encoder.encoder import special_ids, token_strings
+from mean_prompt.encoder.tokens import special_ids, token_strings
 from mean_prompt.optimize.constraints import Constraints, Rules
 from mean_prompt.optimize.dictionary import dictionary
 from mean_prompt.system.errors import InputError

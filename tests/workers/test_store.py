@@ -89,25 +89,6 @@ def test_trials_of_others_are_passed_over(store, storage):
     assert store.records() == [climb()]
 
 
-def test_a_climb_of_an_earlier_version_is_known_again(store, storage):
-    """It kept all that it said of a climb together."""
-    new = climb(4, worker=2).trial(StudySettings())
-    study = optuna.load_study(study_name="study", storage=storage)
-    study.add_trial(
-        optuna.trial.create_trial(
-            value=new.value,
-            params=new.params,
-            distributions=new.distributions,
-            intermediate_values=new.intermediate_values,
-            user_attrs={"climb": {**new.user_attrs, "score": new.value}},
-        )
-    )
-    [record] = store.records()
-    assert (record.key, record.text, record.score) == ((2, 4), climb(4, worker=2).text, 0.5)
-    store.add(climb(4, worker=2))
-    assert len(study.trials) == 1
-
-
 def test_many_at_once_lose_nothing(at_once, store):
     """Eight connections to one study, each handing in three climbs."""
 

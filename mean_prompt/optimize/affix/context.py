@@ -1,6 +1,6 @@
 """Predictions in whose context an affix is searched: a column of triples, split by true prompt.
 
-An affix stands before or after every prediction, one blank between them. Where that makes a row
+An affix stands before or after every prediction, one blank between them. If that makes a row
 longer than its token budget, words at the end of the *prediction* are dropped until it fits: the
 affix always stands whole, and nothing is left to the model's own cutting, which would drop it.
 """
@@ -31,7 +31,7 @@ PREDICTIONS: Final = "llm_prediction"
 
 @dataclass(frozen=True, slots=True)
 class Joiner:
-    """Puts an affix beside predictions, within a token budget.
+    """Joins an affix to predictions, within a token budget.
 
     Attributes:
         position: which side of the prediction the affix stands on.
@@ -81,8 +81,8 @@ class Context:
     Attributes:
         predictions: n strings, stripped, not blank.
         triples: the n rows they were made for.
-        source: where they were read, for results.
-        notes: what cleaning did, a line each.
+        source: file they were read from, for results.
+        notes: what cleaning changed, a line each.
     """
 
     predictions: tuple[str, ...]
@@ -162,7 +162,7 @@ class Context:
         return digest.hexdigest()
 
     def split(self, holdout: float, *, seed: int = 0) -> Split:
-        """Set a share of the prompts aside with all their rows.
+        """Split off a share of the prompts with all their rows as a hold-out.
 
         Args:
             holdout: share of the groups of rows with one true prompt; 0 keeps all for training.

@@ -1,4 +1,4 @@
-"""What an affix is worth: gains over rows, and a value that counts how sure they are.
+"""The value of an affix: its mean gain over rows, less what the gain is uncertain by.
 
 Symbols used throughout the search for affixes:
 
@@ -29,7 +29,7 @@ from mean_prompt.system import State
 
 Scores = NDArray[np.float32]
 
-#: Strings encoded between two looks at the budget, at most and, where time is limited, at least;
+#: Strings encoded between two checks of the budget, at most and, if time is limited, at least;
 #: in between, as many as take the seconds below.
 _PIECE: Final = 512
 _LEAST_PIECE: Final = 32
@@ -47,14 +47,14 @@ def row_scores(vectors: Vectors, truths: Vectors) -> Scores:
 
 
 class Caution:
-    """Values gains by what they promise for other prompts, rather than by their plain mean.
+    """Values gains by what to expect on other prompts, rather than by their plain mean.
 
     A search looks at thousands of affixes and keeps the best, so that chance gains are kept too.
-    Two things hold against it:
+    Two things counter that:
 
-    1. Rows of one prompt gain alike, so that the hundredth of them says less than the first of
-       another. With a correlation r between two rows of one prompt, a mean over prompts is
-       estimated best where each of a prompt's m rows weighs ``1 / (1 + (m - 1) r)``.
+    1. Rows of one prompt gain alike, so that the hundredth of them adds less evidence than the
+       first of another. With a correlation r between two rows of one prompt, a mean over prompts is
+       estimated best if each of a prompt's m rows weighs ``1 / (1 + (m - 1) r)``.
     2. ``value(g) = mean(g) - caution * error(g)`` asks for gains that most prompts share, with the
        error of a mean over clusters, ``error² = Σ_groups (Σ_rows w (g - mean g))²``.
 
@@ -86,17 +86,17 @@ class Caution:
         return errors
 
     def values(self, gains: torch.Tensor) -> torch.Tensor:
-        """Return what each affix's gains are worth: (k, n) -> (k,)."""
+        """Return the value of each affix's gains: (k, n) -> (k,)."""
         return gains @ self.weights - self._caution * self.errors(gains)
 
     def value(self, gains: Scores) -> float:
-        """Return what one affix's gains are worth: (n,) -> number."""
+        """Return the value of one affix's gains: (n,) -> number."""
         return float(self.values(to_tensor(gains)[None])[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Affix:
-    """An affix and how it did on all training rows.
+    """An affix and its scores on all training rows.
 
     Attributes:
         units: words, signs and phrases it consists of; none for the empty affix.
@@ -142,7 +142,7 @@ class AffixEvaluator:
     Args:
         encoder: turns strings into vectors.
         rules: affixes that break one are never scored.
-        joiner: puts affix and prediction together.
+        joiner: joins affix and prediction.
         predictions: n, of the training rows.
         truths: (n, d) unit vectors of their true prompts.
         caution: values gains.
@@ -173,7 +173,7 @@ class AffixEvaluator:
         return len(self._predictions)
 
     def spell(self, units: Sequence[str]) -> str | None:
-        """Return the affix that units make, or ``None`` where it breaks a rule."""
+        """Return the affix that units make, or ``None`` if it breaks a rule."""
         text = self.rules.compose(" ".join(units))
         ids = self.encoder.tokenize([text])[0]
         return text if self.rules.violation(text, ids) is None else None
@@ -191,7 +191,7 @@ class AffixEvaluator:
     def empty(self, vectors: Vectors) -> Affix:
         """Return the empty affix, of no gains: (n, d) float32 vectors of the predictions alone.
 
-        It is screened even where the budget has ended: a search without it has no result.
+        It is screened even if the budget has ended: a search without it has no result.
         """
         scores = row_scores(vectors, self.truths)
         self.budget.spend(len(self))
@@ -230,7 +230,7 @@ class AffixEvaluator:
         return np.concatenate(pieces)
 
     def _step(self) -> int:
-        """Return how many strings to encode at once, 0 where the budget has ended.
+        """Return how many strings to encode at once, 0 if the budget has ended.
 
         All runs without a time limit take the same.
         """

@@ -1,4 +1,4 @@
-"""Edits of an affix: units that come, go or change places, as the shift model sees them."""
+"""Edits of an affix: units put in, taken out or moved, with the shift model's features."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ class Edit:
     Attributes:
         units: of the new affix.
         move: how it was made.
-        comes, goes: numbers in the bank of the units put in and taken out.
+        put_in: numbers in the bank of the units put in.
+        taken_out: numbers in the bank of the units taken out.
     """
 
     units: tuple[str, ...]
     move: EditName
-    comes: tuple[int, ...] = ()
-    goes: tuple[int, ...] = ()
+    put_in: tuple[int, ...] = ()
+    taken_out: tuple[int, ...] = ()
 
 
 class Moves:
@@ -90,7 +91,7 @@ class Moves:
         """Return what the shift model predicts from: static vectors and length, (k, d + 1)."""
         vectors: Vectors = self._bank.vectors
         features = np.zeros((len(edits), vectors.shape[1] + 1), np.float32)
-        for sign, numbers in ((1, [e.comes for e in edits]), (-1, [e.goes for e in edits])):
+        for sign, numbers in ((1, [e.put_in for e in edits]), (-1, [e.taken_out for e in edits])):
             rows = np.repeat(np.arange(len(edits)), [len(some) for some in numbers])
             flat: NDArray[np.int64] = np.array([n for some in numbers for n in some], np.int64)
             np.add.at(features[:, :-1], rows, sign * vectors[flat])
@@ -98,9 +99,9 @@ class Moves:
         return torch.from_numpy(features)
 
     def _edit(
-        self, units: tuple[str, ...], span: tuple[int, int], comes: tuple[int, ...], move: EditName
+        self, units: tuple[str, ...], span: tuple[int, int], put_in: tuple[int, ...], move: EditName
     ) -> Edit:
         first, last = span
-        goes = tuple(self._number[unit] for unit in units[first:last])
-        new = tuple(self._bank.texts[number] for number in comes)
-        return Edit((*units[:first], *new, *units[last:]), move, comes, goes)
+        taken_out = tuple(self._number[unit] for unit in units[first:last])
+        new = tuple(self._bank.texts[number] for number in put_in)
+        return Edit((*units[:first], *new, *units[last:]), move, put_in, taken_out)

@@ -29,7 +29,7 @@ class AffixProblem:
     Attributes:
         context: n rows.
         split: numbers of those that the search sees, and of those it does not.
-        joiner: puts an affix beside a prediction.
+        joiner: joins an affix to a prediction.
         predictions, truths: (n, d) float32 unit vectors.
         groups: (n,) numbers of the true prompts.
         without: (n,) SCS of the predictions alone.
@@ -61,7 +61,7 @@ class AffixProblem:
         listener: Listener = ignore,
         deadline: Deadline | None = None,
     ) -> Self:
-        """Split the rows and embed them, from the cache where they are known.
+        """Split the rows and embed them, from the cache if known.
 
         Args:
             context: the rows.
@@ -140,10 +140,10 @@ class AffixProblem:
 def shift_ceiling(predictions: Vectors, truths: Vectors) -> float:
     """Return the highest mean SCS that one shift ``m`` of all predictions reaches.
 
-    Maximises ``mean_i SCS(normalize(p_i + m), t_i)`` over m (d,), by ascent from no shift. Perfect
-    answers would score 1, which says nothing of affixes: one string for all rows moves all of them
-    by about the same, and this is how far that leads. It is no strict bound, since a string moves
-    short predictions further than long ones, and reads differently beside each.
+    Maximises ``mean_i SCS(normalize(p_i + m), t_i)`` over m (d,), by ascent from no shift. The
+    score of perfect answers, 1, is no measure for affixes: one string moves all rows by about the
+    same, and this is how far that leads. It is no strict bound, since a string moves short
+    predictions further than long ones, and reads differently beside each.
     """
     rows, aims = torch.from_numpy(predictions), torch.from_numpy(truths)
     shift = torch.zeros(rows.shape[1], requires_grad=True)

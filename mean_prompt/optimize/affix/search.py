@@ -1,7 +1,7 @@
 """The search for an affix: edits ranked by a learned model, raced over growing mini-batches.
 
 A round edits one of the best affixes so far. Thousands of edits are ranked by the model of
-:mod:`~mean_prompt.optimize.affix.shifts`; the most promising ones race: all are encoded beside a
+:mod:`~mean_prompt.optimize.affix.shifts`; the best ones race: all are encoded beside a
 few rows, the better ones beside more, and what is left beside all training rows. What then leads
 is scored on all of them again, in float32. Every race draws its own rows, so that no affix is
 fitted to one mini-batch.
@@ -39,7 +39,7 @@ _DRAWN: Final = 0.5
 _DRAW_SPREAD: Final = 0.01
 #: Share of the rounds that edit the best affix, rather than another one of the elite.
 _BEST_BASE: Final = 0.5
-#: Frequent phrases of the known prompts that the first race tries, whatever the model says.
+#: Frequent phrases of the known prompts that the first race tries, whatever the model predicts.
 _FIRST_PHRASES: Final = 16
 
 
