@@ -118,21 +118,18 @@ def search(  # noqa: PLR0913 - an argument an option
         if folder and (done := _finished(folder, asked.recorded(sources))):
             return done
         # What is quick to check comes before the model is loaded.
-        prompts = (
-            corpus
-            if isinstance(corpus, Corpus)
-            else Corpus.from_files(*sources, column=asked.corpus.column)
-        )
         crew = Crew.asked(folder, workers, storage, study)
         if crew and (isinstance(corpus, Corpus) or isinstance(model, Encoder)):
             raise InputError(
                 "several workers read corpus and model themselves: found one in memory; give its "
                 "files, or leave workers and storage out"
             )
-        _check_begun(folder, asked, prompts)
+        if not isinstance(corpus, Corpus):
+            corpus = Corpus.from_files(*sources, column=asked.corpus.column)
+        _check_begun(folder, asked, corpus)
         with _budget(asked, folder, began) as limits:
             encoder = model if isinstance(model, Encoder) else asked.model.load()
-            inputs = SearchInputs(prompts, encoder, asked, limits, folder, listener, sources)
+            inputs = SearchInputs(corpus, encoder, asked, limits, folder, listener, sources)
             session = Conductor(inputs, crew) if crew else SearchSession(inputs)
             result, problem = session.run()
             if result.out:

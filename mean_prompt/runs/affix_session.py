@@ -191,8 +191,12 @@ class AffixScoring:
     """How affixes are scored over a context.
 
     Args:
-        problem: that is searched on.
+        problem: the rows of the context as vectors.
         encoder: the model.
+
+    Attributes:
+        train_ceiling: the highest score over the training rows.
+        is_exact: whether the search goes by exact scores, as one for affixes does.
     """
 
     is_exact = True
@@ -219,7 +223,7 @@ class AffixScoring:
         return _TIME_MARGIN * each * len(self._rows)
 
     def worth(self, found: Affix) -> float:
-        """Return the value, which counts how sure the gain is."""
+        """Return the value, which the search maximises: it counts how sure the gain is."""
         return found.value
 
     def exact(self, found: Affix) -> Affix:
@@ -227,7 +231,12 @@ class AffixScoring:
         return found
 
     def holdout(self, found: Affix, seconds: float) -> float | None:
-        """Return the score over the hold-out, or ``None`` if it would take too long."""
+        """Return the score over the hold-out, or ``None`` if it would take too long.
+
+        Args:
+            found: the affix.
+            seconds: time that the search has taken.
+        """
         if not len(self._rows):
             return None
         if self._seconds > _HOLDOUT_SHARE * seconds and self._scored != found.text:

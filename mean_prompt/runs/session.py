@@ -96,7 +96,11 @@ class StringScoring:
     """How the strings of a search are scored over its corpus.
 
     Args:
-        problem: that is searched on.
+        problem: the corpus in the model's space.
+
+    Attributes:
+        train_ceiling: the highest score over the training prompts.
+        is_exact: whether the search goes by every training prompt.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -105,7 +109,7 @@ class StringScoring:
         self.is_exact = problem.compression is None
 
     def worth(self, found: Candidate) -> float:
-        """Return the score."""
+        """Return the score, which the search maximises."""
         return found.score
 
     def exact(self, found: Candidate) -> Candidate:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from mean_prompt.optimize import Affix, Candidate
 from mean_prompt.runs.inputs import SearchInputs
 from mean_prompt.runs.progress import SearchProgress
 from mean_prompt.system import State
@@ -15,54 +16,20 @@ from mean_prompt.system import State
 _EXACT_SHARE: Final = 0.02
 
 
-class Found(Protocol):
-    """A string that a search found, or an affix."""
-
-    @property
-    def text(self) -> str:
-        """The string."""
-
-    @property
-    def score(self) -> float:
-        """Its score, as the search sees it."""
-
-    def state(self) -> State:
-        """Return it as a state."""
+F = TypeVar("F", bound=Candidate | Affix)
 
 
-F = TypeVar("F", bound=Found)
-
-
-class Scoring(Protocol[F]):
-    """How the strings of one kind of search are compared and scored.
-
-    Attributes:
-        train_ceiling: the highest score over the training side.
-        is_exact: whether the search goes by exact scores.
-    """
+class _Scoring(Protocol[F]):
+    """How the strings of one kind of search are scored: ``StringScoring`` or ``AffixScoring``."""
 
     train_ceiling: float
     is_exact: bool
 
-    def worth(self, found: F) -> float:
-        """Return what the search maximises."""
-
-    def exact(self, found: F) -> F:
-        """Return a string with its score over every training prompt."""
-
-    def holdout(self, found: F, seconds: float) -> float | None:
-        """Return the score over the hold-out, or ``None`` if it would take too long.
-
-        Args:
-            found: the string.
-            seconds: that the search has taken so far.
-        """
-
-    def details(self, found: F, holdout: float | None) -> dict[str, Any]:
-        """Return what the event of a new best string holds besides."""
-
-    def restored(self, state: State) -> F:
-        """Return the string whose state this is."""
+    def worth(self, found: F) -> float: ...
+    def exact(self, found: F) -> F: ...
+    def holdout(self, found: F, seconds: float) -> float | None: ...
+    def details(self, found: F, holdout: float | None) -> dict[str, Any]: ...
+    def restored(self, state: State) -> F: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +54,7 @@ class Tracker(Generic[F]):
             the result of the run if the search does not reach a better one again.
     """
 
-    def __init__(self, inputs: SearchInputs[Any], scoring: Scoring[F]) -> None:
+    def __init__(self, inputs: SearchInputs[Any], scoring: _Scoring[F]) -> None:
         self._budget = inputs.budget
         self._folder = inputs.folder
         self._listener = inputs.listener

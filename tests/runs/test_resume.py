@@ -140,10 +140,10 @@ def test_an_affix_that_is_killed_ends_as_one_that_was_not(tiny_t5, tmp_path):
     context = Context.from_pairs([" ".join(prompt.split()[:3]) for prompt in prompts], prompts)
 
     def find(**how):
-        return search_affix(context, max_evaluations=1_500, max_tokens=4, model=tiny_t5, **how)
+        return search_affix(context, max_evaluations=3_000, max_tokens=4, model=tiny_t5, **how)
 
     whole = find(out=tmp_path / "whole")
-    assert_same(killed_and_resumed(find, tmp_path / "run", [1, 2, 1]), whole)
+    assert_same(killed_and_resumed(find, tmp_path / "run", [0, 1, 2]), whole)
 
 
 def test_an_interrupted_run_continues(corpus, tiny_t5, undisturbed, tmp_path):
