@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from mean_prompt.corpus.triples import Rows, Triples
-from mean_prompt.encoder import loading as models
 from mean_prompt.hybrid.comparison import Comparison
 from mean_prompt.hybrid.evaluation import Evaluation, method_scores, outcomes_of
 from mean_prompt.hybrid.options import BlendOptions
@@ -302,7 +301,7 @@ class TestCommand:
             asked.append((name, trust))
             return encoder()
 
-        monkeypatch.setattr(models, "load_encoder", load)
+        monkeypatch.setattr("mean_prompt.encoder.load_encoder", load)
         return asked
 
     @pytest.mark.parametrize("name", ["sub.csv", "sub.parquet"])
