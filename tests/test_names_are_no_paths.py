@@ -6,12 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from mean_prompt import search
+from mean_prompt import predict, search
 from mean_prompt.corpus.triples import Rows
 from mean_prompt.encoder.cache import VectorCache
 from mean_prompt.encoder.loading import load_encoder
 from mean_prompt.hybrid import options as blend
-from mean_prompt.hybrid.job import PredictionJob
 from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.request import Request
 from mean_prompt.llm.base import Prediction
@@ -72,7 +71,7 @@ def test_ids_of_rows(place, tmp_path, monkeypatch):
         out=place / "out.csv",
         options=BlendOptions(max_tokens=8, trials=1),
     )
-    assert PredictionJob(request).run().rows == 30
+    assert predict(request).rows == 30
     assert files(tmp_path / "a") == [
         f"b/work/{name}"
         for name in (
