@@ -12,8 +12,7 @@ from pyarrow import csv as arrow_csv, parquet
 
 from mean_prompt import api, cli
 from mean_prompt.corpus.triples import Rows
-from mean_prompt.encoder.arrays import cached_arrays
-from mean_prompt.encoder.cache import VectorCache
+from mean_prompt.encoder.cache import VectorCache, cached_arrays
 from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.journal import Journal
 from mean_prompt.hybrid.settings import TEXT_KEYS, BlendSettings, FitOutcome

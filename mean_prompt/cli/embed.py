@@ -89,7 +89,7 @@ def embed(
 
 
 class EmbedCommand(TyperCommand):
-    """Lets ``--ray`` stand alone: Typer has no options whose value may be left out."""
+    """Accepts ``--ray`` without a value, which Typer's own options do not."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - Typer's own
         """Parse the arguments, with ``local`` put after a ``--ray`` that stands alone."""

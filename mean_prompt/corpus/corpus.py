@@ -90,7 +90,7 @@ class Corpus:
 
         Args:
             prompts: any strings; blanks around them, blank ones and repeats are dealt with.
-            weights: one not negative number a prompt; equal when left out.
+            weights: one not negative number a prompt; equal by default.
             name: for results.
 
         Raises:
@@ -185,7 +185,7 @@ class Corpus:
 
         Args:
             holdout: share of the groups, within [0, 0.9]; 0 keeps everything for training.
-            groups: (N,) as from :meth:`groups`, computed when left out.
+            groups: (N,) as from :meth:`groups`, computed by default.
             seed: of the random choice.
 
         Raises:
@@ -224,8 +224,8 @@ class Corpus:
     def _is_large(self) -> bool:
         return len(self) > duplicates.COMPARED_UP_TO
 
-    def _sketch(self) -> list[NDArray[Any]]:
-        """Return the groups and each prompt's typicality, from the cache where they are known."""
+    def _sketch(self) -> Sequence[NDArray[Any]]:
+        """Return the groups and each prompt's typicality, from the cache if they are known."""
         from mean_prompt.encoder import cached_arrays
 
         key = f"duplicates-{self.content_hash[:24]}"

@@ -1,4 +1,4 @@
-"""The vectors of a corpus's prompts, from its folders of vectors where it has any.
+"""The vectors of a corpus's prompts, from its folders of vectors if it has any.
 
 They are brought together in one memory-mapped file of the cache, in the order that a search needs
 them in: nothing of them is held by the process, and several processes share what the system keeps
@@ -106,7 +106,7 @@ def corpus_vectors(
                 gathering.take_folders(corpus.folders)
                 gathering.encode_others(cache, encoder)
         path.touch()
-        # Copy on write: torch takes no array that cannot be written, and nobody writes.
+        # Copy on write: torch takes no array that cannot be written, and it is never written.
         vectors = np.memmap(path, np.float16, "c", shape=shape)
     listener(ProgressEvent(_PHASE, len(prompts), len(prompts), _UNIT))
     return vectors
@@ -198,7 +198,7 @@ def _sweep(maps: Path) -> None:
     for path in found[_KEPT - 1 :]:
         try:
             path.unlink()
-        except PermissionError:  # Windows keeps a file that somebody has mapped
+        except PermissionError:  # Windows keeps a file that a process has mapped
             continue
 
 

@@ -66,7 +66,7 @@ def read_prompts(path: Path, column: str | None = None) -> list[str]:
     Args:
         path: a file with a known suffix, or a folder that is searched recursively.
         column: which column; guessed (``rewrite_prompt``, ``prompt``, ``text``, the only one)
-            when left out. Not used for TXT files.
+            by default. Not used for TXT files.
 
     Raises:
         InputError: the path is missing, unreadable, broken, or holds no such column.
@@ -118,7 +118,7 @@ def read_columns(
     Args:
         path: a file with a known suffix whose rows have named columns.
         required: exact names.
-        optional: exact names of columns that are left out of the result where the file has none.
+        optional: exact names of columns that are returned only if the file has them.
 
     Raises:
         InputError: the file is missing, unreadable or broken, lacks a required column, has a
@@ -175,7 +175,7 @@ def choose_column(names: Sequence[str], column: str | None, path: Path) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Return columns' names for a message: in one line, and no longer than somebody would read."""
+    """Return columns' names for a message: in one line, shortened."""
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return ", ".join(map(preview_name, names[:_SHOWN])) + more or "none"
 
@@ -214,7 +214,7 @@ def _files_of(folder: Path) -> list[Path]:
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
-    """Tell whether a file, or a folder on the way to it, is hidden, as notebooks' copies are."""
+    """Return whether a file, or a folder on the way to it, is hidden, as notebooks' copies are."""
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
@@ -238,7 +238,7 @@ def _bad_text(text: str, place: str, noun: str) -> InputError:
             "remove the row, or close its quote"
         )
     return InputError(
-        f"{noun} must be Unicode text: {place} holds half a surrogate pair; mend or remove the row"
+        f"{noun} must be Unicode text: {place} holds half a surrogate pair; fix or remove the row"
     )
 
 

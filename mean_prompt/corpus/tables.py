@@ -222,7 +222,7 @@ def _chosen(
 
 
 def _jsonl(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows:
-    # A file of another encoding is hardly JSON: its encoding is what is to be told.
+    # A file of another encoding is hardly JSON: its encoding is the fault to report.
     for _ in _blocks(file, source):
         pass
     file.seek(0)
@@ -339,7 +339,7 @@ def _sound(source: TableFile) -> Iterator[None]:
 
 def _broken(kind: str, source: TableFile, reason: str) -> InputError:
     return InputError(
-        f"a {kind} file must be well formed: {source.path}: {reason}; mend or re-export it"
+        f"a {kind} file must be well formed: {source.path}: {reason}; repair or re-export it"
     )
 
 

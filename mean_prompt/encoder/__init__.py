@@ -5,21 +5,18 @@ from typing import TYPE_CHECKING
 from mean_prompt.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from mean_prompt.encoder.arrays import cached_arrays as cached_arrays
     from mean_prompt.encoder.attention import NotPropagable as NotPropagable
     from mean_prompt.encoder.cache import (
         Encode as Encode,
         VectorCache as VectorCache,
         cache_folder as cache_folder,
+        cached_arrays as cached_arrays,
         need_half as need_half,
     )
     from mean_prompt.encoder.encoder import (
         PARITY_COSINE as PARITY_COSINE,
         PROOF_TOLERANCE as PROOF_TOLERANCE,
         Encoder as Encoder,
-        TokenIds as TokenIds,
-        special_ids as special_ids,
-        token_strings as token_strings,
     )
     from mean_prompt.encoder.identity import (
         ModelIdentity as ModelIdentity,
@@ -46,6 +43,11 @@ if TYPE_CHECKING:
         FrozenString as FrozenString,
         TokenPropagation as TokenPropagation,
     )
+    from mean_prompt.encoder.tokens import (
+        TokenIds as TokenIds,
+        special_ids as special_ids,
+        token_strings as token_strings,
+    )
     from mean_prompt.encoder.trust import (
         UNUSED_FOLDERS as UNUSED_FOLDERS,
         check_pickles as check_pickles,
@@ -57,17 +59,14 @@ if TYPE_CHECKING:
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "arrays": ["cached_arrays"],
         "attention": ["NotPropagable"],
-        "cache": ["Encode", "VectorCache", "cache_folder", "need_half"],
+        "cache": ["Encode", "VectorCache", "cache_folder", "cached_arrays", "need_half"],
         "encoder": [
             "Encoder",
             "PARITY_COSINE",
             "PROOF_TOLERANCE",
-            "TokenIds",
-            "special_ids",
-            "token_strings",
         ],
+        "tokens": ["TokenIds", "special_ids", "token_strings"],
         "identity": ["ModelIdentity", "content_hash"],
         "loading": [
             "DEFAULT_MODEL",

@@ -1,4 +1,4 @@
-"""Letting a transformer attend by a function of our own for a while.
+"""Replacing the attention function of a transformer.
 
 Symbols: n tokens, H heads, k width of a head.
 """
@@ -44,20 +44,26 @@ def attention_scores(
 
 
 def register() -> None:
-    """Make our attention known to transformers; what it does is set by :func:`attending`."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
+    """Register the attention whose function :func:`attending` sets."""
 
     def attend(*args: object, **options: object) -> tuple[torch.Tensor, None]:
         return _ACTIVE.get()(*args, **options)
 
-    AttentionInterface.register(_ATTENTION, attend)
-    AttentionMaskInterface.register(_ATTENTION, sdpa_mask)
+    register_attention(_ATTENTION, attend)
+
+
+def register_attention(name: str, attend: _Attention) -> None:
+    """Register an attention function with transformers, with the masks of torch's fused one."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(name, attend)
+    AttentionMaskInterface.register(name, sdpa_mask)
 
 
 @contextmanager
 def attending(network: PreTrainedModel, attend: _Attention) -> Iterator[None]:
-    """Let a transformer attend by a function of our own for a while."""
+    """Use an attention function in a transformer inside the block."""
     usual = network.config._attn_implementation  # noqa: SLF001 - set_attn_implementation checks
     token = _ACTIVE.set(attend)
     network.config._attn_implementation = _ATTENTION  # noqa: SLF001

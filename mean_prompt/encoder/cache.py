@@ -1,8 +1,8 @@
-"""Vectors of strings, kept on disk between runs.
+"""Vectors of strings, and other arrays that are costly to compute, kept on disk between runs.
 
-There is one SQLite file per model and dtype. Its name holds the hash of the model's files, so that
-vectors of one model are never used with another. Rows are written chunk by chunk: what was computed
-before an interruption is not computed again.
+Of vectors there is one SQLite file per model and dtype. Its name holds the hash of the model's
+files, so that vectors of one model are never used with another. Rows are written chunk by chunk:
+what was computed before an interruption is not computed again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ import platformdirs
 from numpy.typing import NDArray
 
 from mean_prompt.objective import StoredVectors, Vectors
-from mean_prompt.system import Deadline, KeyedStore, Listener, ProgressEvent, ignore
+from mean_prompt.system import (
+    Deadline,
+    KeyedStore,
+    Listener,
+    ProgressEvent,
+    cache_fault,
+    ignore,
+    write_atomically,
+)
 
 #: Strings encoded between two writes, and the characters of these: half a second on two cores for
 #: long strings, so that a deadline is kept, and large batches of short ones.
@@ -168,3 +176,36 @@ class _Table:
         for row in np.flatnonzero(~self.filled):
             self._vectors[row] = self._vectors[sources[int(row)]]
         return self._vectors
+
+
+def cached_arrays(
+    key: str, compute: Callable[[], Sequence[NDArray[Any]]]
+) -> Sequence[NDArray[Any]]:
+    """Return the arrays kept under a key, or compute and keep them.
+
+    Args:
+        key: a file name that identifies all that the arrays depend on.
+        compute: makes them.
+
+    Raises:
+        InputError: the cache cannot be read or written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load, save
+
+    path = cache_folder() / "arrays" / f"{key}.safetensors"
+    try:
+        kept = load(path.read_bytes())
+        return [kept[name] for name in sorted(kept)]
+    except (FileNotFoundError, NotADirectoryError, SafetensorError):
+        pass  # None yet, or a file torn by a crash: both are computed.
+    except OSError as error:
+        raise cache_fault("the cache of arrays", path, error) from error
+    arrays = list(compute())
+    named = {f"{number:04}": np.ascontiguousarray(array) for number, array in enumerate(arrays)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, save(named))
+    except OSError as error:
+        raise cache_fault("the cache of arrays", path, error) from error
+    return arrays

@@ -18,19 +18,16 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from mean_prompt.encoder.identity import ModelIdentity
 from mean_prompt.encoder.kernels import use_fast_kernels
+from mean_prompt.encoder.tokens import TokenIds, plain_tokenizer, special_frame
 from mean_prompt.objective import Vectors, to_numpy
 from mean_prompt.system import InputError, RunError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from tokenizers import Tokenizer
 
-
-TokenIds = tuple[int, ...]
 
 #: Largest difference allowed between our float32 vectors and SentenceTransformer.encode's.
 PROOF_TOLERANCE: Final = 1e-5
@@ -99,9 +96,9 @@ class Encoder:
         self.identity = identity
         self.device = str(model.device.type)
         self._model = model.float().eval().requires_grad_(False)
-        self.tokenizer = _plain_tokenizer(model, identity.name)
-        self._head, self._tail = _special_frame(self.tokenizer)
-        # The model's default prompt goes before every string, however it is handed over.
+        self.tokenizer = plain_tokenizer(model, identity.name)
+        self._head, self._tail = special_frame(self.tokenizer)
+        # The model's default prompt goes before every string, whatever it is.
         prompt = model.prompts.get(model.default_prompt_name or "") or ""
         self._head += self.tokenize([prompt])[0]
         self._pad = int(model.tokenizer.pad_token_id or 0)
@@ -261,7 +258,7 @@ class Encoder:
         for length, rows in groups:
             start = 0
             while start < len(rows):
-                # Asked anew at every pass: memory that ran out has made them smaller.
+                # Computed at every pass: running out of memory makes passes smaller.
                 step = max(1, self._most_tokens // (length + self.special_token_count))
                 yield rows[start : start + step], length
                 start += step
@@ -379,37 +376,3 @@ def _embedding_layer(model: SentenceTransformer) -> torch.nn.Embedding:
     layer = transformer.auto_model.get_input_embeddings()
     assert isinstance(layer, torch.nn.Embedding)
     return layer
-
-
-def _plain_tokenizer(model: SentenceTransformer, name: str) -> Tokenizer:
-    """Return a copy of the model's fast tokenizer that neither pads nor truncates."""
-    backend = getattr(model.tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise InputError(f"a model needs a fast tokenizer (tokenizer.json): {name} has none")
-    plain: Tokenizer = copy.deepcopy(backend)
-    plain.no_padding()
-    plain.no_truncation()
-    return plain
-
-
-def _special_frame(tokenizer: Tokenizer) -> tuple[TokenIds, TokenIds]:
-    """Return the special tokens that the tokenizer puts before and after a string."""
-    probe = tokenizer.encode("text", add_special_tokens=True)
-    inner = probe.special_tokens_mask
-    first = inner.index(0)
-    last = len(inner) - inner[::-1].index(0)
-    return tuple(probe.ids[:first]), tuple(probe.ids[last:])
-
-
-def token_strings(tokenizer: Tokenizer) -> list[str]:
-    """Return every vocabulary entry by id, as the tokenizer spells it (``##ing``, ``▁the``)."""
-    entries = tokenizer.get_vocab(with_added_tokens=True)
-    strings = [""] * (max(entries.values()) + 1)
-    for entry, index in entries.items():
-        strings[index] = entry
-    return strings
-
-
-def special_ids(tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """Return the ids of all special and added tokens."""
-    return np.array(sorted(tokenizer.get_added_tokens_decoder()), np.int64)

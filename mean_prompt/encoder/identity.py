@@ -20,7 +20,7 @@ class ModelIdentity:
 
     Attributes:
         name: as the user or the hub calls it.
-        revision: commit on the hub, where the files come from its cache.
+        revision: commit on the hub, if the files come from its cache.
         content_hash: SHA-256 over the names and bytes of the model's files.
         dtype: of the reference vectors.
     """
@@ -32,7 +32,7 @@ class ModelIdentity:
 
     @property
     def key(self) -> str:
-        """A file-name-safe key, equal for equal files and dtype, whatever they are called."""
+        """A file-name-safe key, equal for equal files and dtype, whatever their name."""
         return f"{self.content_hash[:24]}-{self.dtype}"
 
     def as_dict(self) -> dict[str, str | None]:
@@ -44,7 +44,7 @@ def content_hash(folder: Path, *, trust: bool = False) -> str:
     """Return the SHA-256 over the relative names and bytes of the files a model is loaded from.
 
     Documentation and other frameworks' weights do not change a vector and are left out; so are
-    pickled weights and code, which are loaded only where the model is trusted.
+    pickled weights and code, which are loaded only if the model is trusted.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):

@@ -5,7 +5,7 @@ Measured on all-MiniLM-L6-v2, 32 tokens, passes of 1,088 tokens, one core with a
 
 * torch's fused attention took a fifth of a pass, at 21 GFLOP/s; two batched products with an
   exponential between them take less than half of that;
-* a linear layer lays its weight out anew for the matrix product at every call; laid out once it
+* a linear layer lays its weight out for the matrix product again at every call; laid out once it
   runs at 475 instead of 430 GFLOP/s.
 
 What these do to the vectors is judged by the encoder's parity gate, like bfloat16 itself.
@@ -17,6 +17,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
+
+from mean_prompt.encoder.attention import register_attention
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -33,7 +35,7 @@ _LAYOUT_ROWS: Final = 1_024
 
 
 def use_fast_kernels(model: SentenceTransformer) -> bool:
-    """Put the faster kernels into a bfloat16 model on the CPU, where torch has them.
+    """Put the faster kernels into a bfloat16 model, if it is on a CPU that has them.
 
     Args:
         model: changed in place; it can then no longer be trained or differentiated.
@@ -86,14 +88,8 @@ def _pack_linears(model: torch.nn.Module) -> bool:
 
 
 def _can_pack() -> bool:
-    """Tell whether torch has the operations that its own compiler uses, and this CPU runs them.
-
-    Processors without AVX-512, most laptops among them, have no bfloat16 layouts at all.
-    """
+    """Return whether this CPU has bfloat16 layouts; those without AVX-512 have none."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    needed = ("_linear_pointwise", "_reorder_linear_weight", "_is_mkldnn_bf16_supported")
-    if not all(hasattr(torch.ops.mkldnn, name) for name in needed):
         return False
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
 
@@ -102,21 +98,10 @@ def _shorten_attention(model: SentenceTransformer) -> bool:
     """Let a transformer that uses torch's fused attention use :func:`short_attention`."""
     network: Any = getattr(model[0], "auto_model", None)
     config = getattr(network, "config", None)
-    if getattr(config, "_attn_implementation", None) != "sdpa" or not _register():
+    if getattr(config, "_attn_implementation", None) != "sdpa":
         return False
+    register_attention(ATTENTION, short_attention)
     network.set_attn_implementation(ATTENTION)
-    return True
-
-
-def _register() -> bool:
-    """Make the attention known to transformers, with the masks of torch's fused attention."""
-    try:
-        from transformers import AttentionInterface, AttentionMaskInterface
-        from transformers.masking_utils import sdpa_mask
-    except ImportError:
-        return False
-    AttentionInterface.register(ATTENTION, short_attention)
-    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
     return True
 
 
@@ -129,7 +114,7 @@ def short_attention(
     *,
     scaling: float | None = None,
     position_bias: torch.Tensor | None = None,
-    **options: Any,  # noqa: ANN401, whatever transformers hands over
+    **options: Any,  # noqa: ANN401 - those of transformers
 ) -> tuple[torch.Tensor, None]:
     """Attend by two batched products: (n, heads, L, k) each -> (n, L, heads, k).
 
@@ -141,7 +126,7 @@ def short_attention(
         key: (n, heads, L, k).
         value: (n, heads, L, k).
         attention_mask: true where a token may be looked at; nothing is padded without one.
-        scaling: of the products, ``k ** -0.5`` when left out.
+        scaling: of the products; ``k ** -0.5`` by default.
         position_bias: added to them.
         options: passed on to transformers' own attention for longer strings.
     """
@@ -163,7 +148,7 @@ def short_attention(
 
 
 def _is_short(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None) -> bool:
-    """Tell whether this is plain attention within a short string."""
+    """Return whether this is plain attention within a short string."""
     plain = key.shape[1] == query.shape[1] and (mask is None or mask.dtype == torch.bool)
     return plain and query.shape[2] <= _SHORT
 

@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A model found on this machine, and a warning where it is not the one first asked for."""
+    """A model found on this machine, and a warning if it is not the one first asked for."""
 
     name: str
     path: Path
@@ -186,11 +186,11 @@ def cached_folder(name: str) -> Path | None:
 
 
 def _from_hub(name: str, *, trust: bool, fetch: bool) -> Path | None:
-    def patterns(files: list[PurePosixPath]) -> dict[str, list[str]]:
+    def patterns(files: list[PurePosixPath]) -> tuple[None, list[str]]:
         if not trust:
             check_pickles(name, files)
         _, copies = pickled_weights(files)
-        return {"ignore_patterns": [*_FOREIGN_FORMATS, *map(str, copies)]}
+        return None, [*_FOREIGN_FORMATS, *map(str, copies)]
 
     return hub_folder(name, _is_complete, patterns, trust=trust, fetch=fetch)
 
@@ -198,7 +198,7 @@ def _from_hub(name: str, *, trust: bool, fetch: bool) -> Path | None:
 def hub_folder(
     name: str,
     is_complete: Callable[[Path, bool], bool],
-    patterns: Callable[[list[PurePosixPath]], dict[str, list[str]]],
+    patterns: Callable[[list[PurePosixPath]], tuple[list[str] | None, list[str]]],
     *,
     trust: bool,
     fetch: bool = True,
@@ -209,8 +209,7 @@ def hub_folder(
         name: on the hub.
         is_complete: whether a folder holds all that is loaded, pickled weights too if the second
             argument is true.
-        patterns: the files to download, as arguments of ``snapshot_download``, from all that the
-            hub has.
+        patterns: returns which of the hub's files to download, all if ``None``, and which not.
         trust: whether the model may have pickled weights.
         fetch: whether the hub is asked for what this machine does not have.
 
@@ -226,7 +225,8 @@ def hub_folder(
         # One with pickled weights is refused by name when it is to be loaded, and not passed over.
         return cached if cached and is_complete(cached, True) else None
     try:
-        return Path(snapshot_download(name, **patterns(hub_files(name))))
+        wanted, unwanted = patterns(hub_files(name))
+        return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=unwanted))
     # A failed connection is the HTTPError of whichever client the hub's package uses.
     except (errors.HTTPError, errors.XetDownloadError, OSError) as error:  # type: ignore[attr-defined]
         _log.info("the hub did not give %s: %s", name, error)
@@ -242,7 +242,7 @@ def hub_files(name: str) -> list[PurePosixPath]:
 
 
 def _is_complete(folder: Path, trust: bool) -> bool:
-    """Tell whether a cached snapshot holds what a sentence-transformers model needs."""
+    """Return whether a cached snapshot holds all that a sentence-transformers model needs."""
     kinds = ["*.safetensors", *(["pytorch_model*.bin"] if trust else [])]
     # The transformer is in the model's own folder, or the first of those in it.
     homes = [folder, *folder.glob("0_*")]
@@ -257,17 +257,17 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 
 def hub_answers(endpoint: str) -> bool:
-    """Tell within HUB_TIMEOUT whether the hub can be reached: one attempt, no retries.
+    """Return within HUB_TIMEOUT whether the hub can be reached: one attempt, no retries.
 
     The hub's own client retries with growing pauses, which on a machine without a network takes
-    far longer than anybody waits.
+    far longer than a user waits.
     """
     import concurrent.futures
     import http.client
     import urllib.error
     import urllib.request
 
-    def knock() -> bool:
+    def ask() -> bool:
         try:
             request = urllib.request.Request(endpoint, method="HEAD")  # noqa: S310
             with urllib.request.urlopen(request, timeout=HUB_TIMEOUT):  # noqa: S310
@@ -280,7 +280,7 @@ def hub_answers(endpoint: str) -> bool:
     # A resolver that hangs ignores the socket's time-out, so the wait is bounded from outside.
     pool = concurrent.futures.ThreadPoolExecutor(1)
     try:
-        return pool.submit(knock).result(timeout=HUB_TIMEOUT)
+        return pool.submit(ask).result(timeout=HUB_TIMEOUT)
     except concurrent.futures.TimeoutError:
         return False
     finally:
@@ -298,7 +298,7 @@ def _packaged_folder() -> Path | None:
 
 
 def is_hub_name(name: str) -> bool:
-    """Tell whether a string is spelt as the hub spells names: ``model`` or ``owner/model``."""
+    """Return whether a string has the form of the hub's names: ``model`` or ``owner/model``."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils._validators import validate_repo_id
 

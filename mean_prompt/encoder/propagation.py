@@ -30,9 +30,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import torch
 
-from mean_prompt.encoder.arrays import cached_arrays
 from mean_prompt.encoder.attention import NotPropagable, attending, attention_scores, register
-from mean_prompt.encoder.encoder import Encoder, TokenIds
+from mean_prompt.encoder.cache import cached_arrays
+from mean_prompt.encoder.encoder import Encoder
+from mean_prompt.encoder.tokens import TokenIds
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -63,7 +64,7 @@ class _Layer:
         values, contexts: (H, n, k).
         context_sums: (H, k) over all tokens.
         shares: (n, H, n) share that token j (last axis) gives to token i (first axis).
-        rests: (n, H, n) logarithm of what j's other exponentiated scores sum to, i left out.
+        rests: (n, H, n) logarithm of what j's other exponentiated scores sum to, without i.
         bias_from: (n, H, n) score bias of query i (first axis) at every key, or ``None``.
         bias_to: (n, H, n) of every query (last axis) at key i, or ``None``.
     """

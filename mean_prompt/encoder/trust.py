@@ -25,8 +25,8 @@ _SAFE: Final = "model.safetensors"
 _SAFE_SHARDS: Final = "model.safetensors.index.json"
 #: What a folder may ask of the loading: nothing that fetches or runs what is not in it.
 _HARMLESS: Final = frozenset({"add_pooling_layer", "attn_implementation", "dtype", "torch_dtype"})
-#: Where sentence-transformers keeps such wishes.
-_WISHES: Final = ("model_args", "model_kwargs")
+#: Where sentence-transformers keeps such arguments.
+_ARGUMENTS: Final = ("model_args", "model_kwargs")
 _REMEDY: Final = "trust it with --trust-model (trust = true in a recipe), or take another model"
 
 
@@ -112,7 +112,7 @@ def check_shards(name: str, folder: Path) -> None:
 
 
 def shard_names(index: Path) -> list[str]:
-    """Return the files that an index of weights names, each once; none where it is no index."""
+    """Return the files that an index of weights names, each once; none if it is no index."""
     settings = _settings(index)
     table = settings.get("weight_map")
     return sorted(set(map(str, table.values()))) if isinstance(table, dict) else []
@@ -126,7 +126,7 @@ def _files(folder: Path, pattern: str) -> Iterator[PurePosixPath]:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """Return the settings in a file; none where it holds none, which the libraries then say."""
+    """Return the settings in a file; none if it holds none, which the libraries then report."""
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -161,8 +161,8 @@ def _asked(file: str, settings: dict[str, Any]) -> str | None:
     activation = settings.get("activation_function")  # of a Dense module: a class
     if isinstance(activation, str) and "." in activation and not activation.startswith("torch."):
         return f"the activation {activation!r}"
-    for wishes in (settings.get(key) for key in _WISHES):
-        strange = sorted(set(wishes) - _HARMLESS) if isinstance(wishes, dict) else []
+    for arguments in (settings.get(key) for key in _ARGUMENTS):
+        strange = sorted(set(arguments) - _HARMLESS) if isinstance(arguments, dict) else []
         if strange:
             return f"the setting {strange[0]!r} of its loading"
     return next((f"the kernel {kernel!r}" for kernel in _kernels(settings)), None)

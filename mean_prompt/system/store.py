@@ -26,7 +26,7 @@ class KeyedStore:
 
     Args:
         path: of the file, made if need be with its folder.
-        what: it holds, for messages: ``the cache of vectors``.
+        what: the file holds, for messages: ``the cache of vectors``.
 
     Raises:
         InputError: the file cannot be written, is broken, or is on a network file system.
@@ -97,9 +97,9 @@ _CLOSED: Final = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_I
 
 
 def cache_fault(what: str, path: Path, error: Exception) -> InputError:
-    """Return the error to raise where a cache could not be read or written.
+    """Return the error to raise if a cache could not be read or written.
 
-    Only a file that is broken is to be deleted: a good one has cost somebody hours.
+    Only a broken file is to be deleted: a good one took hours to compute.
 
     Args:
         what: the cache is of, as the message calls it.

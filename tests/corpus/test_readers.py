@@ -379,7 +379,7 @@ def test_what_the_reader_of_parquet_raises_is_a_refusal(tmp_path, monkeypatch):
         raise pa.ArrowException("cannot be read\nin detail")
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", fail)
-    assert f"must be well formed: {path}: cannot be read; mend" in refusal(path)
+    assert f"must be well formed: {path}: cannot be read; repair" in refusal(path)
 
 
 @pytest.mark.parametrize("names", [("a.b", "prompt"), ("a", "a.b", "prompt"), ("^p.*$", "prompt")])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from mean_prompt.encoder import cache as vectors_module
-from mean_prompt.encoder.cache import VectorCache, cache_folder
+from mean_prompt.encoder.cache import VectorCache, cache_folder, cached_arrays
 from mean_prompt.system.deadline import Deadline, OutOfTimeError
 from mean_prompt.system.errors import InputError
 from mean_prompt.system.progress import ProgressEvent
@@ -226,3 +226,61 @@ def test_half_precision_is_asked_for_and_never_stored(tmp_path):
     assert (half.dtype, full.dtype) == (np.float16, np.float32)
     assert np.array_equal(full, np.stack([table[text] for text in texts]))
     assert np.array_equal(half, full.astype(np.float16))
+
+
+# Arrays
+
+#: Twelve of them: names that sort as text must keep the order of numbers.
+MADE = [np.full((2, number + 1), number, np.float32) for number in range(12)]
+
+
+@pytest.fixture
+def arrays_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEAN_PROMPT_CACHE", str(tmp_path))
+    return tmp_path / "arrays"
+
+
+def same(arrays):
+    return len(arrays) == len(MADE) and all(map(np.array_equal, arrays, MADE))
+
+
+def never():
+    raise AssertionError("computed again")
+
+
+@pytest.mark.usefixtures("arrays_folder")
+def test_arrays_are_computed_once_and_keep_their_order():
+    assert same(cached_arrays("some", lambda: MADE))
+    assert same(cached_arrays("some", never))
+    with pytest.raises(AssertionError, match="computed again"):
+        cached_arrays("other", never)
+
+
+@pytest.mark.usefixtures("arrays_folder")
+def test_a_view_is_kept_as_what_it_shows():
+    view = np.arange(6, dtype=np.float32).reshape(2, 3).T
+    cached_arrays("view", lambda: [view])
+    np.testing.assert_array_equal(cached_arrays("view", never)[0], view)
+
+
+@pytest.mark.parametrize("left", [0, 5, 200])
+def test_a_torn_file_is_replaced(arrays_folder, left):
+    cached_arrays("some", lambda: MADE)
+    [file] = arrays_folder.iterdir()
+    file.write_bytes(file.read_bytes()[:left])
+    assert same(cached_arrays("some", lambda: MADE))
+    assert same(cached_arrays("some", never))
+
+
+def test_arrays_that_cannot_be_written_are_refused(arrays_folder):
+    arrays_folder.write_text("no folder")
+    with pytest.raises(
+        InputError, match=r"must be readable and writable: .*/some.*CACHE to a fold"
+    ):
+        cached_arrays("some", lambda: MADE)
+
+
+def test_arrays_that_cannot_be_read_are_refused(arrays_folder):
+    (arrays_folder / "some.safetensors").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"readable and writable: .*/some.*: Is a directory; set"):
+        cached_arrays("some", lambda: MADE)

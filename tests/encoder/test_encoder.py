@@ -12,8 +12,9 @@ from sentence_transformers import SentenceTransformer
 from transformers.models.t5.modeling_t5 import T5LayerNorm
 
 from mean_prompt.encoder import encoder as encoder_module
-from mean_prompt.encoder.encoder import PROBES, Encoder, special_ids, token_strings
+from mean_prompt.encoder.encoder import PROBES, Encoder
 from mean_prompt.encoder.loading import find_model, load_encoder
+from mean_prompt.encoder.tokens import special_ids, token_strings
 from mean_prompt.system.errors import InputError, RunError
 
 MODELS = ("minilm", "tiny_t5", "tiny_bert")

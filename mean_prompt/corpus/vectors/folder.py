@@ -249,7 +249,7 @@ def _read_manifest(folder: Path) -> Manifest | None:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
         is_ours = FORMAT.encode() in data[:_HEAD] or any(folder.glob("vectors-*.safetensors"))
-        if not is_ours:  # a file of somebody else's by the same name
+        if not is_ours:  # another program's file of the same name
             return None
         fault = error.errors()[0]
         place = preview_name(".".join(map(str, fault["loc"])))

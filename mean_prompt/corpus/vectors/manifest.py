@@ -1,4 +1,4 @@
-"""What a folder of vectors says of itself; without a manifest no such folder is used.
+"""The manifest of a folder of vectors; without one no such folder is used.
 
 A folder holds ``manifest.json``, and for every shard a file of prompts (Parquet: the prompt, and
 the rows that held it) and a file of vectors (safetensors: float16, a unit row a prompt). The names

@@ -1,4 +1,4 @@
-"""A cluster gives the vectors that one process gives; what it cannot do is told in one line."""
+"""A cluster gives the vectors that one process gives; what it cannot do is one line."""
 
 import os
 import re
@@ -106,7 +106,7 @@ def test_addresses_are_known():
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "[::1]:9", "127.0.0.1:99999"])
-def test_an_address_where_nobody_answers_is_refused_at_once(address):
+def test_an_address_without_a_server_is_refused_at_once(address):
     message = rf"a cluster that runs: {re.escape(address)}: .*; start one with: ray start --head"
     with pytest.raises(InputError, match=message):
         Cluster(address).check()
@@ -135,7 +135,7 @@ def test_another_broken_import_is_not_hidden(monkeypatch):
         Cluster().check()
 
 
-def test_ray_tells_nobody_of_its_use(monkeypatch):
+def test_ray_sends_no_usage_statistics(monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "1")
     Cluster().check()
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"

@@ -1,4 +1,4 @@
-"""Embedding goes on after any kill, mends what is damaged, and refuses to mix two works."""
+"""Embedding resumes after any kill, repairs what is damaged, and refuses to mix two works."""
 
 import os
 import signal
@@ -115,7 +115,7 @@ def killed_at(monkeypatch, step):
 
     monkeypatch.setattr(atomic.os, "fsync", dying(os.fsync))
     monkeypatch.setattr(Path, "replace", dying(Path.replace))
-    # Nobody tidies up after a kill.
+    # A kill leaves files behind.
     monkeypatch.setattr(Path, "unlink", lambda *_args, **_options: None)
 
 
@@ -167,7 +167,7 @@ def wait_for(condition, seconds=60):
 
 @pytest.mark.parametrize("name", ["prompts-00001.parquet", "vectors-00003.safetensors"])
 @pytest.mark.parametrize("damage", ["gone", "byte", "empty"])
-def test_a_damaged_shard_is_made_anew(make, fake, name, damage):
+def test_a_damaged_shard_is_embedded_again(make, fake, name, damage):
     found = make()
     before = contents(found.out)
     data = bytearray(before[name])
@@ -176,13 +176,13 @@ def test_a_damaged_shard_is_made_anew(make, fake, name, damage):
     if damage != "gone":
         (found.out / name).write_bytes(data if damage == "byte" else b"")
     encoded = fake.encoded
-    mended = make()
-    assert (mended.made, mended.damaged) == (1, 1)
-    assert contents(mended.out) == before
+    repaired = make()
+    assert (repaired.made, repaired.damaged) == (1, 1)
+    assert contents(repaired.out) == before
     assert fake.encoded - encoded == (8 if "3" in name else 10)
 
 
-def test_a_folder_that_lost_all_its_files_is_made_anew(make):
+def test_a_folder_that_lost_all_its_files_is_embedded_again(make):
     found = make()
     before = contents(found.out)
     for path in found.out.glob("*-*"):
