@@ -61,9 +61,8 @@ class World:
         )
 
 
-@pytest.mark.parametrize("caution", [0.0, 1.0])
 @pytest.mark.parametrize("position", ["suffix", "prefix"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("seed", "caution"), [(0, 0.0), (1, 1.0), (2, 0.0)])
 def test_it_finds_the_word_that_trying_all_finds(seed, position, caution):
     world = World(seed=seed, position=position, caution=caution)
     _, rounds = world.run(Budget(None, 3_000), seed=seed)
@@ -72,7 +71,7 @@ def test_it_finds_the_word_that_trying_all_finds(seed, position, caution):
 
 def test_it_finds_the_best_of_all_pairs():
     world = World(hidden="poem style", tokens=2)
-    _, rounds = world.run(Budget(None, 40_000))
+    _, rounds = world.run(Budget(None, 20_000))
     assert world.value(rounds[-1].best.text) == pytest.approx(world.value(world.exhaustive(2)))
 
 
@@ -119,7 +118,7 @@ def test_caution_asks_for_gains_that_groups_share():
 
 
 def test_the_same_seed_and_evaluations_repeat_the_search():
-    runs = [World(tokens=3).run(Budget(None, 4_000), seed=seed)[1] for seed in (0, 0, 1)]
+    runs = [World(tokens=3).run(Budget(None, 2_000), seed=seed)[1] for seed in (0, 0, 1)]
     paths = [[round_.best.text for round_ in rounds] for rounds in runs]
     assert paths[0] == paths[1]
     assert paths[0] != paths[2]
