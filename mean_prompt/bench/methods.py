@@ -52,7 +52,7 @@ class BenchProgress(ProgressEvent):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
+class MethodsPlan:
     """A comparison that was checked as far as it can be without the model."""
 
     corpus: Corpus
@@ -139,7 +139,7 @@ def known_methods(recipe: Recipe) -> dict[str, Method]:
     return {OWN: Engine(recipe.climb, recipe.study), **PEERS}
 
 
-def _runs(plan: Comparison, arena: Arena, listener: Listener) -> Iterator[MethodRun]:
+def _runs(plan: MethodsPlan, arena: Arena, listener: Listener) -> Iterator[MethodRun]:
     order = schedule(list(plan.methods), plan.seeds)
     ceiling = arena.problem.train_ceiling
     for number, (name, seed) in enumerate(order):
@@ -161,7 +161,7 @@ def _checked(
     methods: Sequence[str] | None,
     seeds: Sequence[int],
     recipe: Recipe | None,
-) -> Comparison:
+) -> MethodsPlan:
     seconds = parse_duration(budget)
     if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2**32 for seed in seeds):
         given = ",".join(map(str, seeds))
@@ -177,7 +177,7 @@ def _checked(
     if not isinstance(corpus, Corpus):
         sources = corpus or settings.corpus.sources or (default_corpus_folder(),)
         corpus = Corpus.from_files(*sources, column=settings.corpus.column)
-    return Comparison(corpus, settings, chosen, tuple(seeds), seconds)
+    return MethodsPlan(corpus, settings, chosen, tuple(seeds), seconds)
 
 
 def _chosen(names: Sequence[str] | None, recipe: Recipe) -> dict[str, Method]:
@@ -194,7 +194,7 @@ def _chosen(names: Sequence[str] | None, recipe: Recipe) -> dict[str, Method]:
     return {name: known[name] for name in chosen}
 
 
-def _setup(plan: Comparison, encoder: Encoder, arena: Arena, loading: float) -> MethodsSetup:
+def _setup(plan: MethodsPlan, encoder: Encoder, arena: Arena, loading: float) -> MethodsSetup:
     return MethodsSetup(
         machine=Machine.here(encoder.device),
         corpus=tuple(source.path for source in plan.corpus.sources),
