@@ -40,12 +40,14 @@ def workplace(tmp_path, monkeypatch):
 @pytest.fixture
 def no_model(monkeypatch):
     """Fail the test where a model is loaded: bad input must be found before."""
-    monkeypatch.setattr(api, "load_encoder", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(
+        "mean_prompt.runs.recipe.load_encoder", lambda *_, **__: pytest.fail("a model was loaded")
+    )
 
 
 @pytest.fixture
 def model(monkeypatch, tiny_bert):
-    monkeypatch.setattr(api, "load_encoder", lambda *_, **__: tiny_bert)
+    monkeypatch.setattr("mean_prompt.runs.recipe.load_encoder", lambda *_, **__: tiny_bert)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield tiny_bert
@@ -67,7 +69,14 @@ def test_it_prints_what_the_affix_does_and_leaves_the_run(run):
         assert word in out
     found = Path("run/best.txt").read_text("utf-8")
     assert {path.name for path in Path("run").iterdir()} == {
-        *("best.txt", "result.json", "events.jsonl", "recipe.toml", "checkpoint.bin", "report.html"),
+        *(
+            "best.txt",
+            "result.json",
+            "events.jsonl",
+            "recipe.toml",
+            "checkpoint.bin",
+            "report.html",
+        ),
         *(["rows.json"] if found else []),
     }
     recipe = tomllib.loads(Path("run/recipe.toml").read_text("utf-8"))

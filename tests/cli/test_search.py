@@ -47,6 +47,7 @@ def no_model(monkeypatch):
         pytest.fail("a model was loaded")
 
     monkeypatch.setattr(api, "load_encoder", load)
+    monkeypatch.setattr("mean_prompt.runs.recipe.load_encoder", load)
 
 
 @pytest.fixture
@@ -59,6 +60,7 @@ def model(monkeypatch, tiny_bert):
         return tiny_bert
 
     monkeypatch.setattr(api, "load_encoder", load)
+    monkeypatch.setattr("mean_prompt.runs.recipe.load_encoder", load)
     # Threads that wait for each other on a busy machine take longer than these few numbers.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -279,23 +281,23 @@ def test_python_callers_get_the_same_error(prompts_file):
 
 @pytest.fixture
 def searched(monkeypatch):
-    """Replace the search after its checks; return what it was handed."""
-    handed = types.SimpleNamespace()
+    """Replace the search after its checks; return what it was given."""
+    given = types.SimpleNamespace()
 
-    class Search:
-        def __init__(self, corpus, _encoder, recipe, budget, *, out, listener):
-            vars(handed).update(corpus=corpus, recipe=recipe, budget=budget, out=out)
-            assert callable(listener)
+    class Session:
+        def __init__(self, inputs):
+            given.inputs = inputs
+            assert callable(inputs.listener)
 
         def run(self):
             raise RunError("enough was seen")
 
     def load(_name, **options):
-        vars(handed).update(options)
+        vars(given).update(options)
 
-    monkeypatch.setattr(api, "Search", Search)
-    monkeypatch.setattr(api, "load_encoder", load)
-    return handed
+    monkeypatch.setattr(api, "SearchSession", Session)
+    monkeypatch.setattr("mean_prompt.runs.recipe.load_encoder", load)
+    return given
 
 
 def test_every_option_reaches_the_search(run, searched, prompts_file):
@@ -306,43 +308,45 @@ def test_every_option_reaches_the_search(run, searched, prompts_file):
     )
     code, _, _ = run("search", f"mine={prompts_file}:2", *options.split())
     assert code == 1
-    plan = searched.recipe
+    inputs, plan = searched.inputs, searched.inputs.recipe
     assert (plan.search.budget, plan.search.max_evaluations, plan.search.seed) == ("10m", 77, 3)
     assert (plan.constraints.max_tokens, plan.constraints.alphabet) == (12, "words")
     assert (plan.corpus.column, plan.corpus.holdout) == ("prompt", 0.5)
-    assert plan.corpus.sources == (f"mine={prompts_file}:2",)
+    assert inputs.sources == (f"mine={prompts_file}:2",)
+    assert plan.corpus.sources == ()
+    assert inputs.recorded.corpus.sources == inputs.sources
     assert (plan.model.name, plan.model.device) == ("m", "cpu")
     assert plan.climb.width == 7
     assert searched.device == "cpu"
-    assert (searched.budget.seconds, searched.budget.max_evaluations) == (600, 77)
-    assert searched.out.path == Path("here")
-    assert searched.corpus.prompts == tuple(PROMPTS)
+    assert (inputs.budget.seconds, inputs.budget.max_evaluations) == (600, 77)
+    assert inputs.folder.path == Path("here")
+    assert searched.inputs.data.prompts == tuple(PROMPTS)
 
 
 def test_defaults_are_two_minutes_and_a_new_folder(run, searched, prompts_file):
     run("search", prompts_file)
-    assert searched.budget.seconds == 120
-    assert searched.budget.max_evaluations is None
-    assert searched.out.path.parent == Path("results/runs")
+    assert searched.inputs.budget.seconds == 120
+    assert searched.inputs.budget.max_evaluations is None
+    assert searched.inputs.folder.path.parent == Path("results/runs")
 
 
 def test_evaluations_alone_leave_time_unlimited(run, searched, prompts_file):
     run("search", prompts_file, "--max-evaluations", "100")
-    assert searched.budget.seconds is None
+    assert searched.inputs.budget.seconds is None
 
 
 def test_corpora_of_the_working_directory_are_the_default(run, searched, prompts_file):
     Path("corpora").mkdir()
     prompts_file.rename("corpora/prompts.csv")
     run("search")
-    assert searched.corpus.prompts == tuple(PROMPTS)
-    assert searched.recipe.corpus.sources == ("corpora",)
+    assert searched.inputs.data.prompts == tuple(PROMPTS)
+    assert searched.inputs.sources == ("corpora",)
 
 
 def test_recipe_names_the_corpus_where_no_argument_does(run, searched, prompts_file):
     Path("mine.toml").write_text(f"[corpus]\nsources = ['{prompts_file}']\n")
     run("search", "--recipe", "mine.toml")
-    assert searched.corpus.prompts == tuple(PROMPTS)
+    assert searched.inputs.data.prompts == tuple(PROMPTS)
 
 
 # score

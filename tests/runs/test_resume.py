@@ -64,9 +64,14 @@ def one_thread():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def short_climbs():
+def quick():
+    """Let rivals have short climbs, and leave the pages out, which take longer than the search."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study_module, "_LEAST_RIVAL", 50)
+        for name in ("write_analysis", "write_affix_analysis", "write_report"):
+            patch.setattr(f"mean_prompt.api.{name}", lambda *_: None)
+        patch.setattr("mean_prompt.api.CorpusSpace.of_problem", lambda *_: None)
+        patch.setattr("mean_prompt.api.analyse_affix", lambda *_, **__: None)
         yield
 
 
@@ -173,11 +178,11 @@ def test_the_best_string_is_kept_though_its_way_was_not_saved(
         context = Context.from_pairs([text.split()[0] for text in PROMPTS], PROMPTS)
 
         def find(**how):
-            asked = {"max_evaluations": 2_000, "max_tokens": 4, "model": tiny_t5}
+            asked = {"max_evaluations": 20_000, "max_tokens": 4, "model": tiny_t5}
             return search_affix(context, out=out, **how, **asked)
 
     with pytest.raises(Killed):
-        find(listener=kill_after(8))
+        find(listener=kill_after(8 if kind == "string" else 2))
     best = [event for event in events(out) if event["event"] == "best"][-1]
     assert best["move"] != "start"
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mean_prompt import Recipe, api
+from mean_prompt import Recipe
 from mean_prompt.runs.folder import RunFolder
 from mean_prompt.workers.crew import Crew
 from mean_prompt.workers.storage_url import StorageURL
@@ -18,7 +18,9 @@ def run(tmp_path, monkeypatch, program):
     """Return a function that runs the program, which must load no model: code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MEAN_PROMPT_STORAGE", raising=False)
-    monkeypatch.setattr(api, "load_encoder", lambda *_a, **_o: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(
+        "mean_prompt.runs.recipe.load_encoder", lambda *_a, **_o: pytest.fail("a model was loaded")
+    )
     (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
     return program
 

@@ -73,7 +73,7 @@ def one_model(monkeypatch, tiny_t5):
         asked.append((name, options))
         return tiny_t5
 
-    monkeypatch.setattr(module, "load_encoder", load)
+    monkeypatch.setattr("mean_prompt.runs.recipe.load_encoder", load)
     return asked
 
 
@@ -189,7 +189,7 @@ def test_another_model_is_refused_and_seen_to_have_failed(
     make_study, tmp_path, tiny_bert, monkeypatch
 ):
     url = make_study()
-    monkeypatch.setattr(module, "load_encoder", lambda *_, **__: tiny_bert)
+    monkeypatch.setattr("mean_prompt.runs.recipe.load_encoder", lambda *_, **__: tiny_bert)
     with pytest.raises(InputError, match=r"must hold the study's own model: found .* the study's"):
         Worker(Assignment(url, "study", tmp_path / "w")).run()
     [row] = look(url)[0].workers
