@@ -27,7 +27,6 @@ if TYPE_CHECKING:
         LOADING_ERRORS as LOADING_ERRORS,
         PACKAGED_MODEL as PACKAGED_MODEL,
         ModelFolder as ModelFolder,
-        cached_folder as cached_folder,
         choose_device as choose_device,
         find_default as find_default,
         find_model as find_model,
@@ -49,49 +48,10 @@ if TYPE_CHECKING:
         token_strings as token_strings,
     )
     from mean_prompt.encoder.trust import (
-        UNUSED_FOLDERS as UNUSED_FOLDERS,
         check_pickles as check_pickles,
         check_shards as check_shards,
         check_untrusted as check_untrusted,
         shard_names as shard_names,
     )
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "attention": ["NotPropagable"],
-        "cache": ["Encode", "VectorCache", "cache_folder", "cached_arrays", "need_half"],
-        "encoder": [
-            "Encoder",
-            "PARITY_COSINE",
-            "PROOF_TOLERANCE",
-        ],
-        "tokens": ["TokenIds", "special_ids", "token_strings"],
-        "identity": ["ModelIdentity", "content_hash"],
-        "loading": [
-            "DEFAULT_MODEL",
-            "LOADING_ERRORS",
-            "ModelFolder",
-            "PACKAGED_MODEL",
-            "cached_folder",
-            "choose_device",
-            "find_default",
-            "find_model",
-            "hub_answers",
-            "hub_files",
-            "hub_folder",
-            "is_hub_name",
-            "load_encoder",
-            "quiet_loading",
-            "tokenizer_files",
-        ],
-        "propagation": ["FrozenString", "TokenPropagation"],
-        "trust": [
-            "UNUSED_FOLDERS",
-            "check_pickles",
-            "check_shards",
-            "check_untrusted",
-            "shard_names",
-        ],
-    },
-)
+__getattr__, __all__ = lazy_exports(__name__, __file__)
