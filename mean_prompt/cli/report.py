@@ -36,10 +36,10 @@ def report(
     ] = None,
     trust_model: Trust = False,
 ) -> None:
-    """Write the report of a run or of a submission anew: one page that opens offline.
+    """Write the report of a run or of a submission again: one page that opens offline.
 
     Every search and every prediction writes one at its end. Of a run that has not finished, or
-    whose string was not looked at in its corpus's space, that is done first, which loads its
+    whose string was not analysed, that is done first, which loads its
     corpus and its model.
     """
     from mean_prompt.system import user_path
@@ -90,21 +90,21 @@ def _of_run(folder: Path) -> Path:
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with console.status("reading the run"):
-        note = _look_again(folder)
+        note = _analyse_again(folder)
         page = write_report(folder)
     if note:
         console.print(note, markup=False)
     return page
 
 
-def _look_again(run: Path) -> str | None:
-    """Look at the run's string in its corpus's space where that is lacking, or say why not."""
+def _analyse_again(run: Path) -> str | None:
+    """Analyse the run's string in its corpus's space if it was not analysed, or return why not."""
     from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.report import RunFiles
 
     files = RunFiles.read(run)
     is_affix = files.result is not None and files.result.context is not None
-    if files.analysis or files.string is None or is_affix:
+    if files.analysis or files.status.string is None or is_affix:
         return None
     from mean_prompt.report import open_run, write_analysis
 
@@ -113,5 +113,5 @@ def _look_again(run: Path) -> str | None:
             opened = open_run(run)
     except InputError as error:
         return f"the report shows nothing of the string in its corpus's space: {error}"
-    write_analysis(run, opened.space, files.string)
+    write_analysis(run, opened.space, files.status.string)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -28,15 +29,14 @@ def status(
 
     folder = user_path(run) if run else None
     if folder and not storage and not (folder / WORKERS).is_dir():
-        found = RunStatus.read(folder)
-        if not as_json:
-            print_run(found)
-            return
+        run_status = RunStatus.read(folder)
+        data, show = run_status.as_dict(), partial(print_run, run_status)
     else:
         from mean_prompt.workers import find_status
 
-        found = find_status(folder, storage, study)
-        if not as_json:
-            print_crew(found)
-            return
-    typer.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+        crew_status = find_status(folder, storage, study)
+        data, show = crew_status.as_dict(), partial(print_crew, crew_status)
+    if as_json:
+        typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        show()

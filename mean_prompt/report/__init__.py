@@ -38,28 +38,4 @@ if TYPE_CHECKING:
         write_submission_report as write_submission_report,
     )
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "analysis.affix": ["analyse_affix"],
-        "analysis.opened_run": ["open_run"],
-        "analysis.space": ["CorpusSpace"],
-        "explore.explorer": ["Explorer"],
-        "explore.server": ["explorer_app", "serve"],
-        "last_page": ["write_last_page"],
-        "live.place": ["last_server", "log_of", "running_server"],
-        "live.server": ["live_server"],
-        "page.files": ["RunFiles"],
-        "page.submission_files": ["SubmissionFiles"],
-        "page.truth": ["find_truth", "joined_triples"],
-        "progress.terminal": ["Display", "highlight_edit", "progress_display", "search_panel"],
-        "write": [
-            "check_page",
-            "write_affix_analysis",
-            "write_analysis",
-            "write_evaluation_report",
-            "write_report",
-            "write_submission_report",
-        ],
-    },
-)
+__getattr__, __all__ = lazy_exports(__name__, __file__)

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-import torch
 
 from mean_prompt import search_affix
 from mean_prompt.report.analysis.data import AffixAnalysis, AffixRow, TokenWorth
@@ -12,7 +11,6 @@ from mean_prompt.report.page.files import RunFiles
 from mean_prompt.report.page.run_report import run_parts
 from mean_prompt.system.errors import InputError
 from tests.browser import page_of, serious_faults
-from tests.fakes import FakeEncoder
 from tests.runs.test_affix_session import make_context, make_recipe
 
 HOSTILE = "<img src=x onerror=alert(1)> \u202e🦜"
@@ -62,13 +60,12 @@ def test_tokens_say_what_they_are_judged_by():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def run(tmp_path_factory, tiny_bert):
+
     out = tmp_path_factory.mktemp("affix") / "run"
     plan = make_recipe(search={"max_evaluations": 2_000})
-    found = search_affix(make_context(), model=FakeEncoder(dimension=12), recipe=plan, out=out)
-    torch.set_num_threads(threads)
+    found = search_affix(make_context(), model=tiny_bert, recipe=plan, out=out)
+
     return out, found
 
 

@@ -92,7 +92,7 @@ def map_figure(analysis: Analysis) -> Figure:
         ("mean of the corpus", analysis.map.mean, "cross"),
         ("direction of the ceiling", analysis.map.ceiling, "star"),
     ]
-    marker = {"size": 15, "color": INK, "line": {"width": 2, "color": PAPER}}
+    marker: Trace = {"size": 15, "color": INK, "line": {"width": 2, "color": PAPER}}
     places = [
         {
             "type": "scatter",
