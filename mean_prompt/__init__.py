@@ -39,17 +39,4 @@ if TYPE_CHECKING:
         RunError as RunError,
     )
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "api": ["predict", "score", "search", "search_affix"],
-        "corpus": ["Cluster", "Corpus", "Rows", "Triples", "embed", "read_rows", "read_triples"],
-        "encoder": ["Encoder", "load_encoder"],
-        "hybrid": ["BlendOptions", "HybridPredictor"],
-        "objective": ["ExpectedSCS"],
-        "optimize": ["Context"],
-        "report": ["progress_display"],
-        "runs": ["Recipe", "ScoredString", "SearchResult"],
-        "system": ["InputError", "MeanPromptError", "RunError"],
-    },
-)
+__getattr__, __all__ = lazy_exports(__name__, __file__)

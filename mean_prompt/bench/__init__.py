@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from mean_prompt.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from mean_prompt.bench.arena import Arena as Arena
     from mean_prompt.bench.methods import (
         DEFAULT_TOKENS as DEFAULT_TOKENS,
         BenchProgress as BenchProgress,
@@ -24,14 +25,4 @@ if TYPE_CHECKING:
         product_line as product_line,
     )
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "methods": ["BenchProgress", "DEFAULT_TOKENS", "bench_methods"],
-        "page": ["HEADINGS", "setup_line", "summary_rows"],
-        "report": ["MethodsReport"],
-        "scale": ["ScaleRow", "bench_scale"],
-        "setup": ["Machine"],
-        "speed": ["SpeedReport", "bench_speed", "product_line"],
-    },
-)
+__getattr__, __all__ = lazy_exports(__name__, __file__)

@@ -45,17 +45,4 @@ if TYPE_CHECKING:
         embed as embed,
     )
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "corpus": ["Corpus", "Split"],
-        "readers": ["SUFFIXES", "read_columns", "read_prompts", "text_lines"],
-        "sources": ["check_sources", "default_corpus_folder"],
-        "tables": ["TableFile", "csv_reason", "decode", "open_rows"],
-        "triples": ["ID", "Rows", "Triples", "read_ids", "read_rows", "read_triples"],
-        "vectors.cluster": ["Cluster"],
-        "gather": ["check_model", "corpus_vectors"],
-        "vectors.job": ["Embedding", "SHARD", "embed"],
-        "vectors.folder": ["VectorFolder"],
-    },
-)
+__getattr__, __all__ = lazy_exports(__name__, __file__)

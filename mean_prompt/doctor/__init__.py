@@ -9,11 +9,4 @@ if TYPE_CHECKING:
     from mean_prompt.doctor.examination import examine as examine
     from mean_prompt.doctor.settings import RUNS as RUNS, RunSettings as RunSettings
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "examination": ["examine"],
-        "diagnosis": ["Diagnosis", "State"],
-        "settings": ["RunSettings", "RUNS"],
-    },
-)
+__getattr__, __all__ = lazy_exports(__name__, __file__)

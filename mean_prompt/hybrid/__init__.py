@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         method_scores as method_scores,
         outcomes_of as outcomes_of,
     )
-    from mean_prompt.hybrid.index import VectorIndex as VectorIndex
     from mean_prompt.hybrid.job import PredictionJob as PredictionJob
     from mean_prompt.hybrid.journal import (
         ANSWERS as ANSWERS,
@@ -41,31 +40,4 @@ if TYPE_CHECKING:
     from mean_prompt.hybrid.space import EmbeddingSpace as EmbeddingSpace
     from mean_prompt.hybrid.submission import HEADER as HEADER
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "answer": ["Answer", "Outcome"],
-        "check": ["Finding", "check_submission"],
-        "comparison": ["Comparison", "compare"],
-        "evaluation": [
-            "Evaluation",
-            "GroupScore",
-            "HYBRID",
-            "LLM",
-            "METHOD_HEADINGS",
-            "MethodScore",
-            "UNIVERSAL",
-            "method_figures",
-            "method_scores",
-            "outcomes_of",
-        ],
-        "index": ["VectorIndex"],
-        "job": ["PredictionJob"],
-        "journal": ["ANSWERS", "FIT", "JOB", "PAGE", "TABLE", "WORK", "read_answers"],
-        "options": ["BlendOptions"],
-        "predictor": ["HybridPredictor"],
-        "request": ["Request", "Summary", "universal_string"],
-        "space": ["EmbeddingSpace"],
-        "submission": ["HEADER"],
-    },
-)
+__getattr__, __all__ = lazy_exports(__name__, __file__)

@@ -14,12 +14,4 @@ if TYPE_CHECKING:
     from mean_prompt.llm.options import LLMOptions as LLMOptions
     from mean_prompt.llm.recorded import RecordedPredictor as RecordedPredictor
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "base": ["Example", "Prediction", "Predictor"],
-        "factory": ["make_predictor"],
-        "options": ["LLMOptions"],
-        "recorded": ["RecordedPredictor"],
-    },
-)
+__getattr__, __all__ = lazy_exports(__name__, __file__)

@@ -27,23 +27,4 @@ if TYPE_CHECKING:
         to_tensor as to_tensor,
     )
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "compression": ["Compression", "compress_if_large"],
-        "intervals": ["Interval", "bootstrap_interval"],
-        "scs": [
-            "Ceiling",
-            "Expansion",
-            "ExpectedSCS",
-            "Objective",
-            "SHARPNESS",
-            "StoredVectors",
-            "Vectors",
-            "sharpened",
-            "sharpened_cosines",
-            "to_numpy",
-            "to_tensor",
-        ],
-    },
-)
+__getattr__, __all__ = lazy_exports(__name__, __file__)

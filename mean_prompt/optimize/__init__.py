@@ -58,27 +58,4 @@ if TYPE_CHECKING:
     from mean_prompt.optimize.study import ClimbStudy as ClimbStudy
     from mean_prompt.optimize.vocabulary import Vocabulary as Vocabulary
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "affix.context": ["Context", "Joiner", "PREDICTIONS", "Position"],
-        "affix.evaluator": ["Affix", "AffixEvaluator", "Caution", "Scores", "row_scores"],
-        "affix.problem": ["AffixProblem"],
-        "affix.search": ["AffixSearch", "AffixSettings"],
-        "affix.units": ["UnitBank"],
-        "baselines": ["score_baselines"],
-        "board": ["Elite", "ResultBoard", "Mark"],
-        "budget": ["Budget"],
-        "climb": ["Climb", "ClimbSettings", "Edits"],
-        "constraints": ["Constraints", "Rules"],
-        "evaluator": ["CONTENDERS", "Candidate", "Evaluator", "SCREENING_NOISE"],
-        "moves": ["MoveMix"],
-        "problem": ["Problem"],
-        "rounds": ["StudyEvent"],
-        "sampling": ["ClimbRecord", "StudySettings"],
-        "scores": ["Baseline", "ContextScores", "Side"],
-        "starts": ["corpus_starts", "filled_start"],
-        "study": ["ClimbStudy"],
-        "vocabulary": ["Vocabulary"],
-    },
-)
+__getattr__, __all__ = lazy_exports(__name__, __file__)

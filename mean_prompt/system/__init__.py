@@ -66,25 +66,4 @@ if TYPE_CHECKING:
     )
     from mean_prompt.system.toml import check_plain as check_plain, read_toml as read_toml
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "address": ["Address", "LOOPBACK"],
-        "checkpoint": ["State", "frames", "dump", "ragged", "ragged_rows", "load"],
-        "data": ["shipped_folder"],
-        "deadline": ["Deadline", "OutOfTimeError"],
-        "durations": ["format_duration", "parse_duration"],
-        "errors": ["os_errors", "InputError", "MeanPromptError", "RunError", "unwritable"],
-        "files": ["check_target", "write_atomically", "write_together"],
-        "filesystems": ["check_local"],
-        "html": ["Cell", "Table", "View", "render", "shortened", "view_html"],
-        "locks": ["LOCK", "FolderLock", "is_held"],
-        "paths": ["path_exists", "user_path"],
-        "secrets": ["MASK", "is_secret_name", "masked_urls", "scrubbed"],
-        "signals": ["stopping"],
-        "text": ["one_line", "preview", "preview_name"],
-        "toml": ["check_plain", "read_toml"],
-        "progress": ["Listener", "ProgressEvent", "ignore"],
-        "store": ["KeyedStore", "cache_fault"],
-    },
-)
+__getattr__, __all__ = lazy_exports(__name__, __file__)

@@ -1,32 +1,41 @@
 """Names that a package exports and imports when they are first used.
 
 torch takes seconds to import, and ``mean-prompt --help`` must answer at once; so a room's
-``__init__`` names what the room exports, and loads none of it.
+``__init__`` names what the room exports, for type checkers, and loads none of it.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from pathlib import Path
 
 
-def lazy_exports(
-    package: str, homes: Mapping[str, Sequence[str]]
-) -> tuple[Callable[[str], object], list[str]]:
+def lazy_exports(package: str, file: str) -> tuple[Callable[[str], object], list[str]]:
     """Return a package's ``__getattr__`` and ``__all__`` (PEP 562).
+
+    The exported names are those that its source imports under ``if TYPE_CHECKING``.
 
     Args:
         package: its ``__name__``.
-        homes: exported names by the submodule that defines them, relative to the package.
+        file: its ``__file__``.
     """
-    modules = {name: f"{package}.{module}" for module, names in homes.items() for name in names}
+    homes = {
+        alias.asname or alias.name: statement.module or ""
+        for block in ast.parse(Path(file).read_text("utf-8")).body
+        if isinstance(block, ast.If)
+        for statement in block.body
+        if isinstance(statement, ast.ImportFrom)
+        for alias in statement.names
+    }
 
     def get(name: str) -> object:
-        if name not in modules:
+        if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(modules[name]), name)
+        value = getattr(importlib.import_module(homes[name]), name)
         setattr(sys.modules[package], name, value)
         return value
 
-    return get, sorted(modules)
+    return get, sorted(homes)

@@ -22,18 +22,4 @@ if TYPE_CHECKING:
     from mean_prompt.workers.study_store import close_storage as close_storage
     from mean_prompt.workers.worker import Assignment as Assignment, Worker as Worker
 
-__getattr__, __all__ = lazy_exports(
-    __name__,
-    {
-        "conductor": ["Conductor"],
-        "connection": ["engine_options", "explained"],
-        "crew": ["Crew"],
-        "pool": ["TETHER_VARIABLE", "available_cores"],
-        "registry": ["Registry"],
-        "status": ["Status", "find_status"],
-        "storage_url": ["StorageURL"],
-        "store": ["open_storage"],
-        "study_store": ["close_storage"],
-        "worker": ["Assignment", "Worker"],
-    },
-)
+__getattr__, __all__ = lazy_exports(__name__, __file__)

@@ -11,9 +11,12 @@ def room(tmp_path, monkeypatch):
     folder = tmp_path / "lazy_room"
     folder.mkdir()
     (folder / "__init__.py").write_text(
+        "from typing import TYPE_CHECKING\n"
         "from mean_prompt.system.lazy import lazy_exports\n"
-        "homes = {'there': ['value'], 'broken': ['other']}\n"
-        "__getattr__, __all__ = lazy_exports(__name__, homes)\n"
+        "if TYPE_CHECKING:\n"
+        "    from lazy_room.there import value as value\n"
+        "    from lazy_room.broken import other as other\n"
+        "__getattr__, __all__ = lazy_exports(__name__, __file__)\n"
     )
     (folder / "there.py").write_text("value = object()\n")
     (folder / "broken.py").write_text("import nothing_of_this_name\n")
