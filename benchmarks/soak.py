@@ -1,15 +1,15 @@
-"""A long search in one process: whether its memory stays what it was.
+"""A long search in one process: whether its memory grows.
 
     python -m benchmarks.soak --steps 10000 --out soak.json
 
 The model is tiny, so that steps are many; what a climb keeps of them is as large as with any other
-of the same width. Snapshots are taken as in every run.
+model of the same width. The search is saved as every run is.
 """
 
 from __future__ import annotations
 
+import signal
 import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -24,7 +24,7 @@ from mean_prompt.runs import Recipe, SearchProgress
 from mean_prompt.system import shipped_folder
 
 _COMMAND: Final = "python -m benchmarks.soak"
-#: Steps between two looks at the memory.
+#: Steps between two measurements of the memory.
 _EVERY: Final = 50
 #: Width of the model's vectors, that of all-MiniLM-L6-v2.
 _WIDTH: Final = 384
@@ -32,12 +32,12 @@ _WIDTH: Final = 384
 
 @dataclass(slots=True)
 class Watcher:
-    """Looks at the memory every so many steps, and ends the search after the last.
+    """Measures the memory every so many steps, and interrupts the search after the last one.
 
     Attributes:
-        steps: to be taken.
-        memory: MiB in use by step.
-        taken: steps so far.
+        steps: number of steps to take.
+        memory: MiB in use, by step.
+        taken: number of steps so far.
     """
 
     steps: int
@@ -51,8 +51,8 @@ class Watcher:
         self.taken += 1
         if self.taken % _EVERY == 0:
             self.memory[self.taken] = resident_mib()
-        if self.taken >= self.steps:
-            raise KeyboardInterrupt
+        if self.taken == self.steps:
+            signal.raise_signal(signal.SIGINT)  # as Ctrl-C: the search ends after this step
 
 
 def main(
@@ -61,26 +61,25 @@ def main(
     warm_up: Annotated[int, typer.Option(help="Steps after which memory should not grow.")] = 2_000,
     max_tokens: Annotated[int, typer.Option(help="Tokens of the strings.")] = 32,
 ) -> None:
-    """Search for so many steps, and write down the memory on the way."""
+    """Search for so many steps, and record the memory meanwhile."""
     if steps - steps % _EVERY < warm_up:
         raise typer.BadParameter(
-            f"--steps must go past --warm-up, looked at every {_EVERY}: found {steps} and "
+            f"--steps must be more than --warm-up, measured every {_EVERY}: found {steps} and "
             f"{warm_up}; give more steps, or a shorter warm-up"
         )
     watcher = Watcher(steps, {})
     with tempfile.TemporaryDirectory() as work:
         model = load_encoder(str(save_tiny_bert(Path(work) / "model", width=_WIDTH)))
-        with suppress(KeyboardInterrupt):  # the watcher's own, after the last step
-            search(
-                shipped_folder("corpora"),
-                # Rounds as long as in a run of hours, so that many climbs come and go.
-                recipe=Recipe.parse({"study": {"climb_evaluations": 40_000}}, where="the soak"),
-                max_evaluations=200 * steps,
-                max_tokens=max_tokens,
-                model=model,
-                out=Path(work) / "run",
-                listener=watcher,
-            )
+        search(
+            shipped_folder("corpora"),
+            # Rounds as long as in a run of hours, so that many climbs begin and end.
+            recipe=Recipe.parse({"study": {"climb_evaluations": 40_000}}, where="the soak"),
+            max_evaluations=200 * steps,
+            max_tokens=max_tokens,
+            model=model,
+            out=Path(work) / "run",
+            listener=watcher,
+        )
     figures = summary(watcher.memory, warm_up)
     write_figures(out, _COMMAND, {"steps": watcher.taken, **figures})
     console = Console()
@@ -90,11 +89,11 @@ def main(
 
 
 def summary(memory: dict[int, float], warm_up: int) -> dict[str, Any]:
-    """Return how memory went on after the warm-up.
+    """Return how memory changed after the warm-up.
 
     Args:
         memory: MiB by step.
-        warm_up: steps that do not count.
+        warm_up: number of first steps that do not count.
     """
     late = {step: used for step, used in memory.items() if step >= warm_up}
     first = next(iter(late.values()))
@@ -107,11 +106,11 @@ def summary(memory: dict[int, float], warm_up: int) -> dict[str, Any]:
 
 
 def resident_mib() -> float:
-    """Return the memory in use by this process, in MiB, as Linux tells it."""
+    """Return the memory in use by this process, in MiB, as Linux reports it."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 2**10
-    raise OSError("the system does not tell how much memory is in use")
+    raise OSError("the system does not report how much memory is in use")
 
 
 if __name__ == "__main__":

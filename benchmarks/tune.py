@@ -18,21 +18,11 @@ import optuna
 import torch
 import typer
 
+from mean_prompt.bench import Arena
 from mean_prompt.corpus import Corpus
 from mean_prompt.encoder import load_encoder
-from mean_prompt.optimize import (
-    Budget,
-    Climb,
-    ClimbSettings,
-    Constraints,
-    Evaluator,
-    Problem,
-    Rules,
-    Vocabulary,
-    corpus_starts,
-    filled_start,
-)
-from mean_prompt.runs import Recipe
+from mean_prompt.optimize import Budget, Climb, ClimbSettings, Constraints, filled_start
+from mean_prompt.runs import Recipe, SearchInputs
 from mean_prompt.system import shipped_folder, write_atomically
 
 #: Seconds of a step without its parts, replacements predicted a second, and strings of 32 tokens
@@ -55,22 +45,15 @@ class Tuner:
 
     Args:
         max_tokens: of the strings.
-        seconds: that each trial stands for.
+        seconds: of a quiet machine that each trial stands for.
     """
 
     def __init__(self, *, max_tokens: int, seconds: float) -> None:
         recipe = Recipe(constraints=Constraints(max_tokens=max_tokens))
         self._seconds = seconds
-        self._encoder = load_encoder("all-MiniLM-L6-v2")
-        self._rules = Rules(recipe.constraints, self._encoder)
         corpus = Corpus.from_files(shipped_folder("corpora"))
-        self._problem = Problem.build(
-            corpus,
-            self._encoder,
-            holdout=recipe.corpus.holdout,
-            seed=recipe.search.seed,
-        )
-        self._material = Vocabulary.gather(self._problem.train_prompts, self._encoder, self._rules)
+        encoder = load_encoder("all-MiniLM-L6-v2")
+        self._arena = Arena(SearchInputs(corpus, encoder, recipe, Budget(max_evaluations=1)))
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Return the share of the training ceiling that one climb reaches."""
@@ -82,21 +65,20 @@ class Tuner:
             cold=trial.suggest_float("cold", 0.0002, 0.003, log=True),
         )
         budget = Budget(max_evaluations=evaluations_in(self._seconds, settings))
-        evaluator = Evaluator(self._encoder, self._problem.screening, self._rules, budget)
-        rng = np.random.default_rng(trial.number)
-        starts = corpus_starts(*self._problem.likely_starts(), evaluator)
+        task = self._arena.task(budget, trial.number)
+        rng = np.random.default_rng(task.seed)
         climb = Climb(
-            filled_start(starts, evaluator, rng),
-            self._material,
-            evaluator,
+            filled_start(list(task.starts), task.evaluator, rng),
+            task.vocabulary,
+            task.evaluator,
             settings,
-            ceiling=self._problem.train_ceiling,
+            ceiling=task.ceiling,
             rng=rng,
         )
         climb.begin()
         while not budget.expired():
             climb.step(budget.fraction())
-        return climb.best.score / self._problem.train_ceiling
+        return climb.best.score / task.ceiling
 
 
 def main(

@@ -1,16 +1,17 @@
-"""Workers on a clock that counts evaluations: many of them in one process, each step the real one.
+"""Simulates many workers in one process, on a clock that counts evaluations; their steps are real.
 
 What they find depends on how many evaluations each has made, and on what each knows of the others
-at that moment; both are as with processes that are equally quick and hear of each other at once.
+at that moment; both are as with equally fast processes that exchange their results at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from mean_prompt.bench import Arena
 from mean_prompt.corpus import Corpus
 from mean_prompt.encoder import load_encoder
 from mean_prompt.optimize import (
@@ -19,13 +20,9 @@ from mean_prompt.optimize import (
     ClimbStudy,
     Constraints,
     Elite,
-    Evaluator,
     Mark,
-    Problem,
-    Rules,
-    Vocabulary,
 )
-from mean_prompt.runs import Recipe, StartingPoint
+from mean_prompt.runs import Recipe, SearchInputs
 
 #: Points of a curve.
 POINTS: Final = 20
@@ -33,7 +30,7 @@ POINTS: Final = 20
 
 @dataclass(slots=True)
 class _Board:
-    """What all workers know of each other."""
+    """The results that all workers know of each other."""
 
     ended: dict[tuple[int, int], ClimbRecord] = field(default_factory=dict)
     elites: dict[int, Elite] = field(default_factory=dict)
@@ -48,7 +45,7 @@ class _Seat:
     worker: int
 
     def add(self, record: ClimbRecord) -> None:
-        """Take in a climb that ended."""
+        """Keep a climb that ended."""
         self.board.ended.setdefault(record.key, record)
 
     def ended(self) -> Sequence[ClimbRecord]:
@@ -77,17 +74,11 @@ class VirtualCrew:
 
     def __init__(self, corpus: Path, model: str, max_tokens: int, device: str = "cpu") -> None:
         self._recipe = Recipe(constraints=Constraints(max_tokens=max_tokens))
-        self._encoder = load_encoder(model, device=device)
-        self._rules = Rules(self._recipe.constraints, self._encoder)
-        prompts = Corpus.from_files(corpus)
-        self._problem = Problem.build(
-            prompts,
-            self._encoder,
-            holdout=self._recipe.corpus.holdout,
-            seed=self._recipe.search.seed,
-        )
-        self._material = Vocabulary.gather(self._problem.train_prompts, self._encoder, self._rules)
-        self._opening = StartingPoint.find(self._problem, self._evaluator(Budget(None, 10**9)))
+        untimed = Budget(max_evaluations=10**9)
+        encoder, prompts = load_encoder(model, device=device), Corpus.from_files(corpus)
+        self._arena = Arena(SearchInputs(prompts, encoder, self._recipe, untimed))
+        evaluator = self._arena.task(untimed, 0).evaluator
+        self._rate = evaluator.measure_rate(evaluator.rules.room)
 
     def run(
         self, workers: int, evaluations: int, seed: int, *, together: bool = True
@@ -105,18 +96,20 @@ class VirtualCrew:
         for worker in range(workers):
             seat = _Seat(board if together else _Board(), worker)
             studies.append(self._study(seat, evaluations, seed, workers))
-        steps = [self._steps(study) for study, _ in studies]
+        steps = [study.run() for study, _ in studies]
         best, curve = 0.0, [0.0] * POINTS
         going = set(range(workers))
         while going:
-            # The one that has spent least is next, as on a clock that all share.
+            # The worker that has spent least is next, as if all shared a clock.
             turn = min(going, key=lambda worker: studies[worker][1].evaluations)
             study, budget = studies[turn]
             if next(steps[turn], None) is None:
                 going.discard(turn)
                 continue
-            self._post(board, turn, study)
-            best = max(best, study.elite.score / self._problem.train_ceiling)
+            board.elites[turn] = Elite(body=list(study.elite.body), score=study.elite.score)
+            if study.mark is not None:
+                board.marks[turn] = study.mark
+            best = max(best, study.elite.score / self._arena.problem.train_ceiling)
             point = min(POINTS - 1, int(budget.fraction() * POINTS))
             curve[point] = best
         for point in range(1, POINTS):
@@ -127,32 +120,18 @@ class VirtualCrew:
         self, seat: _Seat, evaluations: int, seed: int, workers: int
     ) -> tuple[ClimbStudy, Budget]:
         budget = Budget(None, evaluations)
+        task = self._arena.task(budget, seed)
         settings = self._recipe.study
         study = ClimbStudy(
             settings if workers == 1 else settings.model_copy(update={"rivals": 1}),
             self._recipe.climb,
-            self._opening.starts,
-            self._material,
-            self._evaluator(budget),
-            ceiling=self._problem.train_ceiling,
-            rate=self._opening.rate,
+            list(task.starts),
+            task.vocabulary,
+            task.evaluator,
+            ceiling=task.ceiling,
+            rate=self._rate,
             seed=seed,
             board=seat,
             worker=seat.worker,
         )
         return study, budget
-
-    def _evaluator(self, budget: Budget) -> Evaluator:
-        return Evaluator(self._encoder, self._problem.screening, self._rules, budget)
-
-    @staticmethod
-    def _steps(study: ClimbStudy) -> Iterator[bool]:
-        for _ in study.run():
-            yield True
-
-    @staticmethod
-    def _post(board: _Board, worker: int, study: ClimbStudy) -> None:
-        elite = study.elite
-        board.elites[worker] = Elite(body=list(elite.body), score=elite.score)
-        if study.mark is not None:
-            board.marks[worker] = study.mark

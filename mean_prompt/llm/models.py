@@ -94,7 +94,7 @@ def _from_hub(name: str, *, trust: bool) -> Path | None:
         check_shards(name, folder)
         return _missing(folder, trust=trust) is None
 
-    def patterns(files: list[PurePosixPath]) -> dict[str, list[str]]:
+    def patterns(files: list[PurePosixPath]) -> tuple[list[str], list[str]]:
         own = [file for file in files if len(file.parts) == 1]
         wanted = list(_WANTED)
         if not trust:
@@ -102,6 +102,6 @@ def _from_hub(name: str, *, trust: bool) -> Path | None:
         else:
             has_safe = any(file.suffix == ".safetensors" for file in own)
             wanted += ["*.py", *([] if has_safe else [_PICKLES])]
-        return {"allow_patterns": wanted, "ignore_patterns": _NOT_WANTED}
+        return wanted, _NOT_WANTED
 
     return hub_folder(name, is_complete, patterns, trust=trust)

@@ -41,7 +41,8 @@ from mean_prompt.objective.scs import (
     to_numpy,
 )
 
-#: Sampled prompts. The error falls with their root; at 4,096 it is a tenth of bfloat16's noise.
+#: Sampled prompts. The error falls with their square root; at 4,096 it is a tenth of bfloat16's
+#: noise.
 POINTS: Final = 4_096
 #: Cells that the sample is drawn evenly over. More were no better (64 to 1,024 tried), nor were
 #: the cells of k-means.
@@ -52,8 +53,8 @@ COMPRESS_ABOVE: Final = 2 * POINTS
 #: Sampled prompts that ascents to the ceiling start from. Random directions beside them found no
 #: higher peak in nine trials.
 _STARTS: Final = 32
-#: Vectors at which F is compared with f, and how far a neighbour of one lies from it: about as
-#: far as a string goes when one of its 32 tokens is replaced.
+#: Number of vectors at which F is compared with f, and the distance of their neighbours: about as
+#: far as a string moves if one of its 32 tokens is replaced.
 _PROBES: Final = 128
 _NEIGHBOUR: Final = 0.15
 #: Most prompts whose mean makes a probe.
@@ -74,8 +75,8 @@ class CompressedSCS(Objective):
         self.dimension = len(mean)
         self._mean = mean
         self._covariance = covariance
-        # Centred on its own mean, not on μ: a sample that lies off to one side would otherwise
-        # pass that on to the third moment (measured: 0.8 of the error, and less at few points).
+        # Centred on its own mean, not on μ: the sample's deviation from μ would otherwise add to
+        # the third moment (measured: 0.8 of the error, and less with few points).
         self._centre = sample.mean(dim=0)
         self._deviations = sample - self._centre
         self._peaks: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -138,15 +139,15 @@ class CompressedSCS(Objective):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compression:
-    """A compressed objective and how far it is from the exact one.
+    """A compressed objective and its error.
 
     Attributes:
         objective: F.
         prompts: N, of the exact objective.
         points: K, of the sample.
         error: root mean square of ``F - f`` at probe vectors, as a share of F's ceiling.
-        step_error: the same of ``F(x') - F(x) - (f(x') - f(x))`` for neighbours x and x', which
-            is what a search goes by.
+        step_error: the same of ``F(x') - F(x) - (f(x') - f(x))`` for neighbours x and x', whose
+            differences decide a search's steps.
     """
 
     objective: CompressedSCS
@@ -183,7 +184,7 @@ def compress(exact: ExpectedSCS, *, points: int = POINTS, seed: int = 0) -> Comp
 
     Args:
         exact: f over N prompts; read a few times, block by block.
-        points: K, prompts to sample.
+        points: K, number of prompts to sample.
         seed: of the sample and of the probes.
     """
     rng = np.random.default_rng(seed)
@@ -209,9 +210,9 @@ def _even_sample(
 ) -> NDArray[np.int64]:
     """Return rows drawn in proportion to their weights, evenly over prompts of every kind.
 
-    Systematic sampling: prompts are put in order, by the nearest of a few random prompts and
-    then by their cosine with the mean; each of the ``count`` equal shares of the weight so laid
-    out gives one row.
+    Systematic sampling: prompts are sorted by the nearest of a few random prompts and then by
+    their cosine with the mean; each of ``count`` equal shares of the cumulative weight gives one
+    row.
     """
     weights = to_numpy(exact.weights).astype(np.float64)
     leaders = exact.rows(rng.choice(len(exact), _CELLS, p=weights / weights.sum()))

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
-#: Vectors as they are kept: in half precision where float32 would not fit. Rounding is
-#: independent from entry to entry, and leaves f within 1e-5 of its value.
+#: Vectors as they are stored: in half precision if float32 would not fit. Rounding is independent
+#: from entry to entry, and leaves f within 1e-5 of its value.
 StoredVectors = NDArray[np.float32] | NDArray[np.float16]
 
 #: The exponent of the competition's metric (Kaggle, LLM Prompt Recovery): SCS(c) = sign(c) |c|³.
@@ -40,9 +40,9 @@ _SAFE_SHIFT: Final = float(SHARPNESS - 1)
 _FIRST_SHIFT: Final = _SAFE_SHIFT / 32
 #: Rows of P multiplied at once: 50 MB at d = 768, and no slower than all of them.
 _BLOCK_ROWS: Final = 16_384
-#: How far from 1 a row's length may be.
+#: Largest difference of a row's length from 1.
 _UNIT_TOLERANCE: Final = 1e-3
-#: Cosines held at once: bounds a (rows of x, rows of P) block to a few hundred megabytes.
+#: Cosines in memory at once: bounds a (rows of x, rows of P) block to a few hundred megabytes.
 _BLOCK_CELLS: Final = 32_000_000
 
 
@@ -67,7 +67,7 @@ class Ceiling:
     Attributes:
         value: ``max f``; no string can score more.
         vector: (d,) the unit vector that reaches it.
-        agreement: share of the starts, in (0, 1], that met at this value.
+        agreement: share of the starts, in (0, 1], that led to this value.
     """
 
     value: float
@@ -92,7 +92,7 @@ class Expansion(NamedTuple):
 class Objective(ABC):
     """The function that a search maximises, exact or compressed: a homogeneous cubic of (d,)."""
 
-    #: Where the products run, as torch names it.
+    #: The device that the products run on.
     device: torch.device
     #: Width d of the vectors.
     dimension: int
@@ -211,8 +211,9 @@ class ExpectedSCS(Objective):
             torch.from_numpy(np.ascontiguousarray(vectors, kept)).to(device),
             to_tensor((weights / weights.sum()).astype(np.float32)).to(device),
         )
-        if not all(_are_unit(rows) for rows, _ in self.blocks()):
-            raise ValueError("vectors must have unit rows; normalise them first")
+        for rows, _ in self.blocks():
+            if not ((rows.norm(dim=1) - 1).abs() <= _UNIT_TOLERANCE).all():
+                raise ValueError("vectors must have unit rows; normalise them first")
 
     def _set(self, prompts: torch.Tensor, weights: torch.Tensor) -> None:
         self._prompts = prompts
@@ -229,7 +230,7 @@ class ExpectedSCS(Objective):
         return self._prompts.nbytes
 
     def part(self, rows: slice) -> Self:
-        """Return the objective over some of the prompts, which shares their memory."""
+        """Return the objective over a slice of the prompts, which shares their memory."""
         chosen = object.__new__(type(self))
         weights = self.weights[rows]
         chosen._set(self._prompts[rows], weights / weights.sum())
@@ -259,7 +260,7 @@ class ExpectedSCS(Objective):
     def score(self, vectors: Vectors) -> Vectors:
         """Return f of each row: (n, d) unit rows -> (n,)."""
         queries = self._to_tensor(vectors)
-        # A million shares of a millionth are added up in double precision.
+        # Sums of a million terms need double precision.
         totals = np.zeros(len(queries))
         for rows, weights in self.blocks():
             step = max(1, _BLOCK_CELLS // len(rows))
@@ -305,10 +306,6 @@ class ExpectedSCS(Objective):
         return torch.nn.functional.normalize(starts, dim=1)
 
 
-def _are_unit(rows: torch.Tensor) -> bool:
-    return bool(((rows.norm(dim=1) - 1).abs() <= _UNIT_TOLERANCE).all())
-
-
 def to_tensor(array: NDArray[Any]) -> torch.Tensor:
     """Return a copy of an array in memory that torch aligns.
 
@@ -319,6 +316,6 @@ def to_tensor(array: NDArray[Any]) -> torch.Tensor:
 
 
 def to_numpy(tensor: torch.Tensor) -> Vectors:
-    """Return a tensor as a numpy array, wherever it lives."""
+    """Return a tensor of any device as a numpy array."""
     array: Vectors = tensor.detach().cpu().numpy()
     return array

@@ -1,4 +1,4 @@
-"""What the benchmark of crews makes of runs; the runs themselves take minutes."""
+"""How the benchmark of crews compares runs; the runs themselves take minutes."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmarks import crew as module
-from mean_prompt.bench.setup import write_figures
+from benchmarks.figures import write_figures
 from mean_prompt.system.errors import RunError
 
 
@@ -41,7 +41,7 @@ def test_workers_are_timed_to_what_one_process_had_at_its_end():
     assert json.loads(json.dumps(found)) == found
 
 
-def test_where_most_workers_never_had_it_there_is_no_ratio():
+def test_without_most_workers_at_the_goal_there_is_no_ratio():
     found = module._compared([*RUNS[:2], RUNS[4], RUNS[4]], 100.0)
     assert found["time ratio"] is None
     # Infinity would be no JSON that others read.
@@ -67,8 +67,8 @@ def test_figures_are_written_with_the_command_and_without_its_password(tmp_path,
     )
 
 
-def test_a_storage_stands_in_no_command_line(tmp_path, monkeypatch):
-    """Others on the machine can read that; what a run left is read before its folder goes."""
+def test_a_storage_is_part_of_no_command_line(tmp_path, monkeypatch):
+    """Other users can read a command line; a run's files are read before its folder is removed."""
     seen = {}
 
     def started(arguments, more, *, threads):
@@ -84,9 +84,9 @@ def test_a_storage_stands_in_no_command_line(tmp_path, monkeypatch):
         ]
         (out / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in events))
 
-    said = "worker 1 died and is started again: it was killed\nsaved\n"
+    printed = "worker 1 died and is started again: it was killed\nsaved\n"
     monkeypatch.setattr(module, "_started", started)
-    monkeypatch.setattr(module, "_finished", lambda _process: said)
+    monkeypatch.setattr(module, "_finished", lambda _process: printed)
     url = "postgresql://me:Tr0ub4dor@host/db"
     found = module._run(tmp_path / "a.csv", "m", 16, ["--budget", "9s"], 2, url)
     assert "Tr0ub4dor" not in " ".join(seen["arguments"])
@@ -122,11 +122,3 @@ def test_files_of_one_budget_are_compared_as_one(tmp_path):
     found = json.loads((tmp_path / "all.json").read_text())
     assert [machine["cpu"] for machine in found["machines"]] == ["one", "other"]
     assert (found["goal"], found["time ratio"]) == (pytest.approx(0.80), pytest.approx(0.9))
-
-
-def test_files_of_two_budgets_are_not_compared(tmp_path):
-    one = quality_file(tmp_path / "one.json", RUNS)
-    other = quality_file(tmp_path / "other.json", RUNS, budget=60.0)
-    with pytest.raises(ValueError, match="too many values"):
-        module.pooled([one, other], tmp_path / "all.json")
-    assert not (tmp_path / "all.json").exists()

@@ -12,16 +12,16 @@ CORPORA = Path(__file__).parents[2] / "corpora"
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[dict[str, str]]:
+def rows():
     return grammar.generate(2400, seed=0)
 
 
 @pytest.fixture(scope="module")
-def prompts(rows: list[dict[str, str]]) -> list[str]:
+def prompts(rows) -> list[str]:
     return [row["prompt"] for row in rows]
 
 
-def written(folder: Path, templates: str, slots: str = "") -> Path:
+def written(folder, templates, slots=""):
     path = folder / "grammar.toml"
     path.write_text(
         f'[slots]\n{slots}\n[[family]]\nname = "only"\nweight = 1\ntemplates = {templates}\n',
@@ -30,55 +30,47 @@ def written(folder: Path, templates: str, slots: str = "") -> Path:
     return path
 
 
-def words(prompt: str) -> str:
+def words(prompt):
     """Return the prompt as lower-case words, without its end."""
     return prompt.lower().rstrip(".")
 
 
-def test_committed_corpus_is_what_the_grammar_gives(rows: list[dict[str, str]]) -> None:
+def test_committed_corpus_is_what_the_grammar_gives(rows):
     assert (CORPORA / "grammar.jsonl").read_bytes() == grammar.to_jsonl(rows).encode()
 
 
-def test_seed_decides_the_prompts() -> None:
+def test_seed_decides_the_prompts():
     assert grammar.generate(50, seed=3) == grammar.generate(50, seed=3)
     assert grammar.generate(50, seed=3) != grammar.generate(50, seed=4)
 
 
-def test_prompts_differ_in_more_than_case_and_punctuation(prompts: list[str]) -> None:
+def test_prompts_differ_in_more_than_case_and_punctuation(prompts):
     assert len({" ".join(re.findall(r"\w+", prompt.lower())) for prompt in prompts}) == 2400
 
 
-def test_every_template_family_is_drawn(rows: list[dict[str, str]]) -> None:
+def test_every_template_family_is_drawn(rows):
     assert {row["family"] for row in rows} == set(grammar.load(grammar.DEFAULT_GRAMMAR).templates)
 
 
-def test_lengths_range_from_terse_to_long(prompts: list[str]) -> None:
+def test_lengths_range_from_terse_to_long(prompts):
     lengths = [len(prompt.split()) for prompt in prompts]
     assert min(lengths) == 3
     assert 45 <= max(lengths) <= 60
 
 
-def test_surface_is_clean(prompts: list[str]) -> None:
+def test_surface_is_clean(prompts):
     for prompt in prompts:
+        lower = prompt.lower()
         assert not re.search(r"[{}]|  |\s$|^\s|\n|\.\.|[?!]\.| [,.;:?!]", prompt), prompt
-        assert not re.search(r"\b(\w+) \1\b", prompt.lower()), prompt
+        assert not re.search(r"\b(\w+) \1\b", lower), prompt
+        assert not re.search(r"\ba (?!eu|one-)[aeio]", lower), prompt
+        assert not re.search(r"\ban [b-df-gj-np-tv-z]", lower.replace("an faq", "")), prompt
 
 
-def test_articles_agree(prompts: list[str]) -> None:
-    for prompt in prompts:
-        assert not re.search(r"\ba (?!eu|one-)[aeio]", prompt.lower()), prompt
-        assert not re.search(r"\ban [b-df-gj-np-tv-z]", prompt.lower().replace("an faq", "")), (
-            prompt
-        )
-
-
-def test_most_prompts_start_with_a_capital_and_some_do_not(prompts: list[str]) -> None:
+def test_some_prompts_lack_capitals_or_a_full_stop(prompts):
     lower = [prompt for prompt in prompts if prompt[0].islower()]
     assert 0.02 < len(lower) / len(prompts) < 0.1
     assert all(prompt == prompt.lower() for prompt in lower)
-
-
-def test_some_prompts_end_with_a_full_stop_and_some_do_not(prompts: list[str]) -> None:
     bare = [prompt for prompt in prompts if prompt[-1] not in ".?!"]
     assert 0.1 < len(bare) / len(prompts) < 0.5
 
@@ -101,78 +93,60 @@ def test_some_prompts_end_with_a_full_stop_and_some_do_not(prompts: list[str]) -
         ("FAQ page", "an faq page"),
     ],
 )
-def test_article_follows_the_sound_of_the_next_word(
-    tmp_path: Path, noun: str, expected: str
-) -> None:
+def test_article_follows_the_sound_of_the_next_word(tmp_path, noun, expected):
     path = written(tmp_path, '["as a {noun}"]', f"noun = {json.dumps([noun])}")
     [row] = grammar.generate(1, path=path)
     assert words(row["prompt"]) == f"as {expected}"
 
 
-def test_sentences_are_capitalised(tmp_path: Path) -> None:
+def test_sentences_are_capitalised(tmp_path):
     path = written(tmp_path, '["{reason}. now fix it"]', 'reason = ["it drags", "it drones"]')
     given = {row["prompt"] for row in grammar.generate(2, path=path, seed=1)}
     assert given == {"It drags. Now fix it.", "It drones. Now fix it."}
 
 
-def test_nested_slots_are_filled(tmp_path: Path) -> None:
+def test_nested_slots_are_filled(tmp_path):
     slots = 'goal = ["it sounds {tone}"]\ntone = ["calm"]'
     [row] = grammar.generate(1, path=written(tmp_path, '["see that {goal}"]', slots))
     assert words(row["prompt"]) == "see that it sounds calm"
 
 
-def test_no_option_comes_twice_in_a_prompt(tmp_path: Path) -> None:
+def test_no_option_comes_twice_in_a_prompt(tmp_path):
     path = written(tmp_path, '["from {tone} to {tone}"]', 'tone = ["shy", "sly"]')
     given = {words(row["prompt"]) for row in grammar.generate(2, path=path)}
     assert given == {"from shy to sly", "from sly to shy"}
 
 
-def test_option_that_echoes_the_prompt_is_passed_over(tmp_path: Path) -> None:
+def test_option_that_echoes_the_prompt_is_passed_over(tmp_path):
     slots = 'form = ["gloomy poem", "poem"]'
     [row] = grammar.generate(1, path=written(tmp_path, '["a gloomy {form}"]', slots))
     assert words(row["prompt"]) == "a gloomy poem"
 
 
-def test_unknown_slot_is_named_with_its_owner(tmp_path: Path) -> None:
-    path = written(tmp_path, '["as a {gnere}"]', 'genre = ["poem"]')
-    with pytest.raises(ValueError, match=r"'only' names unknown slot 'gnere'; define it"):
-        grammar.generate(1, path=path)
+@pytest.mark.parametrize(
+    ("slots", "templates", "fault"),
+    [
+        ('genre = ["poem"]', '["as a {gnere}"]', r"'only' names unknown slot 'gnere'; define it"),
+        ('genre = ["{mood} poem"]', '["as a {genre}"]', r"'genre' names unknown slot 'mood'"),
+        ('genre = ["poem", "song"]', '["as a {genre}"]', r"asked for 3, found 2 .*; ask for fewer"),
+        ('egg = ["egg of {hen}"]\nhen = ["hen of {egg}"]', '["{egg}"]', "found 0 distinct prompts"),
+        ("genre = []", '["as a {genre}"]', r"'genre' is; fill it"),
+    ],
+)
+def test_a_faulty_grammar_is_refused(tmp_path, slots, templates, fault):
+    with pytest.raises(ValueError, match=fault):
+        grammar.generate(3, path=written(tmp_path, templates, slots))
 
 
-def test_unknown_slot_inside_an_option_is_named(tmp_path: Path) -> None:
-    path = written(tmp_path, '["as a {genre}"]', 'genre = ["{mood} poem"]')
-    with pytest.raises(ValueError, match=r"'genre' names unknown slot 'mood'"):
-        grammar.generate(1, path=path)
-
-
-def test_count_beyond_the_grammar_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path, '["as a {genre}"]', 'genre = ["poem", "song"]')
-    with pytest.raises(ValueError, match=r"asked for 3, found 2 distinct prompts; ask for fewer"):
-        grammar.generate(3, path=path)
-
-
-def test_slots_that_name_each_other_end_in_a_refusal(tmp_path: Path) -> None:
-    path = written(tmp_path, '["{egg}"]', 'egg = ["an egg of {hen}"]\nhen = ["a hen of {egg}"]')
-    with pytest.raises(ValueError, match="found 0 distinct prompts"):
-        grammar.generate(1, path=path)
-
-
-def test_empty_slot_is_refused(tmp_path: Path) -> None:
-    path = written(tmp_path, '["as a {genre}"]', "genre = []")
-    with pytest.raises(ValueError, match=r"'genre' is; fill it"):
-        grammar.generate(1, path=path)
-
-
-def test_missing_table_is_named(tmp_path: Path) -> None:
+def test_missing_table_is_named(tmp_path):
     path = tmp_path / "grammar.toml"
     path.write_text('[slots]\ntone = ["calm"]\n', encoding="utf-8")
     with pytest.raises(ValueError, match=r"'family' is missing; add it"):
         grammar.generate(1, path=path)
 
 
-@pytest.mark.parametrize("weight", ["0", "-1"])
-def test_weight_must_be_positive(tmp_path: Path, weight: str) -> None:
+def test_weight_must_be_positive(tmp_path):
     path = written(tmp_path, '["make it shorter"]')
-    path.write_text(path.read_text().replace("weight = 1", f"weight = {weight}"))
+    path.write_text(path.read_text().replace("weight = 1", "weight = 0"))
     with pytest.raises(ValueError, match="weights above 0"):
         grammar.generate(1, path=path)

@@ -14,7 +14,7 @@ from mean_prompt.system.errors import InputError
 
 
 class Page:
-    """A page that nobody has to serve."""
+    """A page without a server."""
 
     address = Address(port=9)
 

@@ -1,4 +1,4 @@
-"""What the soak makes of the memory that it saw; the soak itself takes an hour."""
+"""What the soak reports of the memory that it measured; the soak itself takes an hour."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ def test_memory_is_looked_at_every_so_many_steps_of_the_search(monkeypatch):
     watcher(progress("embedding"))
     for _ in range(124):
         watcher(progress("searching"))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):  # outside of a search, which would catch the signal
         watcher(progress("searching"))
     assert watcher.memory == {50: 100.0, 100: 101.0}
     assert watcher.taken == 125

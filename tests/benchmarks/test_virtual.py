@@ -36,20 +36,21 @@ def crew(tmp_path, monkeypatch):
 def test_one_worker_is_a_search_on_its_own(crew):
     """With rivals of its own in every round, of which it has none among other workers."""
     budget = Budget(None, EVALUATIONS)
+    task = crew._arena.task(budget, 5)
     study = ClimbStudy(
         RECIPE.study,
         RECIPE.climb,
-        crew._opening.starts,
-        crew._material,
-        crew._evaluator(budget),
-        ceiling=crew._problem.train_ceiling,
-        rate=crew._opening.rate,
+        list(task.starts),
+        task.vocabulary,
+        task.evaluator,
+        ceiling=task.ceiling,
+        rate=crew._rate,
         seed=5,
     )
-    trials = {moment.trial for moment in study.run()}
+    trials = {event.trial for event in study.run()}
     assert len(trials) > 2
     curve = crew.run(1, EVALUATIONS, 5)
-    assert curve[-1] == study.elite.score / crew._problem.train_ceiling
+    assert curve[-1] == study.elite.score / task.ceiling
     assert curve == crew.run(1, EVALUATIONS, 5, together=False)
     alone, _ = crew._study(module._Seat(module._Board(), 0), EVALUATIONS, 5, 1)
     assert alone._settings == RECIPE.study
@@ -76,18 +77,20 @@ def test_workers_apart_are_as_good_as_the_best_of_them(crew):
         for _ in study.run():
             pass
         best = max(best, study.elite.score)
-    assert apart[-1] == best / crew._problem.train_ceiling
+    assert apart[-1] == best / crew._arena.problem.train_ceiling
 
 
 def test_the_worker_that_has_spent_least_is_next(crew, monkeypatch):
-    spent = []
-    post = VirtualCrew._post
+    spent, numbers = [], {}
+    run = ClimbStudy.run
 
-    def record(board, worker, study):
-        spent.append((worker, study._evaluator.budget.evaluations))
-        post(board, worker, study)
+    def record(study):
+        for event in run(study):
+            worker = numbers.setdefault(study, len(numbers))
+            spent.append((worker, study._evaluator.budget.evaluations))
+            yield event
 
-    monkeypatch.setattr(VirtualCrew, "_post", staticmethod(record))
+    monkeypatch.setattr(ClimbStudy, "run", record)
     crew.run(3, EVALUATIONS, 1)
     ahead = dict.fromkeys(range(3), 0)
     for worker, evaluations in spent:
