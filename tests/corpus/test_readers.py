@@ -1,10 +1,7 @@
 """Files of prompts: every format gives back the same strings; every fault names its place."""
 
 import csv
-import io
 import json
-import os
-import random
 import re
 import tracemalloc
 from pathlib import Path
@@ -149,11 +146,6 @@ def test_empty_cells_and_nulls_are_kept_as_empty_strings(tmp_path):
     pq.write_table(pa.table({"prompt": cells}), tmp_path / "e.parquet")
     for name in ("a.csv", "b.csv", "c.jsonl", "d.jsonl", "e.parquet"):
         assert read_prompts(tmp_path / name) == expected, name
-
-
-def test_parquet_whose_name_looks_like_a_pattern(tmp_path):
-    written(tmp_path / "a1.parquet", ["the wrong file"])
-    assert read_prompts(written(tmp_path / "a[1].parquet", ["one"])) == ["one"]
 
 
 def test_parquet_of_categories(tmp_path):
@@ -347,31 +339,6 @@ def test_truncated_parquet_is_refused(tmp_path, kept):
     assert "a Parquet file must be well formed" in refusal(path)
 
 
-def test_text_that_is_called_parquet_is_refused(tmp_path):
-    path = tmp_path / "a.parquet"
-    path.write_text("prompt\none\n" * 10)
-    assert "a Parquet file must be well formed" in refusal(path)
-
-
-def test_damaged_parquet_is_read_or_refused_never_more(tmp_path):
-    """Bytes overwritten and blocks of zeros, as interrupted downloads leave them."""
-    data = written(tmp_path / "a.parquet", [f"prompt number {n}" for n in range(50)]).read_bytes()
-    rng = random.Random(0)
-    refused = 0
-    for number in range(150):
-        damaged = bytearray(data)
-        place = rng.randrange(len(data))
-        size = rng.randrange(1, len(data) - place + 1) if number % 3 == 0 else 1
-        damaged[place : place + size] = bytes(size) if size > 1 else rng.randbytes(1)
-        path = tmp_path / "b.parquet"
-        path.write_bytes(damaged)
-        try:
-            read_prompts(path)
-        except InputError as error:
-            refused += str(path) in str(error)
-    assert refused > 50
-
-
 def test_what_the_reader_of_parquet_raises_is_a_refusal(tmp_path, monkeypatch):
     path = written(tmp_path / "a.parquet", ["one"])
 
@@ -382,7 +349,7 @@ def test_what_the_reader_of_parquet_raises_is_a_refusal(tmp_path, monkeypatch):
     assert f"must be well formed: {path}: cannot be read; repair" in refusal(path)
 
 
-@pytest.mark.parametrize("names", [("a.b", "prompt"), ("a", "a.b", "prompt"), ("^p.*$", "prompt")])
+@pytest.mark.parametrize("names", [("a", "a.b", "prompt"), ("^p.*$", "prompt")])
 def test_parquet_columns_are_known_by_their_whole_names(tmp_path, names):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({name: [f"{name} 1", f"{name} 2"] for name in names}), path)
@@ -553,10 +520,6 @@ def test_unknown_suffix_lists_the_known(tmp_path, name):
     assert "one of .csv, .tsv, .jsonl, .json, .parquet, .txt, or a folder" in refusal(path)
 
 
-def test_name_too_long_for_a_file_is_refused(tmp_path):
-    assert "must be readable" in refusal(tmp_path / ("x" * 300 + ".csv"))
-
-
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_file_that_the_system_does_not_give_is_refused(tmp_path, suffix, monkeypatch):
     path = written(tmp_path / f"a{suffix}", ["one"])
@@ -568,15 +531,6 @@ def test_file_that_the_system_does_not_give_is_refused(tmp_path, suffix, monkeyp
     assert refusal(path) == f"a corpus must be readable: {path}: Permission denied"
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_file_without_permissions_is_refused(tmp_path, suffix):
-    path = written(tmp_path / f"a{suffix}", ["one"])
-    path.chmod(0)
-    if os.access(path, os.R_OK):
-        pytest.skip("this user reads files whatever their permissions")
-    assert "must be readable" in refusal(path)
-
-
 def test_reading_error_in_the_middle_of_a_file_is_refused(tmp_path):
     """The memory of this process, read from its start, is an input/output error for anyone."""
     memory = Path("/proc/self/mem")
@@ -585,33 +539,6 @@ def test_reading_error_in_the_middle_of_a_file_is_refused(tmp_path):
     path = tmp_path / "a.csv"
     path.symlink_to(memory)
     assert "must be readable" in refusal(path)
-
-
-def test_link_to_nothing_is_a_missing_file(tmp_path):
-    path = tmp_path / "a.csv"
-    path.symlink_to(tmp_path / "gone.csv")
-    assert "must exist" in refusal(path)
-
-
-# Against a slow oracle
-
-
-@given(
-    st.lists(
-        st.lists(
-            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9),
-            min_size=2,
-            max_size=2,
-        ),
-        max_size=5,
-    )
-)
-def test_what_the_csv_module_writes_reads_back(tmp_path_factory, rows):
-    path = tmp_path_factory.mktemp("csv") / "a.csv"
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([["id", "prompt"], *rows])
-    path.write_bytes(text.getvalue().encode())
-    assert read_prompts(path) == [row[1] for row in rows]
 
 
 # Several columns of one file
@@ -652,27 +579,14 @@ def columns_refusal(path, *names):
 def test_columns_keep_every_string_and_stay_together(tmp_path, suffix):
     rows = [
         {"text": text, "skipped": "x", "id": number, "note": None}
-        for number, text in enumerate(PROMPTS)
+        for number, text in enumerate([*PROMPTS, "007", "1e3", " 2.0"])
     ]
     path = table(tmp_path / f"a{suffix}", rows)
     assert read_columns(path, ("id", "text"), ("note", "gone")) == {
-        "id": [str(number) for number in range(len(PROMPTS))],
-        "text": PROMPTS,
-        "note": [""] * len(PROMPTS),
+        "id": [str(row["id"]) for row in rows],
+        "text": [row["text"] for row in rows],
+        "note": [""] * len(rows),
     }
-
-
-@pytest.mark.parametrize("suffix", TABLES)
-def test_ids_with_leading_zeros_stay(tmp_path, suffix):
-    path = table(tmp_path / f"a{suffix}", [{"id": "007"}, {"id": "1e3"}, {"id": " 2.0"}])
-    assert read_columns(path, ("id",)) == {"id": ["007", "1e3", " 2.0"]}
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json"])
-def test_byte_order_mark_is_no_part_of_a_columns_name(tmp_path, suffix):
-    path = table(tmp_path / f"a{suffix}", [{"id": "1", "text": "one"}])
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert read_columns(path, ("id", "text")) == {"id": ["1"], "text": ["one"]}
 
 
 def test_fields_that_a_json_object_does_not_have_are_empty(tmp_path):
@@ -719,18 +633,12 @@ def test_cells_that_are_neither_text_nor_whole_numbers_are_named(tmp_path):
     ("name", "content", "fault"),
     [
         ("a.txt", "one\n", "must be one of .csv, .tsv, .jsonl, .json, .parquet: "),
-        ("a.docx", "one\n", "must be one of .csv, .tsv, .jsonl, .json, .parquet: "),
         ("a.jsonl", '"one"\n"two"\n', r"named columns \(id, text\): .*a.jsonl holds bare strings"),
-        ("a.json", '["one"]', r"named columns \(id, text\): .*a.json holds bare strings"),
         ("a.jsonl", "\n", r"named columns \(id, text\): .*a.jsonl holds no rows"),
-        ("a.json", "[]", r"named columns \(id, text\): .*a.json holds no rows"),
         ("a.json", "3", "a JSON table must be an array of rows: .*a.json holds one value"),
-        ("a.jsonl", '{"id": 1}\n2\n', "must be a JSON object, .*a.jsonl, line 2 is int"),
-        ("a.csv", "", "must have a header line: .*a.csv is empty"),
         ("a.csv", "id,text\n1,one\n2\n", "each row must have .*a.csv, line 3 has 1; quote"),
         ("a.csv", 'id,text\n1,"one\n', "a CSV file must be well formed: .*a.csv: line 2: unexpec"),
         ("a.csv", b"id,text\n1,\xff\n", "a table must be UTF-8: .*a.csv, line 2 holds byte 0xff"),
-        ("a.parquet", "id", "a Parquet file must be well formed"),
         ("a.jsonl", r'{"id": 1, "text": "\ud83d"}', "a cell must be Unicode text: .*line 1 holds"),
         ("a.csv", "id,text\n1," + "x" * 10**6, "a.csv: line 2: a cell holds more than 131,072"),
         (

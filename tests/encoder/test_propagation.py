@@ -147,7 +147,7 @@ def test_a_token_that_had_all_the_attention_divides_by_nothing():
 # -- a model ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["minilm", "tiny_t5", "tiny_bert", "prompted_bert"])
+@pytest.mark.parametrize("name", ["tiny_t5", "tiny_bert", "prompted_bert"])
 @pytest.mark.usefixtures("unproven")
 def test_a_token_replaced_by_itself_moves_nothing(name, request):
     encoder = request.getfixturevalue(name)
@@ -267,6 +267,7 @@ def test_predictions_agree_with_the_truth(minilm, minilm_propagation):
     positions = rng.integers(20, size=200).tolist()
     tokens = rng.integers(2_000, 30_000, size=200).tolist()
     frozen = minilm_propagation.freeze(ids)
+    assert minilm_propagation.effects(frozen, range(20), ids).norm(dim=1).max() < 0.02
     effects = minilm_propagation.effects(frozen, positions, tokens)
     [here] = minilm.encode_ids([ids])
     truth = minilm.encode_ids(replaced(ids, positions, tokens))
