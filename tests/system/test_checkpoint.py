@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from mean_prompt.system.checkpoint import dump, frames, load, ragged, ragged_rows
 
@@ -14,6 +14,7 @@ PLAIN = st.recursive(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(PLAIN)
 def test_plain_values_come_back(tree):
     assert load(dump(tree)) == tree
