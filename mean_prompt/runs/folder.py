@@ -198,7 +198,7 @@ def _missing(path: Path) -> list[Path]:
 
 
 def _check_empty(path: Path) -> None:
-    if any((path / name).exists() for name in (BEST, RESULT, EVENTS, STUDY)):
+    if any((path / name).exists() for name in (BEST, RESULT, EVENTS, STUDY, CHECKPOINT)):
         raise InputError(
             f"--out must be a folder without a run: {path} holds one; choose another folder, "
             "delete it, or continue it by --resume"

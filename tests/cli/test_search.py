@@ -178,7 +178,7 @@ BAD = {
     "unknown recipe": (good("--recipe", "gone"), "one of kaggle, quick, readable: .*gone"),
     "unknown recipe field": (recipe("[search]\nx = 1"), "mine.toml has 'search.x'; search/README"),
     "wrong recipe value": (recipe("[search]\nseed = 'x'"), "search.seed in mine.toml .* found 'x'"),
-    "broken recipe": (recipe("[search\n"), r"mine.toml: .*line 1, column 8\); mend"),
+    "broken recipe": (recipe("[search\n"), r"mine.toml: .*line 1, column 8\); fix that line"),
     "budget abc of a recipe": (recipe("[search]\nbudget = 'abc'"), "mine.toml .* found 'abc'"),
     "unwritable out": (file_in_the_way, "can be written: run: File exists; choose another"),
     "out with a run": (finished_run, "without a run: run holds one; choose another"),
@@ -203,8 +203,12 @@ def test_bad_input_is_one_line_and_leaves_nothing(case, run, tmp_path):
 
 @pytest.mark.usefixtures("no_model")
 def test_unreadable_file_is_one_line(run, prompts_file, monkeypatch):
-    def forbidden(_path, *_args, **_options):
-        raise PermissionError(13, "Permission denied")
+    opened = Path.open
+
+    def forbidden(path, *args, **options):
+        if path.name == prompts_file.name:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *args, **options)
 
     monkeypatch.setattr(Path, "open", forbidden)
     code, _, err = run("search", prompts_file, "--out", "run")
