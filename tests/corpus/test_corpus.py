@@ -57,12 +57,6 @@ def test_weights_are_shares_however_many_rows_there_are(two):
     assert shares(corpus)["alpha"] == round(0.25 / 3, 12)
 
 
-def test_weights_are_relative(two):
-    a, b = two
-    one, other = Corpus.from_files(f"{a}:1", f"{b}:3"), Corpus.from_files(f"{a}:0.5", f"{b}:1.5")
-    assert shares(one) == shares(other)
-
-
 def test_names_go_before_paths(two):
     a, b = two
     corpus = Corpus.from_files(f"kaggle.v2={a}:2", f"mine={b}:1")
@@ -108,7 +102,7 @@ def test_path_that_exists_goes_before_its_reading_as_name_and_weight(tmp_path, m
     assert Corpus.from_files("n=a.jsonl").prompts == ("right", "one")
 
 
-def test_home_is_spelt_out(tmp_path, monkeypatch):
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     csv_file(tmp_path / "a.jsonl", ["alpha", "beta"])
     for spec in ("~/a.jsonl", "n=~/a.jsonl:2"):
@@ -116,7 +110,7 @@ def test_home_is_spelt_out(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "spec", ["gone.csv", "n=gone.csv:2", "~nobody-of-that-name/a.csv", "http://host/a.csv"]
+    "spec", ["gone.csv", "n=gone.csv:2", "~no-user-of-that-name/a.csv", "http://host/a.csv"]
 )
 def test_missing_file_is_refused(spec):
     with pytest.raises(InputError, match=r"a file of prompts must exist: found no file or folder "):
@@ -126,11 +120,6 @@ def test_missing_file_is_refused(spec):
 def test_text_too_long_for_a_path_is_refused():
     with pytest.raises(InputError, match="must be readable: Rewrite this"):
         Corpus.from_files("Rewrite this text. " * 50)
-
-
-def test_no_files_are_refused():
-    with pytest.raises(InputError, match="at least one file or folder: found none"):
-        Corpus.from_files()
 
 
 def test_column_is_passed_on(tmp_path):
@@ -155,13 +144,6 @@ def test_cleaning_is_counted(tmp_path):
     ]
 
 
-def test_nulls_are_counted_as_empty(tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_text('{"prompt": "one"}\n{"prompt": null}\n{"other": 1}\n{"prompt": "two"}\n')
-    [source] = Corpus.from_files(path).sources
-    assert (source.rows, source.empty) == (4, 2)
-
-
 def test_repeats_across_files_are_counted_where_they_repeat(tmp_path):
     a = csv_file(tmp_path / "a.jsonl", ["alpha", "beta"])
     b = csv_file(tmp_path / "b.jsonl", ["beta", "gamma", "gamma"])
@@ -172,12 +154,6 @@ def test_repeats_across_files_are_counted_where_they_repeat(tmp_path):
     assert corpus.cleaning()[1] == (
         "b: 1 prompts of 3 rows (0 empty and 2 duplicates dropped, 0 stripped, weight 1)"
     )
-
-
-def test_text_is_kept_byte_for_byte_but_for_blanks_around(tmp_path):
-    text = 'Two\nlines, "quoted"\u2028é e\u0301 🦜  two blanks'
-    corpus = Corpus.from_files(csv_file(tmp_path / "a.jsonl", [f"\t{text} \n", "other"]))
-    assert corpus.prompts == (text, "other")
 
 
 ROWS = st.lists(
@@ -235,9 +211,7 @@ def test_bad_weights_of_strings_in_memory_are_refused(weights, fault):
     ("name", "text"),
     [
         ("a.csv", "prompt\n"),
-        ("a.tsv", "id\tprompt\n"),
         ("a.jsonl", ""),
-        ("a.json", "[]"),
         ("a.txt", ""),
         ("a.txt", "\n  \n\t\n"),
         ("a.jsonl", '{"prompt": ""}\n{"prompt": null}\n'),
@@ -356,25 +330,13 @@ def test_near_duplicates_are_those_of_all_products(monkeypatch):
         ("Rewrite this as a poem.", "Rewrite this as a poem!", True),
         ("Rewrite this as a poem.", "Write an email to my landlord", False),
         ("!!!", "???", False),
-        ("Rewrite this as a poem", "rewrite, this... as a POEM?!", True),
         ("!!! ???", "!!!  ???", True),
-        (":-)", "\U0001f600", False),
-        ("改写", "翻译", False),
         ("🦜🦜", "\u200b", False),
     ],
 )
 def test_near_duplicates(one, other, near):
     groups = Corpus.from_prompts([one, other, *PROMPTS[:20]]).groups()
     assert (groups[0] == groups[1]) == near
-
-
-def test_near_duplicates_are_found_across_blocks():
-    """The similarity is computed in blocks of 1,000 rows: put a pair into different blocks."""
-    first = "Turn the minutes of our meeting into a sea shanty"
-    fill = [f"number {n} goes with {n * 7919 % 1013} and {n * 31 % 977}" for n in range(1_100)]
-    groups = Corpus.from_prompts([first, *fill, f"{first}!"]).groups()
-    assert groups[0] == groups[-1]
-    assert np.sum(groups == groups[0]) == 2
 
 
 SAME_WORDS = (

@@ -67,7 +67,7 @@ def outcome(path, read, *args):
         return []
 
 
-def spelt(suffix, rows):
+def written(suffix, rows):
     """Return rows in a format, as another program would write them."""
     if suffix == ".json":
         return json.dumps(rows).encode()
@@ -125,7 +125,7 @@ def test_what_formats_are_made_of_in_any_order(ends_well, suffix, pieces):
 @given(rows=ROWS, draws=st.data())
 @MANY
 def test_damaged_tables(ends_well, suffix, rows, draws):
-    data = spelt(suffix, rows)
+    data = written(suffix, rows)
     ends_well(suffix, data)
     ends_well(suffix, draws.draw(damaged(data)))
 

@@ -79,20 +79,12 @@ def test_a_folder_is_named_after_itself(tiny_t5_folder, tiny_t5):
     assert tiny_t5.identity.dtype == "float32"
 
 
-def test_a_relative_folder_is_found_and_named(tiny_t5_folder, monkeypatch):
-    monkeypatch.chdir(tiny_t5_folder)
-    found = find_model(".")
-    assert (found.name, found.path, found.warning) == ("tiny-t5", tiny_t5_folder, None)
-
-
-def test_a_folder_in_the_home_is_found(tiny_t5_folder, monkeypatch):
-    monkeypatch.setenv("HOME", str(tiny_t5_folder.parent))
-    assert find_model("~/tiny-t5").path == tiny_t5_folder
-
-
-def test_a_folder_goes_before_the_hub(tiny_t5_folder, monkeypatch):
+@pytest.mark.parametrize("name", [".", "~/tiny-t5"])
+def test_a_folder_is_found_without_the_hub(tiny_t5_folder, monkeypatch, name):
     monkeypatch.setattr(models, "_from_hub", must_not_be_called)
-    assert find_model(str(tiny_t5_folder)).path == tiny_t5_folder
+    monkeypatch.setenv("HOME", str(tiny_t5_folder.parent))
+    monkeypatch.chdir(tiny_t5_folder)
+    assert find_model(name) == models.ModelFolder("tiny-t5", tiny_t5_folder)
 
 
 def test_stored_half_precision_is_loaded_as_float32(tmp_path, tiny_t5):
@@ -117,24 +109,18 @@ def test_the_packaged_model_needs_no_hub(monkeypatch):
     assert (full.name, full.warning) == (PACKAGED_MODEL, None)
 
 
-@pytest.mark.parametrize("name", ["no-such-model", "nobody/no-such-model", DEFAULT_MODEL])
+@pytest.mark.parametrize("name", ["no-such-model", "no-one/no-such-model", DEFAULT_MODEL])
 def test_an_unknown_model_offline_is_refused_and_never_replaced(name, recwarn):
     with pytest.raises(InputError, match=rf"reachable on the hub: '{name}' is none of these; ch"):
         load_encoder(name)
     assert not recwarn.list
 
 
-@pytest.mark.parametrize("name", ["a/b/c", "two words", "~nobody-of-this-name", "x" * 200, "a\0b"])
+@pytest.mark.parametrize("name", ["a/b/c", "two words", "~no-user-of-this-name", "x" * 200, "a\0b"])
 def test_what_is_neither_folder_nor_name_is_refused(name, monkeypatch):
     monkeypatch.setattr(models, "_from_hub", must_not_be_called)
     with pytest.raises(InputError, match="must be a folder or a name on the hub: found neither: "):
         find_model(name)
-
-
-def test_a_file_is_not_a_model(tmp_path):
-    (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(InputError, match="found neither"):
-        find_model(str(tmp_path / "model.safetensors"))
 
 
 @pytest.mark.usefixtures("no_package")
@@ -178,22 +164,22 @@ def test_the_default_is_taken_from_the_cache_without_a_warning(
 
 
 @pytest.mark.usefixtures("online")
-def test_the_fallback_knocks_at_the_hub_once_and_asks_it_nothing(monkeypatch):
-    knocks = []
+def test_the_fallback_tries_to_reach_the_hub_once(monkeypatch):
+    tries = []
 
-    def nobody_answers(endpoint):
-        knocks.append(endpoint)
+    def no_answer(endpoint):
+        tries.append(endpoint)
         return False
 
-    monkeypatch.setattr(models, "hub_answers", nobody_answers)
+    monkeypatch.setattr(models, "hub_answers", no_answer)
     monkeypatch.setattr("huggingface_hub.HfApi", must_not_be_called)
     assert find_default().name == PACKAGED_MODEL
-    assert knocks == [constants.ENDPOINT]
+    assert tries == [constants.ENDPOINT]
     assert models.HUB_TIMEOUT < 5
 
 
 @pytest.mark.usefixtures("hub_cache")
-def test_offline_mode_does_not_even_knock(monkeypatch):
+def test_offline_mode_never_tries_to_reach_the_hub(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(models, "hub_answers", must_not_be_called)
     assert find_default().name == PACKAGED_MODEL
@@ -218,7 +204,7 @@ def test_a_package_that_is_broken_inside_is_not_taken_for_missing(tmp_path, monk
 
 @contextmanager
 def server(answer):
-    """A server on the loopback that sends these bytes to whoever connects, or nothing."""
+    """A server on the loopback that sends these bytes to every client, or nothing."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self):
@@ -278,12 +264,6 @@ class TestHubAnswers:
         monkeypatch.setattr(models, "HUB_TIMEOUT", 0.2)
         with server(None) as endpoint:
             assert models.hub_answers(endpoint) is False
-
-    @pytest.mark.usefixtures("online")
-    def test_a_hub_that_fails_after_answering_leaves_one_line(self, monkeypatch):
-        monkeypatch.setattr(constants, "ENDPOINT", refused_endpoint())
-        with pytest.raises(InputError, match="'someone/tiny' is none of these"):
-            find_model("someone/tiny")
 
 
 def stub_hub(monkeypatch, *, files=(), error=None, snapshot=None):
@@ -403,24 +383,15 @@ def rename_class(folder):
     path.write_text(path.read_text().replace("dense.Dense", "dense.NoSuchThing"))
 
 
-def clear(folder):
-    shutil.rmtree(folder)
-    folder.mkdir()
-
-
 SPOILED = {
     "no weights": (remove("model.safetensors"), "no file named model.safetensors"),
     "no dense weights": (remove("2_Dense/model.safetensors"), "Could not find"),
-    "weights are garbage": (write("model.safetensors", b"garbage" * 99), "deserializing header"),
     "weights cut short": (cut("model.safetensors"), "deserializing header"),
-    "weights are a pointer": (write("model.safetensors", b"version https://"), "deserializing"),
     "modules are no JSON": (write("modules.json", b"{nope"), "Expecting property name"),
     "unknown module": (rename_class, "NoSuchThing"),
     "no tokenizer": (remove("tokenizer.json"), "no tokenizer in "),
     "tokenizer is empty": (write("tokenizer.json", b"{}"), ""),
     "configuration of nothing": (write("config.json", b"{}"), "model_type"),
-    "no pooling": (remove("1_Pooling/config.json"), "Pooling"),
-    "empty": (clear, "no tokenizer in "),
 }
 
 
@@ -442,12 +413,6 @@ def test_an_unknown_device_is_refused_with_those_there_are(tiny_t5_folder, devic
         InputError, match=rf"must be one this machine has \(cpu.*: found '{device}'"
     ):
         load_encoder(str(tiny_t5_folder), device=device)
-
-
-def test_a_device_that_is_not_there_is_refused(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match=r"--device must be one this machine has .*found 'cuda'"):
-        models.choose_device("cuda")
 
 
 @pytest.mark.parametrize(

@@ -215,12 +215,6 @@ def test_another_corpus_is_refused_with_the_place_of_the_difference(make, write)
     assert make(corpus=write(ROWS, "renamed.jsonl")).complete
 
 
-def test_a_corpus_that_grew_by_whole_shards_is_another(make, write):
-    small = write(PROMPTS[:20], "a.jsonl")
-    out = make(corpus=small).out
-    refused(make, "had 20 prompts, and has 36 now", corpus=write(PROMPTS, "b.jsonl"), out=out)
-
-
 def test_another_model_column_or_shard_is_refused(make):
     out = make().out
     other = FakeEncoder(seed=1)
