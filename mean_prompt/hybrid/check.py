@@ -1,4 +1,4 @@
-"""What is wrong with a submission: every fault that a scorer could trip over, and its place."""
+"""Checking a submission: every fault that could make a scorer fail, and where it is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 
 from mean_prompt.corpus import TableFile, csv_reason, decode, read_ids
 from mean_prompt.hybrid.submission import HEADER, is_null_to_pandas
-from mean_prompt.system import InputError, preview_name
+from mean_prompt.system import InputError, os_errors, preview_name
 
 #: Places that one finding names.
 _FEW: Final = 5
@@ -21,7 +21,7 @@ _FEW: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One rule that a submission breaks, however many rows break it.
+    """A rule that a submission breaks, with all rows that break it.
 
     Attributes:
         severity: a submission with a fault is not valid; a warning is worth knowing.
@@ -35,11 +35,11 @@ class Finding:
 
 
 class TokenCounter(Protocol):
-    """What is asked of a model; an :class:`~mean_prompt.encoder.encoder.Encoder` has it."""
+    """A model's tokenizer, such as an :class:`~mean_prompt.encoder.encoder.Encoder`."""
 
     @property
     def max_tokens(self) -> int:
-        """Tokens of the longest string that the model reads whole."""
+        """Number of tokens of the longest string that the model reads whole."""
 
     def tokenize(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """Return the tokens of each string, however long it is."""
@@ -47,7 +47,7 @@ class TokenCounter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A row of the submission; ``text`` is ``None`` where its cells are too few or too many."""
+    """A row of the submission; ``text`` is ``None`` if its cells are too few or too many."""
 
     line: int
     id: str
@@ -58,7 +58,7 @@ class _Answer:
 
 
 class _UnusableError(Exception):
-    """The rows cannot be told apart, so that nothing else can be checked."""
+    """The rows cannot be read, so that nothing else can be checked."""
 
 
 def check_submission(
@@ -68,7 +68,7 @@ def check_submission(
     encoder: TokenCounter | None = None,
     max_tokens: int | None = None,
 ) -> list[Finding]:
-    """Hold a submission against the test file that it answers.
+    """Compare a submission with the test file that it answers.
 
     Args:
         submission: a CSV file; whatever it holds, the result says what is wrong with it.
@@ -85,12 +85,8 @@ def check_submission(
     if max_tokens is not None and encoder is None:
         raise ValueError("max_tokens needs an encoder, which counts the tokens")
     ids = read_ids(test)
-    try:
+    with os_errors("a submission must be readable", submission, "check its name and its rights"):
         data = submission.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"a submission must be readable: {submission}: {error.strerror or error}"
-        ) from error
     findings: list[Finding] = []
     try:
         answers = _read(data, submission, findings.append)
@@ -102,7 +98,7 @@ def check_submission(
 
 
 def _read(data: bytes, path: Path, report: Callable[[Finding], None]) -> list[_Answer]:
-    """Return the rows that have an id, and report what is wrong with the file's form."""
+    """Return the rows that have an id, and report the faults of the file as a whole."""
     if data.startswith(codecs.BOM_UTF8):
         report(_warning("byte-order-mark", "the file should not begin with a byte-order mark"))
     try:
@@ -187,7 +183,7 @@ def _check_ids(answers: Sequence[_Answer], ids: Sequence[str]) -> Iterator[Findi
 def _check_order(
     found: Sequence[str], ids: Sequence[str], lines: dict[str, list[int]]
 ) -> Iterator[Finding]:
-    """Compare the ids that are on both sides, so that one that is missing moves no other."""
+    """Compare the order of the ids that are in both files."""
     expected = [name for name in ids if name in lines]
     for name, other in zip(found, expected, strict=True):
         if name != other:

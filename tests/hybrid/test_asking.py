@@ -114,14 +114,6 @@ class TestQueue:
         finally:
             silent.set()
 
-    def test_the_deadline_reaches_the_llm(self):
-        llm = FakeLLM(seconds=0.1)
-        queue = asked(llm, ROWS, deadline=Deadline(0.3))
-        count = 0
-        while items := queue.take(10):
-            count += len(items)
-        assert 0 < count == len(llm.asked) < 4
-
     def test_closed_it_asks_no_more(self):
         llm = FakeLLM(seconds=0.01)
         with asked(llm, ROWS) as queue:

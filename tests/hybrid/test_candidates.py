@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from mean_prompt.hybrid.candidates import (
-    RETRIEVED,
     SEPARATORS,
     AnswerCandidate,
     CandidateFactory,
@@ -123,21 +122,6 @@ def test_without_predictions_there_is_what_was_retrieved():
     )
     assert {one.kind for one in found} == {"universal", "retrieved", "joined", "affixed"}
     assert of_kind(found, "joined") == ["One Two", "One. Two"]
-
-
-def test_with_nothing_there_is_the_universal_string():
-    assert CandidateFactory(UNIVERSAL).candidates(CandidateInputs()) == [
-        AnswerCandidate(UNIVERSAL, "universal")
-    ]
-
-
-def test_the_nearest_prompts_are_candidates():
-    near = [f"Prompt {number}" for number in range(RETRIEVED + 4)]
-    found = CandidateFactory(UNIVERSAL).candidates(
-        CandidateInputs(by_text=near), BlendSettings(joined=None)
-    )
-    assert of_kind(found, "retrieved") == near[:RETRIEVED]
-    assert of_kind(found, "joined") == []
 
 
 def test_a_string_that_comes_about_in_two_ways_counts_as_the_first_that_is_allowed():

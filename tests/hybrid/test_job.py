@@ -5,7 +5,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from pyarrow import json as arrow_json, parquet
 
 from mean_prompt.hybrid import options as blend
 from mean_prompt.hybrid.predictor import HybridPredictor
@@ -120,15 +119,6 @@ class TestPlace:
         assert (place.folder / name).read_text() == "precious"
         assert not (place.folder / "out.work").exists()
 
-    def test_a_test_file_of_the_same_name_is_left_alone(self, place, ask):
-        ask(None)
-        parquet.write_table(arrow_json.read_json(place.test), place.folder / "out.parquet")
-        place.test = place.folder / "out.parquet"
-        data = place.test.read_bytes()
-        with pytest.raises(InputError, match=r"--out must be a new file: .*out\.parquet is there"):
-            run(place.request())
-        assert place.test.read_bytes() == data
-
     def test_a_run_that_is_there_is_left_alone(self, place, ask):
         ask(None)
         run(place.request())
@@ -200,12 +190,3 @@ def test_every_option_reaches_the_predictor(place, ask, monkeypatch):
     [predictor] = made
     assert (predictor.universal, predictor.options) == (UNIVERSAL, request.options)
     assert predictor.corpus.prompts == ("make it style1", "make it style2")
-
-
-def test_summary_is_json(place, ask):
-    ask(None)
-    summary = run(place.request())
-    read = json.loads(json.dumps(summary.as_dict()))
-    assert read["out"] == str(place.folder / "out.csv")
-    assert read["rows"] == len(IDS)
-    assert read["kinds"] == summary.kinds

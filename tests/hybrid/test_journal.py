@@ -118,11 +118,6 @@ class TestFit:
 
 
 class TestJob:
-    def test_places_are_named_after_the_submission(self, journal, tmp_path):
-        assert journal.folder == tmp_path / "my.sub.work"
-        assert journal.table == tmp_path / "my.sub.parquet"
-        assert json.loads((journal.folder / "job.json").read_text()) == JOB
-
     def test_a_change_is_named(self, journal, out):
         journal.record(ANSWERS)
         assert again(out)

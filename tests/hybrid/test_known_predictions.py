@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from mean_prompt.hybrid import known_predictions
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.settings import LEAST_PREDICTED
 from mean_prompt.system.errors import InputError
 from tests.hybrid.prediction_run import (
-    HIDDEN,
     IDS,
     KNOWN,
     SAID,
@@ -52,15 +52,14 @@ class TestCalibration:
         assert f"fewer than {LEAST_PREDICTED} known rows: the LLM is trusted" in summary.notes
         assert list(place.answers().values()) == [texts[0] for texts in SAID]
 
-    @pytest.mark.usefixtures("small_margin")
-    def test_it_is_given_up_early_where_it_takes_too_long(self, place, ask):
-        llm = ask(FakeLLM(seconds=0.03))
-        summary = run(place.request(calibrate=54, time_limit=2))
+    def test_it_is_given_up_early_if_it_takes_too_long(self, place, ask, monkeypatch):
+        monkeypatch.setattr(known_predictions, "_SHARE", 0.005)
+        llm = ask(FakeLLM(seconds=0.015))
+        summary = run(place.request(calibrate=54, time_limit=30))
         known = [name for name in llm.asked if name not in IDS]
         assert 0 < len(known) < LEAST_PREDICTED
         assert any("no time to ask the LLM about 24 known rows" in note for note in summary.notes)
-        assert summary.with_llm > 3
-        assert summary.seconds < 2
+        assert summary.with_llm == len(IDS)
 
     def test_no_row_is_shown_its_own_prompt(self, place, ask):
         llm = ask(FakeLLM())
@@ -93,15 +92,6 @@ class TestRecorded:
         assert list(place.answers().values()) == [texts[0] for texts in SAID]
         assert summary.kinds == {"prediction": len(IDS)}
 
-    def test_rows_without_one_are_answered_by_the_index(self, place):
-        rows = [json.loads(line) for line in place.test.read_text().splitlines()]
-        for row in rows[:20]:
-            row["said"] = ""
-        place.test.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        summary = run(place.request(llm="column:said"))
-        assert (summary.with_llm, summary.by_index) == (len(IDS) - 20, 20)
-        assert summary.faults == {}
-
     def test_a_finished_run_with_rows_that_have_none_can_be_resumed(self, place):
         said = place.folder / "said.csv"
         lines = [f"{name},{texts[0]}\n" for name, texts in zip(IDS[9:], SAID[9:], strict=True)]
@@ -114,16 +104,6 @@ class TestRecorded:
         assert (summary.with_llm, summary.by_index) == (len(IDS) - 9, 9)
         assert place.answers() == whole
         assert journal.read_bytes() == lines  # nothing was answered again
-
-    def test_one_file_for_both_sides(self, place):
-        said = place.folder / "said.csv"
-        ids = [WORLD.triples.rows.ids[row] for row in [*KNOWN, *HIDDEN]]
-        texts = [texts[0] for texts in [*WORLD.said(KNOWN), *SAID]]
-        lines = [f"{name},{text}\n" for name, text in zip(ids, texts, strict=True)]
-        said.write_text("id,prediction\n" + "".join(lines))
-        run(place.request(llm=f"file:{said}"))
-        run(place.request("column.csv", llm="column:said"))
-        assert place.answers() == place.answers("column.csv")
 
     def test_a_test_rows_prediction_is_not_taken_for_that_of_a_known_row_with_its_id(self, place):
         """Where both files number their rows from 1, a file of predictions is the test file's."""

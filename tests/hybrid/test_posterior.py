@@ -126,8 +126,3 @@ def test_signs_compare_a_prediction_with_all_that_is_known():
     expected = [prediction @ centre, prediction @ original, prediction @ rewritten, nearest,
                 prediction @ (mean / np.linalg.norm(mean))]  # fmt: skip
     np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-def test_prompts_without_a_mean_have_no_direction():
-    bank = Bank(("a", "b"), np.concatenate([PAIR[:1], -PAIR[:1]]), np.arange(2))
-    assert np.isfinite(signs_of(*unit(4, 7), bank)).all()

@@ -1,13 +1,11 @@
 """The blend: better than its parts where it can tell which is right, and by rules elsewhere."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from mean_prompt.corpus.corpus import Corpus
 from mean_prompt.corpus.triples import Rows, Triples, read_triples
-from mean_prompt.hybrid import fit as fitting, samples as sampling
+from mean_prompt.hybrid import fit as fitting
 from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.retrieval import EmbeddedRows
@@ -91,19 +89,6 @@ class TestSense:
         taken = np.array([one.kind == "prediction" for one in answers])
         assert taken[right].mean() > 0.7
         assert taken[~right].mean() < 0.1
-
-    def test_expected_scores_are_right_on_average(self, fitted, hidden):
-        for said in (WORLD.said(HIDDEN), None):
-            answers = fitted.predict(hidden, said)
-            expected = np.mean([one.expected for one in answers])
-            assert expected == pytest.approx(earned([a.text for a in answers]).mean(), abs=0.1)
-
-    def test_reliable_predictions_are_taken(self):
-        world = tongue(wrong=0.0)
-        some = predictor().fit(world.triples.take(KNOWN), world.said(KNOWN))
-        answers = some.predict(world.triples.take(HIDDEN).rows, world.said(HIDDEN))
-        assert np.mean([one.kind == "prediction" for one in answers]) > 0.9
-        assert {one.trust for one in answers} == {1.0}
 
     def test_predictions_of_anything_are_passed_over(self):
         world = tongue(wrong=1.0)
@@ -200,9 +185,6 @@ class TestAnswers:
             assert one.candidates == len(pool) == len(set(pool))
             assert {UNIVERSAL, *texts} <= set(pool)
 
-    def test_no_rows_have_no_answers(self, fitted):
-        assert fitted.predict(Rows((), (), ()), []) == fitted.predict(Rows((), (), ())) == []
-
     @pytest.mark.parametrize("count", [1, 200])
     def test_each_row_needs_its_predictions(self, fitted, hidden, count):
         with pytest.raises(ValueError, match=f"54 rows and {count} of predictions"):
@@ -233,15 +215,6 @@ class TestFewPredictions:
         [one] = few.predict(hidden.take([0]), [texts])
         assert one.text == answer
         assert one.kind == ("universal" if answer == UNIVERSAL else "prediction")
-
-    def test_rows_without_one_are_blended(self, few, hidden):
-        assert few.predict(hidden, [()] * len(hidden)) == few.predict(hidden)
-
-    def test_enough_are_weighed(self):
-        triples, said = known()
-        some = predictor(trials=1).fit(triples, only(said, LEAST_PREDICTED))
-        assert some.llm_ is not None
-        assert f"with a prediction ({LEAST_PREDICTED} known rows have one)" in some.notes_[-1]
 
     def test_the_index_by_predictions_knows_the_rows_that_have_one(self):
         triples, said = known()
@@ -277,14 +250,6 @@ class TestFit:
         assert again.outcome_ == fitted.outcome_
         said = [texts if row % 2 else () for row, texts in enumerate(WORLD.said(HIDDEN))]
         assert again.predict(hidden, said) == fitted.predict(hidden, said)
-
-    def test_another_outcome_gives_another_fit(self, fitted, hidden):
-        settings = fitted.outcome_.text.model_copy(update={"temperature": 0.01, "neighbours": 1})
-        other = replace(fitted.outcome_.text_key, alpha=100.0)
-        outcome = fitted.outcome_.model_copy(update={"text": settings, "text_key": other})
-        some = predictor().fit(*known(), outcome=outcome)
-        assert some.outcome_ == outcome
-        assert some.predict(hidden) != fitted.predict(hidden)
 
     @pytest.mark.parametrize("count", [1, 3])
     def test_fewer_than_two_prompts_are_refused(self, count):
@@ -341,15 +306,6 @@ class TestFit:
             assert len(samples) == len(triples)
             assert max(row.max() for row in samples.earned) < 0.999
             assert sorted(np.bincount(samples.folds)) == [9, 9, 12, 12, 12]
-
-    def test_of_many_known_rows_some_are_learned_from(self, monkeypatch):
-        sizes = []
-        monkeypatch.setattr(sampling, "_MOST", 20)
-        monkeypatch.setattr(fitting, "tune", lambda samples, **options: (
-            sizes.append(len(samples)) or tune(samples, **options)))  # fmt: skip
-        some = predictor(trials=1).fit(known()[0])
-        assert sizes == [20]
-        assert some.notes_[0] == "54 known rows of 18 prompts"
 
     def test_notes_tell_what_a_user_should_know(self, fitted):
         rows, text, llm = fitted.notes_

@@ -99,13 +99,6 @@ class TestRows:
         assert rows.predictions == (many[:MOST_PREDICTIONS],)
         assert len(rows.samples[0]) == MOST_PREDICTIONS
 
-    @pytest.mark.parametrize("predictions", [None, [(), (), ()]])
-    def test_no_row_needs_one(self, space, predictions):
-        rows = EmbeddedRows.embed(self.ROWS, predictions, space)
-        assert rows.predictions == ((), (), ())
-        assert len(rows.with_prediction()) == 0
-        assert len(EmbeddedRows.embed(Rows((), (), ()), [], space)) == 0
-
     def test_each_row_must_have_its_predictions(self, space):
         with pytest.raises(ValueError, match="3 rows and 1 of predictions"):
             EmbeddedRows.embed(self.ROWS, [("make it",)], space)
@@ -167,15 +160,6 @@ class TestWeights:
     def test_cold_gives_all_to_the_nearest(self, temperature):
         cosines, numbers = np.array([[0.9, 0.8, -0.9]], np.float32), np.array([[1, 2, 3]])
         assert softmax_weights(cosines, numbers, temperature).tolist() == [[1, 0, 0]]
-
-    def test_heat_gives_equal_shares(self):
-        cosines, numbers = np.array([[0.9, -0.9, 0.0, 1.0]], np.float32), np.array([[1, 2, 3, -1]])
-        found = softmax_weights(cosines, numbers, 1e300)
-        np.testing.assert_allclose(found, [[1 / 3, 1 / 3, 1 / 3, 0]])
-
-    def test_no_neighbours_at_all(self):
-        none = np.empty((2, 0))
-        assert softmax_weights(none, none.astype(np.int64), 0.1).shape == (2, 0)
 
 
 class TestRetriever:
@@ -246,9 +230,6 @@ class TestFolds:
         groups = np.arange(40)
         tests = [[list(test) for _, test in grouped_folds(groups, seed=s)] for s in (0, 0, 1)]
         assert tests[0] == tests[1] != tests[2]
-
-    def test_few_prompts_are_few_folds(self):
-        assert len(list(grouped_folds(np.array([0, 0, 1, 2])))) == 3
 
     @pytest.mark.parametrize("groups", [[0, 0, 0], []])
     def test_one_prompt_is_too_few(self, groups):

@@ -9,7 +9,6 @@ from pyarrow import csv as arrow_csv, string
 
 from mean_prompt.hybrid import submission as module
 from mean_prompt.hybrid.submission import Submission, is_null_to_pandas
-from mean_prompt.system import files as atomic
 from mean_prompt.system.errors import InputError, RunError
 
 FALLBACK = "Improve the text, please."
@@ -50,13 +49,6 @@ def test_answers_reach_the_file_when_saved(submission):
     assert rows_of(submission.path) == [("c", FALLBACK), ("007", 'Say "hello"'), ("a", FALLBACK)]
 
 
-def test_a_later_answer_takes_the_place_of_an_earlier_one(submission):
-    submission.put(0, "first")
-    submission.put(0, "second")
-    submission.save()
-    assert rows_of(submission.path)[0] == ("c", "second")
-
-
 def test_saving_writes_only_what_is_new(submission, monkeypatch):
     written = []
     monkeypatch.setattr(module, "write_atomically", lambda _path, data: written.append(data))
@@ -91,13 +83,6 @@ def test_what_is_put_is_what_every_reader_reads(tmp_path_factory, rows):
     lines = arrow_csv.ParseOptions(newlines_in_values=True)
     table = arrow_csv.read_csv(path, parse_options=lines, convert_options=options)
     assert list(zip(*(column.to_pylist() for column in table.columns), strict=True)) == rows
-
-
-def test_a_cell_as_long_as_readers_take_is_written(submission):
-    longest = "x" * csv.field_size_limit()
-    submission.put(0, longest)
-    submission.save()
-    assert rows_of(submission.path)[0] == ("c", longest)
 
 
 # Answers that are none
@@ -162,20 +147,6 @@ def test_places_that_cannot_be_written_are_refused(tmp_path):
         with pytest.raises(InputError, match=fault):
             Submission(path, IDS, FALLBACK)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "pipe"]
-
-
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
-    def forbidden(**_options):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(atomic.tempfile, "NamedTemporaryFile", forbidden)
-    with pytest.raises(InputError, match=r"a\.csv: Permission denied; choose a folder"):
-        Submission(tmp_path / "a.csv", IDS, FALLBACK)
-
-
-def test_making_one_leaves_nothing_behind(tmp_path, submission):
-    assert not submission.path.exists()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_lost_later_is_a_failed_run_and_the_file_stays(submission, monkeypatch):
