@@ -14,7 +14,7 @@ from benchmarks.grammar import generate
 from mean_prompt import Corpus, ExpectedSCS, Recipe, RunError, score, search
 from mean_prompt.objective import compression
 from mean_prompt.objective.compression import compress
-from mean_prompt.optimize.dictionary import is_readable
+from mean_prompt.optimize.constraints import is_readable
 from mean_prompt.runs.study_file import STUDY_NAME
 
 PROMPTS = [row["prompt"] for row in generate(120, seed=5)]
@@ -28,11 +28,11 @@ def corpus():
 @pytest.fixture(scope="module")
 def result(corpus, tiny_t5, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
-    heard = []
+    reported = []
     found = search(
-        corpus, max_evaluations=1_500, max_tokens=12, model=tiny_t5, out=out, listener=heard.append
+        corpus, max_evaluations=900, max_tokens=12, model=tiny_t5, out=out, listener=reported.append
     )
-    return found, out, heard
+    return found, out, reported
 
 
 def test_a_t5_shaped_model_goes_through_the_whole_search(result, corpus, tiny_t5):
@@ -81,7 +81,7 @@ def test_the_folder_holds_what_the_contract_says(result):
     assert study.trials
 
 
-def test_events_tell_every_improvement_in_order(result):
+def test_events_hold_every_improvement_in_order(result):
     found, out, _ = result
     events = [json.loads(line) for line in (out / "events.jsonl").read_text("utf-8").splitlines()]
     bests = [event for event in events if event["event"] == "best"]
@@ -91,12 +91,12 @@ def test_events_tell_every_improvement_in_order(result):
     assert all(event["evaluations"] <= found.evaluations for event in events)
 
 
-def test_the_listener_hears_phases_in_order_and_the_newest_best(result):
-    found, _, heard = result
-    phases = list(dict.fromkeys(progress.phase for progress in heard))
+def test_the_listener_receives_phases_in_order_and_the_newest_best(result):
+    found, _, reported = result
+    phases = list(dict.fromkeys(progress.phase for progress in reported))
     assert phases == ["loaded", "embedding", "searching", "vocabulary"]
-    assert heard[-1].text == found.string
-    assert any("prompts of 120 rows" in note for note in heard[0].notes)
+    assert reported[-1].text == found.string
+    assert any("prompts of 120 rows" in note for note in reported[0].notes)
 
 
 def test_training_score_and_holdout_are_of_different_prompts(result):
@@ -107,8 +107,8 @@ def test_training_score_and_holdout_are_of_different_prompts(result):
 
 
 def test_the_same_seed_and_evaluations_repeat_the_run(corpus, tiny_t5, result):
-    again = search(corpus, max_evaluations=1_500, max_tokens=12, model=tiny_t5)
-    other = search(corpus, max_evaluations=1_500, max_tokens=12, model=tiny_t5, seed=1)
+    again = search(corpus, max_evaluations=900, max_tokens=12, model=tiny_t5)
+    other = search(corpus, max_evaluations=300, max_tokens=12, model=tiny_t5, seed=1)
     assert (again.string, again.score) == (result[0].string, result[0].score)
     assert other.string != again.string
 
@@ -184,9 +184,7 @@ def test_a_search_runs_outside_the_main_thread_too(corpus, tiny_t5):
 def test_on_a_real_model_it_beats_every_prompt_and_stays_readable(minilm):
     corpus = Corpus.from_prompts([row["prompt"] for row in generate(200, seed=9)])
     recipe = Recipe.load("readable").override(constraints={"max_tokens": 10})
-    recipe = Recipe.parse(
-        recipe.model_dump() | {"search": {"max_evaluations": 1_200}}, where="test"
-    )
+    recipe = Recipe.parse(recipe.model_dump() | {"search": {"max_evaluations": 300}}, where="test")
     found = search(corpus, model=minilm, recipe=recipe)
     assert found.score > 1.1 * found.baselines[0].score
     assert is_readable(found.string)
@@ -198,9 +196,9 @@ def test_a_compressed_search_reports_scores_over_every_prompt(
 ):
     monkeypatch.setattr(compression, "COMPRESS_ABOVE", 60)
     monkeypatch.setattr(compression, "compress", functools.partial(compress, points=20))
-    heard, out = [], tmp_path / "run"
+    reported, out = [], tmp_path / "run"
     found = search(
-        corpus, max_evaluations=2_000, max_tokens=8, model=tiny_t5, out=out, listener=heard.append
+        corpus, max_evaluations=900, max_tokens=8, model=tiny_t5, out=out, listener=reported.append
     )
     everything = ExpectedSCS(tiny_t5.encode(corpus.prompts), corpus.weights)
     split = corpus.split(0.2)
@@ -221,5 +219,5 @@ def test_a_compressed_search_reports_scores_over_every_prompt(
     record = json.loads((out / "result.json").read_text("utf-8"))["compression"]
     assert (record["prompts"], record["points"]) == (len(split.train), 20)
     assert 0 < record["step_error"] < 0.1
-    notes = [note for progress in heard for note in progress.notes]
+    notes = [note for progress in reported for note in progress.notes]
     assert any(note.startswith("searching on 20 of ") for note in notes)
