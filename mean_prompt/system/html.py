@@ -73,7 +73,7 @@ class View:
 
 
 def shortened(text: str, most: int = _MOST) -> Passage:
-    """Return a text, cut where it is long; what is no Unicode, as half an emoji, is spelt out."""
+    """Return a text, cut if it is long; half an emoji or the like is written as its code."""
     head = text[:most].encode(errors="backslashreplace").decode()
     return Passage(head, len(text) if len(text) > most else None)
 

@@ -63,7 +63,10 @@ class Explorer:
         ordered = clusters.scored(np.zeros(len(weights)), weights)
         words = [cluster.words[:_NAMED] for cluster in ordered]
         traces = [trace for trace in map_clusters(corpus, words) if trace["x"]]
-        landmarks = {"mean of the corpus": corpus.mean, "direction of the ceiling": corpus.ceiling}
+        landmarks = {
+            "mean of the corpus": list(corpus.mean),
+            "direction of the ceiling": list(corpus.ceiling),
+        }
         #: The map of the corpus, as the page's script draws it.
         self.figure = {
             "traces": traces,

@@ -67,7 +67,7 @@ class Follower:
         self._next = 0.0
         self._parts = PageParts(page_title(run), HEADINGS, {}, {})
         self._fault = ""
-        self._told: tuple[str, str] | None = None
+        self._state: tuple[str, str] | None = None
         self._shown = PageVersion.of(self._parts)
 
     def latest(self) -> PageVersion:
@@ -80,8 +80,8 @@ class Follower:
             self._run.stat()
             status = RunStatus.read(self._run)
             is_new = self._read_again(is_running=status.state == "running")
-            if is_new or self._told != (status.state, self._fault):
-                self._told = status.state, self._fault
+            if is_new or self._state != (status.state, self._fault):
+                self._state = status.state, self._fault
                 own = status_section(status, self._fault)
                 sections = {**self._parts.sections, "status": own}
                 self._shown = PageVersion.of(replace(self._parts, sections=sections))

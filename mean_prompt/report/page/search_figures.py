@@ -22,7 +22,7 @@ from mean_prompt.report.page.figures import (
 )
 from mean_prompt.report.page.history import ClimbHistory, History, Improvement, ProgressPoint
 
-#: Climbs that are drawn: more could not be told apart.
+#: Climbs that are drawn; a reader could not distinguish more.
 MOST_CLIMBS: Final = 24
 #: Improvements that the best line goes through; others lie on a pixel of their neighbours.
 _MOST_POINTS: Final = 2_000

@@ -137,7 +137,8 @@ def test_the_map_shows_the_corpus(fresh_page, found, explorer):
     assert sum(places.values()) == len(found.problem.prompts) + 3
     assert places["mean of the corpus"] == places["direction of the ceiling"] == 1
     assert [row[0] for row in drawn] == [
-        *(trace["name"] for trace in explorer.figure["traces"]), "string A",
+        *(trace["name"] for trace in explorer.figure["traces"]),
+        *explorer.figure["landmarks"], "string A",
     ]  # fmt: skip
     assert fresh_page.locator("#mp-plot .legend").is_visible()
 
@@ -156,7 +157,7 @@ def test_a_suggestion_keeps_its_promise(page, found):
     assert float(part(page, "score").inner_text()) == pytest.approx(float(promised), abs=1.1e-5)
 
 
-def test_strings_stand_side_by_side(fresh_page, found):
+def test_strings_are_compared_side_by_side(fresh_page, found):
     fresh_page.locator("#mp-add").click()
     wait_for_advice(fresh_page, "B")
     begin = fresh_page.locator(".mp-advice[data-column=B] .mp-apply").first
@@ -203,10 +204,11 @@ def test_hostile_prompts_are_plain_on_the_map(page):
     )
     assert "&lt;script&gt;" in shown
     assert "<script" not in shown
-    assert "<br>" not in shown
+    assert "<b>bold" not in shown
+    assert "&lt;b&gt;the tone" in shown
 
 
-def test_a_broken_rule_is_told_and_mended(page, found):
+def test_a_broken_rule_is_named_and_repaired(page, found):
     text = "the " * 10 + "text"
     box(page).fill(text)
     wait_for_score(page, found.space, text)
