@@ -67,13 +67,14 @@ def embed(
 
     Memory does not grow with the corpus. After a kill or Ctrl-C the same command resumes.
     """
-    from mean_prompt.cli.embed_display import choose_listener, print_embedding
+    from mean_prompt.cli.embed_display import print_embedding
     from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.corpus import Cluster, embed as embed_corpus
+    from mean_prompt.report import progress_display
 
     if workers and ray is None:
         raise InputError("--workers is for a cluster: give --ray, or leave it out")
-    with one_line_warnings(), choose_listener() as listener:
+    with one_line_warnings(), progress_display() as listener:
         found = embed_corpus(
             corpus,
             out,

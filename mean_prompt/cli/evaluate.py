@@ -58,9 +58,10 @@ def evaluate(
     """Compare ways of answering known rows: cross-validated, grouped by prompt."""
     import json
 
-    from mean_prompt.cli.hybrid_display import phase_progress, print_evaluation
+    from mean_prompt.cli.hybrid_display import print_evaluation
     from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.hybrid import Comparison, compare
+    from mean_prompt.report import progress_display
     from mean_prompt.system import user_path
 
     page = None if report is None else user_path(report)
@@ -97,7 +98,7 @@ def evaluate(
         shots=llm_shots,
         swap=swap,
     )
-    with one_line_warnings(), phase_progress() as listener:
+    with one_line_warnings(), progress_display(log=False) as listener:
         evaluation = compare(plan, listener=listener)
     if page is not None:
         write_evaluation_report(page, evaluation, plan)

@@ -1,58 +1,17 @@
-"""Progress and results of ``predict`` and ``evaluate`` in a terminal."""
+"""Results of ``predict`` and ``evaluate`` in a terminal."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from mean_prompt.system import ProgressEvent, format_duration
+from mean_prompt.system import format_duration
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
-
     from mean_prompt.hybrid import Evaluation, GroupScore, Summary
-
-
-def phase_progress() -> PhaseProgress:
-    """Return a live bar on a terminal, and nothing elsewhere; it goes to standard error."""
-    return PhaseProgress(Console(stderr=True, highlight=False))
-
-
-class PhaseProgress:
-    """Shows the phase that long work is in, and how far it is."""
-
-    def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        self._bar = Progress(
-            *columns,
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task: TaskID | None = None
-        self._phase = ""
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._bar.stop()
-
-    def __call__(self, event: ProgressEvent) -> None:
-        """Show the items that are done in the event's phase."""
-        if event.phase != self._phase and self._task is not None:
-            self._bar.remove_task(self._task)
-            self._task = None
-        if self._task is None:
-            self._task = self._bar.add_task(event.phase, total=event.total)
-        self._phase = event.phase
-        self._bar.update(self._task, completed=event.done, total=event.total)
 
 
 def print_summary(summary: Summary, console: Console | None = None) -> None:

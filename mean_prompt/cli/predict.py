@@ -76,9 +76,10 @@ def predict(
     import json
 
     from mean_prompt.api import predict as answer_rows
-    from mean_prompt.cli.hybrid_display import phase_progress, print_summary
+    from mean_prompt.cli.hybrid_display import print_summary
     from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.hybrid import Request
+    from mean_prompt.report import progress_display
     from mean_prompt.system import parse_duration, user_path
 
     request = Request(
@@ -114,7 +115,7 @@ def predict(
         time_limit=None if time_limit is None else parse_duration(time_limit),
         resume=resume,
     )
-    with one_line_warnings(), phase_progress() as listener:
+    with one_line_warnings(), progress_display(log=False) as listener:
         summary = answer_rows(request, listener=listener, started=STARTED)
     if as_json:
         typer.echo(json.dumps(summary.as_dict(), ensure_ascii=False, indent=2))

@@ -23,12 +23,8 @@ if TYPE_CHECKING:
         find_truth as find_truth,
         joined_triples as joined_triples,
     )
-    from mean_prompt.report.progress.terminal import (
-        Display as Display,
-        highlight_edit as highlight_edit,
-        progress_display as progress_display,
-        search_panel as search_panel,
-    )
+    from mean_prompt.report.progress.choose import progress_display as progress_display
+    from mean_prompt.report.progress.terminal import Display as Display
     from mean_prompt.report.write import (
         check_page as check_page,
         write_affix_analysis as write_affix_analysis,

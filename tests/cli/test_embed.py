@@ -1,6 +1,5 @@
 """The command ``embed``: options, what it prints, and faults in one line."""
 
-import io
 import json
 import subprocess
 import sys
@@ -8,12 +7,10 @@ import sys
 import pytest
 import typer
 
-from mean_prompt.cli import embed_display
 from mean_prompt.cli.app import app
 from mean_prompt.corpus.vectors import job
 from mean_prompt.corpus.vectors.folder import VectorFolder
 from mean_prompt.system.errors import RunError
-from mean_prompt.system.progress import ProgressEvent
 from tests.corpus.conftest import PROMPTS, ROWS, stop_after
 from tests.fakes import FakeEncoder
 
@@ -43,8 +40,8 @@ def test_a_corpus_is_embedded_and_it_says_what_there_is(run, corpus, tmp_path):
     assert last.startswith("4 shards, 4 of them made in ")
     assert "38 vectors of 6 numbers in half precision, off by 0.000" in last
     assert last.endswith("saved vectors")
-    assert err.splitlines()[0] == "reading the corpus: 10 prompts"
-    assert "embedding: 0 of 38 prompts" in err
+    assert "s reading the corpus: 10 prompts\n" in err
+    assert "embedding the corpus: 0 of 38 prompts" in err
     assert VectorFolder.open(tmp_path / "vectors").manifest.unfinished == []
 
 
@@ -135,7 +132,7 @@ def test_faults_are_one_line_and_leave_nothing(run, corpus, tmp_path, line, faul
     code, out, err = run("embed", *line.split())
     assert code == 2
     assert out == ""
-    [message] = [line for line in err.splitlines() if not line.startswith("reading")]
+    [message] = [line for line in err.splitlines() if "s reading " not in line]
     assert message.startswith("mean-prompt: ")
     assert fault in message
     assert not (tmp_path / "v").exists()
@@ -150,20 +147,6 @@ def test_other_work_in_the_folder_is_one_line(run, corpus):
         "mean-prompt: --out must be a folder of the same work: v is not: its shards are of 8,192 "
         "prompts, and 10 are asked; choose another, or delete it"
     )
-
-
-def test_log_lines_are_few(monkeypatch):
-    now = iter([0.0, 1.0, 2.0, 13.0, 14.0])
-    monkeypatch.setattr(embed_display.time, "monotonic", lambda: next(now))
-    console = embed_display.Console(file=io.StringIO())
-    with embed_display.PhaseLog(console) as log:
-        for step in (("a", 1, 9), ("a", 2, 9), ("a", 3, 9), ("a", 4, 9), ("b", 0, None)):
-            log(ProgressEvent(*step, "prompts"))
-    assert console.file.getvalue().splitlines() == [
-        "a: 1 of 9 prompts",
-        "a: 4 of 9 prompts",
-        "b: 0 prompts",
-    ]
 
 
 def test_help_loads_nothing_heavy():

@@ -34,31 +34,6 @@ _LOG_EVERY: Final = 10.0
 _LOG_GAIN_EVERY: Final = 2.0
 
 
-def progress_display(*, quiet: bool = False) -> Display:
-    """Return a display of progress that fits the place, to be entered and passed as a listener.
-
-    ::
-
-        with progress_display() as listener:
-            result = search("prompts.csv", listener=listener)
-
-    In a Jupyter notebook and on a terminal it is redrawn in place; elsewhere, as in a log file, it
-    prints a few lines. It writes to standard error, except in a notebook, so that standard output
-    holds the result alone.
-
-    Args:
-        quiet: whether to show nothing.
-    """
-    console = Console(stderr=True, highlight=False)
-    if quiet:
-        return Display(console)
-    if console.is_jupyter:
-        from mean_prompt.report.progress.notebook import NotebookDisplay
-
-        return NotebookDisplay(console)
-    return LiveDisplay(console) if console.is_terminal else LogDisplay(console)
-
-
 class Display:
     """A listener that shows nothing; its subclasses show progress.
 

@@ -7,11 +7,12 @@ import pytest
 from rich.console import Console
 
 from mean_prompt import progress_display
-from mean_prompt.report.progress import notebook, terminal as module
+from mean_prompt.report.progress import choose, notebook, terminal as module
 from mean_prompt.report.progress.notebook import NotebookDisplay
 from mean_prompt.report.progress.terminal import Display, LiveDisplay, LogDisplay
 from mean_prompt.runs.progress import SearchProgress
 from mean_prompt.system.errors import InputError
+from mean_prompt.system.progress import ProgressEvent
 
 
 def searching(text, *, done=100, score=0.1):
@@ -52,7 +53,7 @@ def test_the_display_fits_the_place(monkeypatch, place, quiet, kind):
         assert options["stderr"]
         return Console(**options, **place)
 
-    monkeypatch.setattr(module, "Console", console)
+    monkeypatch.setattr(choose, "Console", console)
     assert type(progress_display(quiet=quiet)) is kind
 
 
@@ -84,6 +85,23 @@ def test_a_log_says_when_a_phase_begins_when_something_is_gained_and_that_it_liv
             for text, done in (("a", 100), ("c", 100), ("c", 102))
         ),
     ]
+
+
+def test_other_work_is_shown_by_its_phase_and_counts(console, clock):
+    with LogDisplay(console) as listener:
+        for done, second in ((1, 0), (2, 1), (4, 11)):
+            clock.append(100.0 + second)
+            listener(ProgressEvent("reading rows", done, 9, "rows"))
+        listener(ProgressEvent("asking the LLM", 0))
+    assert [line.split("s ", 1)[1] for line in printed(console)] == [
+        "reading rows: 1 of 9 rows",
+        "reading rows: 4 of 9 rows",
+        "asking the LLM: 0",
+    ]
+    bar = Console(file=io.StringIO(), width=80, force_terminal=True)
+    with LiveDisplay(bar) as listener:
+        listener(ProgressEvent("reading rows", 4, 9, "rows"))
+    assert "4 of 9 rows" in bar.file.getvalue()
 
 
 def test_a_terminal_is_redrawn_and_left_as_it_was():
