@@ -5,10 +5,10 @@
     python -m benchmarks.crew scaling CORPUS --evaluations 3000 --out scaling.json
 
 ``quality`` runs one worker that has all cores, and workers of a core each, in turn; ``pooled``
-takes what it said of some seeds together, which may have run side by side on other cores. ``crowd``
-starts many on a fresh study. ``scaling`` simulates up to 64 workers of a core each: their climbs
-are the real ones, taken in turn in one process, so that each has spent as much as the others
-whenever they look at one another.
+combines its files of several seeds, which may have run at the same time on other cores. ``crowd``
+starts many workers on a fresh study. ``scaling`` simulates up to 64 workers of a core each: their
+climbs are the real ones, taken in turn in one process, so that each has spent as much as the
+others whenever they exchange results.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def crowd(
     model: _Model = "all-MiniLM-L6-v2",
     max_tokens: _Tokens = 16,
 ) -> None:
-    """Begin many workers at once on a fresh study, and tell whether any failed."""
+    """Begin many workers at once on a fresh study, and count those that worked, ended and died."""
     options = ["--budget", budget, "--max-evaluations", str(max_evaluations)]
     run = _run(corpus, model, max_tokens, options, workers, storage)
     working = [worker for worker in run["crew"] if worker["evaluations"]]
@@ -129,13 +129,13 @@ def scaling(
     ),
     seeds: Annotated[str, typer.Option(help="Integers, separated by commas.")] = "0",
     apart: Annotated[
-        bool, typer.Option("--apart", help="Let the workers know nothing of each other.")
+        bool, typer.Option("--apart", help="Let the workers exchange nothing.")
     ] = False,
     device: Annotated[str, typer.Option(help="As for search.")] = "cpu",
     model: _Model = "all-MiniLM-L6-v2",
     max_tokens: _Tokens = 32,
 ) -> None:
-    """Simulate workers: the real ones in turn in one process, on a clock of evaluations."""
+    """Simulate workers: real climbs in turn in one process, on a clock of evaluations."""
     from benchmarks.virtual import VirtualCrew
 
     crew = VirtualCrew(corpus, model, max_tokens, device)
@@ -158,7 +158,7 @@ def scaling(
 
 
 def _compared(runs: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
-    """Return medians of both kinds of run, and when the workers had what one had at its end.
+    """Return medians of both kinds of run, and when the workers reached the one's final median.
 
     Args:
         runs: of one process, whose ``workers`` are ``None``, and of workers.
@@ -181,7 +181,7 @@ def _compared(runs: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
 
 
 def _time_to(bests: Sequence[tuple[float, float]], goal: float) -> float | None:
-    """Return when a run had so much of the ceiling; ``None`` where it never had."""
+    """Return when a run reached a share of the ceiling; ``None`` if it never did."""
     return next((when for when, fraction in bests if fraction >= goal - 1e-9), None)
 
 
@@ -197,7 +197,7 @@ def _run(
     workers: int | None,
     storage: str | None = None,
 ) -> dict[str, Any]:
-    """Run one search, and return what it left."""
+    """Run one search, and return figures from its folder."""
     with tempfile.TemporaryDirectory() as work:
         run = Path(work) / f"run-{time.time_ns()}"
         crew = [] if workers is None else ["--workers", str(workers)]
@@ -210,7 +210,7 @@ def _run(
             shared,
             threads=None,
         )
-        said = _finished(process)
+        printed = _finished(process)
         result = json.loads((run / RESULT).read_text("utf-8"))
         bests = [event for event in read_events(run / EVENTS) if event["event"] == "best"]
     return {
@@ -222,7 +222,7 @@ def _run(
         "seconds": result["seconds"],
         "bests": [(event["time"], event["fraction"]) for event in bests],
         "crew": result.get("workers", []),
-        "died": sum(" died " in line for line in said.splitlines()),
+        "died": sum(" died " in line for line in printed.splitlines()),
     }
 
 
@@ -239,8 +239,8 @@ def _started(
 
 
 def _finished(process: subprocess.Popen[bytes]) -> str:
-    _, said = process.communicate()
-    text = said.decode("utf-8", "replace")
+    _, errors = process.communicate()
+    text = errors.decode("utf-8", "replace")
     if process.returncode:
         raise RunError(f"a search must not fail: {text.strip().splitlines()[-1]}")
     return text

@@ -2,7 +2,8 @@
 
     python -m benchmarks.embed --work DIR --out embed.json
 
-Every step is a process of its own, started as a user would, so that its peak memory is its own.
+Every step is a process of its own, started as a user would, so that its peak memory is measured
+alone.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from mean_prompt.corpus import SHARD, VectorFolder
 from mean_prompt.system import RunError, write_atomically
 
 _COMMAND: Final = "python -m benchmarks.embed"
-#: Shares of the shards after which the work is killed.
+#: Shares of the shards after which the process is killed.
 _KILLS: Final = (0.3, 0.7)
 #: The part of the prompts whose embedding the memory of all is compared with.
 _PART: Final = 10
@@ -38,16 +39,16 @@ _PAUSE: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one process did.
+    """The work of one process.
 
     Attributes:
-        name: what it was asked.
-        prompts: of its corpus.
-        made: shards that it finished.
-        seconds: from its start to its end.
-        peak_mib: its highest memory, ``None`` where the system does not tell; that of a
-            cluster's other processes is not in it.
-        ended: how: ``done``, or the signal.
+        name: the task.
+        prompts: number of prompts of its corpus.
+        made: number of shards that it finished.
+        seconds: time from its start to its end.
+        peak_mib: its highest memory, without a cluster's other processes; ``None`` if the system
+            does not report it.
+        ended: ``done``, or the signal that ended it.
     """
 
     name: str
@@ -85,7 +86,7 @@ class EmbedBench:
     """The steps, in one folder.
 
     Args:
-        work: the folder; a corpus and a model that are there are used again.
+        work: the folder; a corpus and a model in it are used again.
         prompts: how many.
         workers: of the cluster.
     """
@@ -209,16 +210,16 @@ class _Process:
         return seconds, self._peak, signal.Signals(-code).name if code else "done"
 
     def _is_running(self) -> bool:
-        """Look at the process and at its memory, without taking notice of its end."""
+        """Return whether the process runs, and record its memory, without reading its exit."""
         self._peak = _highest_memory(self._process.pid) or self._peak
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self._process.pid, flags) is None
 
 
 def _highest_memory(pid: int) -> float | None:
-    """Return the most MiB that a process had, as Linux tells it.
+    """Return the most MiB that a process had, as Linux reports it.
 
-    What ``wait4`` gives is that of the process which started it, where that was larger.
+    ``wait4`` gives the memory of the process that started it, if that was larger.
     """
     try:
         status = Path(f"/proc/{pid}/status").read_text()

@@ -39,7 +39,7 @@ class Grammar:
 
 
 def load(path: Path) -> Grammar:
-    """Read a grammar and check it; raise ValueError where a rule is broken."""
+    """Read a grammar and check it; raise ValueError if a rule is broken."""
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     try:
         templates = {family["name"]: family["templates"] for family in data["family"]}
@@ -121,7 +121,7 @@ def _marks(text: str) -> set[str]:
 
 
 def _finish(text: str, rng: random.Random) -> str:
-    """Mend the spaces, articles, capitals and end of a filled template."""
+    """Correct the spaces, articles, capitals and end of a filled template."""
     text = ARTICLE.sub(_article, " ".join(text.split()))
     text = SENTENCE_START.sub(lambda start: start[1] + start[2].upper(), text)
     if rng.random() < CASUAL:

@@ -1,4 +1,4 @@
-"""A search that is killed again and again, against one that is left alone.
+"""A search that is killed again and again, compared with one that is not.
 
     python -m benchmarks.kills CORPUS --evaluations 5000 --kills 20 --out kills.json
 
@@ -70,7 +70,7 @@ def main(
     model: Annotated[str, typer.Option(help="As for search.")] = "all-MiniLM-L6-v2",
     seed: Annotated[int, typer.Option(help="Of the moments.")] = 0,
 ) -> None:
-    """Run both searches, compare all that they left, and write it down."""
+    """Run both searches, and compare their folders."""
     with tempfile.TemporaryDirectory() as work:
         options = ["--model", model, "--max-tokens", str(max_tokens), "--quiet"]
         command = ["search", str(corpus), "--max-evaluations", str(evaluations), *options]
@@ -99,7 +99,7 @@ def _pauses(kills: int, seconds: float, seed: int) -> list[float]:
 
 
 def _disturbed(first: list[str], run: Path, pauses: Sequence[float]) -> list[Life]:
-    """Run a search that is killed each time that it has worked for so long."""
+    """Run a search whose processes are killed after each of the pauses, and resume it."""
     lives: list[Life] = []
     command = first
     resumed = ["search", "--resume", str(run), "--quiet"]
@@ -107,7 +107,7 @@ def _disturbed(first: list[str], run: Path, pauses: Sequence[float]) -> list[Lif
         began = time.monotonic()
         process = _started(command)
         if pause is not None:
-            # From the moment that it works, or else most kills would hit the loading of the model.
+            # Counted from its first evaluation, or most kills would hit the loading of the model.
             _wait_for_work(process, run)
             _wait(process, pause)
             process.kill()
@@ -128,9 +128,9 @@ def _started(arguments: list[str]) -> subprocess.Popen[bytes]:
 
 
 def _finish(process: subprocess.Popen[bytes]) -> str:
-    _, said = process.communicate()
+    _, errors = process.communicate()
     if process.returncode > 0:
-        raise RunError(f"a search must not fail: {said.decode().strip().splitlines()[-1]}")
+        raise RunError(f"a search must not fail: {errors.decode().strip().splitlines()[-1]}")
     return signal.Signals(-process.returncode).name if process.returncode else "done"
 
 
@@ -174,7 +174,7 @@ def _compare(whole: Path, broken: Path) -> dict[str, Any]:
 
 
 def _events(run: Path) -> list[dict[str, Any]]:
-    """Return a run's events, but for their time and for those that tell of resuming."""
+    """Return a run's events without their times, and without those of being resumed."""
     return [
         {name: value for name, value in event.items() if name != "time"}
         for event in read_events(run / EVENTS)

@@ -3,9 +3,9 @@
     python -m benchmarks.live --budget 10m --out live.json
 
 One search, in which the page is open and closed in turn, so that both meet the same climbs and the
-same load of the machine. It is open in a browser where one is named, which then draws it on this
-machine too; else it is only asked for, as often as the page does. Closed means that the browser
-stands still.
+same load of the machine. It is opened in a browser if one is named, which then draws it on this
+machine too; else it is only requested, as often as the page does. Closed means that the browser is
+stopped.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _BROWSER_OPTIONS: Final = (
     "--disable-background-networking",
     "--remote-debugging-port=0",
 )
-#: Asks as the page does.
+#: Requests the page's parts as the page does.
 _ASK: Final = """
 import json, sys, time, urllib.request
 version = ""
@@ -59,7 +59,7 @@ class Turn:
 
     Attributes:
         is_open: whether the page was open.
-        seconds: that it lasted.
+        seconds: its length.
         rate: evaluations a second.
     """
 
@@ -97,7 +97,7 @@ class Page:
 
 
 class Turns:
-    """Opens and closes a page in turn, while a search that it listens to goes on.
+    """Opens and closes a page in turn during a search, whose progress it receives.
 
     Args:
         page: of the search.
@@ -118,7 +118,7 @@ class Turns:
         self.begun: list[float] = []
 
     def __call__(self, progress: SearchProgress) -> None:
-        """Take in a step of the search."""
+        """Record a step of the search."""
         if progress.phase != "searching":
             return
         if not self._steps:
@@ -146,7 +146,7 @@ class Turns:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        # What it takes to open a page once is not what it costs to have it open.
+        # Opening a page once is not part of the cost of an open page.
         self._is_over.wait(self._seconds)
         while not self._is_over.is_set():
             is_open = len(self.begun) % 2 == 0

@@ -2,8 +2,8 @@
 
     python -m benchmarks.pages --work work --out pages.json
 
-The prompts are made up and the model is tiny, with vectors as wide as all-MiniLM-L6-v2's: what a
-report costs goes by how many prompts and vectors there are. The search is a real one.
+The prompts are made up and the model is tiny, with vectors as wide as all-MiniLM-L6-v2's: the cost
+of a report depends on the number of prompts and vectors alone. The search is a real one.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _WIDTH: Final = 384
 
 @dataclass(frozen=True, slots=True)
 class PageCost:
-    """What a report costs at the end of a search.
+    """The cost of a report at the end of a search.
 
     Attributes:
-        prompts: of the corpus.
-        analysis_seconds: to look at the string in its corpus's space.
-        page_seconds: to draw the page and write it.
-        bytes: of the page.
+        prompts: number of prompts of the corpus.
+        analysis_seconds: time to analyse the string in its corpus's space.
+        page_seconds: time to draw the page and write it.
+        bytes: size of the page.
     """
 
     prompts: int
@@ -78,7 +78,7 @@ def measure(run: Path) -> PageCost:
 
 
 def _searched(work: Path, prompts: int, evaluations: int) -> Path:
-    """Return the folder of a search, made where it is not there yet."""
+    """Return the folder of a search, which is made if it does not exist."""
     work.mkdir(parents=True, exist_ok=True)
     corpus, model, run = (
         work / f"prompts-{prompts}.jsonl",

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import io
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -94,4 +94,4 @@ def _last_progress(result: SearchResult) -> SearchProgress:
 
 
 if __name__ == "__main__":
-    draw(Path(sys.argv[1]), Path(sys.argv[2]))
+    typer.run(draw)

@@ -58,7 +58,7 @@ class _Seat:
         return max(others, key=lambda elite: elite["score"], default=None)
 
     def marks(self) -> Sequence[Mark]:
-        """Return where the climbs of the others stand."""
+        """Return the state of the others' climbs."""
         return [mark for worker, mark in self.board.marks.items() if worker != self.worker]
 
 

@@ -48,6 +48,6 @@ def test_a_warm_up_that_nothing_comes_after_is_refused_at_once(tmp_path, steps, 
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports it")
 def test_the_memory_of_this_process_is_some():
     assert 20 < resident_mib() < 100_000

@@ -50,7 +50,7 @@ def save_tiny_chat(folder, *, template=TEMPLATE, reads=READS, seed=0):
     with torch.random.fork_rng(devices=[]), quiet_loading():
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
-        # As chat models are shipped: a server samples at its own temperature unless told not to.
+        # As chat models are shipped: a server samples at this temperature by default.
         model.generation_config.update(do_sample=True, temperature=0.8)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)

@@ -18,7 +18,7 @@ from tests.bench.peers.worlds import (
 
 #: TPE's model takes milliseconds a trial, the more the wider its space and the longer its study.
 NARROW_TPE = replace(PEERS["tpe"], slots=2, bank=16, trials=64)
-#: Every way to search. A new one is added here and passes as it stands.
+#: Every method. A new one is added here and must pass all tests.
 METHODS = (Engine(), *(PEERS | {"tpe": NARROW_TPE}).values())
 #: Most strings that a method may try before it checks its budget again.
 BATCH = 512

@@ -242,7 +242,7 @@ def test_tpe_tries_the_best_start_first_and_then_heads_with_phrases(spied):
 
 
 def _spelled(body, heads, pieces):
-    """Tell whether a body is the beginning of a head with pieces behind it, the last one cut."""
+    """Return whether a body is the beginning of a head and then pieces, the last one cut."""
     beginnings = {head[:kept] for head in heads for kept in range(len(head) + 1)}
     return any(
         body[: len(beginning)] == beginning and _joined_from(body[len(beginning) :], pieces)
