@@ -10,6 +10,7 @@ from rich.console import Console
 from mean_prompt import Recipe
 from mean_prompt.cli.status_display import print_crew
 from mean_prompt.optimize.scores import Baseline
+from mean_prompt.runs.checkpoint import Checkpoint
 from mean_prompt.runs.folder import RunFolder
 from mean_prompt.runs.result import SearchResult
 from mean_prompt.system.errors import InputError
@@ -68,6 +69,7 @@ def test_a_run_that_was_killed_is_lost_and_says_what_it_had(run):
 def test_a_result_from_before_the_run_went_on_is_not_its_end(run):
     ended(run, stopped=False)
     assert find_status(run, None, None).workers[0].state == "ended"
+    Checkpoint(run / "checkpoint.bin").save({"spent": 10.0})
     folder = RunFolder(run, resume=True)
     folder.log({"event": "resume", "number": 1, "time": 12.5, "evaluations": 320})
     folder.close()

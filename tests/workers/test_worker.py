@@ -149,7 +149,7 @@ def test_a_worker_that_was_stopped_takes_up_its_climb(make_study, tmp_path):
     ).run()
     assert second.number == first.number == 0
     assert second.evaluations >= 1_500
-    assert any(note.startswith(f"going on at {first.evaluations:,} evaluations") for note in notes)
+    assert any(note.startswith(f"resumed at {first.evaluations:,} evaluations") for note in notes)
     news, climbs = look(url)
     assert len(news.workers) == 1
     assert len({climb.key for climb in climbs}) == len(climbs) == second.climbs
