@@ -14,20 +14,20 @@ if TYPE_CHECKING:
         corpus_vectors as corpus_vectors,
     )
     from mean_prompt.corpus.readers import (
-        SUFFIXES as SUFFIXES,
         read_columns as read_columns,
         read_prompts as read_prompts,
-        text_lines as text_lines,
     )
     from mean_prompt.corpus.sources import (
         check_sources as check_sources,
         default_corpus_folder as default_corpus_folder,
     )
     from mean_prompt.corpus.tables import (
+        SUFFIXES as SUFFIXES,
         TableFile as TableFile,
         csv_reason as csv_reason,
         decode as decode,
         open_rows as open_rows,
+        text_lines as text_lines,
     )
     from mean_prompt.corpus.triples import (
         ID as ID,

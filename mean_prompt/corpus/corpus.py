@@ -28,8 +28,6 @@ from mean_prompt.system import (
 )
 
 _STRATA: Final = 20
-#: Prompts of a corpus that are shown.
-_EXAMPLES: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class Corpus:
         prompts: N distinct, stripped, not empty strings.
         weights: (N,) positive, sum 1.
         sources: what was read, with the counts of the cleaning.
-        folders: those of vectors among what was read.
+        folders: the folders of vectors that were read.
     """
 
     prompts: tuple[str, ...]
@@ -89,9 +87,9 @@ class Corpus:
         """Clean strings already in memory.
 
         Args:
-            prompts: any strings; blanks around them, blank ones and repeats are dealt with.
+            prompts: any strings; they are stripped, blank ones are dropped and repeats merged.
             weights: one not negative number a prompt; equal by default.
-            name: for results.
+            name: of the source in results.
 
         Raises:
             InputError: a weight cannot be used, or fewer than two prompts are left.
@@ -126,9 +124,8 @@ class Corpus:
         for source in sources:
             folder = VectorFolder.open_complete(user_path(source.path))
             if folder:
-                _check_column(folder, column)
                 folders.append(folder)
-                parts.append(_of_folder(folder, source, before=parts))
+                parts.append(_of_folder(folder, source, column, before=parts))
             else:
                 prompts = read_prompts(user_path(source.path), column)
                 part = replace(source, rows=len(prompts))
@@ -160,7 +157,7 @@ class Corpus:
         return digest.hexdigest()
 
     def cleaning(self) -> list[str]:
-        """Return a line a source, what was read and what became of it; one more if it is large."""
+        """Return a line a source on what was read and dropped; one more if the corpus is large."""
         lines = [source.describe() for source in self.sources]
         return [*lines, duplicates.SKETCH_NOTE] if self._is_large else lines
 
@@ -210,15 +207,17 @@ class Corpus:
             np.arange(count),
             test_size=aside,
             random_state=seed,
-            stratify=_ranked(self._typicality(members), strata) if strata > 1 else None,
+            stratify=self._strata(members, strata) if strata > 1 else None,
         )
         is_kept = np.isin(members, kept)
         return Split(rows[is_kept], rows[~is_kept])
 
-    def _typicality(self, members: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return each group's mean cosine, by TF-IDF, with the mean of the corpus."""
+    def _strata(self, members: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        """Return each group's stratum, by the rank of its mean cosine with the corpus's mean."""
         along = self._sketch()[1] if self._is_large else duplicates.typicality(self.prompts)
-        return np.bincount(members, weights=along) / np.bincount(members)
+        typicality = np.bincount(members, weights=along) / np.bincount(members)
+        ranks = np.argsort(np.argsort(typicality, kind="stable"), kind="stable")
+        return ranks * count // len(ranks)
 
     @property
     def _is_large(self) -> bool:
@@ -260,39 +259,32 @@ def _clean(
     return _Part(counted, {text: weight for text, weight in merged.items() if weight > 0})
 
 
-def _of_folder(folder: VectorFolder, source: Source, *, before: Sequence[_Part]) -> _Part:
+def _of_folder(
+    folder: VectorFolder, source: Source, column: str | None, *, before: Sequence[_Part]
+) -> _Part:
     """Return the prompts of a folder of vectors; repeats between its shards are merged here."""
-    prompts, counts = zip(*folder.all_prompts(), strict=True)
-    made_of = folder.manifest.sources
-    counted = replace(
-        source,
-        rows=sum(part.rows for part in made_of),
-        stripped=sum(part.stripped for part in made_of),
-        empty=sum(part.empty for part in made_of),
-        duplicates=sum(part.duplicates for part in made_of),
-    )
-    return _clean(prompts, counted, counts, before=before)
-
-
-def _check_column(folder: VectorFolder, column: str | None) -> None:
-    if column is not None and column != folder.manifest.column:
-        known = folder.manifest.column
+    known = folder.manifest.column
+    if column not in {None, known}:
         found = "with the column that was guessed" if known is None else f"with --column {known}"
         raise InputError(
             f"--column is chosen when a corpus is embedded: {folder.path} was embedded {found}, "
             f"not {column!r}; leave it out, or embed the corpus again"
         )
-
-
-def _ranked(values: NDArray[np.float64], strata: int) -> NDArray[np.int64]:
-    """Return the number, below ``strata``, of the equal part that each value's rank falls into."""
-    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
-    return ranks * strata // len(values)
+    prompts, counts = zip(*folder.all_prompts(), strict=True)
+    for part in folder.manifest.sources:
+        source = replace(
+            source,
+            rows=source.rows + part.rows,
+            stripped=source.stripped + part.stripped,
+            empty=source.empty + part.empty,
+            duplicates=source.duplicates + part.duplicates,
+        )
+    return _clean(prompts, source, counts, before=before)
 
 
 def corpus_view(corpus: Corpus) -> View:
     """Show how many prompts there are, where they come from, and some of them."""
-    count, shown = len(corpus), min(len(corpus), _EXAMPLES)
+    count, shown = len(corpus), min(len(corpus), 6)
     rows = [round(number * (count - 1) / (shown - 1)) for number in range(shown)]
     examples = Table(
         f"{shown} of the {count:,} prompts, at equal distances",
@@ -308,21 +300,20 @@ def corpus_view(corpus: Corpus) -> View:
         if low == high
         else f"prompts have weights from {low:.3%} to {high:.3%}"
     )
+    total = sum(source.weight or 0.0 for source in corpus.sources)
+    sources = Table(
+        "what was read, and what cleaning did",
+        ("source", "prompts", "rows", "empty", "duplicates", "stripped", "weight", "path"),
+        tuple(_source_cells(source, total) for source in corpus.sources),
+    )
     return View(
         f"corpus of {count:,} prompts",
-        tables=(_sources(corpus.sources), examples) if corpus.sources else (examples,),
+        tables=(sources, examples) if corpus.sources else (examples,),
         lines=(weights,),
     )
 
 
-def _sources(sources: tuple[Source, ...]) -> Table:
-    total = sum(source.weight or 0.0 for source in sources)
-    rows = tuple(_source(source, total) for source in sources)
-    headings = ("source", "prompts", "rows", "empty", "duplicates", "stripped", "weight", "path")
-    return Table("what was read, and what cleaning did", headings, rows)
-
-
-def _source(source: Source, total: float) -> tuple[Cell, ...]:
+def _source_cells(source: Source, total: float) -> tuple[Cell, ...]:
     counts = (source.kept, source.rows, source.empty, source.duplicates, source.stripped)
     weight = "by its rows" if source.weight is None else f"{source.weight / total:.1%}"
     cells = tuple(f"{count:,}" for count in counts)

@@ -11,7 +11,7 @@ import hashlib
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -49,7 +49,7 @@ def check_model(corpus: Corpus, encoder: Encoder) -> None:
     """Refuse vectors of another model than the one that is to be used with them.
 
     Raises:
-        InputError: a folder of the corpus has such.
+        InputError: a folder of the corpus has vectors of another model.
     """
     for folder in corpus.folders:
         theirs, ours = folder.manifest.model, encoder.identity
@@ -72,7 +72,7 @@ def corpus_vectors(
     """Return the (n, d) vectors of some of a corpus's prompts, in the order of ``rows``.
 
     Args:
-        corpus: the prompts.
+        corpus: the prompts, and their folders of vectors.
         rows: (n,) numbers of prompts, each at most once.
         encoder: the model.
         listener: receives the prompts done and n.
@@ -87,84 +87,75 @@ def corpus_vectors(
     if not corpus.folders:
         half = need_half(len(prompts), encoder.dimension)
         return cache.encode(
-            prompts,
-            encoder.encode,
-            listener=listener,
-            unit=_UNIT,
-            deadline=deadline,
-            half=half,
+            prompts, encoder.encode, listener=listener, unit=_UNIT, deadline=deadline, half=half
         )
     check_model(corpus, encoder)
     maps = cache_folder() / "maps"
     path = maps / f"{_key(corpus.folders, prompts)}{_MAP}"
     shape = (len(prompts), encoder.dimension)
-    with _guarded(path), FolderLock(maps, wait=math.inf):
-        if not path.exists():
-            _sweep(maps)
-            with _new(path) as file:
-                gathering = _Gathering(file, prompts, encoder.dimension, listener, deadline)
-                gathering.take_folders(corpus.folders)
-                gathering.encode_others(cache, encoder)
-        path.touch()
-        # Copy on write: torch takes no array that cannot be written, and it is never written.
-        vectors = np.memmap(path, np.float16, "c", shape=shape)
+    try:
+        with FolderLock(maps, wait=math.inf):
+            if not path.exists():
+                _sweep(maps)
+                with _new(path) as file:
+                    pieces = _pieces(corpus.folders, prompts, encoder, cache, deadline)
+                    _write(file, pieces, shape, listener, deadline)
+            path.touch()
+            # Copy on write: torch takes no array that cannot be written, and it is never written.
+            vectors = np.memmap(path, np.float16, "c", shape=shape)
+    except OSError as error:
+        raise cache_fault("the cache of vectors", path, error) from error
     listener(ProgressEvent(_PHASE, len(prompts), len(prompts), _UNIT))
     return vectors
 
 
-class _Gathering:
-    """Writes vectors to their places in a file.
+def _pieces(
+    folders: Sequence[VectorFolder],
+    prompts: Sequence[str],
+    encoder: Encoder,
+    cache: VectorCache,
+    deadline: Deadline | None,
+) -> Iterator[tuple[NDArray[np.int64], StoredVectors]]:
+    """Yield the vectors with their places: first those that folders have, each shard read once."""
+    place_of = {prompt: place for place, prompt in enumerate(prompts)}
+    missing = np.ones(len(prompts), bool)
+    for folder in folders:
+        for number in range(len(folder.manifest.shards)):
+            found, _ = folder.prompts(number)
+            places = np.array([place_of.get(prompt, -1) for prompt in found], np.int64)
+            chosen = np.flatnonzero((places >= 0) & missing[places])
+            missing[places[chosen]] = False
+            yield places[chosen], folder.vectors(number)[chosen]
+    rest = np.flatnonzero(missing)
+    for start in range(0, len(rest), _CHUNK):
+        places = rest[start : start + _CHUNK]
+        texts = [prompts[place] for place in places]
+        yield places, cache.encode(texts, encoder.encode, deadline=deadline, half=True)
+
+
+def _write(
+    file: BinaryIO,
+    pieces: Iterable[tuple[NDArray[np.int64], StoredVectors]],
+    shape: tuple[int, int],
+    listener: Listener,
+    deadline: Deadline | None,
+) -> None:
+    """Write vectors to their places, those next to each other together.
 
     Through the file and not the map: where the disk is full, a write fails and a map kills.
     """
-
-    def __init__(
-        self,
-        file: BinaryIO,
-        prompts: Sequence[str],
-        dimension: int,
-        listener: Listener,
-        deadline: Deadline | None,
-    ) -> None:
-        self._file = file
-        self._prompts = prompts
-        self._places = {prompt: place for place, prompt in enumerate(prompts)}
-        self._filled = np.zeros(len(prompts), bool)
-        self._bytes = dimension * np.dtype(np.float16).itemsize
-        self._listener = listener
-        self._deadline = deadline
-
-    def take_folders(self, folders: Sequence[VectorFolder]) -> None:
-        """Write the vectors that folders have, each shard read once."""
-        for folder in folders:
-            for number in range(len(folder.manifest.shards)):
-                found, _ = folder.prompts(number)
-                places = np.array([self._places.get(prompt, -1) for prompt in found], np.int64)
-                chosen = np.flatnonzero(places >= 0)
-                self._write(places[chosen], folder.vectors(number)[chosen])
-
-    def encode_others(self, cache: VectorCache, encoder: Encoder) -> None:
-        """Write the vectors of the prompts that no folder has."""
-        missing = np.flatnonzero(~self._filled)
-        for start in range(0, len(missing), _CHUNK):
-            places = missing[start : start + _CHUNK]
-            texts = [self._prompts[place] for place in places]
-            self._write(
-                places, cache.encode(texts, encoder.encode, deadline=self._deadline, half=True)
-            )
-
-    def _write(self, places: NDArray[np.int64], vectors: StoredVectors) -> None:
-        """Write rows to their places, those next to each other together."""
+    total, dimension = shape
+    done = 0
+    for places, vectors in pieces:
         order = np.argsort(places, kind="stable")
         for run in np.split(order, np.flatnonzero(np.diff(places[order]) != 1) + 1):
             if len(run):
-                self._file.seek(int(places[run[0]]) * self._bytes)
-                self._file.write(vectors[run].tobytes())
-        self._filled[places] = True
-        done = int(self._filled.sum())
-        self._listener(ProgressEvent(_PHASE, done, len(self._prompts), _UNIT))
-        if self._deadline is not None and done < len(self._prompts):
-            self._deadline.check()
+                file.seek(int(places[run[0]]) * dimension * np.dtype(np.float16).itemsize)
+                file.write(vectors[run].tobytes())
+        done += len(places)
+        listener(ProgressEvent(_PHASE, done, total, _UNIT))
+        if deadline is not None and done < total:
+            deadline.check()
 
 
 def _key(folders: Sequence[VectorFolder], prompts: Sequence[str]) -> str:
@@ -177,7 +168,7 @@ def _key(folders: Sequence[VectorFolder], prompts: Sequence[str]) -> str:
 
 @contextmanager
 def _new(path: Path) -> Iterator[BinaryIO]:
-    """Give a file that takes its place when it is whole and on the disk, and goes otherwise."""
+    """Yield a file that is moved to a path when it is whole and on the disk, or else removed."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=_MAP)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -191,7 +182,7 @@ def _new(path: Path) -> Iterator[BinaryIO]:
 
 
 def _sweep(maps: Path) -> None:
-    """Make room for another map: what a kill left goes, and those that were used longest ago."""
+    """Remove what a kill left, and the maps that were used longest ago, to make room for one."""
     for path in maps.glob(f".*{_MAP}"):
         path.unlink()
     found = sorted(maps.glob(f"*{_MAP}"), key=lambda path: path.stat().st_mtime, reverse=True)
@@ -200,11 +191,3 @@ def _sweep(maps: Path) -> None:
             path.unlink()
         except PermissionError:  # Windows keeps a file that a process has mapped
             continue
-
-
-@contextmanager
-def _guarded(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise cache_fault("the cache of vectors", path, error) from error

@@ -1,8 +1,7 @@
 """Files of text: a column of prompts, or several columns that belong together.
 
-Every string is kept byte for byte; cleaning is the business of those who asked for it. A file
-that breaks a rule raises one :class:`InputError` that names the file and, where there is one, the
-line. The formats themselves are in :mod:`mean_prompt.corpus.tables`.
+Every string is kept byte for byte. A file that breaks a rule raises one :class:`InputError` that
+names the file and, if there is one, the line.
 """
 
 from __future__ import annotations
@@ -13,34 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mean_prompt.corpus.tables import (
-    MAX_CELL,
-    SUFFIXES,
-    TableFile,
-    TableRows,
-    open_rows,
-    text_lines,
-)
-from mean_prompt.system import InputError, preview, preview_name
-
-__all__ = [
-    "MAX_CELL",
-    "SUFFIXES",
-    "choose_column",
-    "iter_prompts",
-    "read_columns",
-    "read_prompts",
-    "text_lines",
-]
+from mean_prompt.corpus.tables import MAX_CELL, SUFFIXES, TableFile, TableRows, open_rows
+from mean_prompt.system import InputError, os_errors, preview, preview_name
 
 #: Columns taken as the prompts when none is named, in this order.
 COLUMN_GUESSES: Final = ("rewrite_prompt", "prompt", "text")
-#: Suffixes of the files whose rows have named columns.
-TABLE_SUFFIXES: Final = tuple(suffix for suffix in SUFFIXES if suffix != ".txt")
-
 #: Names of columns in a message.
 _SHOWN: Final = 20
-
+_REMEDY: Final = "check its name and its rights"
 #: JSON can spell these (``\ud83d`` without its second half), UTF-8 and tokenizers cannot.
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -77,9 +56,9 @@ def read_prompts(path: Path, column: str | None = None) -> list[str]:
 def iter_prompts(path: Path, column: str | None = None) -> Iterator[str]:
     """Yield what :func:`read_prompts` returns, and never hold a file (but for JSON arrays).
 
-    What breaks a rule further on in a file is raised when it is come to.
+    A fault further on in a file is raised when it is read.
     """
-    try:
+    with os_errors("a corpus must be readable", path, _REMEDY):
         if path.is_dir():
             for file in _files_of(path):
                 yield from iter_prompts(file, column)
@@ -92,17 +71,10 @@ def iter_prompts(path: Path, column: str | None = None) -> Iterator[str]:
         with open_rows(source, lambda names: [choose_column(names, column, path)]) as rows:
             for number, [cell] in rows.cells:
                 yield _text(cell, rows, 0, number, path, _PROMPT)
-    except OSError as error:
-        raise _unreadable("a corpus", path, error) from error
 
 
 def check_there(path: Path) -> None:
-    """Refuse a corpus that is not there.
-
-    Raises:
-        InputError: there is neither a file nor a folder.
-        OSError: nothing can be of that path.
-    """
+    """Refuse a corpus that is neither a file nor a folder."""
     if not path.exists():
         raise InputError(f"a file of prompts must exist: found no file or folder {path}")
 
@@ -121,24 +93,21 @@ def read_columns(
         optional: exact names of columns that are returned only if the file has them.
 
     Raises:
-        InputError: the file is missing, unreadable or broken, lacks a required column, has a
-            wanted one twice, or a cell is neither text nor a whole number.
+        InputError: the file or a cell has a fault, or a required column is missing or doubled.
     """
-
-    def choose(names: Sequence[str]) -> list[str]:
-        return _choose_columns(names, required, optional, path)
-
-    try:
+    with os_errors("a table must be readable", path, _REMEDY):
         if path.is_dir() or not path.exists():
             found = "is a folder" if path.is_dir() else "is not there"
             raise InputError(f"a table must be a file: {path} {found}")
-        if path.suffix.lower() not in TABLE_SUFFIXES:
-            known = ", ".join(TABLE_SUFFIXES)
+        if path.suffix.lower() not in SUFFIXES or path.suffix.lower() == ".txt":
+            known = ", ".join(suffix for suffix in SUFFIXES if suffix != ".txt")
             raise InputError(f"a table must be one of {known}: {path}; convert it, or rename it")
-        with open_rows(TableFile(path, "a table"), choose) as rows:
-            columns = _columns(rows, path)
-    except OSError as error:
-        raise _unreadable("a table", path, error) from error
+        source = TableFile(path, "a table")
+        with open_rows(source, lambda names: _choose(names, required, optional, path)) as rows:
+            columns: dict[str, list[str]] = {name or "": [] for name in rows.names}
+            for number, cells in rows.cells:
+                for place, (cell, column) in enumerate(zip(cells, columns.values(), strict=True)):
+                    column.append(_text(cell, rows, place, number, path, _CELL))
     if None in rows.names:
         found = "bare strings" if columns[""] else "no rows"
         raise InputError(
@@ -148,16 +117,8 @@ def read_columns(
     return columns
 
 
-def _columns(rows: TableRows, path: Path) -> dict[str, list[str]]:
-    columns: dict[str, list[str]] = {name or "": [] for name in rows.names}
-    for number, cells in rows.cells:
-        for place, (cell, column) in enumerate(zip(cells, columns.values(), strict=True)):
-            column.append(_text(cell, rows, place, number, path, _CELL))
-    return columns
-
-
 def choose_column(names: Sequence[str], column: str | None, path: Path) -> str:
-    """Return the named column, or the likely one, or raise with the columns there are."""
+    """Return the named column, or the likely one; the error lists the columns there are."""
     found = _listed(names)
     if column is not None:
         if column not in names:
@@ -180,7 +141,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(preview_name, names[:_SHOWN])) + more or "none"
 
 
-def _choose_columns(
+def _choose(
     names: Sequence[str], required: Sequence[str], optional: Sequence[str], path: Path
 ) -> list[str]:
     found = _listed(names)
@@ -201,10 +162,13 @@ def _choose_columns(
 
 
 def _files_of(folder: Path) -> list[Path]:
+    """Return the readable files; hidden ones, such as notebooks' copies, are left out."""
     files = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not _is_hidden(path, folder)
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
     if not files:
         raise InputError(
@@ -213,34 +177,17 @@ def _files_of(folder: Path) -> list[Path]:
     return files
 
 
-def _is_hidden(path: Path, folder: Path) -> bool:
-    """Return whether a file, or a folder on the way to it, is hidden, as notebooks' copies are."""
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
-
-
 def _text(cell: object, rows: TableRows, place: int, number: int, path: Path, rule: _Rule) -> str:
-    """Return a cell as text, or raise with its place where it is none."""
-    if cell is not None and type(cell) not in rule.types:
-        raise InputError(
-            f"{rule.says}: {path}, {rows.unit} {number} has {type(cell).__name__} in "
-            f"{preview(rows.names[place])}"
-        )
+    """Return a cell as text, or raise with its place if it is none."""
     text = "" if cell is None else str(cell)
-    if len(text) > MAX_CELL or _SURROGATE.search(text):
-        raise _bad_text(text, f"{path}, {rows.unit} {number}", rule.noun)
-    return text
-
-
-def _bad_text(text: str, place: str, noun: str) -> InputError:
-    if len(text) > MAX_CELL:
-        return InputError(
-            f"{noun} may hold at most {MAX_CELL:,} characters: {place} holds {len(text):,}; "
-            "remove the row, or close its quote"
-        )
-    return InputError(
-        f"{noun} must be Unicode text: {place} holds half a surrogate pair; fix or remove the row"
-    )
-
-
-def _unreadable(what: str, path: Path, error: OSError) -> InputError:
-    return InputError(f"{what} must be readable: {path}: {error.strerror or error}")
+    if cell is not None and type(cell) not in rule.types:
+        says, found = rule.says, f"has {type(cell).__name__} in {preview(rows.names[place])}"
+    elif len(text) > MAX_CELL:
+        says = f"{rule.noun} may hold at most {MAX_CELL:,} characters"
+        found = f"holds {len(text):,}; remove the row, or close its quote"
+    elif _SURROGATE.search(text):
+        says = f"{rule.noun} must be Unicode text"
+        found = "holds half a surrogate pair; fix or remove the row"
+    else:
+        return text
+    raise InputError(f"{says}: {path}, {rows.unit} {number} {found}")

@@ -17,14 +17,13 @@ class Source:
     """Where prompts came from and what cleaning did to them.
 
     Attributes:
-        name: for results; the file's stem unless given.
+        name: as results show it; the file's stem unless given.
         path: as given.
         weight: share of the whole corpus, or ``None`` to let every row count once.
         rows: rows read.
         stripped: rows with blanks around the text, now without.
         empty: blank rows, dropped.
-        duplicates: rows whose text stood before, in this source or an earlier one; their weight
-            went to the first.
+        duplicates: rows whose text stood before, in this source or an earlier one.
     """
 
     name: str
@@ -66,13 +65,8 @@ def parse_source(spec: str) -> Source:
 
 
 def check_sources(specs: Iterable[str]) -> None:
-    """Refuse corpora that are not there, for those who have slow things to load before they read.
-
-    A path that nothing can be of is left to the reader, who says why.
-
-    Raises:
-        InputError: one is not there, or its weight is none.
-    """
+    """Refuse corpora that are not there, before anything slow is loaded."""
+    # A path that the system cannot look at is left to the reader, whose error says why.
     for spec in specs:
         with suppress(OSError):
             check_there(user_path(parse_source(spec).path))
@@ -88,10 +82,9 @@ def _readings(spec: str) -> Iterator[tuple[str, str, str | None]]:
 
 
 def _parse_weight(text: str, spec: str) -> float:
-    try:
+    weight = 0.0
+    with suppress(ValueError):
         weight = float(text)
-    except ValueError:
-        weight = 0.0
     if not 0 < weight < float("inf"):
         raise InputError(f"a corpus weight must be a positive number: found {text!r} in {spec!r}")
     return weight

@@ -1,11 +1,8 @@
 """Formats of files with rows: CSV, TSV, JSONL, JSON, Parquet and TXT -> cells with their places.
 
-A parser keeps every string byte for byte and judges no cell: what a column may hold, and what its
-cells are called in messages, is the business of :mod:`mean_prompt.corpus.readers`.
-
-Rows come one by one. Of a file no more is held than a line (CSV: a record) of at most
-:data:`MAX_LINE` bytes, or a slice of a Parquet file; a JSON array alone is held whole, and has a
-limit of its own.
+A parser keeps every string byte for byte and checks no cell. Of a file no more is held than a
+line (CSV: a record) of at most :data:`MAX_LINE` bytes, or a slice of a Parquet file; only a JSON
+array is held whole, and has a limit of its own.
 """
 
 from __future__ import annotations
@@ -16,13 +13,11 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final, Literal
 
 from mean_prompt.system import InputError
-
-if TYPE_CHECKING:
-    from pyarrow.parquet import ParquetFile
 
 #: Characters in one cell. The longest real prompts have a few thousand; a cell of megabytes is a
 #: broken file (an unclosed quote, a pasted document), and would stall the tokenizer.
@@ -59,10 +54,9 @@ class TableRows:
     """The rows of a file, with the columns that were chosen, as the file spells them.
 
     Attributes:
-        names: of the columns; ``None`` alone where the rows are bare strings.
+        names: names of the columns; ``None`` alone if the rows are bare strings.
         unit: what the numbers count: the line that a row ends on, or the row itself.
-        cells: the rows, read as they are asked for. What breaks a rule further on in the file is
-            raised when it is come to.
+        cells: the rows, read one by one; a fault further on in the file is raised when it is read.
     """
 
     names: tuple[str | None, ...]
@@ -74,9 +68,10 @@ class TableRows:
 def open_rows(source: TableFile, choose: Choose) -> Iterator[TableRows]:
     """Open a file whose suffix is one of :data:`SUFFIXES`, for reading row by row.
 
+    ``choose`` is not called if the rows are bare strings.
+
     Raises:
-        InputError: the file is broken, or what ``choose`` raises. ``choose`` is not called where
-            the rows are bare strings.
+        InputError: the file is broken.
         OSError: the file cannot be read.
     """
     with source.path.open("rb") as file:
@@ -149,33 +144,6 @@ def _txt(file: BinaryIO, source: TableFile, _choose: Choose) -> TableRows:
     )
 
 
-class _RecordLines:
-    """A CSV file's lines, with a limit on what one record may take of them.
-
-    The standard reader's own limit is one for the whole process, and other libraries raise it.
-    """
-
-    def __init__(self, file: BinaryIO, source: TableFile) -> None:
-        # Lone carriage returns end lines too, as they do for the reader; all stay as they are.
-        self._lines = enumerate(_lines(file, source, ""), 1)
-        self._source = source
-        self._held = 0
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        number, line = next(self._lines)
-        self._held += len(line)
-        if self._held > MAX_LINE:
-            raise _too_long("a CSV record", "characters", self._source, number)
-        return line
-
-    def forget(self) -> None:
-        """Begin a new record."""
-        self._held = 0
-
-
 def _csv(file: BinaryIO, source: TableFile, choose: Choose, delimiter: str = ",") -> TableRows:
     # The standard reader rather than a faster one: it knows the line that a fault stands on.
     records = _records(file, source, delimiter)
@@ -186,16 +154,27 @@ def _csv(file: BinaryIO, source: TableFile, choose: Choose, delimiter: str = ","
     return TableRows(names, "line", _chosen(records, header, names, source))
 
 
-def _tsv(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows:
-    return _csv(file, source, choose, "\t")
-
-
 def _records(file: BinaryIO, source: TableFile, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    lines = _RecordLines(file, source)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    """Yield records with the numbers of their last lines.
+
+    Each is limited here: the standard reader's own limit is one for the whole process, and other
+    libraries raise it.
+    """
+    held = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal held
+        # Lone carriage returns end lines too, as they do for the reader; all stay as they are.
+        for number, line in enumerate(_lines(file, source, ""), 1):
+            held += len(line)
+            if held > MAX_LINE:
+                raise _too_long("a CSV record", "characters", source, number)
+            yield line
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
     try:
         for record in reader:
-            lines.forget()
+            held = 0
             yield reader.line_num, record
     except csv.Error as error:
         reason = f"line {reader.line_num}: {csv_reason(error)}"
@@ -222,23 +201,18 @@ def _chosen(
 
 
 def _jsonl(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows:
-    # A file of another encoding is hardly JSON: its encoding is the fault to report.
-    for _ in _blocks(file, source):
-        pass
-    file.seek(0)
-    names = _names(_parsed(file, source), source, "line", choose)
-    file.seek(0)
-    return TableRows(names, "line", _fields(_parsed(file, source), source, "line", names))
+    def rows() -> Iterator[tuple[int, Any]]:
+        file.seek(0)
+        for number, line in enumerate(_lines(file, source, "\n"), 1):
+            if not line.isspace():
+                try:
+                    value = json.loads(line.removesuffix("\n"))
+                except (ValueError, RecursionError) as error:
+                    raise _broken("JSONL", source, f"line {number}: {error}") from error
+                yield number, value
 
-
-def _parsed(file: BinaryIO, source: TableFile) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(_lines(file, source, "\n"), 1):
-        if not line.isspace():
-            try:
-                value = json.loads(line.removesuffix("\n"))
-            except (ValueError, RecursionError) as error:
-                raise _broken("JSONL", source, f"line {number}: {error}") from error
-            yield number, value
+    names = _names(rows(), source, "line", choose)
+    return TableRows(names, "line", _fields(rows(), source, "line", names))
 
 
 def _json(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows:
@@ -290,9 +264,9 @@ def _alike(
     """Yield rows that are all objects, or all strings."""
     kind: type = object
     for number, row in rows:
-        if kind is object and isinstance(row, (str, dict)):
+        if kind is object:
             kind = type(row)
-        if not isinstance(row, kind) or kind is object:
+        if not isinstance(row, kind) or kind not in {str, dict}:
             raise InputError(
                 f"each row must be a JSON object, or each a string: {source.path}, {unit} {number} "
                 f"is {type(row).__name__}"
@@ -309,18 +283,16 @@ def parquet_rows(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows
         parquet = ParquetFile(file, pre_buffer=False, buffer_size=_BLOCK)
         found = parquet.schema_arrow.names
     names = tuple(choose(found))
-    return TableRows(names, "row", enumerate(_parquet_cells(parquet, names, source), 1))
 
+    def cells() -> Iterator[tuple[Any, ...]]:
+        with _sound(source):
+            for batch in parquet.iter_batches(_SLICE, columns=list(names), use_threads=False):
+                # By name: a file may have "a.b" beside "a", which is asked for as its parent.
+                columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
+                for row in zip(*columns, strict=True):
+                    yield tuple(cell.as_py() for cell in row)
 
-def _parquet_cells(
-    parquet: ParquetFile, names: Sequence[str], source: TableFile
-) -> Iterator[tuple[Any, ...]]:
-    with _sound(source):
-        for batch in parquet.iter_batches(_SLICE, columns=list(names), use_threads=False):
-            # By name: a file may have "a.b" beside "a", which is asked for as its parent.
-            columns = [batch.column(batch.schema.get_field_index(name)) for name in names]
-            for cells in zip(*columns, strict=True):
-                yield tuple(cell.as_py() for cell in cells)
+    return TableRows(names, "row", enumerate(cells(), 1))
 
 
 @contextmanager
@@ -345,7 +317,7 @@ def _broken(kind: str, source: TableFile, reason: str) -> InputError:
 
 _PARSERS: Final[dict[str, Callable[[BinaryIO, TableFile, Choose], TableRows]]] = {
     ".csv": _csv,
-    ".tsv": _tsv,
+    ".tsv": partial(_csv, delimiter="\t"),
     ".jsonl": _jsonl,
     ".json": _json,
     ".parquet": parquet_rows,

@@ -1,7 +1,4 @@
-"""Rows of the competition: a text, its rewrite, and, if it is known, the prompt between them.
-
-Read from files and cleaned by stated rules.
-"""
+"""Rows of the competition: a text, its rewrite, and, if it is known, the prompt between them."""
 
 from __future__ import annotations
 
@@ -27,13 +24,7 @@ PROMPTS: Final = ("rewrite_prompt", "prompt")
 
 @dataclass(frozen=True)
 class Rows:
-    """Texts and their rewrites: what a prompt is predicted for.
-
-    Attributes:
-        ids: distinct ids, as in the file.
-        originals: the texts before the rewrite; may be blank.
-        rewritten: the texts after it; may be blank.
-    """
+    """Texts before and after their rewrites, either maybe blank, with distinct ids."""
 
     ids: tuple[str, ...]
     originals: tuple[str, ...]
@@ -48,11 +39,8 @@ class Rows:
 
     def take(self, numbers: Sequence[int] | NDArray[np.int64]) -> Rows:
         """Return some of the rows, by number, in the order given."""
-        return Rows(
-            tuple(self.ids[number] for number in numbers),
-            tuple(self.originals[number] for number in numbers),
-            tuple(self.rewritten[number] for number in numbers),
-        )
+        columns = self.ids, self.originals, self.rewritten
+        return Rows(*(tuple(column[number] for number in numbers) for column in columns))
 
     @cached_property
     def content_hash(self) -> str:
@@ -62,12 +50,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Triples:
-    """Rows whose true prompts are known.
-
-    Attributes:
-        rows: the texts.
-        prompts: the true prompt of each row, stripped, not blank.
-    """
+    """Rows whose true prompts are known; these are stripped and not blank."""
 
     rows: Rows
     prompts: tuple[str, ...]
@@ -98,12 +81,7 @@ class Triples:
 
 @dataclass(frozen=True, slots=True)
 class TriplesFile:
-    """Triples, and what cleaning did to the file that they came from.
-
-    Attributes:
-        triples: the rows that were kept, in the file's order.
-        notes: one line per count that is not zero; the first says how many triples there are.
-    """
+    """The triples that were kept of a file, in its order, and a note on each count of cleaning."""
 
     triples: Triples
     notes: tuple[str, ...]
@@ -127,8 +105,7 @@ def read_rows(source: str | Path) -> Rows:
     Texts are kept as they are and may be blank; there is an answer for every row.
 
     Raises:
-        InputError: the file cannot be read, lacks a column, has no rows, or an id is blank or
-            repeated.
+        InputError: the file has a fault, or no rows.
     """
     path = user_path(source)
     columns = read_columns(path, (ID, ORIGINAL, REWRITTEN))
@@ -144,8 +121,7 @@ def read_triples(source: str | Path) -> TriplesFile:
     are the numbers of the rows, from 1, dropped ones counted.
 
     Raises:
-        InputError: the file cannot be read, lacks a column, has an id that is blank or repeated,
-            or no row with a prompt.
+        InputError: the file has a fault, or no row with a prompt.
     """
     path = user_path(source)
     columns = read_columns(path, (ORIGINAL, REWRITTEN), (ID, *PROMPTS))
@@ -159,11 +135,10 @@ def read_triples(source: str | Path) -> TriplesFile:
     ids = columns.get(ID) or [str(number) for number in range(1, len(originals) + 1)]
     _check_ids(ids, path)
     prompts = [prompt.strip() for prompt in columns[name]]
-    copied = [
-        bool(prompt) and prompt == original.strip()
-        for prompt, original in zip(prompts, originals, strict=True)
-    ]
-    keep = np.flatnonzero([bool(p) and not c for p, c in zip(prompts, copied, strict=True)])
+    blank = np.array([not prompt for prompt in prompts])
+    copied = np.array([p == text.strip() for p, text in zip(prompts, originals, strict=True)])
+    copied &= ~blank
+    keep = np.flatnonzero(~blank & ~copied)
     if not len(keep):
         raise InputError(
             f"triples must have prompts: {path} has {_count(len(ids), 'row')}, none with one of "
@@ -171,7 +146,15 @@ def read_triples(source: str | Path) -> TriplesFile:
         )
     triples = Triples(Rows(tuple(ids), tuple(originals), tuple(rewritten)), tuple(prompts))
     triples = triples.take(keep)
-    return TriplesFile(triples, _notes(path, triples, prompts, sum(copied)))
+    counts = {
+        "dropped, the prompt is blank": blank.sum(),
+        "dropped, the prompt is the original text itself": copied.sum(),
+        "kept, the original text is blank": _blank(triples.rows.originals),
+        "kept, the rewritten text is blank": _blank(triples.rows.rewritten),
+    }
+    notes = (f"{_count(count, 'row')} {what}" for what, count in counts.items() if count)
+    first = f"{_count(len(triples), 'triple')} from {_count(len(prompts), 'row')} of {path}"
+    return TriplesFile(triples, (first, *notes))
 
 
 def _check_ids(ids: Sequence[str], path: Path) -> None:
@@ -189,19 +172,6 @@ def _check_ids(ids: Sequence[str], path: Path) -> None:
                 f"each row must have an id of its own: rows {first} and {number} in {path} both "
                 f"have {preview_name(name)}; rename or remove one"
             )
-
-
-def _notes(path: Path, triples: Triples, prompts: Sequence[str], copied: int) -> tuple[str, ...]:
-    counts = {
-        "dropped, the prompt is blank": sum(not prompt for prompt in prompts),
-        "dropped, the prompt is the original text itself": copied,
-        "kept, the original text is blank": _blank(triples.rows.originals),
-        "kept, the rewritten text is blank": _blank(triples.rows.rewritten),
-    }
-    return (
-        f"{_count(len(triples), 'triple')} from {_count(len(prompts), 'row')} of {path}",
-        *(f"{_count(count, 'row')} {what}" for what, count in counts.items() if count),
-    )
 
 
 def _blank(texts: Sequence[str]) -> int:

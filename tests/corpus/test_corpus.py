@@ -22,10 +22,9 @@ from mean_prompt.system.errors import InputError
 PROMPTS = [row["prompt"] for row in generate(300, seed=11)]
 
 
-def csv_file(path, prompts):
+def jsonl_file(path, prompts):
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps({"prompt": prompt}) for prompt in prompts)
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join(json.dumps({"prompt": prompt}) for prompt in prompts))
     return path
 
 
@@ -33,8 +32,8 @@ def csv_file(path, prompts):
 def two(tmp_path):
     """Return two files: three rows and one row."""
     return (
-        csv_file(tmp_path / "a.jsonl", ["alpha", "beta", "gamma"]),
-        csv_file(tmp_path / "b.jsonl", ["delta"]),
+        jsonl_file(tmp_path / "a.jsonl", ["alpha", "beta", "gamma"]),
+        jsonl_file(tmp_path / "b.jsonl", ["delta"]),
     )
 
 
@@ -45,13 +44,10 @@ def shares(corpus):
 # Weights
 
 
-def test_every_row_counts_once_without_weights(two):
-    corpus = Corpus.from_files(*two)
-    assert shares(corpus) == dict.fromkeys(["alpha", "beta", "gamma", "delta"], 0.25)
-
-
 def test_weights_are_shares_however_many_rows_there_are(two):
     a, b = two
+    corpus = Corpus.from_files(a, b)
+    assert shares(corpus) == dict.fromkeys(["alpha", "beta", "gamma", "delta"], 0.25)
     corpus = Corpus.from_files(f"{a}:1", f"{b}:3")
     assert shares(corpus)["delta"] == 0.75
     assert shares(corpus)["alpha"] == round(0.25 / 3, 12)
@@ -74,21 +70,19 @@ def test_either_all_corpora_have_weights_or_none(two, order):
         Corpus.from_files(*[str(a), f"{b}:2"][::order])
 
 
-@pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf", "1e400", "three", "", "1,5"])
+@pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf", "three", ""])
 def test_bad_weight_is_named(two, weight):
     with pytest.raises(InputError, match=r"must be a positive number: found") as caught:
         Corpus.from_files(f"{two[0]}:{weight}")
     assert repr(weight) in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "name", ["x=y.jsonl", "x:y.jsonl", "2024:01/a.jsonl", "x=1:2", "a.jsonl:3", "x=a.jsonl"]
-)
+@pytest.mark.parametrize("name", ["x=y.jsonl", "2024:01/a.jsonl", "x=1:2", "a.jsonl:3"])
 @pytest.mark.parametrize("form", ["{}", "{}:2", "n={}", "n={}:2"])
 def test_paths_may_hold_what_specs_are_made_of(tmp_path, monkeypatch, name, form):
     monkeypatch.chdir(tmp_path)
     path = Path(name) if name.endswith("jsonl") else Path(name) / "a.jsonl"
-    csv_file(path, ["alpha", "beta"])
+    jsonl_file(path, ["alpha", "beta"])
     [source] = Corpus.from_files(form.format(name)).sources
     assert source.path == name
     assert source.weight == (2.0 if form.endswith(":2") else None)
@@ -97,14 +91,14 @@ def test_paths_may_hold_what_specs_are_made_of(tmp_path, monkeypatch, name, form
 
 def test_path_that_exists_goes_before_its_reading_as_name_and_weight(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    csv_file(tmp_path / "a.jsonl", ["wrong", "file"])
-    csv_file(tmp_path / "n=a.jsonl", ["right", "one"])
+    jsonl_file(tmp_path / "a.jsonl", ["wrong", "file"])
+    jsonl_file(tmp_path / "n=a.jsonl", ["right", "one"])
     assert Corpus.from_files("n=a.jsonl").prompts == ("right", "one")
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    csv_file(tmp_path / "a.jsonl", ["alpha", "beta"])
+    jsonl_file(tmp_path / "a.jsonl", ["alpha", "beta"])
     for spec in ("~/a.jsonl", "n=~/a.jsonl:2"):
         assert len(Corpus.from_files(spec)) == 2
 
@@ -135,7 +129,7 @@ def test_column_is_passed_on(tmp_path):
 
 def test_cleaning_is_counted(tmp_path):
     rows = [" alpha", "alpha", "beta\n", "", "  ", "gamma", "gamma", "gamma "]
-    corpus = Corpus.from_files(csv_file(tmp_path / "a.jsonl", rows))
+    corpus = Corpus.from_files(jsonl_file(tmp_path / "a.jsonl", rows))
     [source] = corpus.sources
     assert corpus.prompts == ("alpha", "beta", "gamma")
     assert (source.rows, source.stripped, source.empty, source.duplicates) == (8, 3, 2, 3)
@@ -145,8 +139,8 @@ def test_cleaning_is_counted(tmp_path):
 
 
 def test_repeats_across_files_are_counted_where_they_repeat(tmp_path):
-    a = csv_file(tmp_path / "a.jsonl", ["alpha", "beta"])
-    b = csv_file(tmp_path / "b.jsonl", ["beta", "gamma", "gamma"])
+    a = jsonl_file(tmp_path / "a.jsonl", ["alpha", "beta"])
+    b = jsonl_file(tmp_path / "b.jsonl", ["beta", "gamma", "gamma"])
     corpus = Corpus.from_files(f"{a}:1", f"{b}:1")
     assert [source.duplicates for source in corpus.sources] == [0, 2]
     kept = [source.rows - source.empty - source.duplicates for source in corpus.sources]
@@ -177,8 +171,8 @@ def test_expectation_over_the_corpus_is_the_expectation_over_the_rows(rows, valu
 
 
 def test_repeats_between_weighted_files_keep_the_shares(tmp_path):
-    a = csv_file(tmp_path / "a.jsonl", ["alpha", "alpha", "beta", ""])
-    b = csv_file(tmp_path / "b.jsonl", ["beta"])
+    a = jsonl_file(tmp_path / "a.jsonl", ["alpha", "alpha", "beta", ""])
+    b = jsonl_file(tmp_path / "b.jsonl", ["beta"])
     corpus = Corpus.from_files(f"{a}:3", f"{b}:1")
     assert shares(corpus) == {"alpha": 0.5, "beta": 0.5}  # of 3/4: 2/3 and 1/3; 1/4 more for beta
 
@@ -192,7 +186,6 @@ def test_weights_of_strings_in_memory_add_up_too():
     ("weights", "fault"),
     [
         ([1, 1], "one weight: found 2 for 3 prompts"),
-        ([1, 1, 1, 1], "one weight: found 4 for 3 prompts"),
         ([1, -1, 1], "numbers of at least 0"),
         ([1, math.nan, 1], "numbers of at least 0"),
         ([1, math.inf, 1], "numbers of at least 0"),
@@ -211,28 +204,24 @@ def test_bad_weights_of_strings_in_memory_are_refused(weights, fault):
     ("name", "text"),
     [
         ("a.csv", "prompt\n"),
-        ("a.jsonl", ""),
         ("a.txt", ""),
-        ("a.txt", "\n  \n\t\n"),
         ("a.jsonl", '{"prompt": ""}\n{"prompt": null}\n'),
     ],
 )
-def test_empty_corpus_is_refused(tmp_path, name, text):
-    path = tmp_path / name
+def test_empty_corpus_is_refused(two, tmp_path, name, text):
+    (tmp_path / "empty").mkdir()
+    path = tmp_path / "empty" / name
     path.write_text(text)
-    with pytest.raises(InputError, match=rf"must hold prompts: {path} has \d rows, none with text"):
-        Corpus.from_files(path)
-
-
-def test_empty_corpus_among_others_is_named(two, tmp_path):
-    empty = csv_file(tmp_path / "empty.jsonl", [""])
-    with pytest.raises(InputError, match=rf"must hold prompts: {empty} has 1 rows"):
-        Corpus.from_files(*two, empty)
+    for others in ((), two):
+        with pytest.raises(
+            InputError, match=rf"must hold prompts: {path} has \d rows, none with text"
+        ):
+            Corpus.from_files(*others, path)
 
 
 @pytest.mark.parametrize("rows", [["alpha"], ["alpha", " alpha\n", ""]])
 def test_corpus_of_one_prompt_is_refused(tmp_path, rows):
-    path = csv_file(tmp_path / "a.jsonl", rows)
+    path = jsonl_file(tmp_path / "a.jsonl", rows)
     with pytest.raises(InputError, match=rf"at least two different prompts: {path} holds 1; give"):
         Corpus.from_files(path)
 
@@ -241,7 +230,7 @@ def test_corpus_of_one_prompt_is_refused(tmp_path, rows):
 
 
 def test_hash_is_of_content_not_of_names(tmp_path):
-    a = csv_file(tmp_path / "a.jsonl", PROMPTS[:5])
+    a = jsonl_file(tmp_path / "a.jsonl", PROMPTS[:5])
     (tmp_path / "b.txt").write_text("\n".join(PROMPTS[:5]))
     digest = Corpus.from_files(a).content_hash
     assert digest == Corpus.from_files(tmp_path / "b.txt").content_hash
@@ -252,21 +241,17 @@ def test_hash_is_of_content_not_of_names(tmp_path):
 @pytest.mark.parametrize(
     ("prompts", "weights"),
     [
-        (["alpha", "beta"], [1, 2]),
-        (["alpha", "beta."], None),
-        (["beta", "alpha"], None),
-        (["alpha", "beta", "gamma"], None),
+        (["alpha", "beta\ngamma"], [1, 2]),
+        (["alpha", "beta\ngamma."], None),
+        (["beta\ngamma", "alpha"], None),
+        (["alpha", "beta\ngamma", "delta"], None),
+        (["alpha\nbeta", "gamma"], None),
     ],
-    ids=["weights", "a character", "order", "another prompt"],
+    ids=["weights", "a character", "order", "another prompt", "the place of a newline"],
 )
 def test_hash_changes_with(prompts, weights):
-    base = Corpus.from_prompts(["alpha", "beta"])
+    base = Corpus.from_prompts(["alpha", "beta\ngamma"])
     assert Corpus.from_prompts(prompts, weights=weights).content_hash != base.content_hash
-
-
-def test_hash_cannot_be_confused_by_newlines_in_prompts():
-    one, other = (Corpus.from_prompts(rows) for rows in (["a\nb", "c"], ["a", "b\nc"]))
-    assert one.content_hash != other.content_hash
 
 
 # Near-duplicates
@@ -292,7 +277,7 @@ def cosines(prompts):
     )
 
 
-def test_groups_match_exhaustive_comparison():
+def test_groups_match_exhaustive_comparison(monkeypatch):
     longer = [f"{prompt} please" for prompt in PROMPTS[:40]]
     shorter = [" ".join(prompt.split()[:-3]) for prompt in PROMPTS[20:60]]
     corpus = Corpus.from_prompts([*PROMPTS[:120], *longer, *shorter])
@@ -303,24 +288,13 @@ def test_groups_match_exhaustive_comparison():
     expected = np.arange(len(corpus))
     for _ in range(len(corpus)):
         expected = np.array([expected[row].min() for row in near])
+    monkeypatch.setattr(duplicates, "_BLOCK", 70)
+    monkeypatch.setattr(duplicates, "_PAIRS", 50)
+    found = duplicates.near_duplicates(corpus.prompts).toarray()
+    assert found.tolist() == np.triu(near, 1).tolist()
     groups = corpus.groups()
     assert len(set(zip(groups, expected, strict=True))) == len(set(groups)) == len(set(expected))
     assert len(set(groups)) < len(corpus)
-
-
-def test_near_duplicates_are_those_of_all_products(monkeypatch):
-    rng = np.random.default_rng(0)
-    words = [row["prompt"].split() for row in generate(300, seed=2)]
-    prompts = tuple(dict.fromkeys(" ".join(row) for row in words))
-    prompts += tuple(" ".join(np.delete(row, rng.integers(len(row)))) for row in words[:150])
-    prompts = tuple(dict.fromkeys(prompts))
-    vectors = duplicates.tfidf(prompts).toarray().astype(float)
-    similar = np.triu(vectors @ vectors.T >= duplicates.NEAR_DUPLICATE, 1)
-    monkeypatch.setattr(duplicates, "_BLOCK", 70)
-    monkeypatch.setattr(duplicates, "_PAIRS", 50)
-    found = duplicates.near_duplicates(prompts).toarray()
-    assert found.tolist() == similar.tolist()
-    assert 50 < similar.sum() < len(prompts) ** 2 / 4
 
 
 @pytest.mark.parametrize(
@@ -383,10 +357,10 @@ def corpus():
     return Corpus.from_prompts(PROMPTS)
 
 
-@pytest.mark.parametrize("holdout", [0.1, 0.2, 0.5, 0.9])
-def test_share_is_about_what_was_asked_for(corpus, holdout):
-    split = corpus.split(holdout)
-    assert len(split.holdout) / len(corpus) == pytest.approx(holdout, abs=0.03)
+def test_share_is_about_what_was_asked_for(corpus):
+    for holdout in (0.1, 0.5, 0.9):
+        split = corpus.split(holdout)
+        assert len(split.holdout) / len(corpus) == pytest.approx(holdout, abs=0.03)
 
 
 def test_seed_decides_the_split(corpus):
@@ -408,8 +382,8 @@ def test_nothing_is_set_aside_at_zero(corpus):
     assert split.holdout.dtype == split.train.dtype
 
 
-@pytest.mark.parametrize("holdout", [0.01, 0.5, 0.6, 0.9])
-@pytest.mark.parametrize("count", [2, 3, 9])
+@pytest.mark.parametrize("holdout", [0.01, 0.6, 0.9])
+@pytest.mark.parametrize("count", [2, 9])
 def test_small_corpora_keep_a_prompt_on_each_side(holdout, count):
     split = Corpus.from_prompts(PROMPTS[:count]).split(holdout, groups=np.arange(count))
     assert len(split.train) >= 1
@@ -429,7 +403,7 @@ def test_all_near_duplicates_cannot_be_split():
 def test_folder_of_the_working_directory_goes_before_the_packaged(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert default_corpus_folder() == shipped_folder("corpora")
-    csv_file(tmp_path / "corpora" / "mine.jsonl", ["alpha", "beta"])
+    jsonl_file(tmp_path / "corpora" / "mine.jsonl", ["alpha", "beta"])
     assert Corpus.from_files(default_corpus_folder()).prompts == ("alpha", "beta")
 
 

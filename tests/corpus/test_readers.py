@@ -5,6 +5,7 @@ import json
 import re
 import tracemalloc
 from pathlib import Path
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,15 +13,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from mean_prompt.corpus import tables
-from mean_prompt.corpus.readers import (
-    MAX_CELL,
-    SUFFIXES,
-    choose_column,
-    iter_prompts,
-    read_columns,
-    read_prompts,
-    text_lines,
-)
+from mean_prompt.corpus.readers import choose_column, iter_prompts, read_columns, read_prompts
+from mean_prompt.corpus.tables import MAX_CELL, SUFFIXES, text_lines
 from mean_prompt.system.errors import InputError
 
 #: Everything that may stand in a prompt and trip a format: quotes, delimiters, newlines, letters
@@ -38,22 +32,17 @@ PROMPTS = [
 TEN_MB = "x" * 10_000_000
 
 
-def written(path, prompts, column="prompt"):
-    """Write prompts the way that other programs do; return the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [{column: prompt} for prompt in prompts]
+def table(path, rows):
+    """Write rows of columns the way that other programs do; return the path."""
     kind = path.suffix.lower()
     if kind == ".parquet":
-        pq.write_table(pa.table({column: pa.array(prompts, pa.string())}), path)
+        pq.write_table(pa.Table.from_pylist(rows), path)
     elif kind in {".csv", ".tsv"}:
         with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(
-                file, [column, "n"], delimiter="\t" if kind == ".tsv" else ",", restval="7"
-            )
+            delimiter = "\t" if kind == ".tsv" else ","
+            writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter)
             writer.writeheader()
             writer.writerows(rows)
-    elif kind == ".txt":
-        path.write_bytes("".join(f"{prompt}\n" for prompt in prompts).encode())
     else:
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         text = "\n".join(lines) if kind == ".jsonl" else f"[{','.join(lines)}]"
@@ -61,10 +50,19 @@ def written(path, prompts, column="prompt"):
     return path
 
 
-def refusal(path, column=None):
+def written(path, prompts, column="prompt"):
+    """Write prompts, in tables beside another column; return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix.lower() == ".txt":
+        path.write_bytes("".join(f"{prompt}\n" for prompt in prompts).encode())
+        return path
+    return table(path, [{column: prompt, "n": "7"} for prompt in prompts])
+
+
+def refusal(path, *args, read=read_prompts):
     """Return the message of the refusal; it is one line and names the file."""
     with pytest.raises(InputError) as caught:
-        read_prompts(path, column)
+        read(path, *args)
     message = str(caught.value)
     assert "\n" not in message
     assert str(path) in message
@@ -76,14 +74,15 @@ def refusal(path, column=None):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_format_gives_the_strings_back_byte_for_byte(tmp_path, suffix):
+    """Also if the suffix is in capitals, or a byte-order mark stands before the text."""
     prompts = [p for p in PROMPTS if suffix != ".txt" or "\n" not in p]
-    assert read_prompts(written(tmp_path / f"a{suffix}", prompts)) == prompts
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_suffix_in_capitals_is_known(tmp_path, suffix):
-    path = written(tmp_path / f"a{suffix.upper()}", ["one", "two"])
-    assert read_prompts(path) == ["one", "two"]
+    path = written(tmp_path / f"a{suffix}", prompts)
+    assert read_prompts(path) == prompts
+    capitals = path.rename(tmp_path / f"b{suffix.upper()}")
+    assert read_prompts(capitals) == prompts
+    if suffix != ".parquet":
+        capitals.write_bytes(b"\xef\xbb\xbf" + capitals.read_bytes())
+        assert read_prompts(capitals) == prompts
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -104,25 +103,15 @@ def test_text_files_have_the_lines_that_newlines_make(text):
     assert text_lines(text) == expected
 
 
-def test_csv_of_windows_with_quotes_and_newlines_in_cells(tmp_path):
+def test_newlines_of_windows(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(
         b'\xef\xbb\xbfid,prompt\r\n1,"say ""hi"", twice"\r\n2,"two\r\nlines"\r\n\r\n3,plain\r\n'
     )
     assert read_prompts(path) == ['say "hi", twice', "two\r\nlines", "plain"]
-
-
-def test_text_file_with_windows_newlines_and_blank_lines(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_bytes(b"one\r\n\r\ntwo")
-    assert read_prompts(path) == ["one", "", "two"]
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".txt"])
-def test_byte_order_mark_is_no_part_of_the_text(tmp_path, suffix):
-    path = written(tmp_path / f"a{suffix}", ["one", "two"])
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert read_prompts(path) == ["one", "two"]
+    text = tmp_path / "a.txt"
+    text.write_bytes(b"one\r\n\r\ntwo")
+    assert read_prompts(text) == ["one", "", "two"]
 
 
 def test_json_rows_may_be_bare_strings(tmp_path):
@@ -167,30 +156,19 @@ def test_folder_is_read_whole_in_order_of_paths(tmp_path):
 
 
 def test_hidden_files_and_folders_are_left_out(tmp_path):
-    written(tmp_path / "a.csv", ["one"])
-    written(tmp_path / ".a.csv", ["hidden"])
-    written(tmp_path / ".ipynb_checkpoints" / "a-checkpoint.csv", ["a copy"])
-    assert read_prompts(tmp_path) == ["one"]
-
-
-def test_folder_inside_a_hidden_one_is_read(tmp_path):
-    written(tmp_path / ".cache" / "corpus" / "a.csv", ["one"])
-    assert read_prompts(tmp_path / ".cache" / "corpus") == ["one"]
+    corpus = tmp_path / ".cache" / "corpus"
+    written(corpus / "a.csv", ["one"])
+    written(corpus / ".a.csv", ["hidden"])
+    written(corpus / ".ipynb_checkpoints" / "a-checkpoint.csv", ["a copy"])
+    assert read_prompts(corpus) == ["one"]
 
 
 def test_folder_without_prompts_is_refused(tmp_path):
     (tmp_path / "notes.md").write_text("nothing")
     (tmp_path / "folder.csv").mkdir()
     assert "must hold prompts: found no file of .csv, .tsv, .jsonl," in refusal(tmp_path)
-
-
-def test_fault_in_a_folder_names_the_file(tmp_path):
-    written(tmp_path / "a.csv", ["one"])
-    bad = tmp_path / "deep" / "b.jsonl"
-    bad.parent.mkdir()
-    bad.write_text('{"prompt": \n')
-    with pytest.raises(InputError, match=rf"{re.escape(str(bad))}: line 1: "):
-        read_prompts(tmp_path)
+    (tmp_path / "b.jsonl").write_text('{"prompt": \n')
+    assert f"{tmp_path / 'b.jsonl'}: line 1: " in refusal(tmp_path)
 
 
 # Columns
@@ -218,18 +196,12 @@ def test_named_column_goes_before_the_guess(tmp_path, suffix):
     assert "has prompt, style, not 'stlye'" in refusal(path, "stlye")
 
 
-def test_no_likely_column_lists_those_there_are(tmp_path):
-    path = tmp_path / "a.csv"
-    path.write_text("id,original\n1,a\n")
-    message = refusal(path)
-    assert "named rewrite_prompt, prompt, text, be the only one" in message
-    assert message.endswith("has id, original")
-
-
-def test_columns_of_jsonl_are_those_of_all_rows(tmp_path):
+def test_no_likely_column_lists_those_of_all_rows(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"id": 1}\n{"id": 2, "words": "x"}\n')
-    assert refusal(path).endswith("has id, words")
+    message = refusal(path)
+    assert "named rewrite_prompt, prompt, text, be the only one" in message
+    assert message.endswith("has id, words")
 
 
 # Faults, each with its place
@@ -271,11 +243,10 @@ def test_broken_csv_names_the_line(tmp_path, text, fault):
     [
         ('{"prompt": "tw', "line 3: Unterminated string"),
         ("{'prompt': 'two'}", "line 3: Expecting property name"),
-        ("prompt,two", "line 3: Expecting value"),
         ("[" * 100_000, "line 3: maximum recursion depth"),
         ('{"prompt": ' + "9" * 5000 + "}", "line 3: Exceeds the limit"),
     ],
-    ids=["cut off", "python", "csv", "nested too deep", "number too long"],
+    ids=["cut off", "python", "nested too deep", "number too long"],
 )
 def test_broken_jsonl_names_the_line(tmp_path, line, fault):
     path = tmp_path / "a.jsonl"
@@ -341,11 +312,8 @@ def test_truncated_parquet_is_refused(tmp_path, kept):
 
 def test_what_the_reader_of_parquet_raises_is_a_refusal(tmp_path, monkeypatch):
     path = written(tmp_path / "a.parquet", ["one"])
-
-    def fail(*_args, **_options):
-        raise pa.ArrowException("cannot be read\nin detail")
-
-    monkeypatch.setattr(pq.ParquetFile, "iter_batches", fail)
+    fault = Mock(side_effect=pa.ArrowException("cannot be read\nin detail"))
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", fault)
     assert f"must be well formed: {path}: cannot be read; repair" in refusal(path)
 
 
@@ -369,17 +337,6 @@ def pieces(path, column=None):
     except InputError as error:
         return found, str(error)
     return found, None
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".txt", ".parquet"])
-def test_prompts_come_one_by_one(tmp_path, suffix, monkeypatch):
-    monkeypatch.setattr(tables, "_BLOCK", 64)
-    monkeypatch.setattr(tables, "_SLICE", 5)
-    prompts = [f"prompt number {number}" for number in range(200)]
-    path = written(tmp_path / f"a{suffix}", prompts)
-    stream = iter_prompts(path)
-    assert next(stream) == prompts[0]
-    assert list(stream) == prompts[1:]
 
 
 def test_a_fault_further_on_comes_after_what_stands_before_it(tmp_path, monkeypatch):
@@ -426,16 +383,23 @@ def test_a_line_without_an_end_is_refused_before_it_is_read(tmp_path, suffix, mo
     assert peak < 2**20
 
 
-def test_a_record_without_an_end_is_refused_whatever_the_field_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "MAX_LINE", 2**18)
-    path = tmp_path / "a.csv"
-    path.write_text('id,prompt\n1,"one\n' + "2,two\n" * 100_000)
+@pytest.fixture
+def no_field_limit():
+    """A limit that another library has set for the whole process."""
     before = csv.field_size_limit(10**9)
-    try:
-        assert "a CSV record may hold at most 262,144 characters: " in refusal(path)
-    finally:
-        csv.field_size_limit(before)
-    many = written(tmp_path / "b.csv", ["two"] * 100_000)
+    yield
+    csv.field_size_limit(before)
+
+
+@pytest.mark.usefixtures("no_field_limit")
+def test_csv_has_its_own_limits_whatever_the_field_limit(tmp_path, monkeypatch):
+    long = written(tmp_path / "a.csv", ["x" * (MAX_CELL + 1)])
+    assert f"at most {MAX_CELL:,} characters: {long}, line 2" in refusal(long)
+    monkeypatch.setattr(tables, "MAX_LINE", 2**18)
+    path = tmp_path / "b.csv"
+    path.write_text('id,prompt\n1,"one\n' + "2,two\n" * 100_000)
+    assert "a CSV record may hold at most 262,144 characters: " in refusal(path)
+    many = written(tmp_path / "c.csv", ["two"] * 100_000)
     assert len(read_prompts(many)) == 100_000
 
 
@@ -462,8 +426,7 @@ def test_a_file_is_never_held_whole(tmp_path, suffix, monkeypatch):
     read_prompts(written(tmp_path / f"imports{suffix}", ["one"]))
     path = written(tmp_path / f"a{suffix}", [f"{n} {'word ' * 20}" for n in range(10_000)])
     tracemalloc.start()
-    for _ in iter_prompts(path):
-        pass
+    assert sum(1 for _ in iter_prompts(path)) == 10_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10_000 * 100 / 4
@@ -481,6 +444,8 @@ def test_ten_megabytes_in_a_cell_are_refused_with_their_place(tmp_path, suffix):
     assert f"{unit} {number}" in message
     assert f"{MAX_CELL:,} characters" in message
     assert len(message) < 500
+    longest = "x" * MAX_CELL
+    assert read_prompts(written(path, [longest])) == [longest]
 
 
 def test_unclosed_quote_before_megabytes_is_refused(tmp_path):
@@ -489,46 +454,35 @@ def test_unclosed_quote_before_megabytes_is_refused(tmp_path):
     assert f"a cell holds more than {MAX_CELL:,} characters" in refusal(path)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_the_longest_cell_allowed_is_read(tmp_path, suffix):
-    longest = "x" * MAX_CELL
-    assert read_prompts(written(tmp_path / f"a{suffix}", [longest])) == [longest]
-
-
-def test_field_limit_set_by_another_library_changes_nothing(tmp_path):
-    path = written(tmp_path / "a.csv", ["x" * (MAX_CELL + 1)])
-    before = csv.field_size_limit(10**9)
-    try:
-        assert f"at most {MAX_CELL:,} characters: {path}, line 2" in refusal(path)
-    finally:
-        csv.field_size_limit(before)
-
-
 # Files that are not there, or not for us
 
 
-@pytest.mark.parametrize("name", ["gone.csv", "gone.parquet", "gone", "gone.docx", "deep/gone.txt"])
+@pytest.mark.parametrize("name", ["gone.csv", "gone", "deep/gone.docx"])
 def test_missing_file_is_refused(tmp_path, name):
     path = tmp_path / name
     assert refusal(path) == f"a file of prompts must exist: found no file or folder {path}"
 
 
-@pytest.mark.parametrize("name", ["a.docx", "a", "a.csv.gz", ".csv"])
+@pytest.mark.parametrize("name", ["a", "a.csv.gz", ".csv"])
 def test_unknown_suffix_lists_the_known(tmp_path, name):
     path = tmp_path / name
     path.write_text("prompt\none\n")
     assert "one of .csv, .tsv, .jsonl, .json, .parquet, .txt, or a folder" in refusal(path)
 
 
+@pytest.fixture
+def forbidden(monkeypatch):
+    """Call it, and no file can be opened any more."""
+    fault = Mock(side_effect=PermissionError(13, "Permission denied"))
+    return lambda: monkeypatch.setattr(Path, "open", fault)
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_file_that_the_system_does_not_give_is_refused(tmp_path, suffix, monkeypatch):
+def test_file_that_the_system_does_not_give_is_refused(tmp_path, suffix, forbidden):
     path = written(tmp_path / f"a{suffix}", ["one"])
-
-    def forbidden(_path, *_args, **_options):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", forbidden)
-    assert refusal(path) == f"a corpus must be readable: {path}: Permission denied"
+    forbidden()
+    fault = f"a corpus must be readable: {path}: Permission denied; check its name and its rights"
+    assert refusal(path) == fault
 
 
 def test_reading_error_in_the_middle_of_a_file_is_refused(tmp_path):
@@ -546,30 +500,9 @@ def test_reading_error_in_the_middle_of_a_file_is_refused(tmp_path):
 TABLES = [suffix for suffix in SUFFIXES if suffix != ".txt"]
 
 
-def table(path, rows):
-    """Write rows of columns the way that other programs do; return the path."""
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif path.suffix in {".csv", ".tsv"}:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            delimiter = "\t" if path.suffix == ".tsv" else ","
-            writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter)
-            writer.writeheader()
-            writer.writerows(rows)
-    else:
-        lines = [json.dumps(row) for row in rows]
-        text = "\n".join(lines) if path.suffix == ".jsonl" else f"[{','.join(lines)}]"
-        path.write_text(text, encoding="utf-8")
-    return path
-
-
 def columns_refusal(path, *names):
-    """Return the message of the refusal; it is one line, names the file and calls it no corpus."""
-    with pytest.raises(InputError) as caught:
-        read_columns(path, names or ("id", "text"))
-    message = str(caught.value)
-    assert "\n" not in message
-    assert str(path) in message
+    """Return the message of the refusal; it calls the file no corpus."""
+    message = refusal(path, names or ("id", "text"), read=read_columns)
     assert "corpus" not in message
     assert "prompt" not in message
     return message
@@ -636,11 +569,8 @@ def test_cells_that_are_neither_text_nor_whole_numbers_are_named(tmp_path):
         ("a.jsonl", '"one"\n"two"\n', r"named columns \(id, text\): .*a.jsonl holds bare strings"),
         ("a.jsonl", "\n", r"named columns \(id, text\): .*a.jsonl holds no rows"),
         ("a.json", "3", "a JSON table must be an array of rows: .*a.json holds one value"),
-        ("a.csv", "id,text\n1,one\n2\n", "each row must have .*a.csv, line 3 has 1; quote"),
-        ("a.csv", 'id,text\n1,"one\n', "a CSV file must be well formed: .*a.csv: line 2: unexpec"),
         ("a.csv", b"id,text\n1,\xff\n", "a table must be UTF-8: .*a.csv, line 2 holds byte 0xff"),
         ("a.jsonl", r'{"id": 1, "text": "\ud83d"}', "a cell must be Unicode text: .*line 1 holds"),
-        ("a.csv", "id,text\n1," + "x" * 10**6, "a.csv: line 2: a cell holds more than 131,072"),
         (
             "a.jsonl",
             '\n{"id": 1, "text": "' + "x" * 10**6 + '"}',
@@ -654,14 +584,10 @@ def test_tables_that_cannot_be_read_name_the_fault(tmp_path, name, content, faul
     assert re.search(fault, columns_refusal(path))
 
 
-def test_a_table_must_be_a_file(tmp_path, monkeypatch):
+def test_a_table_must_be_a_file(tmp_path, forbidden):
     assert columns_refusal(tmp_path).endswith("is a folder")
     assert columns_refusal(tmp_path / "gone.csv").endswith("gone.csv is not there")
     assert "a table must be readable" in columns_refusal(tmp_path / ("x" * 300))
     path = table(tmp_path / "a.csv", [{"id": "1", "text": "one"}])
-
-    def forbidden(_path, *_args, **_options):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", forbidden)
-    assert columns_refusal(path) == f"a table must be readable: {path}: Permission denied"
+    forbidden()
+    assert f"a table must be readable: {path}: Permission denied; check" in columns_refusal(path)

@@ -1,6 +1,5 @@
 """Whatever a file holds, reading it ends in strings or in one line that names the file."""
 
-import csv
 import io
 import json
 import math
@@ -10,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from pyarrow import parquet
 
-from mean_prompt.corpus.readers import MAX_CELL, SUFFIXES, read_columns, read_prompts
+from mean_prompt.corpus.readers import read_columns, read_prompts
+from mean_prompt.corpus.tables import MAX_CELL, SUFFIXES
 from mean_prompt.system.errors import InputError
+from tests.corpus.test_readers import table
 
 MANY = settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -35,7 +36,9 @@ JSON = st.recursive(
     max_leaves=8,
 )
 ROWS = st.lists(
-    st.fixed_dictionaries({"prompt": WORDS | JSON, "id": WORDS | st.integers()}), max_size=6
+    st.fixed_dictionaries({"prompt": WORDS | JSON, "id": WORDS | st.integers()}),
+    min_size=1,
+    max_size=6,
 )
 
 
@@ -67,43 +70,17 @@ def outcome(path, read, *args):
         return []
 
 
-def written(suffix, rows):
-    """Return rows in a format, as another program would write them."""
-    if suffix == ".json":
-        return json.dumps(rows).encode()
-    if suffix == ".jsonl":
-        return "".join(f"{json.dumps(row)}\n" for row in rows).encode()
-    if suffix == ".txt":
-        return "".join(f"{row['prompt']}\n" for row in rows).encode("utf-8", "replace")
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, ["id", "prompt"], delimiter="\t" if suffix == ".tsv" else ",")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode("utf-8", "replace")
-
-
 @st.composite
 def damaged(draw, data):
     """Return bytes as a bad disk, a bad copy or a careless editor leaves them."""
     data = bytearray(data)
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.integers(0, max(0, len(data) - 1)))
-        size = draw(st.integers(1, 24))
-        kind = draw(st.sampled_from(["byte", "bytes", "zeros", "gone", "added", "cut", "twice"]))
-        if kind == "byte":
-            data[place : place + 1] = draw(st.binary(min_size=1, max_size=1))
-        elif kind == "bytes":
-            data[place : place + size] = draw(st.binary(min_size=size, max_size=size))
-        elif kind == "zeros":
-            data[place : place + size] = bytes(size)
-        elif kind == "gone":
-            del data[place : place + size]
-        elif kind == "added":
-            data[place:place] = draw(st.binary(max_size=size))
-        elif kind == "cut":
-            del data[place:]
-        else:
-            data[place:place] = data[place : place + size]
+        size = draw(st.integers(0, 24) | st.just(len(data)))
+        found = data[place : place + size]
+        data[place : place + size] = draw(
+            st.sampled_from([b"", bytes(len(found)), found * 2]) | st.binary(max_size=24)
+        )
     return bytes(data)
 
 
@@ -124,8 +101,9 @@ def test_what_formats_are_made_of_in_any_order(ends_well, suffix, pieces):
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json"])
 @given(rows=ROWS, draws=st.data())
 @MANY
-def test_damaged_tables(ends_well, suffix, rows, draws):
-    data = written(suffix, rows)
+def test_damaged_tables(ends_well, tmp_path, suffix, rows, draws):
+    path = tmp_path / f"b{suffix}"
+    data = table(path, rows).read_bytes()
     ends_well(suffix, data)
     ends_well(suffix, draws.draw(damaged(data)))
 

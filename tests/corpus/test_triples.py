@@ -71,11 +71,10 @@ def test_ids_alone_need_no_texts(tmp_path):
     [
         (("7", "8", "7"), "rows 1 and 3 in .*test.jsonl both have 7; rename or remove one"),
         (("7", 7), "rows 1 and 2 in .*test.jsonl both have 7"),
-        (("7", ""), "row 2 in .*test.jsonl is blank; give it one"),
-        (("7", " \t"), "row 2 in .*test.jsonl is blank"),
+        (("7", " \t"), "row 2 in .*test.jsonl is blank; give it one"),
         (("7", None), "row 2 in .*test.jsonl is blank"),
     ],
-    ids=["twice", "number and text", "empty", "blank", "null"],
+    ids=["twice", "number and text", "blank", "null"],
 )
 def test_ids_that_do_not_name_one_row_are_refused(tmp_path, read, ids, fault):
     path = triples_file(tmp_path / "test.jsonl", *("p" for _ in ids), id=ids)
@@ -116,14 +115,11 @@ def test_triples_are_stripped_and_counted(tmp_path):
     )
 
 
-def test_clean_triples_have_one_note(tmp_path):
-    path = triples_file(tmp_path / "a.jsonl", "x")
-    assert read_triples(path).notes == (f"1 triple from 1 row of {path}",)
-
-
 def test_rows_without_ids_are_numbered_before_any_is_dropped(tmp_path):
     path = triples_file(tmp_path / "a.jsonl", "x", None, "y")
     assert read_triples(path).triples.rows.ids == ("1", "3")
+    path = triples_file(tmp_path / "a.jsonl", "x")
+    assert read_triples(path).notes == (f"1 triple from 1 row of {path}",)
 
 
 def test_rewrite_prompt_goes_before_prompt(tmp_path):

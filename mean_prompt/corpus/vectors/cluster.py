@@ -1,22 +1,18 @@
-"""Embedding on a Ray cluster: its address is checked, and Ray imported, only if one is used."""
+"""A Ray cluster to embed on: its address, and how its machines are divided among actors."""
 
 from __future__ import annotations
 
 import os
 import re
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from mean_prompt.corpus.vectors.actors import LOCAL, ActorModel, plan_actors, unreachable
 from mean_prompt.system import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from mean_prompt.corpus.vectors.manifest import ModelEntry
-    from mean_prompt.corpus.vectors.shards import Encoded, Shard, Work
-
+#: The address of a cluster on this machine alone, which lasts as long as the work.
+LOCAL: Final = "local"
 #: Seconds to wait for an answer from a cluster's address.
 _PATIENCE: Final = 5.0
 _ADDRESS: Final = re.compile(r"local|auto|[\w.-]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5}")
@@ -65,22 +61,57 @@ class Cluster:
                 "--ray needs Ray, which is not installed; run: pip install 'mean-prompt[ray]'"
             ) from error
 
-    def encode(
-        self, actor_model: ActorModel, model: ModelEntry, work: Work
-    ) -> Generator[tuple[Shard, Encoded]]:
-        """Yield shards as they are embedded, in any order.
 
-        Args:
-            actor_model: the model as an actor loads it.
-            model: the model that it must be.
-            work: the shards, read on this machine.
+@dataclass(frozen=True, slots=True)
+class ActorPlan:
+    """How many actors share the work, and the device, CPUs (also threads) and GPUs of each."""
 
-        Raises:
-            InputError: the cluster cannot be reached, or lacks the devices.
-            RunError: the work failed there.
-        """
-        from mean_prompt.corpus.vectors.ray import connect, embed_shards, nodes
+    actors: int
+    device: str
+    cpus: int
+    gpus: int
 
-        with connect(self.address):
-            plan = plan_actors(nodes(), self.workers, actor_model.device)
-            yield from embed_shards(plan, actor_model, model, work)
+
+@dataclass(frozen=True, slots=True)
+class ActorModel:
+    """The model as an actor loads it: its name, or a folder on the actor's machine."""
+
+    model: str | None
+    device: str
+    trust: bool
+
+
+def plan_actors(nodes: Sequence[tuple[int, int]], workers: int | None, device: str) -> ActorPlan:
+    """Plan one actor per GPU, or CPUs divided among actors of equal size.
+
+    Args:
+        nodes: CPUs and GPUs of each machine of the cluster, as Ray counts them.
+        workers: number of actors; by default as many as there are GPUs, or else machines.
+        device: as on the command line.
+    """
+    gpus = sum(gpus for _, gpus in nodes)
+    if device == "cuda" or (device == "auto" and gpus):
+        actors = workers or gpus
+        if not 0 < actors <= gpus:
+            raise InputError(
+                f"an actor needs a GPU of its own: the cluster has {gpus}, for {max(actors, 1)} "
+                "asked; give --workers as many, or --device cpu"
+            )
+        return ActorPlan(actors, "cuda", cpus=1, gpus=1)
+    useful = [cpus for cpus, _ in nodes if cpus]
+    actors = workers or len(useful)
+    for cpus in range(max(useful, default=0), 0, -1):
+        if sum(have // cpus for have in useful) >= actors:
+            return ActorPlan(actors, "cpu" if device == "auto" else device, cpus=cpus, gpus=0)
+    raise InputError(
+        f"an actor needs a CPU of its own: the cluster has {sum(useful)}, for {max(actors, 1)} "
+        "asked; give a smaller --workers"
+    )
+
+
+def unreachable(address: str, reason: str) -> InputError:
+    """Return the error to raise if no cluster can be joined at an address."""
+    return InputError(
+        f"--ray must be the address of a cluster that runs: {address}: {reason}; start one with: "
+        "ray start --head"
+    )

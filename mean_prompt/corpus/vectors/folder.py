@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,13 +19,13 @@ from mean_prompt.corpus.vectors.manifest import (
     MANIFEST,
     Manifest,
     ShardFiles,
-    prompts_name,
-    vectors_name,
+    shard_files,
 )
 from mean_prompt.corpus.vectors.shards import Encoded, Halves, Shard, are_unit
 from mean_prompt.system import (
     InputError,
     RunError,
+    os_errors,
     path_exists,
     preview_name,
     write_atomically,
@@ -33,20 +35,25 @@ from mean_prompt.system import (
 #: Bytes of a file that are looked at to see whether it is a manifest, broken as it may be.
 _HEAD: Final = 200
 _VECTORS: Final = "vectors"
+_VECTOR_FILES: Final = "vectors-*.safetensors"
+_SHARD_RULE: Final = "a shard must be what its manifest says"
 _RESUME: Final = "give the same embed command again, which resumes and embeds damaged shards again"
 
 
+@dataclass(eq=False)
 class VectorFolder:
     """A folder with a manifest.
 
+    Reading a shard that is missing or not what the manifest says raises an :class:`InputError`,
+    and writing to a folder that cannot be written a :class:`RunError`.
+
     Attributes:
-        path: of the folder.
+        path: the folder.
         manifest: what it holds; the newest that was read or written.
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
-        self.path = path
-        self.manifest = manifest
+    path: Path
+    manifest: Manifest
 
     @classmethod
     def open(cls, path: Path) -> VectorFolder | None:
@@ -57,17 +64,14 @@ class VectorFolder:
         """
         if not (path_exists(path) and path.is_dir()):
             return None
-        try:
+        rule, remedy = "a folder of vectors must be readable", "check its name and its rights"
+        with os_errors(rule, path, remedy):
             manifest = _read_manifest(path)
-            if manifest is None and any(path.glob("vectors-*.safetensors")):
+            if manifest is None and any(path.glob(_VECTOR_FILES)):
                 raise InputError(
                     f"a folder of vectors must have its manifest: {path} has no {MANIFEST}; "
                     "embed the corpus again into another folder"
                 )
-        except OSError as error:
-            raise InputError(
-                f"a folder of vectors must be readable: {path}: {error.strerror or error}"
-            ) from error
         return None if manifest is None else cls(path, manifest)
 
     @classmethod
@@ -94,55 +98,38 @@ class VectorFolder:
             digest.update(f"{shard.texts} {shard.files and shard.files.vectors}\n".encode())
         return digest.hexdigest()
 
-    # -- reading --------------------------------------------------------------------------------
-
     def prompts(self, number: int) -> tuple[list[str], list[int]]:
-        """Return a shard's prompts and their counts.
-
-        Raises:
-            InputError: the file is missing, or not what the manifest says.
-        """
+        """Return a shard's prompts and their counts."""
         entry = self.manifest.shards[number]
-        assert entry.files is not None
-        path = self.path / prompts_name(number)
-        data = io.BytesIO(self._checked(path, entry.files.prompts))
-        rows = parquet_rows(
-            data, TableFile(path, "a shard"), lambda names: self._columns(names, path)
-        )
+        assert entry.files
+        path, _ = self._files(number)
+        data = io.BytesIO(_checked(path, entry.files.prompts))
+        rows = parquet_rows(data, TableFile(path, "a shard"), lambda names: _columns(names, path))
         cells = [cells for _, cells in rows.cells]
         if len(cells) != entry.prompts or not all(_is_counted(*pair) for pair in cells):
-            raise self._damaged(path, f"must hold {entry.prompts:,} prompts with their counts")
+            raise _damaged(path, f"must hold {entry.prompts:,} prompts with their counts")
         prompts, counts = zip(*cells, strict=True)
         if Shard(number, prompts, counts).digest != entry.texts:
-            raise self._damaged(path, "holds other prompts than its manifest says")
+            raise _damaged(path, "holds other prompts than its manifest says")
         return list(prompts), list(counts)
 
-    def _columns(self, names: Sequence[str], path: Path) -> tuple[str, str]:
-        if sorted(names) != ["count", "prompt"]:
-            raise self._damaged(path, "must have the columns prompt and count")
-        return "prompt", "count"
-
     def vectors(self, number: int) -> Halves:
-        """Return a shard's (n, d) vectors.
-
-        Raises:
-            InputError: the file is missing, or not what the manifest says.
-        """
+        """Return a shard's (n, d) vectors."""
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
         entry = self.manifest.shards[number]
-        assert entry.files is not None
-        path = self.path / vectors_name(number)
+        assert entry.files
+        _, path = self._files(number)
         try:
-            vectors: Halves | None = load(self._checked(path, entry.files.vectors)).get(_VECTORS)
+            vectors: Halves | None = load(_checked(path, entry.files.vectors)).get(_VECTORS)
         except SafetensorError as error:
-            raise self._damaged(path, str(error)) from error
+            raise _damaged(path, str(error)) from error
         shape = (entry.prompts, self.manifest.dimension)
         if vectors is None or vectors.dtype != np.float16 or vectors.shape != shape:
-            raise self._damaged(path, f"holds no {shape} vectors in half precision")
+            raise _damaged(path, f"holds no {shape} vectors in half precision")
         if not are_unit(vectors).all():
-            raise self._damaged(path, "holds vectors that are not of unit length")
+            raise _damaged(path, "holds vectors that are not of unit length")
         return vectors
 
     def all_prompts(self) -> Iterator[tuple[str, int]]:
@@ -152,60 +139,28 @@ class VectorFolder:
 
     def is_whole(self, number: int) -> bool:
         """Return whether a finished shard's files are there, as they were written."""
-        files = self.manifest.shards[number].files
-        assert files is not None
         try:
-            self._checked(self.path / prompts_name(number), files.prompts)
-            self._checked(self.path / vectors_name(number), files.vectors)
+            self.prompts(number)
+            self.vectors(number)
         except InputError:
             return False
         return True
 
-    def _checked(self, path: Path, expected: str) -> bytes:
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise self._damaged(path, error.strerror or str(error)) from error
-        if hashlib.sha256(data).hexdigest() != expected:
-            raise self._damaged(path, "is not what was written")
-        return data
-
-    def _damaged(self, path: Path, reason: str) -> InputError:
-        return InputError(f"a shard must be what its manifest says: {path}: {reason}; {_RESUME}")
-
-    # -- writing --------------------------------------------------------------------------------
-
     def write_manifest(self, manifest: Manifest) -> None:
-        """Replace the manifest.
-
-        Raises:
-            RunError: the folder cannot be written.
-        """
-        try:
+        """Replace the manifest."""
+        with self._writing():
             write_atomically(self.path / MANIFEST, manifest.model_dump_json(indent=1).encode())
-        except OSError as error:
-            raise self._unwritable(error) from error
         self.manifest = manifest
 
     def write_shard(self, shard: Shard, encoded: Encoded) -> None:
-        """Write a shard's two files, and say so in the manifest.
-
-        Raises:
-            RunError: the folder cannot be written.
-        """
+        """Write a shard's two files, and enter them in the manifest."""
         from safetensors.numpy import save
 
         prompts = _parquet(shard)
         vectors = save({_VECTORS: np.ascontiguousarray(encoded.vectors)})
-        try:
-            write_together(
-                {
-                    self.path / prompts_name(shard.number): prompts,
-                    self.path / vectors_name(shard.number): vectors,
-                }
-            )
-        except OSError as error:
-            raise self._unwritable(error) from error
+        with self._writing():
+            places = self._files(shard.number)
+            write_together(dict(zip(places, (prompts, vectors), strict=True)))
         files = ShardFiles(
             prompts=hashlib.sha256(prompts).hexdigest(),
             vectors=hashlib.sha256(vectors).hexdigest(),
@@ -215,23 +170,37 @@ class VectorFolder:
         self.write_manifest(self.manifest.with_files(shard.number, files))
 
     def sweep(self) -> None:
-        """Remove what a kill left: files that were not yet in their places.
-
-        Raises:
-            RunError: the folder cannot be written.
-        """
-        try:
+        """Remove what a kill left: files that were not yet in their places."""
+        with self._writing():
             for name in (MANIFEST, "prompts-*", "vectors-*"):
                 for path in self.path.glob(f".{name}.*"):
                     path.unlink()
-        except OSError as error:
-            raise self._unwritable(error) from error
 
-    def _unwritable(self, error: OSError) -> RunError:
-        return RunError(
-            f"--out must stay writable: {self.path}: {error.strerror or error}; what was written "
-            "before is kept, and the same command resumes"
-        )
+    def _files(self, number: int) -> list[Path]:
+        return [self.path / name for name in shard_files(number)]
+
+    def _writing(self) -> AbstractContextManager[None]:
+        remedy = "what was written before is kept, and the same command resumes"
+        return os_errors("--out must stay writable", self.path, remedy, raises=RunError)
+
+
+def _checked(path: Path, expected: str) -> bytes:
+    """Return a file's bytes if their SHA-256 is as expected."""
+    with os_errors(_SHARD_RULE, path, _RESUME):
+        data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise _damaged(path, "is not what was written")
+    return data
+
+
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(f"{_SHARD_RULE}: {path}: {reason}; {_RESUME}")
+
+
+def _columns(names: Sequence[str], path: Path) -> tuple[str, str]:
+    if sorted(names) != ["count", "prompt"]:
+        raise _damaged(path, "must have the columns prompt and count")
+    return "prompt", "count"
 
 
 def _is_counted(prompt: object, count: object) -> bool:
@@ -248,7 +217,7 @@ def _read_manifest(folder: Path) -> Manifest | None:
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
-        is_ours = FORMAT.encode() in data[:_HEAD] or any(folder.glob("vectors-*.safetensors"))
+        is_ours = FORMAT.encode() in data[:_HEAD] or any(folder.glob(_VECTOR_FILES))
         if not is_ours:  # another program's file of the same name
             return None
         fault = error.errors()[0]
@@ -263,12 +232,8 @@ def _parquet(shard: Shard) -> bytes:
     import pyarrow as pa
     from pyarrow import parquet
 
-    table = pa.table(
-        {
-            "prompt": pa.array(shard.prompts, pa.string()),
-            "count": pa.array(shard.counts, pa.int64()),
-        }
-    )
+    counts = pa.array(shard.counts, pa.int64())
+    table = pa.table({"prompt": pa.array(shard.prompts, pa.string()), "count": counts})
     buffer = io.BytesIO()
     parquet.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mean_prompt.corpus.sources import Source, default_corpus_folder, parse_source
-from mean_prompt.corpus.vectors.actors import ActorModel
-from mean_prompt.corpus.vectors.cluster import Cluster
+from mean_prompt.corpus.vectors.cluster import ActorModel, Cluster
 from mean_prompt.corpus.vectors.folder import VectorFolder
 from mean_prompt.corpus.vectors.manifest import (
     MANIFEST,
@@ -21,7 +20,7 @@ from mean_prompt.corpus.vectors.manifest import (
     ShardEntry,
     SourceEntry,
 )
-from mean_prompt.corpus.vectors.shards import Encoded, Shard, Stream, Work, encode_halves
+from mean_prompt.corpus.vectors.shards import Encoded, Shard, Stream, encode_halves
 from mean_prompt.encoder import load_encoder
 from mean_prompt.system import (
     LOCK,
@@ -32,6 +31,7 @@ from mean_prompt.system import (
     ProgressEvent,
     RunError,
     ignore,
+    os_errors,
     path_exists,
     stopping,
     user_path,
@@ -44,8 +44,10 @@ if TYPE_CHECKING:
 #: and what is held in memory.
 SHARD: Final = 8_192
 
+_OUT: Final = "--out must be a folder that can be written"
+
 #: Makes the vectors of some shards, in any order.
-Encode = Callable[[Work], Generator[tuple[Shard, Encoded]]]
+Encode = Callable[[Iterable[Shard]], Generator[tuple[Shard, Encoded]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,7 @@ class Embedding:
     """The result of a call of :func:`embed`.
 
     Attributes:
-        out: the folder.
-        sources: the corpus, with what cleaning did.
-        manifest: of the folder.
+        sources: the parts of the corpus, with what cleaning did.
         made: number of shards that this call embedded.
         damaged: number of finished shards that it found missing or damaged.
         seconds: duration of the call.
@@ -98,7 +98,7 @@ def embed(
         model: a name, a folder or a loaded :class:`Encoder`; as for a search.
         device: that the model runs on.
         trust: whether the model may run code.
-        column: of the prompts; guessed by default.
+        column: name of the prompts' column; guessed by default.
         shard: distinct prompts that end a shard.
         cluster: a Ray cluster to embed on, instead of this process.
         listener: receives the phases ``reading the corpus``, ``checking what is there`` and
@@ -121,15 +121,15 @@ def embed(
         dimension=dimension,
         column=column,
         shard_prompts=shard,
-        sources=tuple(map(_entry, counted)),
+        sources=tuple(SourceEntry.model_validate(s, from_attributes=True) for s in counted),
         shards=shards,
     )
     deadline = Deadline()
     with _locked(target), stopping(deadline):
         folder = _opened(target, asked)
         damaged = _mark_damaged(folder, listener, deadline)
-        work = Work(sources, column, shard, frozenset(folder.manifest.unfinished))
-        made = _embed_missing(folder, work, encode, listener, deadline)
+        missing = Stream(sources, column, shard).some(folder.manifest.unfinished)
+        made = _embed_missing(folder, encode(missing), listener, deadline)
     return Embedding(target, counted, folder.manifest, made, damaged, time.monotonic() - began)
 
 
@@ -164,41 +164,27 @@ def _check_places(sources: Sequence[Source], out: Path) -> None:
 
 
 def _is_empty(path: Path) -> bool:
-    try:
+    with os_errors(_OUT, path, "choose another"):
         # A kill may have come while the very first file was written.
         return path.is_dir() and all(
             inside.name.startswith((f".{MANIFEST}.", LOCK)) for inside in path.iterdir()
         )
-    except OSError as error:
-        raise _closed(path, error) from error
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> FolderLock:
     """Make a folder if need be, and lock it for this process."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = FolderLock(path)
-    except BlockingIOError as error:
-        raise InputError(
-            f"--out must be written by one process at a time: another one embeds into {path}; "
-            "wait for it, or choose another folder"
-        ) from error
-    except OSError as error:
-        raise _closed(path, error) from error
-    with lock:
-        yield
-
-
-def _closed(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"--out must be a folder that can be written: {path}: {error.strerror or error}; choose "
-        "another"
-    )
+    with os_errors(_OUT, path, "choose another"):
+        try:
+            return FolderLock(path)
+        except BlockingIOError as error:
+            raise InputError(
+                f"--out must be written by one process at a time: another one embeds into {path}; "
+                "wait for it, or choose another folder"
+            ) from error
 
 
 def _opened(path: Path, asked: Manifest) -> VectorFolder:
-    """Return the folder as it was left, or a new one; what a kill left unfinished is removed."""
+    """Return the folder as it was left, or a new one, without the files that a kill left."""
     folder = VectorFolder.open(path)
     if folder is None:
         folder = VectorFolder(path, asked)
@@ -243,30 +229,28 @@ def _encoding(
     identity = ModelEntry(**asdict(encoder.identity))
     if cluster is None:
         return identity, encoder.dimension, partial(_encode_here, encoder)
-    # Actors work in another folder.
-    is_folder = isinstance(model, str) and path_exists(user_path(model))
-    name = str(user_path(model).resolve()) if isinstance(model, str) and is_folder else model
-    assert name is None or isinstance(name, str)
-    actor_model = ActorModel(name, device, trust)
-    return identity, encoder.dimension, partial(cluster.encode, actor_model, identity)
+    name = None if model is None else str(model)
+    if name and path_exists(user_path(name)):
+        name = str(user_path(name).resolve())  # actors work in another folder
+    from mean_prompt.corpus.vectors.ray import encode_on
+
+    on_cluster = partial(encode_on, cluster, ActorModel(name, device, trust), identity)
+    return identity, encoder.dimension, on_cluster
 
 
-def _encode_here(encoder: Encoder, work: Work) -> Generator[tuple[Shard, Encoded]]:
-    for shard in work.shards():
+def _encode_here(encoder: Encoder, shards: Iterable[Shard]) -> Generator[tuple[Shard, Encoded]]:
+    for shard in shards:
         yield shard, encode_halves(encoder, shard.prompts)
 
 
 def _mark_damaged(folder: VectorFolder, listener: Listener, deadline: Deadline) -> int:
     """Mark finished shards with missing or damaged files as unfinished; return their number."""
-    manifest = folder.manifest
+    manifest, total = folder.manifest, folder.manifest.prompts
     done = damaged = 0
     for number, shard in enumerate(folder.manifest.shards):
-        if shard.files is None:
+        if shard.files is None or deadline.expired:
             continue
-        if deadline.expired:
-            break
         done += shard.prompts
-        total = folder.manifest.prompts
         listener(ProgressEvent("checking what is there", done, total, "prompts"))
         if not folder.is_whole(number):
             manifest = manifest.with_files(number, None)
@@ -277,9 +261,12 @@ def _mark_damaged(folder: VectorFolder, listener: Listener, deadline: Deadline) 
 
 
 def _embed_missing(
-    folder: VectorFolder, work: Work, encode: Encode, listener: Listener, deadline: Deadline
+    folder: VectorFolder,
+    results: Generator[tuple[Shard, Encoded]],
+    listener: Listener,
+    deadline: Deadline,
 ) -> int:
-    """Embed the shards that are missing, until the deadline; return how many were embedded."""
+    """Write the shards that are missing, until the deadline; return how many were written."""
     made = 0
 
     def report() -> None:
@@ -287,9 +274,9 @@ def _embed_missing(
         listener(ProgressEvent("embedding", done, folder.manifest.prompts, "prompts"))
 
     report()
-    if deadline.expired or not work.numbers:
-        return made
-    with closing(encode(work)) as results:
+    if deadline.expired or not folder.manifest.unfinished:
+        return 0
+    with closing(results):
         for shard, encoded in results:
             if shard.digest != folder.manifest.shards[shard.number].texts:
                 raise _changed()
@@ -308,9 +295,3 @@ def _changed() -> RunError:
         "a corpus must stay as it is while it is embedded: it was changed; put it back, or embed "
         "it into another folder"
     )
-
-
-def _entry(source: Source) -> SourceEntry:
-    fields = asdict(source)
-    del fields["weight"]
-    return SourceEntry(**fields)

@@ -19,14 +19,9 @@ Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 
 
-def prompts_name(number: int) -> str:
-    """Return the name of a shard's file of prompts."""
-    return f"prompts-{number:05}.parquet"
-
-
-def vectors_name(number: int) -> str:
-    """Return the name of a shard's file of vectors."""
-    return f"vectors-{number:05}.safetensors"
+def shard_files(number: int) -> tuple[str, str]:
+    """Return the names of a shard's files of prompts and of vectors."""
+    return f"prompts-{number:05}.parquet", f"vectors-{number:05}.safetensors"
 
 
 class _Part(BaseModel):
@@ -43,11 +38,10 @@ class ModelEntry(_Part):
 
 
 class SourceEntry(_Part):
-    """A part of the corpus; see :class:`~mean_prompt.corpus.sources.Source`.
+    """A part of the corpus, as a :class:`~mean_prompt.corpus.sources.Source`.
 
-    Attributes:
-        duplicates: rows whose text stood before in the same shard. Those of other shards are
-            found when the folder is read.
+    Only rows whose text stood before in the same shard are counted as duplicates here; those of
+    other shards are found when the folder is read.
     """
 
     name: str
@@ -59,10 +53,9 @@ class SourceEntry(_Part):
 
 
 class ShardFiles(_Part):
-    """The files of a finished shard.
+    """The files of a finished shard, by their SHA-256.
 
     Attributes:
-        prompts, vectors: SHA-256 of either file.
         rounding: largest difference between a number in half precision and the model's.
         cut: prompts that the model read only the beginning of.
     """
@@ -77,9 +70,8 @@ class ShardEntry(_Part):
     """A shard, finished or not.
 
     Attributes:
-        prompts: how many it has.
-        texts: SHA-256 over its prompts and their counts, as
-            :attr:`~mean_prompt.corpus.vectors.shards.Shard.digest` gives it.
+        prompts: number of its prompts.
+        texts: :attr:`~mean_prompt.corpus.vectors.shards.Shard.digest` of the shard.
         files: ``None`` as long as it is not finished.
     """
 
@@ -92,13 +84,10 @@ class Manifest(_Part):
     """What a folder holds, or will hold when it is complete.
 
     Attributes:
-        format, version: of the folder.
-        model: that makes the vectors.
-        dimension: d, their width.
-        precision: of the numbers.
-        column: of the prompts in the files, as it was given.
+        dimension: width of the vectors.
+        column: name of the prompts' column in the files; ``None`` if it was guessed.
         shard_prompts: distinct prompts that end a shard.
-        sources: the corpus, with what cleaning did.
+        sources: the parts of the corpus, with what cleaning did.
         shards: all of them, in the order of the corpus.
     """
 
@@ -130,8 +119,9 @@ class Manifest(_Part):
 
     def difference(self, asked: Manifest) -> str | None:
         """Return how the work that was begun differs from what is asked, or ``None``."""
-        if self.model.content_hash != asked.model.content_hash:
-            return f"its model is {_described(self.model)}, and {_described(asked.model)} is asked"
+        ours, theirs = self.model, asked.model
+        if ours.content_hash != theirs.content_hash:
+            return f"its model is {_described(ours)}, and {_described(theirs)} is asked"
         if self.column != asked.column:
             return f"it was begun with {_option(self.column)}, not with {_option(asked.column)}"
         if self.shard_prompts != asked.shard_prompts:

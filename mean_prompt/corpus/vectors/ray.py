@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -15,9 +15,16 @@ from typing import TYPE_CHECKING, Any, Final
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from mean_prompt.corpus.vectors.actors import LOCAL, ActorModel, ActorPlan, Node, unreachable
+from mean_prompt.corpus.vectors.cluster import (
+    LOCAL,
+    ActorModel,
+    ActorPlan,
+    Cluster,
+    plan_actors,
+    unreachable,
+)
 from mean_prompt.corpus.vectors.manifest import ModelEntry
-from mean_prompt.corpus.vectors.shards import Encoded, Shard, Work, encode_halves
+from mean_prompt.corpus.vectors.shards import Encoded, Shard, encode_halves
 from mean_prompt.system import InputError, MeanPromptError, RunError
 
 if TYPE_CHECKING:
@@ -31,13 +38,29 @@ _AHEAD: Final = 2
 _RESTARTS: Final = 3
 
 
-@contextmanager
-def connect(address: str) -> Iterator[None]:
-    """Join a cluster for the block, or use the one that this process is part of already.
+def encode_on(
+    cluster: Cluster, actor_model: ActorModel, model: ModelEntry, shards: Iterable[Shard]
+) -> Generator[tuple[Shard, Encoded]]:
+    """Yield shards as they are embedded, in any order.
+
+    Args:
+        cluster: the cluster, checked.
+        actor_model: the model as an actor loads it.
+        model: the model that it must be.
+        shards: read on this machine, one by one.
 
     Raises:
-        InputError: it cannot be reached.
+        InputError: the cluster cannot be reached, or lacks the devices.
+        RunError: the work failed there.
     """
+    with _connected(cluster.address):
+        plan = plan_actors(_nodes(), cluster.workers, actor_model.device)
+        yield from _embedded(plan, replace(actor_model, device=plan.device), model, shards)
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[None]:
+    """Join a cluster for the block, or use the one that this process is part of already."""
     if ray.is_initialized():
         yield
         return
@@ -73,24 +96,19 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def nodes() -> list[Node]:
-    """Return the machines of the cluster."""
+def _nodes() -> list[tuple[int, int]]:
+    """Return the CPUs and GPUs of each machine of the cluster."""
     found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     alive = [node["Resources"] for node in found if node["Alive"]]
-    return [Node(int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive]
+    return [(int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive]
 
 
-def embed_shards(
-    plan: ActorPlan, actor_model: ActorModel, model: ModelEntry, work: Work
+def _embedded(
+    plan: ActorPlan, actor_model: ActorModel, model: ModelEntry, shards: Iterable[Shard]
 ) -> Generator[tuple[Shard, Encoded]]:
-    """Yield shards with their vectors, in the order in which actors finish them."""
     kind: Any = ray.remote(
-        num_cpus=plan.cpus,
-        num_gpus=plan.gpus,
-        max_restarts=_RESTARTS,
-        max_task_retries=_RESTARTS,
+        num_cpus=plan.cpus, num_gpus=plan.gpus, max_restarts=_RESTARTS, max_task_retries=_RESTARTS
     )(ShardEncoder)
-    actor_model = replace(actor_model, device=plan.device)
     actors = [kind.remote(actor_model, model, plan.cpus) for _ in range(plan.actors)]
     free = actors * _AHEAD
     running: dict[Any, tuple[Any, Shard]] = {}
@@ -102,7 +120,7 @@ def embed_shards(
         return shard, ray.get(ready)
 
     try:
-        for shard in work.shards():
+        for shard in shards:
             if not free:
                 yield finished()
             actor = free.pop(0)
@@ -122,7 +140,7 @@ class ShardEncoder:
     Args:
         asked: the model to load.
         expected: the model that it must be.
-        threads: of a model on the CPU.
+        threads: number of threads of a model on the CPU.
     """
 
     def __init__(self, asked: ActorModel, expected: ModelEntry, threads: int) -> None:
@@ -131,12 +149,7 @@ class ShardEncoder:
         self._threads = threads
 
     def encode(self, prompts: Sequence[str]) -> Encoded:
-        """Return the vectors of a shard's prompts.
-
-        Raises:
-            InputError: the model does not load here, or is another one.
-            RunError: its vectors are not finite, or not of unit length.
-        """
+        """Return the vectors of a shard's prompts."""
         return encode_halves(self._encoder, prompts)
 
     @cached_property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -31,9 +32,9 @@ class Shard:
     """Distinct prompts of a stretch of the corpus.
 
     Attributes:
-        number: from 0.
+        number: its number among the shards, from 0.
         prompts: n distinct, stripped, not empty strings, in the order of their first rows.
-        counts: (n,) numbers of rows that hold each.
+        counts: how many rows hold each.
     """
 
     number: int
@@ -52,10 +53,9 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """The vectors of n prompts.
+    """The vectors of n prompts: (n, d) unit rows, as far as half precision goes.
 
     Attributes:
-        vectors: (n, d) unit rows, as far as half precision goes.
         rounding: largest difference between one of their numbers and the model's.
         cut: number of prompts that the model truncated.
     """
@@ -70,7 +70,7 @@ class Stream:
 
     Args:
         sources: the parts of the corpus, in order.
-        column: of the prompts; guessed for each file if ``None``.
+        column: name of the prompts' column; guessed for each file if ``None``.
         size: distinct prompts that end a shard.
     """
 
@@ -78,13 +78,21 @@ class Stream:
         self._sources = sources
         self._column = column
         self._size = size
-        self._tallies = [_Tally() for _ in sources]
+        self._tallies: list[Counter[str]] = [Counter() for _ in sources]
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """The parts of the corpus, with the counts of the rows read so far."""
+        """The parts of the corpus, with the counts of the rows read."""
         counted = zip(self._sources, self._tallies, strict=True)
-        return tuple(replace(source, **asdict(tally)) for source, tally in counted)
+        return tuple(replace(source, **tally) for source, tally in counted)
+
+    def some(self, numbers: Sequence[int]) -> Iterator[Shard]:
+        """Yield the shards with some numbers, and read no further than the last of them."""
+        for shard in self if numbers else ():
+            if shard.number in numbers:
+                yield shard
+            if shard.number >= max(numbers):
+                return
 
     def __iter__(self) -> Iterator[Shard]:
         held: dict[str, int] = {}
@@ -92,7 +100,7 @@ class Stream:
         for text, tally in self._texts():
             if text in held:
                 held[text] += 1
-                tally.duplicates += 1
+                tally["duplicates"] += 1
                 continue
             held[text] = 1
             characters += len(text)
@@ -102,51 +110,17 @@ class Stream:
         if held:
             yield Shard(number, tuple(held), tuple(held.values()))
 
-    def _texts(self) -> Iterator[tuple[str, _Tally]]:
+    def _texts(self) -> Iterator[tuple[str, Counter[str]]]:
         """Yield the prompts that are not blank, stripped, each with its source's tally."""
         for source, tally in zip(self._sources, self._tallies, strict=True):
             for prompt in iter_prompts(user_path(source.path), self._column):
                 text = prompt.strip()
-                tally.rows += 1
+                tally["rows"] += 1
                 if text:
-                    tally.stripped += text != prompt
+                    tally["stripped"] += text != prompt
                     yield text, tally
                 else:
-                    tally.empty += 1
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """The shards of a corpus that are to be encoded.
-
-    Attributes:
-        sources, column, size: as for :class:`Stream`.
-        numbers: of the shards.
-    """
-
-    sources: tuple[Source, ...]
-    column: str | None
-    size: int
-    numbers: frozenset[int]
-
-    def shards(self) -> Iterator[Shard]:
-        """Yield the shards, in order; the corpus is not read further than the last one."""
-        last = max(self.numbers, default=-1)
-        for shard in Stream(self.sources, self.column, self.size):
-            if shard.number in self.numbers:
-                yield shard
-            if shard.number >= last:
-                return
-
-
-@dataclass(slots=True)
-class _Tally:
-    """The counts of a :class:`~mean_prompt.corpus.sources.Source`, while it is read."""
-
-    rows: int = 0
-    stripped: int = 0
-    empty: int = 0
-    duplicates: int = 0
+                    tally["empty"] += 1
 
 
 def encode_halves(encoder: Encoder, prompts: Sequence[str]) -> Encoded:
