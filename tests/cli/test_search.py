@@ -213,7 +213,10 @@ def test_unreadable_file_is_one_line(run, prompts_file, monkeypatch):
     monkeypatch.setattr(Path, "open", forbidden)
     code, _, err = run("search", prompts_file, "--out", "run")
     assert code == 2
-    assert one_line(err) == f"a corpus must be readable: {prompts_file}: Permission denied; check its name and its rights"
+    assert (
+        one_line(err)
+        == f"a corpus must be readable: {prompts_file}: Permission denied; check its name and its rights"
+    )
     assert not Path("run").exists()
 
 
