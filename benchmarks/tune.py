@@ -21,7 +21,14 @@ import typer
 from mean_prompt.bench import Arena
 from mean_prompt.corpus import Corpus
 from mean_prompt.encoder import load_encoder
-from mean_prompt.optimize import Budget, Climb, ClimbSettings, Constraints, filled_start
+from mean_prompt.optimize import (
+    Budget,
+    Climb,
+    ClimbSettings,
+    Constraints,
+    Edits,
+    filled_start,
+)
 from mean_prompt.runs import Recipe, SearchInputs
 from mean_prompt.system import shipped_folder, write_atomically
 
@@ -67,15 +74,9 @@ class Tuner:
         budget = Budget(max_evaluations=evaluations_in(self._seconds, settings))
         task = self._arena.task(budget, trial.number)
         rng = np.random.default_rng(task.seed)
-        climb = Climb(
-            filled_start(list(task.starts), task.evaluator, rng),
-            task.vocabulary,
-            task.evaluator,
-            settings,
-            ceiling=task.ceiling,
-            rng=rng,
-        )
-        climb.begin()
+        start = filled_start(list(task.starts), task.evaluator, rng)
+        edits = Edits(task.vocabulary, task.evaluator, settings, task.ceiling, rng)
+        climb = Climb(start, task.evaluator.screened(start), edits)
         while not budget.expired():
             climb.step(budget.fraction())
         return climb.best.score / task.ceiling

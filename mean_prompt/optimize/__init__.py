@@ -24,8 +24,6 @@ if TYPE_CHECKING:
         AffixSettings as AffixSettings,
     )
     from mean_prompt.optimize.affix.units import UnitBank as UnitBank
-    from mean_prompt.optimize.baselines import score_baselines as score_baselines
-    from mean_prompt.optimize.board import Elite as Elite, Mark as Mark, ResultBoard as ResultBoard
     from mean_prompt.optimize.budget import Budget as Budget
     from mean_prompt.optimize.climb import (
         Climb as Climb,
@@ -44,12 +42,16 @@ if TYPE_CHECKING:
     from mean_prompt.optimize.rounds import StudyEvent as StudyEvent
     from mean_prompt.optimize.sampling import (
         ClimbRecord as ClimbRecord,
+        Elite as Elite,
+        Mark as Mark,
+        ResultBoard as ResultBoard,
         StudySettings as StudySettings,
     )
     from mean_prompt.optimize.scores import (
         Baseline as Baseline,
         ContextScores as ContextScores,
         Side as Side,
+        score_baselines as score_baselines,
     )
     from mean_prompt.optimize.starts import (
         corpus_starts as corpus_starts,

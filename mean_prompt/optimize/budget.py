@@ -15,12 +15,9 @@ _CLOSING_SHARE: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far a search may go.
+    """How far a search may go: wall-clock seconds, strings encoded, or both.
 
-    Attributes:
-        seconds: wall-clock limit, or ``None``.
-        max_evaluations: limit on strings encoded, or ``None``.
-        reserve: seconds kept for the last scores, beside the few that are always kept.
+    ``reserve`` seconds are kept for the last scores, beside the few that are always kept.
     """
 
     seconds: float | None
@@ -46,11 +43,10 @@ class Budget:
         seconds: wall-clock limit of the whole run, or ``None``.
         max_evaluations: limit on strings encoded by the search, or ``None``.
         clock: in seconds, never going back.
-        started: when the time began, by ``clock``; now, when left out.
+        started: when the time began, by ``clock``; the default is now.
 
     Attributes:
-        deadline: the limit in time alone, which work outside the search asks.
-        max_evaluations: as given.
+        deadline: the limit in time alone, for work outside the search.
         evaluations: strings encoded so far.
         others: strings that other workers on the same budget encoded, as far as is known.
         reserve: seconds kept for the last scores, beside the few that are always kept.
@@ -117,9 +113,5 @@ class Budget:
         return self.stopped or self.fraction() >= 1.0
 
     def fraction(self) -> float:
-        """Return the share spent, within [0, 1]: the larger of time's and evaluations'.
-
-        With a limit on evaluations alone it does not depend on the clock, which makes such a
-        run repeatable.
-        """
+        """Return the share spent; the clock does not matter if only evaluations are limited."""
         return self.limits.fraction(self.elapsed, self.evaluations + self.others)

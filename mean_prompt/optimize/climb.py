@@ -56,13 +56,12 @@ class ClimbSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """Where a climb stands after a step.
+    """Where a climb stands after a step; step 0 is the start string.
 
     Attributes:
-        number: of the step, from 0 (the start string).
         best: the best string of this climb, scored in float32.
-        gained: whether this step found it.
-        move: that led to the present string, or ``None`` if the climb stayed.
+        gained: whether this step found the best string.
+        move: the move that led to the present string, or ``None`` if the climb stayed.
     """
 
     number: int
@@ -75,35 +74,17 @@ class Climb:
     """A climb from a start string.
 
     Args:
-        start: scored in float32.
-        screened: the start, as it scores when screened.
-        vocabulary: tokens and phrases that edits may put in.
-        evaluator: scores them.
-        settings: of this climb.
-        ceiling: of the objective, the unit of temperatures.
-        rng: the climb's own source of randomness.
+        start: the string, scored in float32.
+        screened: the same string, as it scores when screened.
+        edits: finds the edits of its strings.
 
     Attributes:
         best: the best string so far, scored in float32.
-        number: of steps taken.
+        number: number of steps taken.
     """
 
-    def __init__(
-        self,
-        start: Candidate,
-        screened: Candidate,
-        vocabulary: Vocabulary,
-        evaluator: Evaluator,
-        settings: ClimbSettings,
-        *,
-        ceiling: float,
-        rng: np.random.Generator,
-    ) -> None:
-        self._evaluator = evaluator
-        self._settings = settings
-        self._ceiling = ceiling
-        self._rng = rng
-        self._edits = Edits(vocabulary, evaluator, settings, ceiling, rng)
+    def __init__(self, start: Candidate, screened: Candidate, edits: Edits) -> None:
+        self._edits = edits
         self.best = start
         self.number = 0
         self._current = screened
@@ -111,26 +92,22 @@ class Climb:
         self._bar = screened.score
 
     def step(self, share: float) -> Step:
-        """Take one step.
-
-        Args:
-            share: of the climb that is over, within [0, 1): sets the temperature.
-        """
-        settings, evaluator = self._settings, self._evaluator
-        spent = evaluator.budget.evaluations
-        temperature = self._ceiling * settings.hot * (settings.cold / settings.hot) ** share
+        """Take one step, at the temperature set by the share of the climb that is over, [0, 1)."""
+        settings, budget = self._edits.settings, self._edits.evaluator.budget
+        spent = budget.evaluations
+        temperature = self._edits.ceiling * settings.hot * (settings.cold / settings.hot) ** share
         tried = self._edits.try_at(self._current, temperature)
         gained = self._accept([candidate for _, candidate in tried])
         proposal, self._current = self._draw_next(tried, temperature)
-        if evaluator.budget.evaluations == spent:
+        if budget.evaluations == spent:
             # Every proposal broke a rule: the step still counts, or the climb might never end.
-            evaluator.budget.spend(1)
+            budget.spend(1)
         self.number += 1
         return Step(self.number, self.best, gained, proposal.move if proposal else None)
 
     def switch_to(self, other: Candidate) -> None:
         """Continue from another climb's string, scored in float32, better than this one's best."""
-        self._current = self._evaluator.screened(other)
+        self._current = self._edits.evaluator.screened(other)
         self.best, self._bar = other, self._current.score
 
     def state(self) -> State:
@@ -140,7 +117,7 @@ class Climb:
             "current": self._current.state(),
             "bar": self._bar,
             "number": self.number,
-            "rng": self._rng.bit_generator.state,
+            "rng": self._edits.rng.bit_generator.state,
             "surrogate": self._edits.surrogate.state(),
         }
 
@@ -149,16 +126,17 @@ class Climb:
         self.best = Candidate.of_state(state["best"])
         self._current = Candidate.of_state(state["current"])
         self._bar, self.number = state["bar"], state["number"]
-        self._rng.bit_generator.state = state["rng"]
+        self._edits.rng.bit_generator.state = state["rng"]
         self._edits.surrogate.restore(state["surrogate"])
 
     def _accept(self, tried: Sequence[Candidate]) -> bool:
         """Score in float32 what may be the best string; return whether one of them is."""
-        bar = self._bar - SCREENING_NOISE * self._ceiling
+        bar = self._bar - SCREENING_NOISE * self._edits.ceiling
         above = [candidate for candidate in tried if candidate.score > bar]
         contenders = sorted(above, key=lambda row: -row.score)[:CONTENDERS]
+        found = self._edits.evaluator.exact(contenders)
         gained = False
-        for screened, exact in zip(contenders, self._evaluator.exact(contenders), strict=True):
+        for screened, exact in zip(contenders, found, strict=True):
             if exact.score > self.best.score:
                 self.best, self._bar, gained = exact, screened.score, True
         return gained
@@ -172,19 +150,14 @@ class Climb:
         """
         choices = [(None, self._current), *tried]
         scores = np.array([candidate.score for _, candidate in choices])
-        noise = self._rng.gumbel(size=len(scores))
+        noise = self._edits.rng.gumbel(size=len(scores))
         return choices[int(np.argmax(scores / temperature + noise))]
 
 
 class Edits:
     """Finds edits of the strings of one climb, and learns from what they score.
 
-    Args:
-        vocabulary: tokens and phrases that edits may put in.
-        evaluator: scores them.
-        settings: how many, and of which kinds.
-        ceiling: of the objective, the unit of temperatures.
-        rng: of every random choice.
+    The ceiling of the objective is the unit of temperatures; ``rng`` is the climb's own.
     """
 
     def __init__(
@@ -195,34 +168,24 @@ class Edits:
         ceiling: float,
         rng: np.random.Generator,
     ) -> None:
-        self._evaluator = evaluator
-        self._settings = settings
-        self._ceiling = ceiling
-        self._rng = rng
-        self.surrogate = Surrogate(
-            vocabulary,
-            evaluator.encoder,
-            evaluator.objective,
-            first=evaluator.rules.frame_tokens[0],
-            rng=rng,
-        )
+        self.evaluator = evaluator
+        self.settings = settings
+        self.ceiling = ceiling
+        self.rng = rng
+        self.surrogate = Surrogate(vocabulary, evaluator, rng)
 
     def try_at(self, current: Candidate, temperature: float) -> list[_Tried]:
         """Predict, propose and screen edits of a string; none is tried twice at one string.
 
-        Args:
-            current: the string.
-            temperature: of the draw by what edits are expected to score, in units of the score.
-
-        Returns:
-            The edits that keep to the rules and change the string, with the strings they make.
+        Return the edits that keep to the rules and change the string, with the strings they make.
+        The temperature is that of the draw by what edits are expected to score, in its units.
         """
-        settings, evaluator = self._settings, self._evaluator
+        settings, evaluator = self.settings, self.evaluator
         predictions = self.surrogate.predict(
             current,
             width=settings.predicted,
             sampled=settings.vocabulary,
-            temperature=settings.spread * self._ceiling,
+            temperature=settings.spread * self.ceiling,
         )
         proposals = propose(
             current.body,
@@ -231,7 +194,7 @@ class Edits:
             width=settings.width,
             room=evaluator.rules.room,
             temperature=temperature * _DRAW_SHARE,
-            rng=self._rng,
+            rng=self.rng,
         )
         found = evaluator.screen([proposal.body for proposal in proposals])
         self.surrogate.learn(

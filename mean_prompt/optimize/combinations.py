@@ -72,11 +72,7 @@ class Combinations:
 
 
 class MeasuredEffects:
-    """What replacements did to the vector of a string, updated as the string changes.
-
-    Args:
-        dimension: d.
-    """
+    """What replacements did to the vector of a string, updated as the string changes."""
 
     def __init__(self, dimension: int) -> None:
         #: (m, 2) position and token of each, (m, d) its change, (m,) replacements made in the
@@ -96,7 +92,7 @@ class MeasuredEffects:
 
         Their (B, d) changes start at its unit vector and end at vectors of any length.
         """
-        kept = ~_among(self._cells, cells)
+        kept = ~(self._cells[:, None] == cells).all(dim=2).any(dim=1)
         self._cells = torch.cat([self._cells[kept], cells])[-_KEPT:]
         self._changes = torch.cat([self._changes[kept], changes])[-_KEPT:]
         self._ages = torch.cat([self._ages[kept], torch.zeros(len(cells))])[-_KEPT:]
@@ -108,13 +104,9 @@ class MeasuredEffects:
         rows: Sequence[int],
         found: Sequence[Candidate],
     ) -> None:
-        """Learn from evaluated combinations how far sums of changes can be trusted.
+        """Learn how far sums of changes can be trusted, from some rows of the combinations.
 
-        Args:
-            current: the string.
-            combinations: at it.
-            rows: numbers of those that were evaluated.
-            found: the strings that they made, in the same order.
+        These were evaluated at the current string, and made the strings found.
         """
         scores = torch.tensor([candidate.score for candidate in found])
         missed = combinations.sums[list(rows)] - scores
@@ -135,13 +127,13 @@ class MeasuredEffects:
         changes.
         """
         made = _replacements(old.body, new.body)
-        rows = [self._row(cell) for cell in made] if made is not None else [None]
-        if made is None or None in rows:
+        rows = [row for cell in made or () if (row := self._row(cell)) is not None]
+        if made is None or len(rows) < len(made):
             self._cells, self._changes = self._cells[:0], self._changes[:0]
             self._ages = self._ages[:0]
             return
         here = to_tensor(old.vector)
-        done = self._changes[[row for row in rows if row is not None]]
+        done = self._changes[rows]
         for (position, token), change in zip(made, done, strict=True):
             there = self._cells[:, 0] == position
             self._changes[there] -= change
@@ -158,21 +150,17 @@ class MeasuredEffects:
     ) -> Combinations:
         """Return the best combinations at a string, found by a beam search over their size.
 
-        Single replacements that were measured elsewhere are among them.
-
-        Args:
-            current: the string.
-            expansion: of the objective around its vector.
-            without: bodies to leave out.
+        Single replacements that were measured elsewhere are among them. The expansion is that of
+        the objective around the string's vector; some bodies are left out.
         """
         found = [_NONE, *self._search(to_tensor(current.vector), expansion)]
-        cells = self._cells.tolist()
+        cells, body = self._cells.tolist(), dict(enumerate(current.body))
         bodies = [
-            _with(current.body, [cells[row] for row in rows])
+            tuple((body | dict(cells[row] for row in rows)).values())
             for sets, *_ in found
             for rows in sets.tolist()
         ]
-        kept = [number for number, body in enumerate(bodies) if body not in without]
+        kept = [number for number, made in enumerate(bodies) if made not in without]
         scores, sums, faults = (torch.cat([part[i] for part in found])[kept] for i in (1, 2, 3))
         return Combinations([bodies[number] for number in kept], to_numpy(scores), sums, faults)
 
@@ -251,24 +239,11 @@ def _best_sets(sets: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, 
     return first[kept], second[kept]
 
 
-def _with(body: TokenIds, replacements: Sequence[Sequence[int]]) -> TokenIds:
-    """Return a body after replacements, each a position and a token."""
-    tokens = list(body)
-    for position, token in replacements:
-        tokens[position] = token
-    return tuple(tokens)
-
-
 def _replacements(old: TokenIds, new: TokenIds) -> list[tuple[int, int]] | None:
     """Return positions and tokens in which two bodies of one length differ."""
     if len(old) != len(new):
         return None
     return [(i, put) for i, (out, put) in enumerate(zip(old, new, strict=True)) if out != put]
-
-
-def _among(cells: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """Return which rows of (m, 2) occur in (B, 2): (m,) booleans."""
-    return (cells[:, None] == others).all(dim=2).any(dim=1)
 
 
 def _score(values: torch.Tensor, squares: torch.Tensor) -> torch.Tensor:

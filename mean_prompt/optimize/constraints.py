@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import re
-from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mean_prompt.encoder import TokenIds, special_ids, token_strings
-from mean_prompt.optimize.dictionary import dictionary, is_readable
 from mean_prompt.system import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Alphabet = Literal["ascii", "words", "unicode"]
 
 _ASCII: Final = re.compile(r"[ -~]+")
+_READABLE: Final = re.compile(r"[A-Za-z]+(?: [A-Za-z]+)*")
+#: Occurrences in the dictionary's source below which a word is too rare to be read with ease.
+_RARE: Final = 50_000
 
 
 class Constraints(BaseModel):
@@ -31,8 +34,8 @@ class Constraints(BaseModel):
             ``unicode`` any printable characters.
         banned_words: words that the string must not hold, in any case.
         banned_tokens: vocabulary entries that must not be used, as the tokenizer spells them.
-        prefix: text that the string begins with; a blank is added if it does not end in one.
-        suffix: text that the string ends with; a blank is added before it if it has none.
+        prefix, suffix: text that the string begins and ends with; a blank is put between it and
+            the rest if it has none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,8 +67,17 @@ class Rules:
         self._special = frozenset(special_ids(encoder.tokenizer).tolist())
         entries = token_strings(encoder.tokenizer)
         self._special_texts = tuple(entries[index].lower() for index in sorted(self._special))
-        self._banned = _banned_ids(constraints.banned_tokens, entries)
-        self._banned_words = _banned_pattern(constraints.banned_words)
+        index = {entry: number for number, entry in enumerate(entries)}
+        for token in constraints.banned_tokens:
+            if token not in index:
+                raise InputError(
+                    f"banned_tokens must be in the model's vocabulary: found {token!r}"
+                )
+        self._banned = frozenset(index[token] for token in constraints.banned_tokens)
+        words = "|".join(map(re.escape, constraints.banned_words))
+        self._banned_words = (
+            re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE) if words else None
+        )
         self._prefix = _glued(constraints.prefix, at_end=True)
         self._suffix = _glued(constraints.suffix, at_end=False)
         prefix, suffix = encoder.tokenize([self._prefix, self._suffix])
@@ -97,7 +109,9 @@ class Rules:
 
     def _unfit(self, text: str, ids: TokenIds) -> str | None:
         """Return the rule on contents that a string, or a part of one, breaks."""
-        if not self._special.isdisjoint(ids) or self._holds_special_text(text):
+        lowered = text.lower()
+        special = any(entry in lowered for entry in self._special_texts)
+        if special or not self._special.isdisjoint(ids):
             return "holds the text of a special token"
         if not self._banned.isdisjoint(ids):
             return "holds a banned token"
@@ -106,10 +120,6 @@ class Rules:
         if self._banned_words and self._banned_words.search(text):
             return "holds a banned word"
         return None
-
-    def _holds_special_text(self, text: str) -> bool:
-        lowered = text.lower()
-        return any(special in lowered for special in self._special_texts)
 
     def _check_limits(self) -> None:
         limit, reads = self.constraints.max_tokens, self._encoder.max_tokens
@@ -121,8 +131,7 @@ class Rules:
         if self.room < 1:
             raise InputError(
                 f"prefix and suffix must leave room for at least one token: they take "
-                f"{sum(self.frame_tokens)} of "
-                f"max_tokens {limit}"
+                f"{sum(self.frame_tokens)} of max_tokens {limit}"
             )
         for name, text in (("prefix", self._prefix), ("suffix", self._suffix)):
             part = text.strip()
@@ -142,21 +151,18 @@ class Rules:
             and (alphabet != "words" or (self.starts_word[index] and surface.lower() in words))
             and not (self._banned_words and self._banned_words.search(surface))
         ]
-        reachable = self._reachable(keep)
+        # Text cannot produce an unused slot of the vocabulary: its name is cut into pieces.
+        spelled = self._encoder.tokenize([self.surfaces[token] for token in keep])
+        reachable = [
+            token
+            for token, ids in zip(keep, spelled, strict=True)
+            if not self.starts_word[token] or ids == (token,)
+        ]
         if not reachable:
             raise InputError(
                 f"the constraints must allow some tokens: none of {len(self.surfaces)} is left"
             )
         return np.array(reachable, np.int64)
-
-    def _reachable(self, tokens: Sequence[int]) -> list[int]:
-        """Return the tokens that text can produce: an unused slot's name is cut into pieces."""
-        spelled = self._encoder.tokenize([self.surfaces[token] for token in tokens])
-        return [
-            token
-            for token, ids in zip(tokens, spelled, strict=True)
-            if not self.starts_word[token] or ids == (token,)
-        ]
 
 
 def _spell(encoder: Encoder, size: int) -> tuple[list[str], NDArray[np.bool_]]:
@@ -181,25 +187,27 @@ def _in_alphabet(text: str, alphabet: Alphabet) -> bool:
     return text.isprintable()
 
 
-def _banned_ids(banned: Sequence[str], entries: Sequence[str]) -> frozenset[int]:
-    index = {entry: number for number, entry in enumerate(entries)}
-    for token in banned:
-        if token not in index:
-            raise InputError(f"banned_tokens must be in the model's vocabulary: found {token!r}")
-    return frozenset(index[token] for token in banned)
-
-
-def _banned_pattern(words: Sequence[str]) -> re.Pattern[str] | None:
-    if not words:
-        return None
-    alternatives = "|".join(re.escape(word) for word in words)
-    return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE)
-
-
 def _glued(text: str, *, at_end: bool) -> str:
     """Return a required text with the blank that keeps it apart from the body."""
-    if not text:
-        return ""
-    if at_end:
-        return text if text[-1].isspace() else f"{text} "
-    return text if text[0].isspace() else f" {text}"
+    if not text or text[-1 if at_end else 0].isspace():
+        return text
+    return f"{text} " if at_end else f" {text}"
+
+
+@cache
+def dictionary() -> frozenset[str]:
+    """Return lower-case English words, the very rare ones left out.
+
+    The list is the frequency dictionary of the symspellpy package: words that are both in a
+    spell checker's list and in a large corpus of books.
+    """
+    package = importlib.resources.files("symspellpy")
+    text = (package / "frequency_dictionary_en_82_765.txt").read_text("utf-8-sig")
+    rows = (line.split() for line in text.splitlines())
+    words = {word for word, count in rows if int(count) >= _RARE and word.isalpha()}
+    return frozenset({word for word in words if len(word) > 1} | {"a", "i"})
+
+
+def is_readable(text: str) -> bool:
+    """Return whether a string is dictionary words with one blank between each two."""
+    return bool(_READABLE.fullmatch(text)) and dictionary().issuperset(text.lower().split())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final, Self
 
 import numpy as np
@@ -23,6 +23,9 @@ from mean_prompt.system import State
 #: string's screened score, as a share of the ceiling, one may stand: bfloat16 is about that noisy.
 CONTENDERS: Final = 2
 SCREENING_NOISE: Final = 0.001
+
+#: The whole string of a body, the body as it is read back, and the whole string's ids.
+_Spelled = tuple[str, TokenIds, TokenIds]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,41 +48,21 @@ class Candidate:
 
     def state(self) -> State:
         """Return the candidate as a state, which :meth:`of_state` reads back."""
-        return {
-            "text": self.text,
-            "body": list(self.body),
-            "ids": list(self.ids),
-            "vector": self.vector,
-            "score": self.score,
-        }
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return parts | {"body": list(self.body), "ids": list(self.ids)}
 
     @classmethod
     def of_state(cls, state: State) -> Self:
         """Return the candidate that a state is of."""
-        return cls(
-            text=state["text"],
-            body=tuple(state["body"]),
-            ids=tuple(state["ids"]),
-            vector=state["vector"].numpy(),
-            score=state["score"],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Spelled:
-    text: str
-    body: TokenIds
-    ids: TokenIds
+        ids = {name: tuple(state[name]) for name in ("body", "ids")}
+        return cls(**state | ids | {"vector": state["vector"].numpy()})
 
 
 class Evaluator:
     """Scores candidates against one objective, under rules, within a budget.
 
-    Args:
-        encoder: turns strings into vectors.
-        objective: what a vector is worth.
-        rules: strings that break one are never scored.
-        budget: is charged one evaluation for every string encoded, in either precision.
+    Strings that break a rule are never scored. The budget is charged one evaluation for every
+    string encoded, in either precision.
     """
 
     def __init__(
@@ -91,18 +74,17 @@ class Evaluator:
         self.budget = budget
 
     def screen(self, bodies: Sequence[TokenIds]) -> list[Candidate | None]:
-        """Score bodies in the screening dtype; ``None`` for one that breaks a rule.
+        """Score bodies in the screening dtype, in order; ``None`` for one that breaks a rule.
 
-        Returns:
-            One entry a body, in order. Bodies of the same string share one evaluation.
+        Bodies of the same string share one evaluation.
         """
         if not bodies:
             return []
         spelled = self._spell(bodies)
-        unique = {row.text: row for row in spelled if row is not None}
+        unique = {row[0]: row for row in spelled if row is not None}
         scored = self._judge(list(unique.values()), self.encoder.screen_ids)
         found = {candidate.text: candidate for candidate in scored}
-        return [None if row is None else found[row.text] for row in spelled]
+        return [None if row is None else found[row[0]] for row in spelled]
 
     def screened(self, candidate: Candidate) -> Candidate:
         """Score a candidate again in the screening dtype."""
@@ -112,7 +94,7 @@ class Evaluator:
         """Score candidates again in float32; each keeps its place."""
         if not candidates:
             return []
-        rows = [_Spelled(row.text, row.body, row.ids) for row in candidates]
+        rows = [(row.text, row.body, row.ids) for row in candidates]
         return self._judge(rows, self.encoder.encode_ids)
 
     def read(self, texts: Sequence[str]) -> list[Candidate]:
@@ -146,19 +128,17 @@ class Evaluator:
         wholes = [self.rules.compose(text) for text in texts]
         ids = read_back if wholes == texts else self.encoder.tokenize(wholes)
         return [
-            _Spelled(whole, body, tokens)
-            if body and self.rules.violation(whole, tokens) is None
-            else None
+            (whole, body, tokens) if body and self.rules.violation(whole, tokens) is None else None
             for whole, body, tokens in zip(wholes, read_back, ids, strict=True)
         ]
 
     def _judge(
         self, rows: Sequence[_Spelled], encode: Callable[[Sequence[TokenIds]], Vectors]
     ) -> list[Candidate]:
-        vectors = encode([row.ids for row in rows])
+        vectors = encode([ids for _, _, ids in rows])
         self.budget.spend(len(rows))
         scores = self.objective.score(vectors) if len(rows) else np.empty(0, np.float32)
         return [
-            Candidate(row.text, row.body, row.ids, vector, float(score))
+            Candidate(*row, vector, float(score))
             for row, vector, score in zip(rows, vectors, scores, strict=True)
         ]

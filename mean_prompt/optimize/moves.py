@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mean_prompt.encoder import TokenIds
@@ -17,9 +16,6 @@ from mean_prompt.optimize.surrogate import Predictions
 MoveName = Literal[
     "replace", "combine", "insert", "delete", "swap", "move", "phrase_in", "phrase_for_span"
 ]
-
-#: Temperature of a kick's draw, in standard deviations: low enough to favour the top hundreds.
-_KICK_SPREAD: Final = 0.5
 
 
 class MoveMix(BaseModel):
@@ -41,10 +37,7 @@ class MoveMix(BaseModel):
 class Proposal:
     """A body to try.
 
-    Attributes:
-        body: the token ids.
-        move: how it was made.
-        row: its number among the predicted replacements or combinations; other moves have none.
+    Its row is its number among the predicted replacements or combinations; other moves have none.
     """
 
     body: TokenIds
@@ -67,20 +60,14 @@ def propose(
     A move that cannot be made (an insertion into a full body, a deletion of the only token)
     leaves its place to the others; there are fewer edits if no move applies.
 
-    Args:
-        body: L >= 1 tokens.
-        predictions: scores of edits at this body.
-        mix: how often each move is tried.
-        width: edits wanted.
-        room: most tokens that a body may have.
-        temperature: in units of the score; phrases have scores of their own, drawn at 1.
-        rng: of every random choice.
+    The body has L >= 1 tokens, and may have ``room`` at most. The temperature is in units of the
+    score; phrases have scores of their own, drawn at 1.
     """
     unit = np.float32(temperature)
     counts = _counts(body, predictions, mix, width, room, rng)
-    inserted = _draw(predictions.sample_scores / unit, counts["insert"], rng)
-    replaced = _draw(predictions.scores / unit, counts["replace"], rng)
-    combined = _draw(predictions.combinations.scores / unit, counts["combine"], rng)
+    inserted = draw(predictions.sample_scores / unit, counts["insert"], rng)
+    replaced = draw(predictions.scores / unit, counts["replace"], rng)
+    combined = draw(predictions.combinations.scores / unit, counts["combine"], rng)
     # A single token is never deleted.
     deleted = min(counts["delete"], len(body) - 1)
     return [
@@ -89,37 +76,12 @@ def propose(
         *_insertions(body, predictions.sample[inserted].tolist(), rng),
         *(
             Proposal((*body[:at], *body[at + 1 :]), "delete")
-            for at in _draw(predictions.removal_scores / unit, deleted, rng)
+            for at in draw(predictions.removal_scores / unit, deleted, rng)
         ),
         *(Proposal(_swapped(body, rng), "swap") for _ in range(counts["swap"])),
         *(Proposal(_moved(body, rng), "move") for _ in range(counts["move"])),
         *_phrase_moves(body, predictions, counts, room, rng),
     ]
-
-
-def kick(
-    body: TokenIds,
-    allowed: NDArray[np.int64],
-    scores: Vectors,
-    edits: int,
-    rng: np.random.Generator,
-) -> TokenIds:
-    """Return the body after random replacements at ``edits`` positions, or at every position.
-
-    Args:
-        body: L >= 1 tokens.
-        allowed: (A,) ids of the tokens that may be put in.
-        scores: (A,) by which they are drawn, at half their standard deviation as temperature.
-        edits: positions to change; all of them if the body has fewer.
-        rng: chooses positions and tokens.
-    """
-    tokens = list(body)
-    positions = rng.choice(len(body), min(edits, len(body)), replace=False)
-    spread = float(scores.std()) or 1.0
-    drawn = _draw(scores / np.float32(_KICK_SPREAD * spread), len(positions), rng)
-    for position, token in zip(positions, drawn, strict=False):
-        tokens[position] = int(allowed[token])
-    return tuple(tokens)
 
 
 def _counts(
@@ -147,7 +109,7 @@ def _counts(
     return dict(zip(weights, rng.multinomial(width, shares).tolist(), strict=True))
 
 
-def _draw(scores: Vectors, count: int, rng: np.random.Generator) -> list[int]:
+def draw(scores: Vectors, count: int, rng: np.random.Generator) -> list[int]:
     """Draw distinct indices with weights exp(score), by Gumbel's top-k trick; in random order."""
     most = min(count, len(scores))
     if most == 0:
@@ -189,7 +151,7 @@ def _phrase_moves(
 ) -> Iterator[Proposal]:
     """Put phrases between tokens, or in place of as many tokens as make room for them."""
     total = counts["phrase_in"] + counts["phrase_for_span"]
-    for rank, number in enumerate(_draw(predictions.phrase_scores, total, rng)):
+    for rank, number in enumerate(draw(predictions.phrase_scores, total, rng)):
         phrase = predictions.phrases[number]
         over = max(0, len(body) + len(phrase) - room)
         if rank < counts["phrase_in"]:

@@ -39,22 +39,21 @@ class PairModel:
     def __init__(self, static: Vectors, *, fast: bool) -> None:
         vectors = torch.from_numpy(static)
         centred = vectors - vectors.mean(dim=0)
-        # The last row stands for NOTHING, which index -1 reaches.
+        # The last row stands for a token that is not allowed, which has index -1.
         self._length = float(centred.norm(dim=1).mean()) or 1.0
         self._static = torch.vstack([centred / self._length, torch.zeros_like(centred[:1])])
         d = vectors.shape[1]
         prior = torch.cat([torch.eye(d), torch.eye(d), torch.zeros(1, d)]) * self._length
         self._ridge = RecursiveRidge(prior, ridge=_RIDGE, decay=_DECAY, solve_every=_SOLVE_EVERY)
-        self._d = d
         self._many = self._static[:-1].to(torch.bfloat16 if fast else torch.float32)
-        self._put_in = self._move(prior[:d])
+        self._put_in = self._changes_put_in()
 
     def learn(
         self, tokens: torch.Tensor, held: torch.Tensor, changes: torch.Tensor, n: int
     ) -> None:
         """Learn from (B,) replacements, as numbers of allowed tokens, and their (B, d) changes."""
         if self._ridge.observe(self._rows(tokens, held), changes * n):
-            self._put_in = self._move(self._ridge.weights[: self._d])
+            self._put_in = self._changes_put_in()
 
     def changes(self, tokens: torch.Tensor, held: torch.Tensor, n: int) -> torch.Tensor:
         """Return (B, d) the changes of (B,) replacements."""
@@ -77,7 +76,7 @@ class PairModel:
         many = self._put_in[sample]
         put_in = many.float() / n
         weights = self._ridge.weights
-        taken = (self._static[held] @ weights[self._d : -1] - weights[-1]) / n
+        taken = (self._static[held] @ weights[len(here) : -1] - weights[-1]) / n
         bent = taken @ curvature
         inner = torch.stack([gradient, here, *bent, *taken])
         products = put_in @ inner.T
@@ -98,9 +97,9 @@ class PairModel:
         table = numerator / lengths.clamp(min=LEAST_SQUARED_LENGTH).pow(1.5)
         return table, scores_after(expansion, here, -taken)
 
-    def _move(self, weights: torch.Tensor) -> torch.Tensor:
+    def _changes_put_in(self) -> torch.Tensor:
         """Return (A, d) the change that putting each token in makes, times n."""
-        return self._many @ weights.to(self._many.dtype)
+        return self._many @ self._ridge.weights[: self._many.shape[1]].to(self._many.dtype)
 
     def _rows(self, tokens: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
         ones = torch.ones((len(tokens), 1))
@@ -114,7 +113,7 @@ class PairModel:
     def restore(self, state: State) -> None:
         """Continue from what :meth:`state` returned."""
         self._ridge.restore(state)
-        self._put_in = self._move(self._ridge.weights[: self._d])
+        self._put_in = self._changes_put_in()
 
 
 def scores_after(expansion: Expansion, here: torch.Tensor, changes: torch.Tensor) -> Vectors:

@@ -38,7 +38,7 @@ class Problem:
     The training side comes first everywhere, so that either side is a view of the whole.
 
     Attributes:
-        prompts: N, those of the training side before those of the hold-out.
+        prompts: N prompts, those of the training side before those of the hold-out.
         vectors: (N, d) unit vectors of the prompts; in half precision if they are many, and
             mapped from a file if they come from a folder of vectors.
         weights, groups: (N,) of the prompts.
@@ -78,16 +78,8 @@ class Problem:
     ) -> Self:
         """Split a corpus and embed it, from its folders of vectors or the cache if known.
 
-        Args:
-            corpus: the prompts.
-            encoder: the model.
-            holdout: share of the groups of near-duplicates that are held out.
-            seed: of the split and of the bootstrap.
-            listener: receives the prompts done and all prompts.
-            deadline: checked between chunks of prompts.
-
-        Raises:
-            OutOfTimeError: the deadline expired; what was encoded stays in the cache.
+        ``holdout`` is the share of the groups of near-duplicates that are held out. What was
+        encoded stays in the cache if the deadline expires, an ``OutOfTimeError``.
         """
         check_model(corpus, encoder)
         groups = corpus.groups() if holdout else np.arange(len(corpus))
@@ -147,11 +139,6 @@ class Problem:
         """The prompts of the training side."""
         return self.prompts[: len(self.train)]
 
-    @property
-    def train_vectors(self) -> Vectors:
-        """(n, d) vectors of the training side; a copy if they are kept in half precision."""
-        return self.vectors[: len(self.train)].astype(np.float32, copy=False)
-
     def train_score(self, vector: Vectors) -> float:
         """Return a string's expected SCS over every training prompt."""
         return float(self.train.score(vector[None])[0])
@@ -165,12 +152,8 @@ class Problem:
         if self.holdout is None:
             return None
         first = len(self.train)
-        return bootstrap_interval(
-            self.holdout.per_prompt(vector).astype(np.float64),
-            self.weights[first:],
-            self.groups[first:],
-            seed=self.seed,
-        )
+        scores = self.holdout.per_prompt(vector).astype(np.float64)
+        return bootstrap_interval(scores, self.weights[first:], self.groups[first:], seed=self.seed)
 
     def likely_starts(self) -> tuple[list[str], Vectors]:
         """Return the prompts of the training side among which good starts are, (k, d) vectors."""

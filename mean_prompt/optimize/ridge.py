@@ -8,16 +8,12 @@ from mean_prompt.system import State
 
 
 class RecursiveRidge:
-    """Linear map ``rows @ weights`` fitted to what was observed, pulled towards a prior.
+    """Linear map ``rows @ weights`` fitted to what was observed, pulled towards a (p, q) prior.
 
-    Minimises ``Σ decay^age |rows W - targets|² + ridge |W - prior|²``. Products run in torch: with
-    numpy's own thread pool beside torch's, a search on two cores lost a quarter of its speed.
-
-    Args:
-        prior: (p, q) weights before anything was observed.
-        ridge: strength of the pull, in units of a squared row.
-        decay: weight of past observations after each further call of :meth:`observe`.
-        solve_every: calls between two solutions of the normal equations.
+    Minimises ``Σ decay^age |rows W - targets|² + ridge |W - prior|²``, age in calls of
+    :meth:`observe`; the normal equations are solved after every ``solve_every`` of them. Products
+    run in torch: with numpy's own thread pool beside torch's, a search on two cores lost a quarter
+    of its speed.
     """
 
     def __init__(

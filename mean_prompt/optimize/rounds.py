@@ -7,7 +7,7 @@ reached (successive halving, Jamieson and Talwalkar 2016).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal
 
 from mean_prompt.optimize.climb import Climb, Step
@@ -17,19 +17,13 @@ from mean_prompt.system import State
 
 Ending = Literal["complete", "pruned", "stopped"]
 
-#: Share of a climb after which all rivals but the best end.
-_HALFWAY: Final = 0.5
+#: Share of a climb's length up to which it runs among its rivals; all but the best end there.
+HALFWAY: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Milestone:
-    """A climb at a tenth of its length.
-
-    Attributes:
-        trial: number of the climb.
-        number: of tenths that are over.
-        best: its best string there.
-    """
+    """The best string of a climb (``trial``) after a number of tenths of its length."""
 
     trial: int
     number: int
@@ -41,10 +35,8 @@ class StudyEvent:
     """One step of one climb of a study.
 
     Attributes:
-        trial: number of the climb.
-        params: what was drawn for it, by Optuna's names.
-        evaluations: strings encoded for it so far.
-        step: of the climb.
+        trial: number of the climb, for which ``evaluations`` strings were encoded so far.
+        params: what was drawn for the climb, by Optuna's names.
         milestones: reached since the last event, by this climb or a rival that waits.
         ended: how, at the climb's last event, else ``None``. ``stopped`` is the end of the
             process and not of the climb, which can continue in another.
@@ -66,17 +58,15 @@ class StudyEvent:
 
 @dataclass(frozen=True, slots=True)
 class BudgetReading:
-    """The state of the budget at one step.
-
-    Attributes:
-        fraction: of the budget that is spent.
-        expired: whether no further step may start.
-        stopped: whether an early end was asked for.
-    """
+    """The fraction of the budget that is spent, and whether an early end was asked for."""
 
     fraction: float
-    expired: bool
     stopped: bool
+
+    @property
+    def expired(self) -> bool:
+        """Whether no further step may start."""
+        return self.stopped or self.fraction >= 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -84,9 +74,7 @@ class ClimbRun:
     """A climb with the share of the budget that it has spent, counted while it runs.
 
     Attributes:
-        number: of the climb.
-        params: what was drawn for it.
-        climb: itself; ``None`` once it ended.
+        climb: the climb; ``None`` once it ended.
         began: when it began, in seconds since 1970.
         since: fraction of the budget at which it was last resumed, ``None`` while it waits.
         spent: share of the budget that it took before that.
@@ -129,29 +117,11 @@ class ClimbRun:
             self.spent += reading.fraction - self.since
             self.since = None
 
-    def event(
-        self,
-        step: Step | None,
-        milestones: tuple[Milestone, ...] = (),
-        ended: Ending | None = None,
-    ) -> StudyEvent:
-        """Return the event of one of its steps, or of where it stands without a further one."""
-        step = step or Step(self.running.number, self.running.best)
-        return StudyEvent(self.number, self.params, self.evaluations, step, milestones, ended)
-
     def state(self) -> State:
         """Return all that the rest of the climb depends on."""
-        return {
-            "number": self.number,
-            "params": self.params,
-            "climb": None if self.climb is None else self.climb.state(),
-            "began": self.began,
-            "since": self.since,
-            "spent": self.spent,
-            "evaluations": self.evaluations,
-            "reports": list(self.reports),
-            "hopeless": self.hopeless,
-        }
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        climb = None if self.climb is None else self.climb.state()
+        return parts | {"climb": climb, "reports": list(self.reports)}
 
 
 @dataclass(slots=True, eq=False)
@@ -159,20 +129,15 @@ class Round:
     """Climbs that begin one after another, of which the best continues alone.
 
     Attributes:
-        size: climbs of the round.
-        length: of one climb, as a share of the budget.
-        runs: the climbs that have begun.
-        ahead: index of the one that continues, once it is known.
+        size: number of climbs of the round, of which ``runs`` have begun.
+        length: length of one climb, as a share of the budget.
+        ahead: index of the climb that continues, once it is known.
     """
 
     size: int
     length: float
     runs: list[ClimbRun] = field(default_factory=list)
     ahead: int | None = None
-
-    def until(self) -> float:
-        """Return the share of its length up to which a climb runs among its rivals."""
-        return _HALFWAY if self.size > 1 else 1.0
 
     def rescale(self, factor: float) -> None:
         """Multiply all shares by a factor, when the budget they are shares of has changed."""
@@ -199,8 +164,3 @@ class Round:
             "runs": [run.state() for run in self.runs],
             "ahead": self.ahead,
         }
-
-
-def climbs_in(rivals: int) -> float:
-    """Return how many whole climbs a round of so many rivals is worth."""
-    return rivals * _HALFWAY + 1.0 - _HALFWAY

@@ -1,4 +1,4 @@
-"""What Optuna decides: the settings drawn for a climb, and whether a climb is hopeless.
+"""The climbs that ended, and what Optuna decides by them: settings, and which climb is hopeless.
 
 Both are functions of the climbs that ended and of a seed, asked through a study in memory. So no
 trial ever waits in a storage for a process that may be dead, a climb's settings follow from its
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Protocol, Self, TypedDict, TypeVar
 
 import numpy as np
 import optuna
@@ -91,12 +91,10 @@ class ClimbRecord:
 
     Attributes:
         worker: number of the worker that ran it; 0 if there is only one.
-        number: among the worker's climbs, from 0.
+        number: its number among the worker's climbs, from 0.
         params: what was drawn for it, by Optuna's names.
         reports: best score at each tenth of its length, as far as it came.
-        ended: by itself, or pruned.
-        text: its best string.
-        score: of that string.
+        text, score: its best string.
         evaluations: strings encoded.
         began, over: seconds since 1970.
     """
@@ -122,13 +120,20 @@ class ClimbRecord:
         """Return the record of which ``dataclasses.asdict`` made the data.
 
         Raises:
-            KeyError, TypeError: a field is missing, or there is another one.
+            KeyError, TypeError: a field is missing or unknown.
         """
         return cls(**data | {"reports": tuple(data["reports"])})
 
     def trial(self, settings: StudySettings) -> FrozenTrial:
         """Return the climb as a trial of an Optuna study."""
-        space = _space(settings)
+        space: dict[str, BaseDistribution] = {
+            "start": CategoricalDistribution(settings.starts),
+            "kick": IntDistribution(*settings.kick),
+            "order": FloatDistribution(*_ORDER, log=True),
+            "phrase": FloatDistribution(*_PHRASE, log=True),
+            "width": IntDistribution(*settings.width),
+            "hot": FloatDistribution(*settings.hot, log=True),
+        }
         state = TrialState.COMPLETE if self.ended == "complete" else TrialState.PRUNED
         trial = optuna.trial.create_trial(
             state=state,
@@ -162,15 +167,60 @@ class ClimbRecord:
         )
 
 
-class Sampling:
-    """Draws settings and judges climbs by those that ended.
+class Elite(TypedDict):
+    """A string that another worker found: ids of its editable part, and its score."""
 
-    Args:
-        settings: what to vary.
-        base: settings of a climb that the study does not vary.
-        seed: of the run.
-        worker: number of the worker whose climbs these are.
-    """
+    body: list[int]
+    score: float
+
+
+class Mark(Elite):
+    """The best string of another worker's climb, of which a share within [0, 1] is over."""
+
+    share: float
+
+
+class ResultBoard(Protocol):
+    """Keeps the climbs that ended, and knows other workers' results. No call waits for them."""
+
+    def add(self, record: ClimbRecord) -> None:
+        """Add a climb that ended; adding it twice changes nothing."""
+
+    def ended(self) -> Sequence[ClimbRecord]:
+        """Return the climbs known so far, this worker's and others', each once."""
+
+    def elite(self) -> Elite | None:
+        """Return the best string of the other workers, if there is one."""
+
+    def marks(self) -> Sequence[Mark]:
+        """Return where the climbs of the other workers stand."""
+
+
+class LocalBoard:
+    """The board of a single worker, in memory."""
+
+    def __init__(self) -> None:
+        self._ended: dict[tuple[int, int], ClimbRecord] = {}
+
+    def add(self, record: ClimbRecord) -> None:
+        """Add a climb that ended; adding it twice changes nothing."""
+        self._ended.setdefault(record.key, record)
+
+    def ended(self) -> Sequence[ClimbRecord]:
+        """Return the climbs that ended."""
+        return list(self._ended.values())
+
+    def elite(self) -> Elite | None:
+        """Return ``None``: there are no other workers."""
+        return None
+
+    def marks(self) -> Sequence[Mark]:
+        """Return nothing: there are no other workers."""
+        return ()
+
+
+class Sampling:
+    """Draws the settings of a worker's climbs, varying ``base``, and ends hopeless climbs."""
 
     def __init__(
         self, settings: StudySettings, base: ClimbSettings, *, seed: int, worker: int = 0
@@ -187,17 +237,8 @@ class Sampling:
         key = [self._seed, number, self._worker]
         return np.random.default_rng([*key, 2, stage] if stage else key)
 
-    def first(self) -> dict[str, Any]:
-        """Return the parameters of the first round's climbs: the recipe's own settings."""
-        return {"start": self._settings.starts[0]}
-
     def draw(self, number: int, ended: Sequence[ClimbRecord]) -> dict[str, Any]:
-        """Draw the parameters of a climb.
-
-        Args:
-            number: of the climb; the same one is drawn the same after the same climbs.
-            ended: climbs to learn from.
-        """
+        """Draw the parameters of a climb by its number, learning from climbs that ended."""
         [seed] = np.random.SeedSequence([self._seed, number, self._worker, 1]).generate_state(1)
         sampler = optuna.samplers.TPESampler(seed=int(seed), constant_liar=False)
         trial = self._study(ended, sampler).ask()
@@ -214,9 +255,7 @@ class Sampling:
         """Return whether a climb is behind half of those that ended, at the same point."""
         if self._settings.prune == "none" or len(reports) < PRUNE_FROM:
             return False
-        pruner = optuna.pruners.MedianPruner(
-            n_startup_trials=_PRUNE_AFTER, n_warmup_steps=PRUNE_FROM
-        )
+        pruner = optuna.pruners.MedianPruner(_PRUNE_AFTER, n_warmup_steps=PRUNE_FROM)
         running = optuna.trial.create_trial(
             state=TrialState.RUNNING, intermediate_values=dict(enumerate(reports, 1))
         )
@@ -241,15 +280,3 @@ class Sampling:
         study = optuna.create_study(direction="maximize", sampler=sampler)
         study.add_trials([record.trial(self._settings) for record in ended[-_RECENT:]])
         return study
-
-
-def _space(settings: StudySettings) -> dict[str, BaseDistribution]:
-    """Return the distributions of a trial's parameters."""
-    return {
-        "start": CategoricalDistribution(settings.starts),
-        "kick": IntDistribution(*settings.kick),
-        "order": FloatDistribution(*_ORDER, log=True),
-        "phrase": FloatDistribution(*_PHRASE, log=True),
-        "width": IntDistribution(*settings.width),
-        "hot": FloatDistribution(*settings.hot, log=True),
-    }

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from mean_prompt.encoder import Encoder
+    from mean_prompt.objective import ExpectedSCS, Vectors
+
+#: Strings that competitors published as answers for every row, as the README lists them.
+PUBLISHED: Final = (
+    "Improve the text to this.",
+    (
+        "Please improve this text using the writing style with maintaining the original meaning "
+        "but altering the tone."
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +37,7 @@ class Side:
 
     Attributes:
         rows: number of predictions.
-        groups: number of distinct true prompts among them.
+        groups: number of distinct true prompts.
         without: mean SCS of the predictions alone.
         affixed: mean SCS with the affix.
         low, high: 95 % interval of ``affixed - without``, from a bootstrap of paired differences
@@ -43,16 +59,28 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class ContextScores:
-    """What an affix does for predictions.
-
-    Attributes:
-        position: which side of the prediction it stands on.
-        everything: all rows given.
-        train: those that the search saw.
-        holdout: those that it did not see, or ``None`` without a hold-out.
-    """
+    """What an affix does for all rows, those that the search saw, and the hold-out if any."""
 
     position: Literal["suffix", "prefix"]
     everything: Side
     train: Side
     holdout: Side | None
+
+
+def score_baselines(
+    prompts: Sequence[str], vectors: Vectors, objective: ExpectedSCS, encoder: Encoder
+) -> list[Baseline]:
+    """Return the best prompt of the corpus and the published strings, scored over all prompts.
+
+    The n prompts with (n, d) unit vectors are all of the corpus, or those that score best.
+    """
+    scores = objective.score(vectors)
+    best = int(np.argmax(scores))
+    published = objective.score(encoder.encode(PUBLISHED))
+    return [
+        Baseline("best corpus prompt", prompts[best], float(scores[best])),
+        *(
+            Baseline("published string", text, float(score))
+            for text, score in zip(PUBLISHED, published, strict=True)
+        ),
+    ]

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from mean_prompt.encoder import TokenIds
-from mean_prompt.objective import Objective, Vectors, to_numpy, to_tensor
+from mean_prompt.objective import Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
-from mean_prompt.optimize.moves import kick
+from mean_prompt.optimize.moves import draw
 from mean_prompt.optimize.vocabulary import Vocabulary
 from mean_prompt.system import RunError
 
@@ -21,20 +21,17 @@ StartKind = Literal["corpus", "phrases", "elite"]
 _CORPUS_STARTS: Final = 20
 #: Phrases looked at for each next one, by the gradient; scoring all would cost N rows each.
 _PURSUIT_WIDTH: Final = 64
+#: Temperature of a kick's draw, in standard deviations: low enough to favour the top hundreds.
+_KICK_SPREAD: Final = 0.5
 
 
 def corpus_starts(
     prompts: Sequence[str], vectors: Vectors, evaluator: Evaluator
 ) -> list[Candidate]:
-    """Return the best prompts of the corpus, cut to the rules, best first.
-
-    Args:
-        prompts: N of the training side.
-        vectors: (N, d) unit vectors of the prompts.
-        evaluator: scores the prompts as cut to the rules.
+    """Return the best of N prompts with their (N, d) unit vectors, cut to the rules, best first.
 
     Raises:
-        RunError: none can be brought under the rules.
+        RunError: no prompt keeps to the rules, even cut.
     """
     order = np.argsort(-evaluator.objective.score(vectors), kind="stable")
     found: list[Candidate] = []
@@ -79,7 +76,13 @@ def assembled_start(
         return None
     chosen = [int(rng.integers(len(bank)))]
     while sum(len(bank.bodies[i]) for i in chosen) < room:
-        chosen.append(_next_phrase(chosen, bank.vectors, evaluator.objective))
+        total = bank.vectors[chosen].sum(axis=0)
+        tangent = evaluator.objective.tangent_gradient(total / np.linalg.norm(total))
+        along = to_numpy(torch.from_numpy(bank.vectors) @ to_tensor(tangent))
+        likely = np.argsort(-along)[:_PURSUIT_WIDTH]
+        sums = total + bank.vectors[likely]
+        scores = evaluator.objective.score(sums / np.linalg.norm(sums, axis=1, keepdims=True))
+        chosen.append(int(likely[int(np.argmax(scores))]))
     body: TokenIds = tuple(token for i in chosen for token in bank.bodies[i])[:room]
     candidate = evaluator.screen([body])[0]
     return None if candidate is None else evaluator.exact([candidate])[0]
@@ -92,21 +95,19 @@ def kicked(
     edits: int,
     rng: np.random.Generator,
 ) -> Candidate:
-    """Return an elite after some random replacements, or the elite if they break a rule."""
+    """Return an elite after random replacements at ``edits`` positions at most.
+
+    The elite itself is returned if they break a rule.
+    """
     if edits == 0:
         return elite
     tangent = evaluator.objective.tangent_gradient(elite.vector)
     scores = to_numpy(torch.from_numpy(vocabulary.static) @ to_tensor(tangent))
-    body = kick(elite.body, vocabulary.allowed, scores, edits, rng)
-    candidate = evaluator.screen([body])[0]
+    body = list(elite.body)
+    positions = rng.choice(len(body), min(edits, len(body)), replace=False)
+    unit = np.float32(_KICK_SPREAD * (float(scores.std()) or 1.0))
+    tokens = vocabulary.allowed[draw(scores / unit, len(positions), rng)]
+    for position, token in zip(positions, tokens.tolist(), strict=False):
+        body[position] = token
+    candidate = evaluator.screen([tuple(body)])[0]
     return elite if candidate is None else evaluator.exact([candidate])[0]
-
-
-def _next_phrase(chosen: Sequence[int], vectors: Vectors, objective: Objective) -> int:
-    total = vectors[list(chosen)].sum(axis=0)
-    here = total / np.linalg.norm(total)
-    tangent = to_tensor(objective.tangent_gradient(here))
-    likely = np.argsort(-to_numpy(torch.from_numpy(vectors) @ tangent))[:_PURSUIT_WIDTH]
-    sums = total + vectors[likely]
-    scores = objective.score(sums / np.linalg.norm(sums, axis=1, keepdims=True))
-    return int(likely[int(np.argmax(scores))])

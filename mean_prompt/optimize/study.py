@@ -17,22 +17,25 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from mean_prompt.optimize.board import LocalBoard, Mark, ResultBoard
 from mean_prompt.optimize.budget import Limits
-from mean_prompt.optimize.climb import Climb, ClimbSettings, Step
+from mean_prompt.optimize.climb import Climb, ClimbSettings, Edits, Step
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
 from mean_prompt.optimize.rounds import (
+    HALFWAY,
     BudgetReading,
     ClimbRun,
+    Ending,
     Milestone,
     Round,
     StudyEvent,
-    climbs_in,
 )
 from mean_prompt.optimize.sampling import (
     PRUNE_FROM,
     REPORTS,
     ClimbRecord,
+    LocalBoard,
+    Mark,
+    ResultBoard,
     Sampling,
     StudySettings,
 )
@@ -56,19 +59,18 @@ class ClimbStudy:
     """Runs climbs one after another until the budget is spent.
 
     Args:
-        settings: what to vary.
         base: settings of a climb that the study does not vary.
         starts: corpus starts, best first.
-        vocabulary: tokens and phrases that edits may put in.
-        evaluator: scores strings, within the run's budget.
-        ceiling: of the objective.
+        ceiling: highest value of the objective.
         rate: strings screened a second at the token limit, as measured.
         seed: of everything random here, with the climb's number.
-        board: keeps the climbs that ended; in memory when left out.
-        worker: number of this one among those that share the board.
+        board: keeps the climbs that ended; the default is in memory.
+        worker: number of this worker among those that share the board.
 
     Attributes:
-        elite: the best string at any time.
+        elite: the best string so far.
+        climbs: number of climbs that have begun.
+        mark: where the present climb stood at its last step, for other workers.
     """
 
     def __init__(
@@ -94,53 +96,41 @@ class ClimbStudy:
         self._board = board or LocalBoard()
         self._worker = worker
         self._sampling = Sampling(settings, base, seed=seed, worker=worker)
-        self._number = 0
+        self.climbs = 0
         self._round: Round | None = None
-        self._mark: Mark | None = None
+        self.mark: Mark | None = None
         #: Reached since the last event; always empty between two events.
         self._milestones: list[Milestone] = []
         self._limits = evaluator.budget.limits
         self.elite = max(starts, key=lambda row: row.score)
 
-    @property
-    def climbs(self) -> int:
-        """Number of climbs that have begun."""
-        return self._number
-
-    @property
-    def mark(self) -> Mark | None:
-        """Where the present climb stood at its last step, for other workers."""
-        return self._mark
-
     def run(self) -> Iterator[StudyEvent]:
         """Yield every step of every climb until the budget is spent or an end is asked for."""
-        while True:
-            reading = self._read()
-            event = self._stopped() if reading.stopped else self._next(reading)
+        while not (reading := self._read()).stopped:
+            event = self._next(reading)
             if event is None:
                 return
             yield event
-            if event.ended == "stopped":
-                return
-
-    # -- checkpoints ----------------------------------------------------------------------------
+        active = self._round.active() if self._round else None
+        if active and active.climb:
+            yield self._event(active, None, "stopped")
 
     def state(self) -> State:
         """Return all that the rest of the study depends on, beside what it was made with."""
         return {
-            "number": self._number,
+            "number": self.climbs,
             "elite": self.elite.state(),
             "limits": list(astuple(self._limits)),
-            "mark": self._mark,
+            "mark": self.mark,
             "round": self._round and self._round.state(),
         }
 
     def restore(self, state: State) -> None:
         """Continue from the :meth:`state` of a study made with the same arguments."""
-        self._number = state["number"]
+        self.climbs = state["number"]
         self.elite = Candidate.of_state(state["elite"])
         self._limits = Limits(*state["limits"])
-        self._mark = state["mark"]
+        self.mark = state["mark"]
         begun = state["round"]
         self._round = begun and Round(**begun | {"runs": [*map(self._restored, begun["runs"])]})
 
@@ -152,27 +142,22 @@ class ClimbStudy:
             climb.restore(state["climb"])
         return ClimbRun(**state | {"climb": climb})
 
-    # -- rounds ---------------------------------------------------------------------------------
-
     def _read(self) -> BudgetReading:
         """Read the clock, and rescale all shares if the budget's limits have changed."""
         budget = self._evaluator.budget
-        spent, evaluations, limits = (
-            budget.elapsed,
-            budget.evaluations + budget.others,
-            budget.limits,
-        )
-        fraction = limits.fraction(spent, evaluations)
+        elapsed, limits = budget.elapsed, budget.limits
+        evaluations = budget.evaluations + budget.others
+        fraction = limits.fraction(elapsed, evaluations)
         if limits != self._limits:
-            before = self._limits.fraction(spent, evaluations)
+            before = self._limits.fraction(elapsed, evaluations)
             if self._round is not None and before > 0:
                 self._round.rescale(fraction / before)
             self._limits = limits
-        return BudgetReading(fraction, budget.stopped or fraction >= 1.0, budget.stopped)
+        return BudgetReading(fraction, budget.stopped)
 
     def _next(self, reading: BudgetReading) -> StudyEvent | None:
         """Take the next step, of this round or a new one; ``None`` at the end of the study."""
-        while self._round is not None or self._number == 0 or not reading.expired:
+        while self._round is not None or self.climbs == 0 or not reading.expired:
             if self._round is None:
                 self._round = self._plan(reading)
             event = self._next_of(self._round, reading)
@@ -190,7 +175,7 @@ class ClimbStudy:
         length = self._share(self._settings.climb_evaluations)
         least = self._share(min(_LEAST_RIVAL, self._settings.climb_evaluations))
         for rivals in range(self._settings.rivals, 1, -1):
-            climbs = climbs_in(rivals)
+            climbs = rivals * HALFWAY + 1.0 - HALFWAY
             fitted = left / climbs if left < 1.5 * length * climbs else length
             if fitted >= least:
                 return Round(rivals, fitted)
@@ -216,8 +201,7 @@ class ClimbStudy:
             event = self._among_rivals(active, rivals, reading)
             if event is not None:
                 return event
-            scores = [run.running.best.score for run in rivals.runs]
-            rivals.ahead = int(np.argmax(scores))
+            rivals.ahead = int(np.argmax([run.running.best.score for run in rivals.runs]))
             rivals.runs[rivals.ahead].resume(reading)
         return self._ahead(rivals.runs[rivals.ahead], rivals, reading)
 
@@ -225,7 +209,8 @@ class ClimbStudy:
         self, active: ClimbRun | None, rivals: Round, reading: BudgetReading
     ) -> StudyEvent | None:
         """Take a step of the newest climb, or begin another; ``None`` if all had their turn."""
-        if active is not None and rivals.may_run(active, reading, rivals.until()):
+        until = HALFWAY if rivals.size > 1 else 1.0
+        if active is not None and rivals.may_run(active, reading, until):
             return self._step(active, rivals, reading)
         if active is not None:
             active.pause(reading)
@@ -244,18 +229,14 @@ class ClimbStudy:
             return self._step(ahead, rivals, reading)
         return self._end(ahead, "pruned" if ahead.hopeless else "complete")
 
-    # -- climbs ---------------------------------------------------------------------------------
-
     def _begin(self, rivals: Round, reading: BudgetReading) -> StudyEvent:
         """Begin one more climb of a round."""
-        number = self._number
-        self._number += 1
-        first = rivals.runs[0].number if rivals.runs else number
-        params = (
-            self._sampling.first()
-            if first == 0
-            else self._sampling.draw(number, self._board.ended())
-        )
+        number = self.climbs
+        self.climbs += 1
+        if number == 0 or (rivals.runs and rivals.runs[0].number == 0):
+            params: dict[str, Any] = {"start": self._settings.starts[0]}
+        else:
+            params = self._sampling.draw(number, self._board.ended())
         before = self._evaluator.budget.evaluations
         rng = self._sampling.rng(number)
         start = self._start(params, rng)
@@ -267,6 +248,7 @@ class ClimbStudy:
         return self._event(run, Step(0, start))
 
     def _start(self, params: dict[str, Any], rng: np.random.Generator) -> Candidate:
+        """Return the string that a climb starts from."""
         kind: StartKind = params["start"]
         if kind == "elite":
             self._adopt_elite()
@@ -294,35 +276,24 @@ class ClimbStudy:
         params: dict[str, Any],
         rng: np.random.Generator,
     ) -> Climb:
-        return Climb(
-            start,
-            screened,
-            self._vocabulary,
-            self._evaluator,
-            self._sampling.settings(params),
-            ceiling=self._ceiling,
-            rng=rng,
-        )
+        settings = self._sampling.settings(params)
+        edits = Edits(self._vocabulary, self._evaluator, settings, self._ceiling, rng)
+        return Climb(start, screened, edits)
 
     def _step(self, run: ClimbRun, rivals: Round, reading: BudgetReading) -> StudyEvent:
         before = self._evaluator.budget.evaluations
         share = run.progress(rivals.length, reading)
         step = run.running.step(share)
         run.evaluations += self._evaluator.budget.evaluations - before
-        self._mark = Mark(body=list(step.best.body), score=step.best.score, share=share)
+        self.mark = Mark(body=list(step.best.body), score=step.best.score, share=share)
         return self._event(run, step)
 
-    def _event(
-        self,
-        run: ClimbRun,
-        step: Step | None,
-        ended: Literal["complete", "pruned"] | None = None,
-    ) -> StudyEvent:
-        """Return the event of a step or an end, with the milestones since the last event."""
+    def _event(self, run: ClimbRun, step: Step | None, ended: Ending | None = None) -> StudyEvent:
+        """Return the event of a step, or of an end, with the milestones since the last event."""
+        step = step or Step(run.running.number, run.running.best)
         milestones, self._milestones = tuple(self._milestones), []
-        event = run.event(step, milestones, ended)
-        self.elite = max(self.elite, event.step.best, key=lambda row: row.score)
-        return event
+        self.elite = max(self.elite, step.best, key=lambda row: row.score)
+        return StudyEvent(run.number, run.params, run.evaluations, step, milestones, ended)
 
     def _report(self, run: ClimbRun, rivals: Round, reading: BudgetReading) -> None:
         """Note the score at each tenth of a climb, and judge the climb there."""
@@ -376,8 +347,3 @@ class ClimbStudy:
             )
         )
         return event
-
-    def _stopped(self) -> StudyEvent | None:
-        """Return the last event of a process that is asked to end, if a climb is running."""
-        active = self._round.active() if self._round else None
-        return active.event(None, ended="stopped") if active and active.climb else None

@@ -30,10 +30,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mean_prompt.encoder import Encoder, FrozenString, TokenIds
-from mean_prompt.objective import Expansion, Objective, Vectors, to_numpy, to_tensor
+from mean_prompt.encoder import FrozenString, TokenIds
+from mean_prompt.objective import Expansion, Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.combinations import Combinations, MeasuredEffects
-from mean_prompt.optimize.evaluator import Candidate
+from mean_prompt.optimize.evaluator import Candidate, Evaluator
 from mean_prompt.optimize.pair_model import PairModel, scores_after
 from mean_prompt.optimize.ridge import RecursiveRidge
 from mean_prompt.optimize.vocabulary import Vocabulary
@@ -97,11 +97,8 @@ class Predictions:
 class _Visit:
     """What is known of the present string, kept for as long as the climb stays there.
 
-    Attributes:
-        string: the string.
-        expansion: of the objective around it.
-        frozen: its inner states, if the model allows propagation.
-        tried: (L, A) whether a replacement, by position and allowed token, was evaluated here.
+    Its inner states are ``frozen`` if the model allows propagation; ``tried`` (L, A) holds whether
+    a replacement, by position and allowed token, was evaluated here.
     """
 
     string: Candidate
@@ -111,30 +108,17 @@ class _Visit:
 
 
 class Surrogate:
-    """Predicts edits of a string, and learns from what evaluations found.
-
-    Args:
-        vocabulary: tokens with their static vectors, phrases, and propagation if the model allows
-            it.
-        encoder: whose strings these are.
-        objective: scores vectors.
-        first: number of the body's first token in the whole string.
-        rng: of every random choice.
-    """
+    """Predicts edits of a string, and learns from what evaluations found."""
 
     def __init__(
-        self,
-        vocabulary: Vocabulary,
-        encoder: Encoder,
-        objective: Objective,
-        *,
-        first: int,
-        rng: np.random.Generator,
+        self, vocabulary: Vocabulary, evaluator: Evaluator, rng: np.random.Generator
     ) -> None:
+        encoder, objective = evaluator.encoder, evaluator.objective
         self._vocabulary = vocabulary
         self._special = encoder.special_token_count
         self._objective = objective
-        self._first = first
+        # Number of the body's first token in the whole string.
+        self._first = evaluator.rules.frame_tokens[0]
         self._rng = rng
         self._visit: _Visit | None = None
         self._measured = MeasuredEffects(objective.dimension)
@@ -143,7 +127,7 @@ class Surrogate:
         self._pairs = PairModel(vocabulary.static, fast=encoder.screening.dtype == "bfloat16")
         d = objective.dimension
         self._correction = RecursiveRidge(
-            torch.cat([torch.eye(d), torch.eye(d)]),
+            torch.eye(d).repeat(2, 1),
             ridge=_CORRECTION_RIDGE,
             decay=_CORRECTION_DECAY,
             solve_every=_SOLVE_EVERY,
@@ -154,11 +138,8 @@ class Surrogate:
     ) -> Predictions:
         """Predict edits of a string; replacements evaluated there before are left out.
 
-        Args:
-            current: the string.
-            width: M replacements to predict one by one.
-            sampled: S tokens to draw them from.
-            temperature: of the draw by the pair model's scores, in units of the score.
+        M = ``width`` replacements are predicted one by one, drawn from S = ``sampled`` tokens by
+        the pair model's scores. The temperature of that draw is in units of the score.
         """
         visit = self._visited(current)
         expansion, here = visit.expansion, to_tensor(current.vector)
@@ -205,13 +186,8 @@ class Surrogate:
         """Learn from the evaluation of some predicted edits, which are not predicted again.
 
         Replacements are left out at this string while the climb stays there, combinations at any.
-
-        Args:
-            current: the string.
-            predictions: at it.
-            replaced: strings that replacements made, by their row among the predictions; ``None``
-                for one that says nothing, since it broke a rule or read back as other tokens.
-            combined: likewise of combinations.
+        Both are given as the strings that they made, by their row among the predictions; ``None``
+        for one that says nothing, since it broke a rule or read back as other tokens.
         """
         self._mark_tried(predictions, list(replaced), list(combined))
         found = {row: candidate for row, candidate in replaced.items() if candidate is not None}

@@ -5,8 +5,7 @@ from mean_prompt.objective.scs import ExpectedSCS
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.constraints import Constraints, Rules
 from mean_prompt.optimize.evaluator import Evaluator
-from mean_prompt.optimize.phrases import PhraseBank
-from mean_prompt.optimize.vocabulary import Vocabulary
+from mean_prompt.optimize.vocabulary import PhraseBank, Vocabulary
 from tests.fakes import FakeEncoder
 
 

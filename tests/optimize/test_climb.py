@@ -6,23 +6,17 @@ import numpy as np
 import pytest
 
 from mean_prompt.optimize.budget import Budget
-from mean_prompt.optimize.climb import Climb, ClimbSettings, Step
-from mean_prompt.optimize.phrases import PhraseBank
+from mean_prompt.optimize.climb import Climb, ClimbSettings, Edits, Step
+from mean_prompt.optimize.vocabulary import PhraseBank
 from mean_prompt.system.checkpoint import dump, load
 
 
 def begun(evaluator, vocabulary, *, seed=0, start="poem"):
     """Return a climb from a string."""
     [start] = evaluator.read([start])
-    return Climb(
-        start,
-        evaluator.screened(start),
-        vocabulary,
-        evaluator,
-        ClimbSettings(width=16, hot=0.05),
-        ceiling=evaluator.objective.ceiling().value,
-        rng=np.random.default_rng(seed),
-    )
+    ceiling, rng = evaluator.objective.ceiling().value, np.random.default_rng(seed)
+    edits = Edits(vocabulary, evaluator, ClimbSettings(width=16, hot=0.05), ceiling, rng)
+    return Climb(start, evaluator.screened(start), edits)
 
 
 def run(evaluator, vocabulary, *, enough=math.inf, **start):
@@ -34,21 +28,14 @@ def run(evaluator, vocabulary, *, enough=math.inf, **start):
     return steps
 
 
-def exhaustive_best(fake, objective, longest):
-    tokens = range(1, len(fake.words))
-    scores = [
-        objective.score(fake.encode_ids(list(itertools.product(tokens, repeat=length)))).max()
-        for length in range(1, longest + 1)
-    ]
-    return float(max(scores))
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_it_finds_the_exhaustive_optimum_of_a_toy_vocabulary(
     seed, fake, objective, make_evaluator, make_vocabulary
 ):
+    bodies = (itertools.product(range(1, len(fake.words)), repeat=size) for size in (1, 2, 3, 4))
+    highest = max(float(objective.score(fake.encode_ids(list(some))).max()) for some in bodies)
     evaluator = make_evaluator(Budget(None, 6_000))
-    vocabulary, highest = make_vocabulary(evaluator.rules), exhaustive_best(fake, objective, 4)
+    vocabulary = make_vocabulary(evaluator.rules)
     best = run(evaluator, vocabulary, seed=seed, enough=highest - 1e-6)[-1].best
     assert best.score == pytest.approx(highest, abs=1e-6)
 
@@ -104,12 +91,8 @@ def test_a_climb_whose_every_edit_breaks_a_rule_still_ends(make_evaluator, make_
 
 def continued(climb, evaluator):
     """Return what a climb does in some more steps, and what it spends on them."""
-    found = []
-    for number in range(12):
-        step = climb.step(0.1 + number / 20)
-        spent = evaluator.budget.evaluations
-        found.append((step.number, step.best.text, step.gained, step.move, spent))
-    return found
+    steps = (climb.step(0.1 + number / 20) for number in range(12))
+    return [(s.number, s.best.text, s.gained, s.move, evaluator.budget.evaluations) for s in steps]
 
 
 @pytest.mark.parametrize("after", [0, 7])
@@ -129,20 +112,15 @@ def test_a_climb_restored_elsewhere_continues_as_it_would_have(
     assert continued(other, elsewhere) == continued(climb, evaluator)
 
 
-@pytest.fixture
-def best_pair(fake):
-    """The best string of two words, found by trying all."""
-
-    def find(evaluator):
-        pairs = itertools.product(range(1, len(fake.words)), repeat=2)
-        found = evaluator.read(fake.decode(list(pairs)))
-        return max(found, key=lambda row: row.score)
-
-    return find
+def best_pair(evaluator):
+    """Return the best string of two words, found by trying all."""
+    fake = evaluator.encoder
+    pairs = itertools.product(range(1, len(fake.words)), repeat=2)
+    return max(evaluator.read(fake.decode(list(pairs))), key=lambda row: row.score)
 
 
 def test_a_climb_switches_to_a_better_string_and_continues_from_there(
-    make_evaluator, make_vocabulary, best_pair
+    make_evaluator, make_vocabulary
 ):
     evaluator = make_evaluator(max_tokens=2)
     climb = begun(evaluator, make_vocabulary(evaluator.rules))
@@ -159,7 +137,7 @@ def test_a_climb_switches_to_a_better_string_and_continues_from_there(
 
 
 def test_contenders_are_compared_with_the_screened_score_of_the_string_switched_to(
-    make_evaluator, make_vocabulary, best_pair, monkeypatch
+    make_evaluator, make_vocabulary, monkeypatch
 ):
     """If screening flatters, every string would seem better than its float32 score."""
     evaluator = make_evaluator(max_tokens=2)

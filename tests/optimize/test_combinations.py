@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,8 +58,7 @@ def changed(state, body):
 
 def test_the_best_combination_of_each_size_is_the_exhaustive_one(world):
     state = world.read((0, 1, 2, 3, 4))
-    effects = MeasuredEffects(D)
-    cells = others(state)[::2]
+    effects, cells = MeasuredEffects(D), others(state)[::2]
     effects.observe(*world.measure(state, cells))
     found = world.search(effects, state)
     allowed = [{state.body[i], *(t for at, t in cells if at == i)} for i in range(LENGTH)]
@@ -108,33 +108,18 @@ def test_single_replacements_are_offered_only_where_they_were_not_measured(world
     effects = MeasuredEffects(D)
     effects.observe(*world.measure(state, [(0, 5), (1, 0), (2, 0)]))
     assert {changed(state, body) for body in world.search(effects, state).bodies} == {2, 3}
+    tried = {(5, 0, 2, 3, 4), (5, 0, 0, 3, 4)}
+    assert set(world.search(effects, state, tried).bodies) == {(5, 1, 0, 3, 4), (0, 0, 0, 3, 4)}
     effects.follow(state, after)
     found = world.search(effects, after)
-    assert {body for body in found.bodies if changed(after, body) == 1} == {
-        (0, 1, 2, 3, 4),
-        (5, 0, 2, 3, 4),
-        (5, 1, 0, 3, 4),
-    }
+    singles = {body for body in found.bodies if changed(after, body) == 1}
+    assert singles == {(0, 1, 2, 3, 4), (5, 0, 2, 3, 4), (5, 1, 0, 3, 4)}
     row = found.bodies.index((5, 0, 2, 3, 4))
     effects.learn_combined(after, found, [row], [world.read((5, 0, 2, 3, 4))])
     assert (5, 0, 2, 3, 4) not in world.search(effects, after).bodies
 
 
-def test_what_was_tried_is_left_out(world):
-    state = world.read((0, 1, 2, 3, 4))
-    effects = MeasuredEffects(D)
-    effects.observe(*world.measure(state, [(0, 5), (1, 0), (2, 0)]))
-    tried = {(5, 0, 2, 3, 4), (5, 0, 0, 3, 4)}
-    assert set(world.search(effects, state, tried).bodies) == {(5, 1, 0, 3, 4), (0, 0, 0, 3, 4)}
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param((0, 1, 2, 3, 5), id="a replacement that was not measured"),
-        pytest.param((0, 1, 2, 3), id="another length"),
-    ],
-)
+@pytest.mark.parametrize("body", [(0, 1, 2, 3, 5), (0, 1, 2, 3)], ids=["not measured", "shorter"])
 def test_all_is_forgotten_where_the_way_to_a_string_is_unknown(world, body):
     state = world.read((0, 1, 2, 3, 4))
     effects = MeasuredEffects(D)
@@ -164,12 +149,10 @@ def test_sums_that_missed_are_trusted_less(world):
     pairs = first.faults[:, 0].numpy()
     rows = np.flatnonzero(pairs == 1).tolist()
 
-    def worse(body):
-        found = world.read(body)
-        return Candidate(found.text, found.body, found.ids, found.vector, found.score - 0.05)
-
+    found = [world.read(first.bodies[row]) for row in rows]
+    worse = [replace(row, score=row.score - 0.05) for row in found]
     for _ in range(20):
-        effects.learn_combined(state, first, rows, [worse(first.bodies[row]) for row in rows])
+        effects.learn_combined(state, first, rows, worse)
     again = world.search(effects, state)
     kept = dict(zip(first.bodies, first.scores.tolist(), strict=True))
     fallen = [
@@ -205,8 +188,7 @@ def test_where_vectors_lie_in_memory_changes_nothing():
             for vector, body in ((old, (0, 1, 2)), (new, (0, 9, 2)))
         )
         effects.follow(here, there)
-        gradient = ExpectedSCS(
-            (prompt / np.linalg.norm(prompt))[None].repeat(3, axis=0)
-        ).tangent_gradient(laid(old, offset))
+        prompts = (prompt / np.linalg.norm(prompt))[None].repeat(3, axis=0)
+        gradient = ExpectedSCS(prompts).tangent_gradient(laid(old, offset))
         found.add(effects._changes.numpy().tobytes() + gradient.tobytes())
     assert len(found) == 1

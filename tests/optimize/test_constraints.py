@@ -8,8 +8,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from pydantic import ValidationError
 
 from mean_prompt.encoder.tokens import special_ids, token_strings
-from mean_prompt.optimize.constraints import Constraints, Rules
-from mean_prompt.optimize.dictionary import dictionary
+from mean_prompt.optimize.constraints import Constraints, Rules, dictionary, is_readable
 from mean_prompt.system.errors import InputError
 from tests.tiny_models import WORDS
 
@@ -44,15 +43,9 @@ def verdict(rules, text):
     return rules.violation(text, ids)
 
 
-# -- violations ---------------------------------------------------------------------------------
-
-
-def test_plain_text_may_be_an_answer(ascii_rules):
+def test_plain_text_may_be_an_answer_and_blank_text_may_not(ascii_rules, loose_rules):
     for text in ("rewrite the text", "Make it a poem, please!", "a", " the ", "7"):
         assert verdict(ascii_rules, text) is None
-
-
-def test_blank_text_is_refused(ascii_rules, loose_rules):
     for text in ("", " ", "\n\t", "\u3000"):
         assert verdict(ascii_rules, text) == verdict(loose_rules, text) == "is blank"
 
@@ -78,22 +71,17 @@ def test_special_tokens_text_is_refused_in_any_case(encoder, alphabet):
                 assert verdict(rules, text) == "holds the text of a special token", text
 
 
-def test_special_tokens_text_is_refused_even_where_the_tokenizer_does_not_see_it(ascii_rules):
+def test_special_tokens_are_refused_by_their_text_alone_and_by_their_ids_alone(ascii_rules):
+    refused = "holds the text of a special token"
     ids = ascii_rules._encoder.tokenize(["the text"])[0]
     for special in special_texts(ascii_rules._encoder):
-        text = f"the text {special.lower()}"
-        assert ascii_rules.violation(text, ids) == "holds the text of a special token"
-
-
-def test_ids_of_special_tokens_are_refused_whatever_the_text(ascii_rules):
+        assert ascii_rules.violation(f"the text {special.lower()}", ids) == refused
     for index in special_ids(ascii_rules._encoder.tokenizer).tolist():
-        assert ascii_rules.violation("the", (index,)) == "holds the text of a special token"
+        assert ascii_rules.violation("the", (index,)) == refused
 
 
-@pytest.mark.parametrize("name", ["tiny_t5", "tiny_bert"])
-def test_text_that_the_vocabulary_lacks_is_refused(name, request):
-    rules = Rules(Constraints(alphabet="unicode"), request.getfixturevalue(name))
-    assert verdict(rules, "重写 the text") == "holds the text of a special token"
+def test_text_that_the_vocabulary_lacks_is_refused(loose_rules):
+    assert verdict(loose_rules, "重写 the text") == "holds the text of a special token"
 
 
 def test_ascii_is_every_printable_character_of_it(minilm_rules):
@@ -114,20 +102,18 @@ def test_unicode_is_any_printable_text(minilm):
 def test_words_are_those_of_the_dictionary_in_any_case(words_rules):
     for text in ("rewrite the text", "Rewrite THE Text", "a", "I"):
         assert verdict(words_rules, text) is None
-    for text in ("the  text", "the text.", "thetext"):
-        assert verdict(words_rules, text) == "leaves the alphabet 'words'"
+    assert verdict(words_rules, "the text.") == "leaves the alphabet 'words'"
 
 
-@pytest.mark.parametrize("word", ["text", "TEXT"])
-def test_banned_words_are_refused_in_any_case_but_not_inside_others(encoder, word):
-    rules = Rules(Constraints(banned_words=("poem", word)), encoder)
+def test_banned_words_are_refused_in_any_case_but_not_inside_others(encoder, ascii_rules):
+    rules = Rules(Constraints(banned_words=("poem", "tExt")), encoder)
+    lost = {ascii_rules.surfaces[i].lower() for i in set(ascii_rules.allowed) - set(rules.allowed)}
+    assert lost == {"text", "poem"}
     for text in ("the text", "Text", "a TEXT!", "my-text", "the text's"):
         assert verdict(rules, text) == "holds a banned word"
     for text in ("texts", "context", "the story"):
         assert verdict(rules, text) is None
-
-
-def test_banned_words_are_words_and_not_patterns(encoder):
+    # They are words and not patterns.
     rules = Rules(Constraints(banned_words=("t.xt", "a b")), encoder)
     assert verdict(rules, "the text") is None
     assert verdict(rules, "the t.xt") == "holds a banned word"
@@ -141,14 +127,8 @@ def test_a_banned_token_is_refused(encoder):
     assert verdict(rules, "the text") == "holds a banned token"
     assert verdict(rules, "the story") is None
     assert ids[0] not in rules.allowed
-
-
-def test_an_unknown_banned_token_is_named(encoder):
     with pytest.raises(InputError, match=r"must be in the model's vocabulary: found 'Ġthe'$"):
         Rules(Constraints(banned_tokens=("Ġthe",)), encoder)
-
-
-# -- prefix and suffix --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("prefix", "suffix"), [("Rewrite:", "please."), ("Rewrite: ", " please.")])
@@ -158,11 +138,6 @@ def test_prefix_and_suffix_go_around_with_single_blanks(encoder, prefix, suffix)
     assert verdict(rules, rules.compose("the text")) is None
     for bare in ("the text", "Rewrite: the text", "the text please.", "rewrite: the text please."):
         assert verdict(rules, bare) == "lacks the required prefix or suffix"
-
-
-def test_nothing_goes_around_without_them(ascii_rules):
-    assert ascii_rules.compose(" the text") == " the text"
-    assert ascii_rules.frame_tokens == (0, 0)
 
 
 def test_prefix_and_suffix_must_leave_room(encoder):
@@ -179,7 +154,6 @@ def test_prefix_and_suffix_must_leave_room(encoder):
     ("text", "others", "reason"),
     [
         ("Rewrite:", {"alphabet": "words"}, "leaves the alphabet 'words'"),
-        ("caf\u00e9", {}, "(leaves the alphabet 'ascii'|holds the text of a special token)"),
         ("the text", {"banned_words": ("text",)}, "holds a banned word"),
         ("hello </s> [SEP]", {}, "holds the text of a special token"),
     ],
@@ -191,9 +165,6 @@ def test_prefix_and_suffix_must_obey_the_other_constraints(encoder, part, text, 
         Rules(Constraints(**{part: text}, **others), encoder)
 
 
-# -- limits -------------------------------------------------------------------------------------
-
-
 def test_the_limit_may_not_pass_what_the_model_reads(encoder):
     over = encoder.max_tokens + 1
     Rules(Constraints(max_tokens=over - 1), encoder)
@@ -202,8 +173,7 @@ def test_the_limit_may_not_pass_what_the_model_reads(encoder):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("max_tokens", 0), ("max_tokens", "many"), ("alphabet", "latin"), ("banned", ("a",))],
+    ("field", "value"), [("max_tokens", 0), ("alphabet", "latin"), ("banned", ("a",))]
 )
 def test_constraints_are_validated(field, value):
     with pytest.raises(ValidationError, match=field):
@@ -218,16 +188,12 @@ def test_constraints_that_allow_nothing_are_refused(tiny_t5):
         Rules(Constraints(alphabet="words", banned_words=banned), tiny_t5)
 
 
-# -- the tokens a search may insert -------------------------------------------------------------
-
-
-def test_allowed_tokens_are_ascending_and_never_special(encoder, ascii_rules, loose_rules):
+def test_allowed_tokens_are_in_the_alphabet_and_never_special(
+    encoder, ascii_rules, words_rules, loose_rules
+):
     for rules in (ascii_rules, loose_rules):
         assert (np.diff(rules.allowed) > 0).all()
         assert not set(rules.allowed.tolist()) & set(special_ids(encoder.tokenizer).tolist())
-
-
-def test_allowed_tokens_are_in_the_alphabet(ascii_rules, words_rules, loose_rules):
     surfaces = [ascii_rules.surfaces[token] for token in ascii_rules.allowed]
     assert all(re.fullmatch("[ -~]+", surface) for surface in surfaces)
     words = [words_rules.surfaces[token] for token in words_rules.allowed]
@@ -258,22 +224,6 @@ def test_unused_slots_are_not_allowed(minilm, minilm_rules):
     assert not any(strings[token].startswith("[unused") for token in minilm_rules.allowed)
 
 
-def test_tokens_of_banned_words_are_not_offered(encoder, ascii_rules):
-    rules = Rules(Constraints(banned_words=("text", "poem")), encoder)
-    lost = {ascii_rules.surfaces[i].lower() for i in set(ascii_rules.allowed) - set(rules.allowed)}
-    assert lost == {"text", "poem"}
-
-
-def test_strings_of_allowed_words_are_answers(words_rules):
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        picked = rng.choice(words_rules.allowed, 6)
-        text = " ".join(words_rules.surfaces[token] for token in picked)
-        assert verdict(words_rules, text) is None, text
-
-
-# -- any text at all ----------------------------------------------------------------------------
-
 any_text = st.text(max_size=30) | st.lists(
     st.sampled_from([*WORDS[:60], "xq", "The", " ", "\n", ".", "</s>"]), max_size=8
 ).map(" ".join)
@@ -290,3 +240,37 @@ def test_what_any_alphabet_accepts_holds_to_the_rules(ascii_rules, loose_rules, 
             assert not any(
                 special.lower() in text.lower() for special in special_texts(rules._encoder)
             )
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (" ", "holds no word"),
+        ("rewrite  this", "two blanks"),
+        ("rewrite this\n", "a newline at the end, which $ would pass"),
+        ("rewrite\u00a0this", "a blank that does not break"),
+        ("don't", "an apostrophe"),
+        ("café", "a letter outside ASCII"),
+        ("b c", "letters that are no words"),
+        ("\u212a", "the Kelvin sign, which lower-cases to k"),
+    ],
+)
+def test_all_but_words_is_not_readable(text, why):
+    assert not is_readable(text), why
+
+
+def test_dictionary_is_lower_case_ascii_words_without_stray_letters():
+    words = dictionary()
+    assert 20_000 < len(words) < 82_765
+    assert {word for word in words if len(word) == 1} == {"a", "i"}
+    assert all(word.isalpha() and word == word.lower() for word in words)
+    # "the" is the list's first line, which a byte-order mark would spoil.
+    assert {"the", "rewrite", "poem", "shanty", "haiku", "tone", "paraphrase"} <= words
+
+
+@given(st.lists(st.sampled_from(sorted(dictionary())), min_size=1, max_size=12), st.data())
+def test_words_of_the_dictionary_are_readable_in_any_case_and_one_other_spoils_them(words, data):
+    assert is_readable(" ".join(words))
+    assert is_readable(" ".join(words).upper())
+    place = data.draw(st.integers(0, len(words)))
+    assert not is_readable(" ".join([*words[:place], "xqzkv", *words[place:]]))

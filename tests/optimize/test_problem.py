@@ -59,14 +59,10 @@ def test_sides_score_as_objectives_of_their_own(rows):
     assert problem.holdout_score(x[0]) == pytest.approx(holdout.score(x)[0], rel=1e-5)
     assert problem.holdout_score(x[0]) in problem.holdout_interval(x[0])
     assert problem.train_ceiling == pytest.approx(train.ceiling().value, rel=1e-4)
-
-
-def test_a_small_corpus_is_searched_exactly(rows):
-    problem = make(rows)
+    # A small corpus is searched exactly.
     assert problem.screening is problem.train
     assert problem.compression is None
-    assert len(problem.finalists()[0]) == COUNT
-    assert len(problem.likely_starts()[0]) == TRAIN
+    assert (len(problem.finalists()[0]), len(problem.likely_starts()[0])) == (COUNT, TRAIN)
 
 
 @pytest.mark.usefixtures("small_limit")
@@ -80,18 +76,13 @@ def test_a_large_corpus_is_searched_compressed_and_reported_exactly(rows):
 
 
 @pytest.mark.usefixtures("small_limit")
-def test_compressed_ceilings_are_those_over_everything(rows):
+def test_compressed_ceilings_and_finalists_are_those_over_everything(rows):
     problem, (vectors, weights) = make(rows), rows
-    everything = ExpectedSCS(vectors, weights).ceiling()
+    everything = ExpectedSCS(vectors, weights)
     train = ExpectedSCS(vectors[:TRAIN], weights[:TRAIN]).ceiling()
-    assert problem.ceiling.value == pytest.approx(everything.value, rel=1e-4)
+    assert problem.ceiling.value == pytest.approx(everything.ceiling().value, rel=1e-4)
     assert problem.train_ceiling == pytest.approx(train.value, rel=1e-4)
-
-
-@pytest.mark.usefixtures("small_limit")
-def test_the_best_prompt_is_among_the_finalists(rows):
-    problem, (vectors, weights) = make(rows), rows
-    scores = ExpectedSCS(vectors, weights).score(vectors)
+    scores = everything.score(vectors)
     prompts, chosen = problem.finalists()
     assert len(prompts) == len(chosen) < COUNT
     assert f"prompt {scores.argmax()}" in prompts
@@ -115,4 +106,3 @@ def test_half_precision_takes_half_the_memory_and_no_accuracy(rows):
     close = pytest.approx(full.everything.score(strings), rel=1e-4)
     assert half.everything.score(strings) == close
     assert half.ceiling.value == pytest.approx(full.ceiling.value, rel=1e-4)
-    assert half.train_vectors.dtype == np.float32

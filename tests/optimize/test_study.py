@@ -1,14 +1,14 @@
 import itertools
+from pathlib import Path
 from types import SimpleNamespace
 
 import optuna
 import pytest
 
-from mean_prompt.optimize.board import LocalBoard
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.climb import Climb, ClimbSettings
 from mean_prompt.optimize.rounds import ClimbRun
-from mean_prompt.optimize.sampling import StudySettings
+from mean_prompt.optimize.sampling import LocalBoard, StudySettings
 from mean_prompt.optimize.study import ClimbStudy
 from mean_prompt.runs.study_file import STUDY_NAME, StudyFile
 from mean_prompt.system.checkpoint import dump, load
@@ -16,16 +16,7 @@ from mean_prompt.system.checkpoint import dump, load
 
 @pytest.fixture
 def make_study(make_evaluator, make_vocabulary):
-    def make(
-        budget,
-        *,
-        storage=None,
-        board=None,
-        worker=0,
-        width=8,
-        max_tokens=4,
-        **settings,
-    ):
+    def make(budget, *, board=None, worker=0, width=8, max_tokens=4, **settings):
         evaluator = make_evaluator(budget, max_tokens=max_tokens)
         chosen = StudySettings(**({"climb_evaluations": 200} | settings))
         return ClimbStudy(
@@ -37,7 +28,7 @@ def make_study(make_evaluator, make_vocabulary):
             ceiling=evaluator.objective.ceiling().value,
             rate=1_000.0,
             seed=0,
-            board=StudyFile(storage, chosen) if storage else board,
+            board=StudyFile(board, chosen) if isinstance(board, Path) else board,
             worker=worker,
         )
 
@@ -45,6 +36,8 @@ def make_study(make_evaluator, make_vocabulary):
 
 
 def test_climbs_follow_each_other_until_the_budget_is_spent(make_study):
+    # A budget shorter than a climb makes one climb of it.
+    assert {event.trial for event in make_study(Budget(None, 250)).run()} == {0}
     budget = Budget(None, 1_200)
     study = make_study(budget)
     events = list(study.run())
@@ -56,12 +49,7 @@ def test_climbs_follow_each_other_until_the_budget_is_spent(make_study):
     assert len(endings) == len(set(trials))
 
 
-def test_a_budget_shorter_than_a_climb_makes_one_climb_of_it(make_study):
-    events = list(make_study(Budget(None, 250)).run())
-    assert {event.trial for event in events} == {0}
-
-
-def test_of_three_rivals_the_one_ahead_halfway_goes_on_alone(make_study):
+def test_of_three_rivals_the_one_ahead_halfway_continues_alone(make_study):
     events = list(make_study(Budget(None, 440), prune="none").run())
     assert {event.trial for event in events} == {0, 1, 2}
     ended = {event.trial: event.ended for event in events if event.ended}
@@ -77,19 +65,11 @@ def test_of_three_rivals_the_one_ahead_halfway_goes_on_alone(make_study):
     assert all(1.5 * steps[trial] < steps[ahead] for trial in ended if trial != ahead)
 
 
-def test_without_rivals_climbs_end_one_by_one(make_study):
-    events = list(make_study(Budget(None, 1_000), rivals=1, prune="none").run())
-    assert {event.ended for event in events if event.ended} == {"complete"}
-    trials = [event.trial for event in events]
-    assert trials == sorted(trials)
-    assert len(set(trials)) == 5
-
-
 def test_the_study_is_kept_with_its_climbs_the_first_rivals_by_the_settings_as_given(
     make_study, tmp_path
 ):
     path = tmp_path / "study.db"
-    study = make_study(Budget(None, 900), storage=path)
+    study = make_study(Budget(None, 900), board=path)
     list(study.run())
     kept = optuna.load_study(study_name=STUDY_NAME, storage=f"sqlite:///{path}")
     assert kept.best_value == pytest.approx(study.elite.score)
@@ -108,7 +88,10 @@ def test_a_climb_behind_most_others_is_pruned(make_study):
     assert any(event.ended == "pruned" for event in pruned.run())
     # To that event both go the same way.
     never = make_study(Budget(None, budget.evaluations + 100), **alone, prune="none")
-    assert all(event.ended != "pruned" for event in never.run())
+    events = list(never.run())
+    assert {event.ended for event in events} == {None, "complete"}
+    # Without rivals climbs end one by one.
+    assert [event.trial for event in events] == sorted(event.trial for event in events)
 
 
 def test_a_stop_ends_the_climb_at_its_next_step(make_study):
@@ -131,30 +114,22 @@ def test_the_same_seed_and_evaluations_give_the_same_climbs(make_study):
     assert runs[0] == runs[1]
 
 
-@pytest.mark.parametrize("starts", [("corpus", "phrases", "elite"), ("phrases",), ("elite",)])
-def test_going_on_from_an_elite_starts_with_it_and_keeps_the_rest(starts):
-    settings = StudySettings(starts=starts, kick=(1, 2))
-    rest = tuple(kind for kind in starts if kind != "elite")
-    again = settings.from_elite()
-    assert tuple(again.starts) == ("elite", *rest)
-    assert again.kick == (1, 2)
-    assert settings.starts == starts
+def test_settings_from_an_elite_start_with_it_and_keep_the_rest():
+    again = StudySettings(starts=("corpus", "elite", "phrases"), kick=(1, 2)).from_elite()
+    assert (again.starts, again.kick) == (("elite", "corpus", "phrases"), (1, 2))
 
 
 # Among other workers
 
 
 class Others(LocalBoard):
-    """An exchange in which other workers' climbs stand where a test puts them."""
+    """A board on which other workers' climbs stand where a test puts them."""
 
     def __init__(self, *marks):
         super().__init__()
-        self.told = [
+        self.marks = lambda: [
             {"body": list(row.body), "score": score, "share": at} for row, score, at in marks
         ]
-
-    def marks(self):
-        return self.told
 
 
 #: So few evaluations that a climb has not found much yet at three tenths of it.
@@ -169,40 +144,28 @@ def ranked(fake, make_evaluator):
     return sorted(rows, key=lambda row: -row.score)
 
 
-class Standing:
-    """A climb that stands somewhere."""
-
-    def __init__(self, best):
-        self.best = best
-
-    def switch_to(self, other):
-        self.best = other
-
-
-def compared(study, best, *, share=0.5, number=0):
-    """Return what a climb goes on from after it was compared."""
-    runner = ClimbRun(number, {"start": "corpus"}, Standing(best), began=0.0, since=0.0)
-    study._compare(runner, share)
-    return runner.climb.best
+def compared(study, best):
+    """Return the string from which a climb continues after it was compared halfway."""
+    climb = SimpleNamespace(best=best)
+    climb.switch_to = lambda other: setattr(climb, "best", other)
+    study._compare(ClimbRun(0, {"start": "corpus"}, climb, began=0.0, since=0.0), 0.5)
+    return climb.best
 
 
 @pytest.mark.parametrize(
-    ("at", "marks", "switches"),
+    ("marks", "switches"),
     [
-        pytest.param(50, [], None, id="nobody is heard of"),
-        pytest.param(50, [(0, 0.5)], 0, id="behind the only other"),
-        pytest.param(50, [(60, 0.5)], None, id="ahead of the only other"),
-        pytest.param(50, [(0, 0.5), (60, 0.5)], 0, id="behind just half"),
-        pytest.param(50, [(0, 0.5), (60, 0.5), (70, 0.5)], None, id="behind fewer than half"),
-        pytest.param(50, [(0, 0.39), (0, 0.61)], None, id="others are at another point"),
-        pytest.param(50, [(0, 0.7), (60, 0.45)], None, id="who is at another point is not counted"),
-        pytest.param(50, [(9, 0.42), (60, 0.2)], 9, id="near is near enough"),
+        pytest.param([], None, id="there are no others"),
+        pytest.param([(0, 0.5), (60, 0.5)], 0, id="behind just half"),
+        pytest.param([(0, 0.5), (60, 0.5), (70, 0.5)], None, id="behind fewer than half"),
+        pytest.param([(0, 0.39), (0, 0.61)], None, id="others are at another point"),
+        pytest.param([(9, 0.42), (60, 0.2)], 9, id="near is near enough"),
     ],
 )
-def test_a_climb_behind_half_of_those_as_far_switches(at, marks, switches, make_study, ranked):
+def test_a_climb_behind_half_of_those_as_far_switches(marks, switches, make_study, ranked):
     others = Others(*((ranked[rank], ranked[rank].score, share) for rank, share in marks))
-    found = compared(make_study(Budget(None, 100), board=others), ranked[at])
-    assert found.text == ranked[at if switches is None else switches].text
+    found = compared(make_study(Budget(None, 100), board=others), ranked[50])
+    assert found.text == ranked[50 if switches is None else switches].text
 
 
 def test_it_switches_to_one_of_the_best_quarter(make_study, ranked):
@@ -214,7 +177,7 @@ def test_it_switches_to_one_of_the_best_quarter(make_study, ranked):
     assert taken == [compared(study, ranked[50]).text for study in studies]
 
 
-def test_what_another_worker_says_of_its_string_is_not_taken_on_trust(make_study, ranked):
+def test_the_string_of_another_worker_is_scored_again(make_study, ranked):
     lie = Others((ranked[60], 1.0, 0.5))
     assert compared(make_study(Budget(None, 100), board=lie), ranked[50]) is ranked[50]
     too_long = SimpleNamespace(body=(1,) * 9)

@@ -1,6 +1,7 @@
 """The surrogate against the exact objective and against its own slow, pair-by-pair form."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,9 +22,6 @@ def unit(rows):
 @pytest.fixture
 def here(objective):
     return unit(np.random.default_rng(2).standard_normal(objective.dimension) + 0.5)
-
-
-# -- the score of a change ----------------------------------------------------------------------
 
 
 def test_scores_are_those_of_the_objective_to_second_order(objective, here):
@@ -49,9 +47,6 @@ def test_a_change_that_cancels_the_vector_promises_no_fortune(here):
     assert score == pytest.approx(0.5 / 0.25**1.5)
     [score] = scores_after(expansion, point, -0.2 * point[None])
     assert score == pytest.approx(0.5 / 0.8**3, rel=1e-5)
-
-
-# -- the pair model -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -91,29 +86,6 @@ def test_at_first_the_pair_model_is_matching_pursuit(fake):
     np.testing.assert_allclose(change, (static[2] - static[5]) / 4, atol=1e-6)
 
 
-def test_the_pair_model_learns_a_linear_world(fake):
-    static = unit(fake.words[1:])
-    model = PairModel(static, fast=False)
-    rng = np.random.default_rng(6)
-    put_in, taken = (rng.standard_normal((6, 6)).astype(np.float32) for _ in range(2))
-
-    def world(tokens, held):
-        return torch.from_numpy((static[tokens] @ put_in - static[held] @ taken) / 5)
-
-    def error():
-        return float((model.changes(tokens, held, 5) - world(tokens, held)).norm())
-
-    tokens, held = (torch.from_numpy(rng.integers(10, size=50)) for _ in range(2))
-    before = error()
-    for _ in range(60):
-        some, others = (torch.from_numpy(rng.integers(10, size=16)) for _ in range(2))
-        model.learn(some, others, world(some, others), 5)
-    assert error() < 0.1 * before
-
-
-# -- the whole ----------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def world(make_evaluator, make_vocabulary):
     evaluator = make_evaluator()
@@ -122,16 +94,10 @@ def world(make_evaluator, make_vocabulary):
 
 def make(world, vocabulary=None, seed=0):
     evaluator, usual = world
-    return Surrogate(
-        vocabulary or usual,
-        evaluator.encoder,
-        evaluator.objective,
-        first=0,
-        rng=np.random.default_rng(seed),
-    )
+    return Surrogate(vocabulary or usual, evaluator, np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize(("width", "sampled"), [(1, 1), (6, 3), (20, 99), (40, 99)])
+@pytest.mark.parametrize(("width", "sampled"), [(1, 1), (6, 3), (40, 99)])
 def test_predictions_are_within_bounds_and_never_of_what_is_there(world, width, sampled):
     evaluator, vocabulary = world
     [state] = evaluator.read(["make the text formal"])
@@ -141,16 +107,12 @@ def test_predictions_are_within_bounds_and_never_of_what_is_there(world, width, 
         )
         count = len(predictions.positions)
         assert count <= width
+        assert len(predictions.tokens) == len(predictions.changes) == count
+        sample = set(predictions.sample)
         assert (
-            len(predictions.tokens) == len(predictions.changes) == len(predictions.scores) == count
+            len(sample) == len(predictions.sample_scores) == min(sampled, len(vocabulary.allowed))
         )
-        assert len(predictions.sample) == min(sampled, len(vocabulary.allowed))
-        assert (
-            len(set(predictions.sample))
-            == len(predictions.sample)
-            == len(predictions.sample_scores)
-        )
-        assert set(predictions.tokens) <= set(predictions.sample) <= set(vocabulary.allowed)
+        assert set(predictions.tokens) <= sample <= set(vocabulary.allowed)
         assert predictions.removal_scores.shape == (4,)
         assert predictions.effects is None
         pairs = list(zip(predictions.positions.tolist(), predictions.tokens.tolist(), strict=True))
@@ -182,8 +144,7 @@ class LinearPropagation:
         self._fake = fake
 
     def freeze(self, ids):
-        hidden = torch.zeros((len(ids), 1))
-        return dataclasses.make_dataclass("Frozen", ["ids", "hidden"])(ids, hidden)
+        return SimpleNamespace(ids=ids, hidden=torch.zeros((len(ids), 1)))
 
     def effects(self, frozen, positions, tokens):
         halves = []
@@ -199,9 +160,9 @@ def prediction_error(model, state, evaluator):
     predictions = model.predict(state, **PREDICT)
     rows = range(len(predictions.positions))
     found = evaluator.screen([predictions.replaced(state.body, row) for row in rows])
-    found = [candidate.vector for candidate in found]
+    vectors = np.stack([candidate.vector for candidate in found])
     expected = unit(state.vector + predictions.changes.numpy())
-    return float(np.linalg.norm(expected - np.stack(found), axis=1).mean())
+    return float(np.linalg.norm(expected - vectors, axis=1).mean())
 
 
 @pytest.mark.parametrize("propagates", [True, False])
@@ -234,14 +195,6 @@ def test_propagation_teaches_the_pair_model_without_evaluations(world, fake):
         model.predict(state, **PREDICT)
     assert not torch.equal(model._pairs._ridge.weights, first)
     assert torch.equal(model._correction.weights, torch.cat([torch.eye(6), torch.eye(6)]))
-
-
-def test_nothing_evaluated_teaches_nothing(world):
-    [state] = world[0].read(["make the text formal"])
-    model = make(world)
-    before = model._pairs._ridge._calls
-    model.learn(state, model.predict(state, **PREDICT), {}, {})
-    assert model._pairs._ridge._calls == before
 
 
 def test_a_body_that_ends_past_its_string_is_followed_at_the_last_token(world, fake):

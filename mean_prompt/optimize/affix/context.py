@@ -23,7 +23,6 @@ from mean_prompt.encoder import TokenIds
 from mean_prompt.system import InputError
 
 Position = Literal["suffix", "prefix"]
-Tokenize = Callable[[Sequence[str]], list[TokenIds]]
 
 #: Column of the predictions when none is named.
 PREDICTIONS: Final = "llm_prediction"
@@ -31,17 +30,14 @@ PREDICTIONS: Final = "llm_prediction"
 
 @dataclass(frozen=True, slots=True)
 class Joiner:
-    """Joins an affix to predictions, within a token budget.
+    """Joins an affix to predictions: before or after them, within a token budget.
 
-    Attributes:
-        position: which side of the prediction the affix stands on.
-        budget: most tokens of a joined string, without those that the tokenizer puts around it.
-        tokenize: (n,) strings -> their token ids.
+    The budget leaves out the tokens that the tokenizer puts around a string.
     """
 
     position: Position
     budget: int
-    tokenize: Tokenize
+    tokenize: Callable[[Sequence[str]], list[TokenIds]]
 
     def join(self, predictions: Sequence[str], affix: str) -> list[str]:
         """Return each prediction with the affix; with an empty one, the predictions as they are.
@@ -58,8 +54,7 @@ class Joiner:
         return joined
 
     def _beside(self, prediction: str, affix: str) -> str:
-        parts = (prediction, affix) if self.position == "suffix" else (affix, prediction)
-        return " ".join(parts)
+        return f"{prediction} {affix}" if self.position == "suffix" else f"{affix} {prediction}"
 
     def _shortened(self, prediction: str, affix: str) -> str:
         words = prediction.split()
@@ -81,7 +76,7 @@ class Context:
     Attributes:
         predictions: n strings, stripped, not blank.
         triples: the n rows they were made for.
-        source: file they were read from, for results.
+        source: the file they were read from, for results.
         notes: what cleaning changed, a line each.
     """
 
@@ -111,9 +106,9 @@ class Context:
         """
         known = read_triples(path)
         columns = read_columns(path, (column,), (ID,))
-        cells = columns[column]
+        cells = [cell.strip() for cell in columns[column]]
         ids = columns.get(ID) or [str(number) for number in range(1, len(cells) + 1)]
-        by_id = dict(zip(ids, (cell.strip() for cell in cells), strict=True))
+        by_id = dict(zip(ids, cells, strict=True))
         texts = [by_id[name] for name in known.triples.rows.ids]
         keep = np.flatnonzero([bool(text) for text in texts])
         blank = len(texts) - len(keep)
@@ -162,11 +157,7 @@ class Context:
         return digest.hexdigest()
 
     def split(self, holdout: float, *, seed: int = 0) -> Split:
-        """Split off a share of the prompts with all their rows as a hold-out.
-
-        Args:
-            holdout: share of the groups of rows with one true prompt; 0 keeps all for training.
-            seed: of the random choice.
+        """Split off a share of the prompts, with all their rows, as a hold-out.
 
         Raises:
             InputError: all rows have the same prompt, so that none can be set aside.

@@ -100,8 +100,7 @@ class Affix:
 
     Attributes:
         units: words, signs and phrases it consists of; none for the empty affix.
-        text: the whole string, as it stands beside a prediction.
-        tokens: its tokens.
+        text, tokens: the whole string, as it stands beside a prediction, and its length.
         screened: (n, d) vectors of the rows with it, in the screening dtype.
         scores: (n,) s, by the screened vectors or by float32 ones.
         value: of the gains over the empty affix's scores, likewise.
@@ -126,27 +125,15 @@ class Affix:
     @classmethod
     def of_state(cls, state: State) -> Self:
         """Return the affix that a state is of."""
-        return cls(
-            **state
-            | {
-                "units": tuple(state["units"]),
-                "screened": state["screened"].numpy(),
-                "scores": state["scores"].numpy(),
-            }
-        )
+        arrays = {name: state[name].numpy() for name in ("screened", "scores")}
+        return cls(**state | arrays | {"units": tuple(state["units"])})
 
 
 class AffixEvaluator:
-    """Scores affixes beside the training rows' predictions, within a budget.
+    """Scores affixes that keep to rules beside the training rows' predictions, within a budget.
 
-    Args:
-        encoder: turns strings into vectors.
-        rules: affixes that break one are never scored.
-        joiner: joins affix and prediction.
-        predictions: n, of the training rows.
-        truths: (n, d) unit vectors of their true prompts.
-        caution: values gains.
-        budget: is charged one evaluation for every row encoded, in either precision.
+    Its n predictions have true prompts with (n, d) unit vectors, ``truths``. The budget is charged
+    one evaluation for every row encoded, in either precision.
     """
 
     def __init__(
@@ -179,11 +166,7 @@ class AffixEvaluator:
         return text if self.rules.violation(text, ids) is None else None
 
     def screen(self, texts: Sequence[str], rows: NDArray[np.int64]) -> Vectors:
-        """Return (k, m, d) vectors of k affixes beside some rows, in the screening dtype.
-
-        Raises:
-            BudgetSpentError: the budget ended on the way.
-        """
+        """Return (k, m, d) vectors of k affixes beside m rows, in the screening dtype."""
         picked = [self._predictions[row] for row in rows]
         joined = [string for text in texts for string in self._joiner.join(picked, text)]
         return self._encode(joined, self.encoder.screen).reshape(len(texts), len(rows), -1)
@@ -205,37 +188,23 @@ class AffixEvaluator:
         return Affix(tuple(units), text, tokens, vectors, scores, value)
 
     def exact(self, affix: Affix, empty: Affix) -> Affix:
-        """Score an affix again, in float32.
-
-        Raises:
-            BudgetSpentError: the budget ended on the way.
-        """
+        """Score an affix again, in float32."""
         joined = self._joiner.join(self._predictions, affix.text)
         scores = row_scores(self._encode(joined, self.encoder.encode), self.truths)
         return replace(affix, scores=scores, value=self.caution.value(scores - empty.scores))
 
     def _encode(self, texts: Sequence[str], encode: Callable[[Sequence[str]], Vectors]) -> Vectors:
         pieces: list[Vectors] = []
-        first = 0
-        while first < len(texts):
-            step = self._step()
-            if not step:
+        while texts:
+            if self.budget.expired():
                 raise BudgetSpentError
-            piece = texts[first : first + step]
+            # All runs without a time limit take the same.
+            step = _PIECE
+            if self.budget.seconds is not None:
+                step = int(np.clip(_PIECE_SECONDS / self._seconds_each, _LEAST_PIECE, _PIECE))
+            piece, texts = texts[:step], texts[step:]
             began = time.monotonic()
             pieces.append(encode(piece))
             self._seconds_each = (time.monotonic() - began) / len(piece)
             self.budget.spend(len(piece))
-            first += len(piece)
         return np.concatenate(pieces)
-
-    def _step(self) -> int:
-        """Return how many strings to encode at once, 0 if the budget has ended.
-
-        All runs without a time limit take the same.
-        """
-        if self.budget.expired():
-            return 0
-        if self.budget.seconds is None:
-            return _PIECE
-        return int(np.clip(_PIECE_SECONDS / self._seconds_each, _LEAST_PIECE, _PIECE))

@@ -27,9 +27,8 @@ class AffixProblem:
     """Rows as vectors, whole and split.
 
     Attributes:
-        context: n rows.
-        split: numbers of those that the search sees, and of those it does not.
-        joiner: joins an affix to a prediction.
+        context: the n rows.
+        split: numbers of the rows that the search sees, and of those it does not.
         predictions, truths: (n, d) float32 unit vectors.
         groups: (n,) numbers of the true prompts.
         without: (n,) SCS of the predictions alone.
@@ -63,17 +62,8 @@ class AffixProblem:
     ) -> Self:
         """Split the rows and embed them, from the cache if known.
 
-        Args:
-            context: the rows.
-            encoder: the model.
-            joiner: puts an affix beside a prediction.
-            holdout: share of the true prompts whose rows are held out.
-            seed: of the split and of the bootstrap.
-            listener: receives the texts done and all texts.
-            deadline: checked between chunks of texts.
-
-        Raises:
-            OutOfTimeError: the deadline expired; what was encoded stays in the cache.
+        ``holdout`` is the share of the true prompts whose rows are held out. What was encoded
+        stays in the cache if the deadline expires, an ``OutOfTimeError``.
         """
         split = context.split(holdout, seed=seed)
         texts = [*context.predictions, *context.prompts]
@@ -105,11 +95,10 @@ class AffixProblem:
 
     def compare(self, affixed: Scores) -> ContextScores:
         """Compare an affix's (n,) scores with those of the predictions alone, on either side."""
-        everything = np.arange(len(self.context))
         held = self.split.holdout
         return ContextScores(
             position=self.joiner.position,
-            everything=self._side(affixed, everything),
+            everything=self._side(affixed, np.arange(len(self.context))),
             train=self._side(affixed, self.split.train),
             holdout=self._side(affixed, held) if len(held) else None,
         )

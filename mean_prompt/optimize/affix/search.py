@@ -23,12 +23,10 @@ from mean_prompt.optimize.affix.evaluator import (
     Affix,
     AffixEvaluator,
     BudgetSpentError,
-    Scores,
     row_scores,
 )
-from mean_prompt.optimize.affix.moves import Edit, EditName, Moves
 from mean_prompt.optimize.affix.shifts import Estimate, ShiftScores, shift_model
-from mean_prompt.optimize.affix.units import UnitBank
+from mean_prompt.optimize.affix.units import Edit, Moves, UnitBank
 from mean_prompt.system import State
 
 #: Share of a race's field that reaches the next, larger mini-batch.
@@ -65,45 +63,17 @@ class AffixSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AffixRound:
-    """Where a search stands after one race.
-
-    Attributes:
-        number: of the round, from 0.
-        best: affix so far, by value.
-        move: that made the new best affix, or ``None`` if the race found none.
-    """
+    """The best affix after one race, and the move that made it if the race did."""
 
     number: int
     best: Affix
     move: str | None
 
 
-@dataclass(slots=True, eq=False)
-class _Field:
-    """The k affixes of a race, with their (k, m, d) vectors beside m rows."""
-
-    edits: list[Edit]
-    texts: list[str]
-    vectors: Vectors
-
-    def keep(self, chosen: NDArray[np.int64]) -> None:
-        self.edits = [self.edits[number] for number in chosen]
-        self.texts = [self.texts[number] for number in chosen]
-        self.vectors = self.vectors[chosen]
-
-
 class AffixSearch:
-    """A search for the affix of the highest value.
+    """A search for the affix of the highest value, made of a bank's units.
 
-    Args:
-        evaluator: scores affixes, within a budget.
-        bank: units that they are made of.
-        empty: the empty affix; the result is never worth less.
-        settings: how to search.
-        seed: of every random choice.
-
-    Attributes:
-        best: affix so far, by value.
+    Its ``best`` affix so far is never worth less than the empty one.
     """
 
     def __init__(
@@ -135,11 +105,12 @@ class AffixSearch:
         """
         while self._barren < 4 * len(self._elite) and not self._evaluator.budget.expired():
             undo = self._undo()
-            base = self._base()
+            best = self._rng.random() < _BEST_BASE
+            base = self._elite[0 if best else int(self._rng.integers(len(self._elite)))]
             field = self._propose(base)
-            self._barren = 0 if field.texts else self._barren + 1
+            self._barren = 0 if field else self._barren + 1
             try:
-                move = self._race(base, field) if field.texts else None
+                move = self._race(base, field) if field else None
             except BudgetSpentError:
                 # As if the race had never begun: a resumed search runs it whole.
                 undo()
@@ -180,15 +151,8 @@ class AffixSearch:
 
         return undo
 
-    def _base(self) -> Affix:
-        if self._rng.random() < _BEST_BASE:
-            return self._elite[0]
-        return self._elite[int(self._rng.integers(len(self._elite)))]
-
-    # -- what to try ----------------------------------------------------------------------------
-
-    def _propose(self, base: Affix) -> _Field:
-        """Return edits of an affix that keep to the rules and were not tried yet."""
+    def _propose(self, base: Affix) -> list[tuple[str, Edit]]:
+        """Return edits of an affix that keep to the rules and are new, with their texts."""
         others = [row.units for row in self._elite if row.units and row is not base]
         edits = list(self._moves.without_units(base.units, others))
         if not self._tried:
@@ -203,7 +167,7 @@ class AffixSearch:
             if text is not None and text not in self._tried:
                 texts.setdefault(text, edit)
         self._tried.update(texts)
-        return _Field(list(texts.values()), list(texts), np.empty((len(texts), 0, 0), np.float32))
+        return list(texts.items())
 
     def _ranking(self, base: Affix, edits: Sequence[Edit]) -> NDArray[np.int64]:
         """Return the numbers of edits, the model's best mixed with ones drawn by its values."""
@@ -222,62 +186,55 @@ class AffixSearch:
         shifts = ShiftScores(base, self._evaluator.truths, reach)
         return Estimate(shifts, self._empty_screened, self._evaluator.caution)
 
-    # -- which of it is good --------------------------------------------------------------------
-
-    def _race(self, base: Affix, field: _Field) -> str | None:
+    def _race(self, base: Affix, field: list[tuple[str, Edit]]) -> str | None:
         """Race a field; return the move that made a new best affix, if one did."""
         count = len(self._evaluator)
         order = self._rng.permutation(count)
         estimate = self._estimate(base)
-        seen = 0
+        vectors, seen = np.empty((len(field), 0, base.screened.shape[1]), np.float32), 0
         for rows in (*(size for size in self._settings.stages if size < count), count):
-            part = order[seen:rows]
-            vectors = self._evaluator.screen(field.texts, part)
-            field.vectors = np.concatenate([field.vectors, vectors], 1) if seen else vectors
-            seen = rows
+            more = self._evaluator.screen([text for text, _ in field], order[seen:rows])
+            vectors, seen = np.concatenate([vectors, more], 1), rows
             if rows < count:
-                self._narrow(field, estimate, order[:rows])
-            if not field.texts:
+                edits = [edit for _, edit in field]
+                kept = self._narrow(edits, vectors, estimate, order[:rows])
+                field, vectors = [field[number] for number in kept], vectors[kept]
+            if not field:
                 return None
-        return self._finish(field, order)
+        return self._finish(field, vectors, order)
 
-    def _narrow(self, field: _Field, estimate: Estimate, rows: NDArray[np.int64]) -> None:
-        """Learn from a field's vectors beside some rows, and keep what may still win."""
-        shifts = estimate.shifts.measured(field.vectors, rows)
-        self._model.observe(self._moves.features(field.edits), shifts)
-        scores = row_scores(field.vectors, self._evaluator.truths[rows])
-        field.keep(self._surviving(*estimate.measured(field.vectors, scores, rows)))
-
-    def _surviving(self, values: Scores, errors: Scores) -> NDArray[np.int64]:
-        """Return the best quarter of a field, less what can hardly be better than the elite."""
+    def _narrow(
+        self, edits: list[Edit], vectors: Vectors, estimate: Estimate, rows: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Learn from edits' (k, m, d) vectors beside m rows; return which edits may still win."""
+        shifts = estimate.shifts.measured(vectors, rows)
+        self._model.observe(self._moves.features(edits), shifts)
+        scores = row_scores(vectors, self._evaluator.truths[rows])
+        values, errors = estimate.measured(vectors, scores, rows)
+        # The best quarter, less what can hardly be better than the elite.
         bar = self._elite[-1].value if len(self._elite) >= self._settings.elite else -np.inf
         keep = max(1, round(_SURVIVORS * len(values)))
         order = np.argsort(-values, kind="stable")[:keep]
         return order[values[order] + errors[order] > bar]
 
-    def _finish(self, field: _Field, order: NDArray[np.int64]) -> str | None:
+    def _finish(
+        self, field: list[tuple[str, Edit]], vectors: Vectors, order: NDArray[np.int64]
+    ) -> str | None:
         """Add what is left to the elite; return the move that made a new best, if one did."""
         back = np.argsort(order)
-        moves = {}
-        for edit, text, vectors in zip(field.edits, field.texts, field.vectors, strict=True):
-            screened = vectors[back]
-            affix = self._evaluator.screened(edit.units, text, screened, self._empty_screened)
-            moves[text] = edit.move
-            self._elite.append(affix)
+        for (text, edit), some in zip(field, vectors, strict=True):
+            self._elite.append(
+                self._evaluator.screened(edit.units, text, some[back], self._empty_screened)
+            )
         self._elite.sort(key=lambda row: -row.value)
         del self._elite[self._settings.elite :]
-        return self._accept(moves)
-
-    def _accept(self, moves: dict[str, EditName]) -> str | None:
-        """Make the elite's first the best if float32 agrees, which costs several screenings.
-
-        Whatever its value, its plain mean score over the rows must not be below that without one.
-        """
-        first = self._elite[0]
-        if first.text not in moves:
+        first, edits = self._elite[0], dict(field)
+        if first.text not in edits:
             return None
+        # Float32 must agree, which costs several screenings; and whatever its value, the plain
+        # mean score must be above that without an affix.
         exact = self._evaluator.exact(first, self._empty)
         if exact.value <= self.best.value or exact.score <= self._empty.score:
             return None
         self.best = exact
-        return moves[first.text]
+        return edits[first.text].move

@@ -35,12 +35,9 @@ _CELLS: Final = 2_000_000
 
 
 class ShiftScores:
-    """Predicts rows' scores from one shift of all their vectors.
+    """Predicts the scores of rows beside a base affix from one shift of all their vectors.
 
-    Args:
-        base: the affix that is edited.
-        truths: (n, d) unit vectors of the true prompts.
-        reach: (n,) weights w of the rows.
+    The true prompts have (n, d) unit vectors, ``truths``; ``reach`` (n,) are the rows' weights w.
     """
 
     def __init__(self, base: Affix, truths: Vectors, reach: NDArray[np.float32]) -> None:
@@ -68,7 +65,7 @@ class ShiftScores:
 
 
 def shift_model(dimension: int) -> RecursiveRidge:
-    """Return the map that learns what units do: static vectors in less those out -> the shift.
+    """Return the map that learns the shift from the static vectors of units put in less those out.
 
     Its rows are (k, d + 1) features, the last one the change of the number of units; its targets
     are (k, d) shifts.
@@ -81,10 +78,7 @@ def shift_model(dimension: int) -> RecursiveRidge:
 class Estimate:
     """Values affixes that were measured on a mini-batch, or not at all, as if on all rows.
 
-    Args:
-        shifts: around the affix that is edited.
-        empty: (n,) scores of the rows without an affix, screened.
-        caution: values gains.
+    ``empty`` (n,) are the screened scores of the rows without an affix.
     """
 
     def __init__(self, shifts: ShiftScores, empty: Scores, caution: Caution) -> None:
@@ -102,14 +96,10 @@ class Estimate:
     def measured(
         self, vectors: Vectors, scores: Scores, rows: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return values and their standard errors of affixes that were measured on some rows.
+        """Return values (k,) and their standard errors of affixes that were measured on some rows.
 
-        The shift predicts all rows; its mean error on the measured ones is added.
-
-        Args:
-            vectors: (k, m, d) of m rows with each affix.
-            scores: (k, m) their SCS.
-            rows: (m,) numbers of the rows.
+        The shift predicts all rows; its mean error on the m measured ones is added. Their vectors
+        with each affix are (k, m, d), and their SCS (k, m).
         """
         predicted = self.shifts.scores(self.shifts.measured(vectors, rows))
         wrong = to_tensor(scores) - predicted[:, torch.from_numpy(rows)]

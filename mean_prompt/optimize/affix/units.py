@@ -1,17 +1,28 @@
-"""The units of affixes: words and signs of the vocabulary, and phrases of known prompts."""
+"""The units of affixes, which are words, signs and phrases, and edits that put them in or out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Final, Literal
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from mean_prompt.encoder import Encoder
 from mean_prompt.objective import Vectors
 from mean_prompt.optimize.constraints import Rules
-from mean_prompt.optimize.phrases import cached_screening, mine_phrases
+from mean_prompt.optimize.vocabulary import cached_screening, mine_phrases
 from mean_prompt.system import Deadline, Listener, ignore
+
+EditName = Literal["insert", "replace", "delete", "swap", "join"]
+
+#: Units looked at for an insertion, and for a replacement at each place: a model of the gain ranks
+#: them all, which costs as much as encoding a few dozen rows.
+_INSERTED: Final = 6_144
+_REPLACED: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,9 +30,9 @@ class UnitBank:
     """Units that an affix may hold, with blanks between them.
 
     Attributes:
-        texts: distinct; phrases first, the most frequent one before the others, then words.
+        texts: distinct units; phrases first, the most frequent one before the others, then words.
         vectors: (u, d) unit vectors of the units alone, in the screening dtype.
-        phrases: how many of the units are phrases.
+        phrases: number of units that are phrases.
     """
 
     texts: tuple[str, ...]
@@ -43,15 +54,8 @@ class UnitBank:
     ) -> UnitBank:
         """Encode the words that the rules allow, and the prompts' phrases, each alone.
 
-        Args:
-            prompts: true ones of the training side.
-            encoder: the model.
-            rules: limit the words and phrases that may be put in.
-            listener: receives the units encoded and all of them.
-            deadline: checked between chunks of them.
-
-        Raises:
-            OutOfTimeError: the deadline expired; what was encoded stays in the cache.
+        ``prompts`` are the true ones of the training side. What was encoded stays in the cache if
+        the deadline expires, an ``OutOfTimeError``.
         """
         encode = cached_screening(encoder, listener, deadline)
         phrases = mine_phrases(prompts, encoder, rules, encode)
@@ -60,12 +64,82 @@ class UnitBank:
         # Some models lose case, so that two phrases may become one text.
         vectors = dict(zip(texts, phrases.vectors, strict=True))
         count = len(vectors)
-        vectors |= {
-            word: vector
-            for word, vector in zip(words, encode(words), strict=True)
-            if word not in vectors
-        }
+        for word, vector in zip(words, encode(words), strict=True):
+            vectors.setdefault(word, vector)
         return cls(tuple(vectors), np.stack(list(vectors.values())), count)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """An affix to try, with the numbers in the bank of the units put in and taken out."""
+
+    units: tuple[str, ...]
+    move: EditName
+    put_in: tuple[int, ...] = ()
+    taken_out: tuple[int, ...] = ()
+
+
+class Moves:
+    """Makes edits of affixes, with the units of a bank."""
+
+    def __init__(self, bank: UnitBank, rng: np.random.Generator) -> None:
+        self._bank = bank
+        self._number = {text: number for number, text in enumerate(bank.texts)}
+        self._rng = rng
+
+    def single(self, number: int) -> Edit:
+        """Return the affix of one unit alone."""
+        return Edit((self._bank.texts[number],), "insert", (number,))
+
+    def with_units(self, units: tuple[str, ...]) -> list[Edit]:
+        """Return insertions and replacements at an affix, of units drawn at random."""
+        count = len(self._bank)
+        drawn = self._rng.permutation(count)[:_INSERTED].tolist()
+        places = self._rng.integers(len(units) + 1, size=len(drawn)).tolist()
+        edits = [
+            self._edit(units, (place, place), (number,), "insert")
+            for number, place in zip(drawn, places, strict=True)
+        ]
+        for place in range(len(units)):
+            drawn = self._rng.permutation(count)[:_REPLACED].tolist()
+            edits += [
+                self._edit(units, (place, place + 1), (number,), "replace") for number in drawn
+            ]
+        return edits
+
+    def without_units(
+        self, units: tuple[str, ...], others: Sequence[tuple[str, ...]]
+    ) -> Iterator[Edit]:
+        """Yield edits that need no new unit: deletions, swaps, and other good affixes joined on."""
+        for place in range(len(units)):
+            yield self._edit(units, (place, place + 1), (), "delete")
+        for first, second in combinations(range(len(units)), 2):
+            order = list(units)
+            order[first], order[second] = order[second], order[first]
+            yield Edit(tuple(order), "swap")
+        for other in others:
+            numbers = tuple(self._number[unit] for unit in other)
+            yield Edit(units + other, "join", numbers)
+            yield Edit(other + units, "join", numbers)
+
+    def features(self, edits: Sequence[Edit]) -> torch.Tensor:
+        """Return what the shift model predicts from: static vectors and length, (k, d + 1)."""
+        vectors: Vectors = self._bank.vectors
+        features = np.zeros((len(edits), vectors.shape[1] + 1), np.float32)
+        for sign, numbers in ((1, [e.put_in for e in edits]), (-1, [e.taken_out for e in edits])):
+            rows = np.repeat(np.arange(len(edits)), [len(some) for some in numbers])
+            flat: NDArray[np.int64] = np.array([n for some in numbers for n in some], np.int64)
+            np.add.at(features[:, :-1], rows, sign * vectors[flat])
+            np.add.at(features[:, -1], rows, sign)
+        return torch.from_numpy(features)
+
+    def _edit(
+        self, units: tuple[str, ...], span: tuple[int, int], put_in: tuple[int, ...], move: EditName
+    ) -> Edit:
+        first, last = span
+        taken_out = tuple(self._number[unit] for unit in units[first:last])
+        new = tuple(self._bank.texts[number] for number in put_in)
+        return Edit((*units[:first], *new, *units[last:]), move, put_in, taken_out)
 
 
 def _words(rules: Rules) -> list[str]:

@@ -38,13 +38,7 @@ def test_caution_counts_groups_and_not_rows():
     assert float(paired) == pytest.approx(np.sqrt(8) / 4)
 
 
-def test_the_error_is_that_of_the_mean_when_rows_are_groups():
-    gains = np.random.default_rng(0).standard_normal(400).astype(np.float32)
-    [error] = Caution(np.arange(400), 1.0).errors(torch.from_numpy(gains)[None]).tolist()
-    assert error == pytest.approx(gains.std() / 20, rel=1e-4)
-
-
-def test_likeness_weighs_rows_down_that_share_a_prompt():
+def test_values_weigh_rows_down_that_share_a_prompt_and_take_off_errors():
     groups = np.array([5, 5, 5, 8])
     np.testing.assert_allclose(Caution(groups, 0.0, 0.0).weights, [0.25] * 4)
     np.testing.assert_allclose(Caution(groups, 0.0, 1.0).weights, [1 / 6] * 3 + [1 / 2], rtol=1e-6)
@@ -52,9 +46,7 @@ def test_likeness_weighs_rows_down_that_share_a_prompt():
     np.testing.assert_allclose(Caution(groups, 0.0, 0.5).weights, [0.2] * 3 + [0.4], rtol=1e-6)
     gains = np.array([1, 1, 1, 0], np.float32)
     assert Caution(groups, 0.0, 1.0).value(gains) == pytest.approx(0.5)
-
-
-def test_value_is_the_mean_less_the_errors():
+    # The value is the mean less the errors.
     gains = np.array([0.3, 0.1], np.float32)
     assert Caution(np.arange(2), 0.0).value(gains) == pytest.approx(0.2)
     # Both rows are 0.1 from the mean: sqrt(2 * 0.01) / 2.

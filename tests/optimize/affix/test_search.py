@@ -31,15 +31,8 @@ class World:
         self.caution = Caution(np.arange(ROWS) // 2, caution)
 
     def search(self, budget, *, seed=0, **settings):
-        evaluator = AffixEvaluator(
-            self.encoder,
-            self.rules,
-            self.joiner,
-            self.predictions,
-            self.truths,
-            self.caution,
-            budget,
-        )
+        parts = (self.joiner, self.predictions, self.truths, self.caution)
+        evaluator = AffixEvaluator(self.encoder, self.rules, *parts, budget)
         bank = UnitBank.gather([], self.encoder, self.rules)
         empty = evaluator.empty(self.encoder.encode(self.predictions))
         return empty, AffixSearch(evaluator, bank, empty, AffixSettings(**settings), seed=seed)
@@ -144,13 +137,6 @@ def test_a_search_restored_elsewhere_continues_as_it_would_have():
 
 
 def test_the_budget_is_kept_to_within_a_batch():
-    world = World(tokens=3)
-    budget = Budget(None, 1_000)
-    world.run(budget)
-    assert budget.evaluations <= 1_000 + 512
-
-
-def test_a_deadline_is_seen_between_batches():
     class Clock:
         now = 0.0
 
@@ -158,24 +144,21 @@ def test_a_deadline_is_seen_between_batches():
             self.now += 0.5
             return self.now
 
-    budget = Budget(20.0, clock=Clock())
+    budget, timed = Budget(None, 1_000), Budget(20.0, clock=Clock())
     world = World(tokens=3)
-    _, rounds = world.run(budget)
-    assert rounds
-    assert budget.elapsed < 25
-
-
-def test_it_ends_early_when_everything_was_tried():
-    budget = Budget(None, 10**7)
-    world = World()
     world.run(budget)
-    assert budget.evaluations < 20 * ROWS * len(WORDS)
+    assert budget.evaluations <= 1_000 + 512
+    _, rounds = world.run(timed)
+    assert rounds
+    assert timed.elapsed < 25
 
 
 def test_mini_batches_save_evaluations_and_still_find_the_word():
     full, raced = Budget(None, 10**6), Budget(None, 10**6)
     world = World()
     world.run(full, stages=())
+    # It ends early, when everything was tried.
+    assert full.evaluations < 20 * ROWS * len(WORDS)
     _, rounds = world.run(raced, stages=(8, 24))
     assert raced.evaluations < 0.7 * full.evaluations
     assert rounds[-1].best.text == world.exhaustive(1)

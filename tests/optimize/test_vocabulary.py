@@ -1,7 +1,6 @@
-from mean_prompt.optimize import phrases
+from mean_prompt.optimize import vocabulary
 from mean_prompt.optimize.constraints import Constraints, Rules
-from mean_prompt.optimize.phrases import mine_phrases
-from mean_prompt.optimize.vocabulary import Vocabulary
+from mean_prompt.optimize.vocabulary import Vocabulary, mine_phrases
 
 
 def mine(fake, prompts, **constraints):
@@ -28,21 +27,18 @@ def test_prompts_without_words_give_an_empty_bank(fake):
 
 
 def test_phrases_of_very_many_prompts_are_those_of_a_sample(fake, monkeypatch):
-    prompts = [f"rewrite the {'text' if number % 2 else 'poem'} {number}" for number in range(100)]
-    whole = mine(fake, prompts)
-    monkeypatch.setattr(phrases, "_MINED", 40)
+    prompts = ["make the text"] * 6 + ["formal story"] * 3
+    assert set(mine(fake, prompts)) == {"make the", "the text", "make the text", "formal story"}
+    monkeypatch.setattr(vocabulary, "_MINED", 6)
     sampled = mine(fake, prompts)
-    assert set(sampled) == set(whole) == {"rewrite the", "the text", "the poem", *sampled}
-    assert len(phrases._sample(prompts)) == 40
-    assert phrases._sample(prompts) == phrases._sample(prompts)
-    assert set(phrases._sample(prompts)) < set(prompts)
-    assert phrases._sample(prompts[:40]) == prompts[:40]
+    assert set(sampled) < {"make the", "the text", "make the text", "formal story"}
+    assert set(sampled) == set(mine(fake, prompts))
 
 
-def test_a_sample_is_told(fake, monkeypatch):
+def test_the_notice_reports_a_sample(fake, monkeypatch):
     rules = Rules(Constraints(max_tokens=8), fake)
     few = Vocabulary.gather(["the text"] * 40, fake, rules)
-    monkeypatch.setattr(phrases, "_MINED", 40)
+    monkeypatch.setattr(vocabulary, "_MINED", 40)
     many = Vocabulary.gather(["the text"] * 41, fake, rules)
     assert "phrases are mined from a random 40 of 41 prompts; every replacement" in many.notice
     assert "phrases" not in few.notice
