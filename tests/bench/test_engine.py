@@ -7,13 +7,6 @@ from mean_prompt.optimize.study import ClimbStudy
 from tests.bench.peers.worlds import evaluations, make_task
 
 
-def test_the_best_start_is_yielded_before_anything_is_spent():
-    task = make_task(evaluations(100))
-    found = Engine().search(task)
-    assert next(found) is task.starts[0]
-    assert task.evaluator.budget.evaluations == 0
-
-
 def test_a_start_that_is_worse_than_the_corpus_is_not_yielded_first():
     task = make_task(evaluations(100))
     assert next(Engine().search(task, task.starts[-1])) is task.starts[0]

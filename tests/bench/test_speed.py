@@ -88,12 +88,6 @@ def test_report_files(tiny_bert, tmp_path, monkeypatch):
     assert json.loads((tmp_path / "speed.json").read_text())["machine"]["versions"]["torch"]
 
 
-@pytest.mark.parametrize("option", ["tokens", "batch", "repeats"])
-def test_numbers_are_at_least_one(option):
-    with pytest.raises(InputError, match=f"--{option} must be at least 1: found 0"):
-        bench_speed(**{option: 0})
-
-
 def test_more_tokens_than_the_model_reads_are_refused(tiny_bert):
     with pytest.raises(InputError, match=r"--tokens must be at most .* reads 126, found 127"):
         bench_speed([tiny_bert], tokens=127)
@@ -117,8 +111,3 @@ def test_a_random_model_is_an_encoder_like_any_other(small_t5):
     vectors = small_t5.encode(["baba", "keke sosu"])
     assert float(abs((vectors**2).sum(axis=1) - 1).max()) < 1e-5
     assert float(abs(vectors[0] - vectors[1]).max()) > 1e-4
-
-
-def test_a_random_model_is_the_same_each_time(small_t5):
-    again = random_sentence_t5(screening="float32", **SMALL)
-    assert float(abs(again.encode(["baba"]) - small_t5.encode(["baba"])).max()) < 1e-6

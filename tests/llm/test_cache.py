@@ -94,13 +94,6 @@ def test_examples_go_with_the_rows_that_are_asked(tmp_path):
     assert {row: shown[1] for row, shown in found.items()} == {n: str(n) for n in range(5)}
 
 
-def test_texts_are_not_run_together(tmp_path):
-    list(CachedPredictor(Spy(), tmp_path).predict(Rows(("a",), ("AB",), ("C",))))
-    spy = Spy()
-    list(CachedPredictor(spy, tmp_path).predict(Rows(("a",), ("A",), ("BC",))))
-    assert spy.asked == ["A"]
-
-
 def test_a_file_of_another_schema_is_left_alone(tmp_path, monkeypatch):
     before = CachedPredictor(Spy(), tmp_path).path
     monkeypatch.setattr(llm_cache, "_SCHEMA", 0)
@@ -128,5 +121,8 @@ def test_a_broken_cache_is_named(tmp_path):
         CachedPredictor(Spy(), tmp_path)
 
 
-def test_the_users_cache_is_the_default():
-    assert CachedPredictor(Spy()).path.parent.name == "predictions"
+def test_texts_are_not_run_together(tmp_path):
+    list(CachedPredictor(Spy(), tmp_path).predict(Rows(("a",), ("AB",), ("C",))))
+    spy = Spy()
+    list(CachedPredictor(spy, tmp_path).predict(Rows(("a",), ("A",), ("BC",))))
+    assert spy.asked == ["A"]

@@ -128,7 +128,7 @@ def test_a_search_continues_from_a_start_and_never_loses_it(method):
 @every_method
 def test_the_same_seed_and_evaluations_find_the_same_string(method):
     runs = [
-        [row.text for row in method.search(make_task(evaluations(100), seed=seed))]
+        [row.text for row in method.search(make_task(evaluations(200), seed=seed))]
         for seed in (3, 3, 4, 5)
     ]
     assert runs[0] == runs[1]

@@ -284,5 +284,5 @@ def test_tpe_learns():
         return rows
 
     task.evaluator.screen = record
-    list(TPE(batch=16, trials=10_000).search(task))
+    list(TPE(slots=3, bank=24, batch=16, trials=10_000).search(task))
     assert np.mean(scores[-4:]) > np.mean(scores[:2]) + 0.05 * task.ceiling
