@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from mean_prompt.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from mean_prompt.encoder.attention import NotPropagable as NotPropagable
     from mean_prompt.encoder.cache import (
         Encode as Encode,
         VectorCache as VectorCache,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     )
     from mean_prompt.encoder.propagation import (
         FrozenString as FrozenString,
+        NotPropagable as NotPropagable,
         TokenPropagation as TokenPropagation,
     )
     from mean_prompt.encoder.tokens import (

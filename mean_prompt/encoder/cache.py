@@ -11,13 +11,13 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, overload
+from typing import Any, Final
 
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from mean_prompt.objective import StoredVectors, Vectors
+from mean_prompt.objective import Vectors
 from mean_prompt.system import (
     Deadline,
     KeyedStore,
@@ -55,40 +55,11 @@ class VectorCache:
     Args:
         key: model identity and dtype, as :attr:`ModelIdentity.key` gives it.
         folder: of the cache; the user's by default.
-
-    Raises:
-        InputError: the cache cannot be written, is broken, or is on a network file system.
     """
 
     def __init__(self, key: str, folder: Path | None = None) -> None:
         self.path = (folder or cache_folder()) / "vectors" / f"{key}.sqlite"
-        self._store().close()
-
-    @overload
-    def encode(
-        self,
-        texts: Sequence[str],
-        encode: Encode,
-        *,
-        listener: Listener = ignore,
-        phase: str = "embedding",
-        unit: str = "strings",
-        deadline: Deadline | None = None,
-        half: Literal[False] = False,
-    ) -> Vectors: ...
-
-    @overload
-    def encode(
-        self,
-        texts: Sequence[str],
-        encode: Encode,
-        *,
-        listener: Listener = ignore,
-        phase: str = "embedding",
-        unit: str = "strings",
-        deadline: Deadline | None = None,
-        half: bool,
-    ) -> StoredVectors: ...
+        KeyedStore(self.path, "the cache of vectors").close()
 
     def encode(
         self,
@@ -100,8 +71,8 @@ class VectorCache:
         unit: str = "strings",
         deadline: Deadline | None = None,
         half: bool = False,
-    ) -> StoredVectors:
-        """Return (n, d) vectors of n >= 1 strings, from the cache if it has them.
+    ) -> NDArray[Any]:
+        """Return (n, d) float32 vectors of n >= 1 strings, from the cache if it has them.
 
         Args:
             texts: the strings.
@@ -110,10 +81,9 @@ class VectorCache:
             phase: of these events.
             unit: of these events.
             deadline: checked before every chunk.
-            half: whether to return half precision; the cache holds float32 all the same.
+            half: whether to return float16; the cache holds float32 all the same.
 
         Raises:
-            InputError: the cache cannot be read or written.
             OutOfTimeError: the deadline expired; what was computed stays in the cache.
         """
         keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
@@ -121,7 +91,7 @@ class VectorCache:
         for row, key in enumerate(keys):
             first.setdefault(key, row)
         table = _Table(len(texts), np.float16 if half else np.float32)
-        with self._store() as store:
+        with KeyedStore(self.path, "the cache of vectors") as store:
             for key, vector in store.get(list(first)):
                 table.fill(first[key], np.frombuffer(vector, np.float32))
             missing = [row for row in first.values() if not table.filled[row]]
@@ -137,9 +107,6 @@ class VectorCache:
                 done += len(chunk)
         listener(ProgressEvent(phase, len(texts), len(texts), unit))
         return table.repeated([first[key] for key in keys])
-
-    def _store(self) -> KeyedStore:
-        return KeyedStore(self.path, "the cache of vectors")
 
 
 def _chunks(texts: Sequence[str], rows: Sequence[int]) -> Iterator[list[int]]:
@@ -181,14 +148,9 @@ class _Table:
 def cached_arrays(
     key: str, compute: Callable[[], Sequence[NDArray[Any]]]
 ) -> Sequence[NDArray[Any]]:
-    """Return the arrays kept under a key, or compute and keep them.
+    """Return the arrays kept under a key, a file name that identifies all they depend on.
 
-    Args:
-        key: a file name that identifies all that the arrays depend on.
-        compute: makes them.
-
-    Raises:
-        InputError: the cache cannot be read or written.
+    If there are none they are computed and kept.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load, save

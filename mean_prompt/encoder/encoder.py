@@ -12,9 +12,9 @@ import copy
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -81,13 +81,8 @@ class Encoder:
     the fastest dtype that agrees with it. Both batch strings of equal token count, so that
     nothing is padded. Make one with :func:`mean_prompt.encoder.loading.load_encoder`.
 
-    Args:
-        model: any sentence-transformers model with a fast tokenizer.
-        identity: what the model is, for caches and results.
-        screening: ``auto`` tries bfloat16 and measures; ``float32`` never leaves the reference.
-
-    Raises:
-        InputError: when the model has no fast tokenizer, or its vectors cannot be reproduced.
+    The model needs a fast tokenizer. Of ``screening``, ``auto`` tries bfloat16 and measures, and
+    ``float32`` never leaves the reference.
     """
 
     def __init__(
@@ -95,50 +90,31 @@ class Encoder:
     ) -> None:
         self.identity = identity
         self.device = str(model.device.type)
-        self._model = model.float().eval().requires_grad_(False)
+        #: The float32 model as the library knows it.
+        self.library_model = model.float().eval().requires_grad_(False)
+        #: Width d of the sentence vector.
+        self.dimension = int(model.get_embedding_dimension() or 0)
         self.tokenizer = plain_tokenizer(model, identity.name)
         self._head, self._tail = special_frame(self.tokenizer)
         # The model's default prompt goes before every string, whatever it is.
         prompt = model.prompts.get(model.default_prompt_name or "") or ""
         self._head += self.tokenize([prompt])[0]
         self._pad = int(model.tokenizer.pad_token_id or 0)
+        #: Special tokens, and tokens of a default prompt: in front of a string, and around it.
+        self.head_tokens = len(self._head)
+        self.special_token_count = self.head_tokens + len(self._tail)
         #: Longest string, in tokens without the special ones, that the model reads whole.
-        self.max_tokens = int(model.max_seq_length or 512) - len(self._head) - len(self._tail)
-        self._most_tokens = _BATCH_TOKENS[self.device]
+        self.max_tokens = int(model.max_seq_length or 512) - self.special_token_count
+        #: Most tokens in one forward pass, special ones included.
+        self.pass_tokens = _BATCH_TOKENS[self.device]
         #: Largest difference of our float32 vectors from SentenceTransformer.encode's.
         self.difference = self._prove()
-        self._screening_model, self.screening = self._open_gate(screening)
-
-    @property
-    def library_model(self) -> SentenceTransformer:
-        """The float32 model as the library knows it, for comparisons with it."""
-        return self._model
-
-    @property
-    def screening_model(self) -> SentenceTransformer:
-        """The model that screens, in its dtype; the library model itself in float32."""
-        return self._screening_model
-
-    @property
-    def head_tokens(self) -> int:
-        """Number of special tokens, and tokens of a default prompt, in front of every string."""
-        return len(self._head)
+        #: The model that screens, in its dtype; the library model itself in float32.
+        self.screening_model, self.screening = self._open_gate(screening)
 
     def frame(self, ids: TokenIds) -> torch.Tensor:
         """Return one string's ids with the special tokens around them: (L,) -> (1, n)."""
         return self._frame([ids], len(ids))[0]
-
-    @property
-    def pass_tokens(self) -> int:
-        """Most tokens in one forward pass, special ones included."""
-        return self._most_tokens
-
-    # -- tokens ---------------------------------------------------------------------------------
-
-    @property
-    def special_token_count(self) -> int:
-        """Number of special tokens, and tokens of a default prompt, put around every string."""
-        return len(self._head) + len(self._tail)
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenIds]:
         """Return the token ids of each string: no special tokens, never truncated."""
@@ -151,19 +127,15 @@ class Encoder:
 
     def input_embeddings(self) -> torch.Tensor:
         """Return the (V, h) float32 table of input embeddings."""
-        return _embedding_layer(self._model).weight.detach()
-
-    # -- vectors --------------------------------------------------------------------------------
+        return _embedding_layer(self.library_model).weight.detach()
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Return (n, d) unit vectors in float32; strings over ``max_tokens`` are cut, as the
-        model would.
-        """
+        """Return (n, d) unit vectors in float32; strings are cut to ``max_tokens``."""
         return self.encode_ids(self.tokenize(texts))
 
     def encode_ids(self, ids: Sequence[TokenIds]) -> Vectors:
         """Like :meth:`encode`, for token ids without special tokens."""
-        return self._embed(self._model, ids)
+        return self._embed(self.library_model, ids)
 
     def screen(self, texts: Sequence[str]) -> Vectors:
         """Return (n, d) unit vectors in the screening dtype, as float32 numbers."""
@@ -171,7 +143,7 @@ class Encoder:
 
     def screen_ids(self, ids: Sequence[TokenIds]) -> Vectors:
         """Like :meth:`screen`, for token ids without special tokens."""
-        return self._embed(self._screening_model, ids)
+        return self._embed(self.screening_model, ids)
 
     def token_gradients(
         self, ids: Sequence[TokenIds], vector_gradient: Callable[[Vectors], Vectors]
@@ -184,37 +156,20 @@ class Encoder:
 
         Returns:
             (n, L, h) d objective / d input embedding, one row a token.
-
-        Raises:
-            ValueError: when the strings differ in length.
         """
         length = len(ids[0])
         if any(len(row) != length for row in ids):
             raise ValueError("strings differentiated together must have equally many tokens")
-        inside = slice(len(self._head), len(self._head) + length)
         step = max(1, _GRADIENT_TOKENS[self.device] // (length + self.special_token_count))
-        return np.concatenate(
-            [
-                self._input_gradients(self._frame(ids[i : i + step], length), vector_gradient)[
-                    :, inside
-                ]
-                for i in range(0, len(ids), step)
-            ]
-        )
-
-    def _input_gradients(
-        self,
-        framed: tuple[torch.Tensor, torch.Tensor],
-        vector_gradient: Callable[[Vectors], Vectors],
-    ) -> Vectors:
-        """Return (n, L with specials, h): each row's objective by its input embeddings."""
-        with torch.enable_grad(), _EmbeddingLeaf(self._model) as leaf:
-            vectors = self._forward(self._model, *framed)
-            numbers = vectors.detach().cpu().numpy()
-            cotangents = np.stack([vector_gradient(vector) for vector in numbers])
-            vectors.backward(torch.from_numpy(cotangents).to(vectors))  # type: ignore[no-untyped-call]
-        gradients: Vectors = leaf.gradient().float().cpu().numpy()
-        return gradients
+        parts = []
+        for i in range(0, len(ids), step):
+            with torch.enable_grad(), _embedding_leaves(self.library_model) as leaves:
+                vectors = self._forward(self.library_model, *self._frame(ids[i : i + step], length))
+                numbers = vectors.detach().cpu().numpy()
+                cotangents = np.stack([vector_gradient(vector) for vector in numbers])
+                vectors.backward(torch.from_numpy(cotangents).to(vectors))  # type: ignore[no-untyped-call]
+            parts.append(to_numpy(leaves[-1].grad.float()))
+        return np.concatenate(parts)[:, self.head_tokens : self.head_tokens + length]
 
     def _embed(self, model: SentenceTransformer, ids: Sequence[TokenIds]) -> Vectors:
         out = np.empty((len(ids), self.dimension), np.float32)
@@ -236,7 +191,7 @@ class Encoder:
                 ) from error
         # Outside the handler, whose traceback would keep the failed pass's tensors alive.
         half = len(ids) // 2
-        self._most_tokens = min(self._most_tokens, half * (length + self.special_token_count))
+        self.pass_tokens = min(self.pass_tokens, half * (length + self.special_token_count))
         parts = [self._pass(model, part, length) for part in (ids[:half], ids[half:])]
         return np.concatenate(parts)
 
@@ -259,7 +214,7 @@ class Encoder:
             start = 0
             while start < len(rows):
                 # Computed at every pass: running out of memory makes passes smaller.
-                step = max(1, self._most_tokens // (length + self.special_token_count))
+                step = max(1, self.pass_tokens // (length + self.special_token_count))
                 yield rows[start : start + step], length
                 start += step
 
@@ -272,7 +227,7 @@ class Encoder:
         for row, sequence in enumerate(framed):
             tokens[row, : len(sequence)] = sequence
             mask[row, : len(sequence)] = 1
-        device = self._model.device
+        device = self.library_model.device
         return torch.from_numpy(tokens).to(device), torch.from_numpy(mask).to(device)
 
     @staticmethod
@@ -282,17 +237,9 @@ class Encoder:
         ]
         return torch.nn.functional.normalize(vectors.float(), dim=-1)
 
-    @property
-    def dimension(self) -> int:
-        """Width d of the sentence vector."""
-        return int(self._model.get_embedding_dimension() or 0)
-
-    # -- proofs at start-up ---------------------------------------------------------------------
-
     def _prove(self) -> float:
-        theirs = self._model.encode(
-            list(PROBES), normalize_embeddings=True, show_progress_bar=False
-        )
+        library = self.library_model
+        theirs = library.encode([*PROBES], normalize_embeddings=True, show_progress_bar=False)
         difference = float(np.abs(self.encode(PROBES) - theirs).max())
         if not difference <= PROOF_TOLERANCE:
             raise InputError(
@@ -302,16 +249,14 @@ class Encoder:
         return difference
 
     def _open_gate(self, screening: str) -> tuple[SentenceTransformer, Screening]:
-        reference = Screening("float32", 1.0, 1.0)
         if screening == "float32":
-            return self._model, reference
-        fast = copy.deepcopy(self._model).to(torch.bfloat16)
+            return self.library_model, Screening("float32", 1.0, 1.0)
+        fast = copy.deepcopy(self.library_model).to(torch.bfloat16)
         use_fast_kernels(fast)
         probes = self.tokenize(PROBES[:-1])
-        cosines = (self._embed(fast, probes) * self._embed(self._model, probes)).sum(axis=1)
+        cosines = (self._embed(fast, probes) * self._embed(self.library_model, probes)).sum(axis=1)
         lowest = float(np.nan_to_num(cosines, nan=-1.0).min())
-        batch = [probes[1]] * 24
-        speedup = self._speedup(fast, batch)
+        speedup = self._speedup(fast, [probes[1]] * 24)
         if lowest >= PARITY_COSINE and speedup >= PARITY_SPEEDUP:
             return fast, Screening("bfloat16", lowest, speedup)
         notice = (
@@ -319,13 +264,13 @@ class Encoder:
             f"(at least {PARITY_COSINE}) and {speedup:.2f} times the speed "
             f"(at least {PARITY_SPEEDUP})"
         )
-        return self._model, Screening("float32", lowest, speedup, notice)
+        return self.library_model, Screening("float32", lowest, speedup, notice)
 
     def _speedup(self, fast: SentenceTransformer, batch: list[TokenIds]) -> float:
         """Return how much faster a copy is, by the best of a few timings of each, in turns."""
         times: tuple[list[float], list[float]] = ([], [])
         for turn in range(_GATE_TIMINGS + 1):
-            for model, taken in zip((self._model, fast), times, strict=True):
+            for model, taken in zip((self.library_model, fast), times, strict=True):
                 start = time.perf_counter()
                 self._embed(model, batch)
                 if turn:  # the first pass of each is a warm-up
@@ -335,40 +280,31 @@ class Encoder:
         return min(times[0]) / min(times[1])
 
 
-class _EmbeddingLeaf(AbstractContextManager["_EmbeddingLeaf"]):
-    """Turns the output of the input embedding layer into a leaf whose gradient is kept.
+@contextmanager
+def _embedding_leaves(model: SentenceTransformer) -> Iterator[list[Any]]:
+    """Turn outputs of the input embedding layer into leaves, listed, whose gradients are kept.
 
     A hook works for every architecture, where passing ``inputs_embeds`` is supported by some.
     """
+    leaves: list[Any] = []
 
-    def __init__(self, model: SentenceTransformer) -> None:
-        weight = _embedding_layer(model).weight
-        # T5 embeds through a layer of its own that shares the table, so all its users are hooked.
-        self._layers = [
-            layer
-            for layer in model.modules()
-            if isinstance(layer, torch.nn.Embedding)
-            and layer.weight.data_ptr() == weight.data_ptr()
-        ]
-        self._leaf: torch.Tensor | None = None
+    def cut(_module: object, _args: object, output: torch.Tensor) -> torch.Tensor:
+        leaf = output.detach().requires_grad_(True)
+        leaves.append(leaf)
+        return leaf
 
-    def __enter__(self) -> Self:
-        def cut(_module: object, _args: object, output: torch.Tensor) -> torch.Tensor:
-            self._leaf = output.detach().requires_grad_(True)
-            return self._leaf
-
-        self._hooks = [layer.register_forward_hook(cut) for layer in self._layers]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for hook in self._hooks:
+    # T5 embeds through a layer of its own that shares the table, so all its users are hooked.
+    table = _embedding_layer(model).weight.data_ptr()
+    hooks = [
+        layer.register_forward_hook(cut)
+        for layer in model.modules()
+        if isinstance(layer, torch.nn.Embedding) and layer.weight.data_ptr() == table
+    ]
+    try:
+        yield leaves
+    finally:
+        for hook in hooks:
             hook.remove()
-
-    def gradient(self) -> torch.Tensor:
-        """Return d objective / d input embeddings, (1, L with specials, h)."""
-        assert self._leaf is not None
-        assert self._leaf.grad is not None
-        return self._leaf.grad
 
 
 def _embedding_layer(model: SentenceTransformer) -> torch.nn.Embedding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,14 +16,7 @@ _LOADED_TRUSTED: Final = _LOADED | {".bin", ".py"}
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """What a model is, for caches and results.
-
-    Attributes:
-        name: as the user or the hub calls it.
-        revision: commit on the hub, if the files come from its cache.
-        content_hash: SHA-256 over the names and bytes of the model's files.
-        dtype: of the reference vectors.
-    """
+    """What a model is, for caches and results; the revision is a commit on the hub, if known."""
 
     name: str
     revision: str | None
@@ -35,10 +28,6 @@ class ModelIdentity:
         """A file-name-safe key, equal for equal files and dtype, whatever their name."""
         return f"{self.content_hash[:24]}-{self.dtype}"
 
-    def as_dict(self) -> dict[str, str | None]:
-        """Return the fields for ``result.json``."""
-        return asdict(self)
-
 
 def content_hash(folder: Path, *, trust: bool = False) -> str:
     """Return the SHA-256 over the relative names and bytes of the files a model is loaded from.
@@ -49,9 +38,8 @@ def content_hash(folder: Path, *, trust: bool = False) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if path.suffix in (_LOADED_TRUSTED if trust else _LOADED) and path.is_file():
-            if UNUSED_FOLDERS & set(relative.parts):
-                continue
+        loaded = path.suffix in (_LOADED_TRUSTED if trust else _LOADED) and path.is_file()
+        if loaded and not UNUSED_FOLDERS & set(relative.parts):
             digest.update(f"{relative.as_posix()}\0{path.stat().st_size}\0".encode())
             with path.open("rb") as file:
                 while block := file.read(1 << 20):

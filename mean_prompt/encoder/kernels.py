@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from mean_prompt.encoder.attention import register_attention
-
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
@@ -34,31 +32,25 @@ _LARGEST_SCORE: Final = 80.0
 _LAYOUT_ROWS: Final = 1_024
 
 
-def use_fast_kernels(model: SentenceTransformer) -> bool:
+def use_fast_kernels(model: SentenceTransformer) -> None:
     """Put the faster kernels into a bfloat16 model, if it is on a CPU that has them.
 
-    Args:
-        model: changed in place; it can then no longer be trained or differentiated.
-
-    Returns:
-        Whether anything was changed.
+    The model is changed in place; it can then no longer be trained or differentiated.
     """
     weight = next(model.parameters())
-    if weight.device.type != "cpu" or weight.dtype != torch.bfloat16:
-        return False
-    return any([_shorten_attention(model), _pack_linears(model)])
+    if weight.device.type == "cpu" and weight.dtype == torch.bfloat16:
+        _shorten_attention(model)
+        if _can_pack():
+            _pack_linears(model)
 
 
 class PackedLinear(torch.nn.Module):
-    """A linear layer whose weight is laid out once, for inference alone.
-
-    Args:
-        linear: a layer in bfloat16; its weight is kept as well, under the name that others read.
-    """
+    """A linear layer in bfloat16 whose weight is laid out once, for inference alone."""
 
     def __init__(self, linear: torch.nn.Linear) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
+        # Others read the weight under this name.
         self.weight, self.bias = linear.weight, linear.bias
         self._packed = torch.ops.mkldnn._reorder_linear_weight(  # noqa: SLF001
             linear.weight.detach(), _LAYOUT_ROWS
@@ -72,37 +64,26 @@ class PackedLinear(torch.nn.Module):
         return out
 
 
-def _pack_linears(model: torch.nn.Module) -> bool:
-    if not _can_pack():
-        return False
-    layers = [
-        (parent, name, child)
-        for parent in model.modules()
-        for name, child in parent.named_children()
-        # A subclass does something else; one row of output is not worth a layout.
-        if type(child) is torch.nn.Linear
-    ]
-    for parent, name, child in layers:
-        setattr(parent, name, PackedLinear(child))
-    return bool(layers)
+def _pack_linears(model: torch.nn.Module) -> None:
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is torch.nn.Linear:  # a subclass does something else
+                setattr(parent, name, PackedLinear(child))
 
 
 def _can_pack() -> bool:
     """Return whether this CPU has bfloat16 layouts; those without AVX-512 have none."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+    available = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    return available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
 
 
-def _shorten_attention(model: SentenceTransformer) -> bool:
+def _shorten_attention(model: SentenceTransformer) -> None:
     """Let a transformer that uses torch's fused attention use :func:`short_attention`."""
     network: Any = getattr(model[0], "auto_model", None)
     config = getattr(network, "config", None)
-    if getattr(config, "_attn_implementation", None) != "sdpa":
-        return False
-    register_attention(ATTENTION, short_attention)
-    network.set_attn_implementation(ATTENTION)
-    return True
+    if getattr(config, "_attn_implementation", None) == "sdpa":
+        register_attention(ATTENTION, short_attention)
+        network.set_attn_implementation(ATTENTION)
 
 
 def short_attention(
@@ -118,20 +99,17 @@ def short_attention(
 ) -> tuple[torch.Tensor, None]:
     """Attend by two batched products: (n, heads, L, k) each -> (n, L, heads, k).
 
-    Equal to softmax attention as long as no score leaves +- ``_LARGEST_SCORE``.
-
-    Args:
-        module: the layer, for transformers' own attention.
-        query: (n, heads, L, k).
-        key: (n, heads, L, k).
-        value: (n, heads, L, k).
-        attention_mask: true where a token may be looked at; nothing is padded without one.
-        scaling: of the products; ``k ** -0.5`` by default.
-        position_bias: added to them.
-        options: passed on to transformers' own attention for longer strings.
+    Equal to softmax attention as long as no score leaves +- ``_LARGEST_SCORE``. Longer strings, and
+    what is not plain attention, go to transformers' own. ``attention_mask`` is true where a token
+    may be looked at; ``scaling`` is ``k ** -0.5`` by default.
     """
-    if not _is_short(query, key, attention_mask) or options.get("is_causal"):
-        return _fused_attention()(
+    plain = key.shape[1] == query.shape[1] and not options.get("is_causal")
+    if attention_mask is not None and attention_mask.dtype != torch.bool:
+        plain = False
+    if not plain or query.shape[2] > _SHORT:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        return sdpa_attention_forward(
             module, query, key, value, attention_mask,
             scaling=scaling, position_bias=position_bias, **options,
         )  # fmt: skip
@@ -147,13 +125,10 @@ def short_attention(
     return (torch.matmul(weights, value) * shares).transpose(1, 2).contiguous(), None
 
 
-def _is_short(query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None) -> bool:
-    """Return whether this is plain attention within a short string."""
-    plain = key.shape[1] == query.shape[1] and (mask is None or mask.dtype == torch.bool)
-    return plain and query.shape[2] <= _SHORT
+def register_attention(name: str, attend: Callable[..., tuple[torch.Tensor, None]]) -> None:
+    """Register an attention function with transformers, with the masks of torch's fused one."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
 
-
-def _fused_attention() -> Callable[..., tuple[torch.Tensor, None]]:
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    return sdpa_attention_forward
+    AttentionInterface.register(name, attend)
+    AttentionMaskInterface.register(name, sdpa_mask)

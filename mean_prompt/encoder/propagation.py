@@ -23,16 +23,18 @@ hidden state, d width of the vector.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import numpy as np
 import torch
 
-from mean_prompt.encoder.attention import NotPropagable, attending, attention_scores, register
 from mean_prompt.encoder.cache import cached_arrays
 from mean_prompt.encoder.encoder import Encoder
+from mean_prompt.encoder.kernels import register_attention
 from mean_prompt.encoder.tokens import TokenIds
 
 if TYPE_CHECKING:
@@ -53,45 +55,83 @@ _LARGEST_SHARE: Final = 1.0 - 1e-4
 _PROOF_STILL: Final = 0.02
 _PROOF_COSINE: Final = 0.6
 _PROOF_TOKENS: Final = 64
+#: Name of our attention among those of transformers.
+_ATTENTION: Final = "mean_prompt_propagation"
+
+
+class NotPropagable(Exception):  # noqa: N818 - an answer, not a failure
+    """The model's architecture does not allow propagation; the message says why."""
+
+
+class Heads(NamedTuple):
+    """What an attention function is called with; query, key and value are (rows, H, n, k)."""
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    mask: torch.Tensor | None
+    bias: torch.Tensor | None
+    scaling: float
+
+    def scores(self) -> torch.Tensor:
+        """Return the (rows, H, n, n) attention scores in float32."""
+        if self.query.shape[1] != self.key.shape[1]:
+            raise NotPropagable("several heads share their keys")
+        scores = (self.query @ self.key.transpose(-1, -2)).float() * self.scaling
+        for added in (self.bias, self.mask):
+            if added is not None and added.is_floating_point():
+                scores = scores + added.float()
+        return scores
+
+
+#: Returns contexts, (rows, n, H, k).
+_Attend = Callable[[Heads], torch.Tensor]
+_ACTIVE: ContextVar[_Attend] = ContextVar("mean_prompt_attention")
+
+
+def _attend(
+    _module: object, *parts: torch.Tensor, scaling: float, **options: torch.Tensor | None
+) -> tuple[torch.Tensor, None]:
+    query, key, value, mask = parts
+    heads = Heads(query, key, value, mask, options.get("position_bias"), scaling)
+    return _ACTIVE.get()(heads), None
+
+
+@contextmanager
+def attending(network: PreTrainedModel, attend: _Attend) -> Iterator[None]:
+    """Use an attention function in a transformer inside the block."""
+    register_attention(_ATTENTION, _attend)
+    usual = network.config._attn_implementation  # noqa: SLF001 - set_attn_implementation checks
+    token = _ACTIVE.set(attend)
+    network.config._attn_implementation = _ATTENTION  # noqa: SLF001
+    try:
+        yield
+    finally:
+        network.config._attn_implementation = usual  # noqa: SLF001
+        _ACTIVE.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """One layer's attention at a string, as propagation needs it.
+    """One layer's attention at a string, as propagation needs it."""
 
-    Attributes:
-        queries, keys: (H, k, n), scaled.
-        values, contexts: (H, n, k).
-        context_sums: (H, k) over all tokens.
-        shares: (n, H, n) share that token j (last axis) gives to token i (first axis).
-        rests: (n, H, n) logarithm of what j's other exponentiated scores sum to, without i.
-        bias_from: (n, H, n) score bias of query i (first axis) at every key, or ``None``.
-        bias_to: (n, H, n) of every query (last axis) at key i, or ``None``.
-    """
-
-    queries: torch.Tensor
+    queries: torch.Tensor  # (H, k, n), scaled, as are the keys
     keys: torch.Tensor
-    values: torch.Tensor
+    values: torch.Tensor  # (H, n, k), as are the contexts
     contexts: torch.Tensor
-    context_sums: torch.Tensor
-    shares: torch.Tensor
-    rests: torch.Tensor
-    bias_from: torch.Tensor | None
-    bias_to: torch.Tensor | None
+    context_sums: torch.Tensor  # (H, k) over all tokens
+    shares: torch.Tensor  # (n, H, n): what token j (last axis) gives to token i (first axis)
+    rests: torch.Tensor  # (n, H, n): logarithm of j's exponentiated scores summed without i's
+    bias_from: torch.Tensor | None  # (n, H, n): of query i (first axis) at every key
+    bias_to: torch.Tensor | None  # (n, H, n): of every query (last axis) at key i
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrozenString:
-    """A string's inner states, for propagating replacements in it.
-
-    Attributes:
-        hidden: (n, h) last hidden states, float32.
-        length: of the pooled vector before its normalisation.
-        layers: of the transformer, first to last.
-    """
+    """A string's last hidden states, (n, h) float32, and its attention at every layer."""
 
     hidden: torch.Tensor
-    length: float
+    length: float  # of the pooled vector before its normalisation
     layers: tuple[_Layer, ...]
 
 
@@ -100,24 +140,20 @@ class TokenPropagation:
 
     Works where transformers lets the attention be exchanged, every token attends to every other,
     and the vector is a linear function of the mean hidden state: BERT, RoBERTa, DistilBERT and T5
-    kinds with mean pooling among them. That is proved on a probe string when one is made.
-
-    Args:
-        encoder: whose screening model is used.
-
-    Raises:
-        NotPropagable: the model is of another kind, or the proof failed.
+    kinds with mean pooling among them. That is proved on a probe string when one is made, which
+    raises :class:`NotPropagable` for other models. The encoder's screening model is used.
     """
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._model = encoder.screening_model
         self._network = _network(self._model)
-        self._takes_positions = (
-            "position_ids" in inspect.signature(self._network.forward).parameters
-        )
-        self._first_position = _first_position(self._network)
-        register()
+        parameters = inspect.signature(self._network.forward).parameters
+        self._takes_positions = "position_ids" in parameters
+        # RoBERTa kinds count positions from behind the padding's.
+        embeddings: Any = getattr(self._network, "embeddings", None)
+        counted = hasattr(embeddings, "create_position_ids_from_input_ids")
+        self._first_position = int(embeddings.padding_idx) + 1 if counted else 0
         dtype = next(self._model.parameters()).dtype
         responses = cached_arrays(f"responses-{encoder.identity.key}", self._measure_responses)
         tensors = [torch.from_numpy(matrix).to(encoder.device) for matrix in responses]
@@ -130,24 +166,9 @@ class TokenPropagation:
         """Run one string, without its special tokens, and keep its inner states."""
         layers: list[_Layer] = []
 
-        def attend(
-            _module: object,
-            query: torch.Tensor,
-            key: torch.Tensor,
-            value: torch.Tensor,
-            mask: torch.Tensor | None,
-            *,
-            scaling: float,
-            position_bias: torch.Tensor | None = None,
-            **_: object,
-        ) -> tuple[torch.Tensor, None]:
-            scores = attention_scores(query, key, position_bias, mask, scaling)
-            shares = scores.softmax(dim=-1)
-            contexts = shares.to(value.dtype) @ value
-            layers.append(
-                _layer(query, key, value, scores, shares, contexts, position_bias, scaling)
-            )
-            return contexts.transpose(1, 2).contiguous(), None
+        def attend(heads: Heads) -> torch.Tensor:
+            layers.append(_layer(heads))
+            return layers[-1].contexts[None].transpose(1, 2).contiguous()
 
         with torch.inference_mode(), attending(self._network, attend):
             hidden = self._network(input_ids=self._encoder.frame(ids)).last_hidden_state
@@ -157,12 +178,12 @@ class TokenPropagation:
     def effects(
         self, frozen: FrozenString, positions: Sequence[int], tokens: Sequence[int]
     ) -> torch.Tensor:
-        """Return what replacements do to the vector, its length being the unit.
+        """Return what (B,) replacements do to the vector, its length being the unit.
 
         Args:
             frozen: the string.
-            positions: (B,) of its tokens, the special ones in front not counted.
-            tokens: (B,) ids put there.
+            positions: of its tokens, the special ones in front not counted.
+            tokens: ids put there.
 
         Returns:
             (B, 2 d) float32: along the own path (d), and through the other tokens (d). Their sum
@@ -184,14 +205,12 @@ class TokenPropagation:
         through_others = torch.zeros((len(where), self._tail.shape[1]), device=where.device)
         pairs = iter(zip(frozen.layers, self._responses, strict=True))
 
-        def attend(
-            _module: object, *heads: torch.Tensor, scaling: float, **_: object
-        ) -> tuple[torch.Tensor, None]:
+        def attend(heads: Heads) -> torch.Tensor:
             layer, response = next(pairs)
             query, key, value = (part[:, :, 0] for part in heads[:3])
             change = _change_of_others(layer, where, key, value)
             through_others.add_((change.to(response.dtype) @ response).float())
-            return _own_context(layer, where, query, key, value, scaling), None
+            return _own_context(layer, where, (query, key, value), heads.scaling)
 
         places = where[:, None] + self._first_position
         options = {"position_ids": places} if self._takes_positions else {}
@@ -242,17 +261,12 @@ class TokenPropagation:
             raise NotPropagable(f"replacements are met with a cosine of {cosine:.2f} only")
 
 
-def _layer(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    scores: torch.Tensor,
-    shares: torch.Tensor,
-    contexts: torch.Tensor,
-    bias: torch.Tensor | None,
-    scaling: float,
-) -> _Layer:
+def _layer(heads: Heads) -> _Layer:
     """Lay out one string's attention, (1, H, n, ...) each, for lookups by position."""
+    query, key, value, _, bias, scaling = heads
+    scores = heads.scores()
+    shares = scores.softmax(dim=-1)
+    contexts = shares.to(value.dtype) @ value
     held = shares[0].clamp(max=_LARGEST_SHARE)
     rests = scores[0].logsumexp(dim=-1, keepdim=True) + torch.log1p(-held)
     return _Layer(
@@ -269,14 +283,10 @@ def _layer(
 
 
 def _own_context(
-    layer: _Layer,
-    where: torch.Tensor,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    scaling: float,
+    layer: _Layer, where: torch.Tensor, heads: Sequence[torch.Tensor], scaling: float
 ) -> torch.Tensor:
     """Return the context of each replacing token among the others: (B, H, k) -> (B, 1, H, k)."""
+    query, key, value = heads
     index = where[None, :, None].expand(query.shape[1], len(where), 1)
     itself = ((query * key).sum(dim=-1).float() * scaling).T[:, :, None]
     scores = torch.bmm(query.transpose(0, 1), layer.keys).float().scatter(2, index, itself)
@@ -315,28 +325,17 @@ def _change_of_others(
 def _jacobian_rows(
     model: SentenceTransformer, framed: torch.Tensor, inside: slice, cotangents: torch.Tensor
 ) -> list[torch.Tensor]:
-    """Carry r cotangents of the pooled vector back to every layer's contexts and to the end.
+    """Return each layer's contexts' and the last hidden states' gradients for r cotangents.
 
-    Returns:
-        One (r, width) a layer and one for the last hidden states, averaged over ``inside``.
+    Each is (r, width), averaged over the tokens ``inside``.
     """
     network = _network(model)
     contexts: list[torch.Tensor] = []
 
-    def attend(
-        _module: object,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        mask: torch.Tensor | None,
-        *,
-        scaling: float,
-        position_bias: torch.Tensor | None = None,
-        **_: object,
-    ) -> tuple[torch.Tensor, None]:
-        shares = attention_scores(query, key, position_bias, mask, scaling).softmax(dim=-1)
-        contexts.append((shares @ value).transpose(1, 2).contiguous().requires_grad_())
-        return contexts[-1], None
+    def attend(heads: Heads) -> torch.Tensor:
+        shares = heads.scores().softmax(dim=-1)
+        contexts.append((shares @ heads.value).transpose(1, 2).contiguous().requires_grad_())
+        return contexts[-1]
 
     with torch.enable_grad(), attending(network, attend):
         hidden = network(input_ids=framed.expand(len(cotangents), -1)).last_hidden_state
@@ -373,11 +372,3 @@ def _network(model: SentenceTransformer) -> PreTrainedModel:
     if len(poolings) != 1 or poolings[0].pooling_mode != "mean":
         raise NotPropagable("its vector is not pooled as a mean")
     return cast("PreTrainedModel", network)
-
-
-def _first_position(network: PreTrainedModel) -> int:
-    """Return the number of the first position: RoBERTa kinds count from behind the padding's."""
-    embeddings: Any = getattr(network, "embeddings", None)
-    if hasattr(embeddings, "create_position_ids_from_input_ids"):
-        return int(embeddings.padding_idx) + 1
-    return 0

@@ -25,21 +25,14 @@ _SAFE: Final = "model.safetensors"
 _SAFE_SHARDS: Final = "model.safetensors.index.json"
 #: What a folder may ask of the loading: nothing that fetches or runs what is not in it.
 _HARMLESS: Final = frozenset({"add_pooling_layer", "attn_implementation", "dtype", "torch_dtype"})
-#: Where sentence-transformers keeps such arguments.
-_ARGUMENTS: Final = ("model_args", "model_kwargs")
 _REMEDY: Final = "trust it with --trust-model (trust = true in a recipe), or take another model"
 
 
 def check_untrusted(name: str, folder: Path, *, modules: bool = True) -> None:
     """Refuse a model that is not safetensors and settings alone.
 
-    Args:
-        name: of the model, for messages.
-        folder: of the model.
-        modules: whether the folders in it are loaded too, as those of sentence-transformers are.
-
-    Raises:
-        InputError: it holds pickled weights alone somewhere, or asks for code of its own.
+    ``modules`` is whether the folders in its folder are loaded too, as those of
+    sentence-transformers are.
     """
     files = list(_files(folder, "**/*" if modules else "*"))
     check_pickles(name, files, modules=modules)
@@ -56,16 +49,7 @@ def check_untrusted(name: str, folder: Path, *, modules: bool = True) -> None:
 
 
 def check_pickles(name: str, files: Iterable[PurePosixPath], *, modules: bool = True) -> None:
-    """Refuse a model of which some weights are there as a pickle alone.
-
-    Args:
-        name: of the model, for messages.
-        files: of the model, relative to its folder.
-        modules: as for :func:`check_untrusted`.
-
-    Raises:
-        InputError: there is such a file.
-    """
+    """Refuse a model of which some weights, of files relative to its folder, are a pickle alone."""
     alone, _ = pickled_weights(files, modules=modules)
     if alone:
         raise InputError(
@@ -97,11 +81,7 @@ def pickled_weights(
 
 
 def check_shards(name: str, folder: Path) -> None:
-    """Refuse an index of weights that names files outside of its own folder.
-
-    Raises:
-        InputError: it does, or is no index.
-    """
+    """Refuse an index of weights that names files outside of its own folder."""
     for file in _files(folder, "**/*.index.json"):
         for shard in shard_names(folder / file):
             if PurePosixPath(shard).name != shard or shard in {"", ".."} or "\\" in shard:
@@ -113,8 +93,7 @@ def check_shards(name: str, folder: Path) -> None:
 
 def shard_names(index: Path) -> list[str]:
     """Return the files that an index of weights names, each once; none if it is no index."""
-    settings = _settings(index)
-    table = settings.get("weight_map")
+    table = _settings(index).get("weight_map")
     return sorted(set(map(str, table.values()))) if isinstance(table, dict) else []
 
 
@@ -127,26 +106,26 @@ def _files(folder: Path, pattern: str) -> Iterator[PurePosixPath]:
 
 def _settings(path: Path) -> dict[str, Any]:
     """Return the settings in a file; none if it holds none, which the libraries then report."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
+    found = _json(path)
     return found if isinstance(found, dict) else {}
+
+
+def _json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _check_types(name: str, folder: Path) -> None:
     """Refuse modules of other packages than sentence-transformers."""
-    path = folder / "modules.json"
-    try:
-        modules = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return
+    modules = _json(folder / "modules.json")
     for module in modules if isinstance(modules, list) else ():
         kind = module.get("type") if isinstance(module, dict) else None
         if isinstance(kind, str) and not kind.startswith("sentence_transformers."):
             raise InputError(
                 f"a model's modules must be those of sentence-transformers, unless it is trusted: "
-                f"{path.name} of {name} has {kind!r}; {_REMEDY}"
+                f"modules.json of {name} has {kind!r}; {_REMEDY}"
             )
 
 
@@ -161,7 +140,7 @@ def _asked(file: str, settings: dict[str, Any]) -> str | None:
     activation = settings.get("activation_function")  # of a Dense module: a class
     if isinstance(activation, str) and "." in activation and not activation.startswith("torch."):
         return f"the activation {activation!r}"
-    for arguments in (settings.get(key) for key in _ARGUMENTS):
+    for arguments in (settings.get("model_args"), settings.get("model_kwargs")):
         strange = sorted(set(arguments) - _HARMLESS) if isinstance(arguments, dict) else []
         if strange:
             return f"the setting {strange[0]!r} of its loading"

@@ -29,11 +29,9 @@ class SearchInputs(Generic[Data]):
 
     Attributes:
         data: the corpus that a string is searched for, or the context of an affix.
-        encoder: the model.
         recipe: all else that was asked. It only records which corpus and model were named.
         budget: time and evaluations of the run, counted from when the user began to wait.
         folder: the run's folder, or ``None`` to keep nothing on disk.
-        listener: receives progress.
         sources: what the corpus was read from, as given; empty for one in memory.
     """
 
@@ -85,11 +83,7 @@ class SearchInputs(Generic[Data]):
         )
 
     def begin(self) -> Resumer:
-        """Report what is searched on, record it, and find where an earlier process was.
-
-        Raises:
-            InputError: the run was begun with another corpus, model or recipe.
-        """
+        """Report what is searched on, record it, and find where an earlier process was."""
         folder = self.folder
         self.announce()
         resumer = Resumer(folder.checkpoint if folder else None, self.budget, self.identity())
@@ -108,7 +102,7 @@ class SearchInputs(Generic[Data]):
         """Return what ``result.json`` holds of model, recipe and versions."""
         return {
             "seed": self.recipe.search.seed,
-            "model": self.encoder.identity.as_dict() | {"device": self.encoder.device},
+            "model": asdict(self.encoder.identity) | {"device": self.encoder.device},
             "screening": asdict(self.encoder.screening),
             "recipe_hash": self.recorded.content_hash,
             "versions": {

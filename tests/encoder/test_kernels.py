@@ -38,21 +38,15 @@ def softmax_attention(query, key, value, *, scaling, bias=0.0, mask=None):
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
 def test_short_attention_is_attention(make, scaling, biased, masked):
-    query, key, value = (make(2, HEADS, 5, WIDTH) for _ in range(3))
+    parts = [make(2, HEADS, 5, WIDTH) for _ in range(3)]
     bias = make(1, HEADS, 5, 5) if biased else None
     mask = None
     if masked:
         mask = torch.ones(2, 1, 5, 5, dtype=torch.bool)
         mask[1, :, :, 3:] = False
-    found, weights = short_attention(
-        None, query, key, value, mask, scaling=scaling, position_bias=bias
-    )
-    expected = softmax_attention(
-        query, key, value,
-        scaling=WIDTH**-0.5 if scaling is None else scaling,
-        bias=bias if biased else 0.0,
-        mask=mask,
-    )  # fmt: skip
+    found, weights = short_attention(None, *parts, mask, scaling=scaling, position_bias=bias)
+    slow = WIDTH**-0.5 if scaling is None else scaling
+    expected = softmax_attention(*parts, scaling=slow, bias=bias if biased else 0.0, mask=mask)
     assert weights is None
     torch.testing.assert_close(found, expected)
 
@@ -81,7 +75,7 @@ def test_what_is_not_short_goes_to_torchs_own(make, case):
 
 @packs
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("rows", [(1,), (7,), (2, 34), (1_100,)])
+@pytest.mark.parametrize("rows", [(1,), (2, 34), (1_100,)])
 def test_a_packed_layer_is_its_linear_layer(make, bias, rows):
     linear = torch.nn.Linear(24, 40, bias=bias).to(torch.bfloat16).requires_grad_(False)
     batch = make(*rows, 24, dtype=torch.bfloat16)
@@ -92,34 +86,22 @@ def test_a_packed_layer_is_its_linear_layer(make, bias, rows):
 
 @packs
 @pytest.mark.parametrize("name", ["minilm", "tiny_t5", "tiny_bert"])
-def test_a_quickened_model_keeps_its_vectors(name, request):
+def test_a_model_with_fast_kernels_keeps_its_vectors(name, request):
     encoder = request.getfixturevalue(name)
-    fast = copy.deepcopy(encoder._model).to(torch.bfloat16)
-    assert use_fast_kernels(fast)
-    kinds = {type(module) for module in fast.modules()}
-    assert PackedLinear in kinds
+    fast = copy.deepcopy(encoder.library_model).to(torch.bfloat16)
+    use_fast_kernels(fast)
+    assert any(isinstance(module, PackedLinear) for module in fast.modules())
     assert fast[0].auto_model.config._attn_implementation == kernels.ATTENTION
     ids = encoder.tokenize(PROBES)
     cosines = (encoder._embed(fast, ids) * encoder.encode_ids(ids)).sum(axis=1)
     assert cosines.min() > 0.99
-
-
-def test_the_original_is_left_as_it_was(tiny_t5):
-    before = tiny_t5._model[0].auto_model.config._attn_implementation
-    use_fast_kernels(copy.deepcopy(tiny_t5._model).to(torch.bfloat16))
-    assert tiny_t5._model[0].auto_model.config._attn_implementation == before == "sdpa"
+    assert encoder.library_model[0].auto_model.config._attn_implementation == "sdpa"
 
 
 def test_a_float32_model_is_left_alone(tiny_t5):
-    model = copy.deepcopy(tiny_t5._model)
-    assert not use_fast_kernels(model)
-    assert not any(isinstance(module, PackedLinear) for module in model.modules())
-
-
-def test_without_these_operations_layers_stay(tiny_t5, monkeypatch):
-    monkeypatch.setattr(kernels, "_can_pack", lambda: False)
-    model = copy.deepcopy(tiny_t5._model).to(torch.bfloat16)
-    assert use_fast_kernels(model)
+    model = copy.deepcopy(tiny_t5.library_model)
+    use_fast_kernels(model)
+    assert model[0].auto_model.config._attn_implementation == "sdpa"
     assert not any(isinstance(module, PackedLinear) for module in model.modules())
 
 
@@ -131,6 +113,7 @@ def test_a_processor_without_bfloat16_layouts_is_not_asked_for_them(tiny_t5, mon
         _is_mkldnn_bf16_supported=lambda: False,
     )
     monkeypatch.setattr(torch.ops, "mkldnn", operations)
-    model = copy.deepcopy(tiny_t5._model).to(torch.bfloat16)
+    model = copy.deepcopy(tiny_t5.library_model).to(torch.bfloat16)
     use_fast_kernels(model)
+    assert model[0].auto_model.config._attn_implementation == kernels.ATTENTION
     assert not any(isinstance(module, PackedLinear) for module in model.modules())
