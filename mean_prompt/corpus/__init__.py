@@ -5,10 +5,7 @@ from typing import TYPE_CHECKING
 from mean_prompt.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from mean_prompt.corpus.corpus import (
-        Corpus as Corpus,
-        Split as Split,
-    )
+    from mean_prompt.corpus.corpus import Corpus as Corpus, Split as Split
     from mean_prompt.corpus.gather import (
         check_model as check_model,
         corpus_vectors as corpus_vectors,

@@ -86,10 +86,8 @@ class Corpus:
     ) -> Corpus:
         """Clean strings already in memory.
 
-        Args:
-            prompts: any strings; they are stripped, blank ones are dropped and repeats merged.
-            weights: one not negative number a prompt; equal by default.
-            name: of the source in results.
+        They are stripped, blank ones are dropped, and repeats merged. There is one weight of at
+        least 0 a prompt; all are equal by default.
 
         Raises:
             InputError: a weight cannot be used, or fewer than two prompts are left.
@@ -164,10 +162,9 @@ class Corpus:
     def groups(self) -> NDArray[np.int64]:
         """Return (N,) group numbers: near-duplicates, chained, share one.
 
-        Two prompts are near-duplicates when their TF-IDF vectors over words and pairs of words
-        have a cosine of at least ``NEAR_DUPLICATE``. Above 100,000 prompts not all
-        pairs are compared, and about one pair in a thousand is missed; what was found is kept in
-        the cache folder, since it takes minutes at a million.
+        Two prompts are near-duplicates if their TF-IDF vectors over words and pairs of words have
+        a cosine of at least ``NEAR_DUPLICATE``. Above 100,000 prompts not all pairs are compared,
+        and about one in a thousand is missed; what was found is kept in the cache folder.
         """
         return self._sketch()[0] if self._is_large else duplicates.groups(self.prompts)
 
@@ -183,7 +180,7 @@ class Corpus:
         Args:
             holdout: share of the groups, within [0, 0.9]; 0 keeps everything for training.
             groups: (N,) as from :meth:`groups`, computed by default.
-            seed: of the random choice.
+            seed: seed of the draw.
 
         Raises:
             InputError: there is only one group, so that nothing can be set aside.

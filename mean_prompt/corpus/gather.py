@@ -46,11 +46,7 @@ _UNIT: Final = "prompts"
 
 
 def check_model(corpus: Corpus, encoder: Encoder) -> None:
-    """Refuse vectors of another model than the one that is to be used with them.
-
-    Raises:
-        InputError: a folder of the corpus has vectors of another model.
-    """
+    """Refuse a corpus with folders of vectors of another model than the one to use with them."""
     for folder in corpus.folders:
         theirs, ours = folder.manifest.model, encoder.identity
         if theirs.content_hash != ours.content_hash:
@@ -71,16 +67,11 @@ def corpus_vectors(
 ) -> StoredVectors:
     """Return the (n, d) vectors of some of a corpus's prompts, in the order of ``rows``.
 
-    Args:
-        corpus: the prompts, and their folders of vectors.
-        rows: (n,) numbers of prompts, each at most once.
-        encoder: the model.
-        listener: receives the prompts done and n.
-        deadline: checked between chunks.
+    The listener receives the prompts done and n; the deadline is checked between chunks, and what
+    was encoded by then stays in the cache.
 
     Raises:
         InputError: a folder's vectors are of another model or damaged, or the cache fails.
-        OutOfTimeError: the deadline expired; the prompts that were encoded stay in the cache.
     """
     prompts = [corpus.prompts[row] for row in rows]
     cache = VectorCache(encoder.identity.key)

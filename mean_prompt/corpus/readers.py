@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,17 +23,10 @@ _REMEDY: Final = "check its name and its rights"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """What the cells of a column may be, and what messages call them."""
-
-    noun: str
-    says: str
-    types: tuple[type, ...]
-
-
-_PROMPT: Final = _Rule("a prompt", "prompts must be strings", (str,))
-_CELL: Final = _Rule("a cell", "cells must be text or whole numbers", (str, int))
+#: What messages call a cell, what must hold of it, and its types.
+_Rule = tuple[str, str, tuple[type, ...]]
+_PROMPT: Final[_Rule] = ("a prompt", "prompts must be strings", (str,))
+_CELL: Final[_Rule] = ("a cell", "cells must be text or whole numbers", (str, int))
 
 
 def read_prompts(path: Path, column: str | None = None) -> list[str]:
@@ -85,12 +77,8 @@ def read_columns(
     """Return columns of one file, by name: as many strings each as the file has rows.
 
     Whole numbers are read as text, since ids often are numbers in JSON and Parquet; nulls, and
-    fields that a JSON object does not have, come back as empty strings.
-
-    Args:
-        path: a file with a known suffix whose rows have named columns.
-        required: exact names.
-        optional: exact names of columns that are returned only if the file has them.
+    fields that a JSON object does not have, come back as empty strings. Optional columns are
+    returned only if the file has them.
 
     Raises:
         InputError: the file or a cell has a fault, or a required column is missing or doubled.
@@ -179,14 +167,15 @@ def _files_of(folder: Path) -> list[Path]:
 
 def _text(cell: object, rows: TableRows, place: int, number: int, path: Path, rule: _Rule) -> str:
     """Return a cell as text, or raise with its place if it is none."""
+    noun, says, types = rule
     text = "" if cell is None else str(cell)
-    if cell is not None and type(cell) not in rule.types:
-        says, found = rule.says, f"has {type(cell).__name__} in {preview(rows.names[place])}"
+    if cell is not None and type(cell) not in types:
+        found = f"has {type(cell).__name__} in {preview(rows.names[place])}"
     elif len(text) > MAX_CELL:
-        says = f"{rule.noun} may hold at most {MAX_CELL:,} characters"
+        says = f"{noun} may hold at most {MAX_CELL:,} characters"
         found = f"holds {len(text):,}; remove the row, or close its quote"
     elif _SURROGATE.search(text):
-        says = f"{rule.noun} must be Unicode text"
+        says = f"{noun} must be Unicode text"
         found = "holds half a surrogate pair; fix or remove the row"
     else:
         return text

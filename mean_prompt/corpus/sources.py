@@ -18,9 +18,7 @@ class Source:
 
     Attributes:
         name: as results show it; the file's stem unless given.
-        path: as given.
         weight: share of the whole corpus, or ``None`` to let every row count once.
-        rows: rows read.
         stripped: rows with blanks around the text, now without.
         empty: blank rows, dropped.
         duplicates: rows whose text stood before, in this source or an earlier one.

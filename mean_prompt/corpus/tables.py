@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final
 
 from mean_prompt.system import InputError
 
@@ -36,7 +36,6 @@ _SLICE: Final = 4_096
 
 #: Takes the names of a file's columns, returns those to read, or raises.
 Choose = Callable[[Sequence[str]], Sequence[str]]
-Unit = Literal["line", "row"]
 #: A row's number in the file, from 1, and its chosen cells.
 Cells = tuple[int, tuple[Any, ...]]
 
@@ -51,16 +50,15 @@ class TableFile:
 
 @dataclass(frozen=True, slots=True)
 class TableRows:
-    """The rows of a file, with the columns that were chosen, as the file spells them.
+    """The rows of a file, read one by one, with the columns that were chosen.
 
     Attributes:
         names: names of the columns; ``None`` alone if the rows are bare strings.
         unit: what the numbers count: the line that a row ends on, or the row itself.
-        cells: the rows, read one by one; a fault further on in the file is raised when it is read.
     """
 
     names: tuple[str | None, ...]
-    unit: Unit
+    unit: str
     cells: Iterator[Cells]
 
 
@@ -79,11 +77,7 @@ def open_rows(source: TableFile, choose: Choose) -> Iterator[TableRows]:
 
 
 def text_lines(text: str) -> list[str]:
-    """Return the lines of a text file.
-
-    Unlike ``str.splitlines`` it ends a line at a newline alone, not at the other characters
-    (such as U+2028) that may stand inside a prompt.
-    """
+    """Return a text's lines: ended by newlines alone, not by the U+2028 that a prompt may hold."""
     return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
 
 
@@ -101,9 +95,8 @@ def decode(data: bytes, source: TableFile, first_line: int = 1) -> str:
 
 def csv_reason(error: csv.Error) -> str:
     """Return what the standard reader found, in words that fit a message."""
-    if "field larger than field limit" in str(error):
-        return f"a cell holds more than {MAX_CELL:,} characters"
-    return str(error)
+    is_long = "field larger than field limit" in str(error)
+    return f"a cell holds more than {MAX_CELL:,} characters" if is_long else str(error)
 
 
 def _blocks(file: BinaryIO, source: TableFile) -> Iterator[tuple[int, str]]:
@@ -139,9 +132,8 @@ def _too_long(what: str, unit: str, source: TableFile, number: int) -> InputErro
 
 def _txt(file: BinaryIO, source: TableFile, _choose: Choose) -> TableRows:
     lines = enumerate(_lines(file, source, None), 1)
-    return TableRows(
-        (None,), "line", ((number, (line.removesuffix("\n"),)) for number, line in lines)
-    )
+    cells = ((number, (line.removesuffix("\n"),)) for number, line in lines)
+    return TableRows((None,), "line", cells)
 
 
 def _csv(file: BinaryIO, source: TableFile, choose: Choose, delimiter: str = ",") -> TableRows:
@@ -212,7 +204,7 @@ def _jsonl(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows:
                 yield number, value
 
     names = _names(rows(), source, "line", choose)
-    return TableRows(names, "line", _fields(rows(), source, "line", names))
+    return TableRows(names, "line", _fields(rows(), names))
 
 
 def _json(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows:
@@ -231,47 +223,34 @@ def _json(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows:
         raise InputError(f"a JSON {name} must be an array of rows: {source.path} holds one value")
     rows = list(enumerate(values, 1))
     names = _names(rows, source, "row", choose)
-    return TableRows(names, "row", _fields(rows, source, "row", names))
+    return TableRows(names, "row", _fields(rows, names))
 
 
 def _names(
-    rows: Iterable[tuple[int, Any]], source: TableFile, unit: Unit, choose: Choose
+    rows: Iterable[tuple[int, Any]], source: TableFile, unit: str, choose: Choose
 ) -> tuple[str | None, ...]:
     """Return the names chosen from those of all objects, or ``None`` alone for bare strings."""
     names: dict[str, None] = {}
-    objects = False
-    for number, row in _alike(rows, source, unit):
-        objects = isinstance(row, dict)
-        names.update(dict.fromkeys(row if objects else ()))
+    kind: type | None = None
+    for number, row in rows:
+        kind = kind or type(row)
+        if type(row) is not kind or kind not in {str, dict}:
+            raise InputError(
+                f"each row must be a JSON object, or each a string: {source.path}, {unit} {number} "
+                f"is {type(row).__name__}"
+            )
+        names.update(dict.fromkeys(row if isinstance(row, dict) else ()))
         if len(names) > MAX_FIELDS:
             raise InputError(
                 f"the rows of a table may have at most {MAX_FIELDS:,} fields between them: "
                 f"{source.path}, {unit} {number} has one more; give all rows the same fields"
             )
-    return tuple(choose(list(names))) if objects else (None,)
+    return tuple(choose(list(names))) if kind is dict else (None,)
 
 
-def _fields(
-    rows: Iterable[tuple[int, Any]], source: TableFile, unit: Unit, names: Sequence[str | None]
-) -> Iterator[Cells]:
-    for number, row in _alike(rows, source, unit):
-        yield number, (row,) if isinstance(row, str) else tuple(map(row.get, names))
-
-
-def _alike(
-    rows: Iterable[tuple[int, Any]], source: TableFile, unit: Unit
-) -> Iterator[tuple[int, Any]]:
-    """Yield rows that are all objects, or all strings."""
-    kind: type = object
+def _fields(rows: Iterable[tuple[int, Any]], names: Sequence[str | None]) -> Iterator[Cells]:
     for number, row in rows:
-        if kind is object:
-            kind = type(row)
-        if not isinstance(row, kind) or kind not in {str, dict}:
-            raise InputError(
-                f"each row must be a JSON object, or each a string: {source.path}, {unit} {number} "
-                f"is {type(row).__name__}"
-            )
-        yield number, row
+        yield number, (row,) if isinstance(row, str) else tuple(map(row.get, names))
 
 
 def parquet_rows(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows:

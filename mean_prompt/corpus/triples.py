@@ -88,11 +88,7 @@ class TriplesFile:
 
 
 def read_ids(source: str | Path) -> tuple[str, ...]:
-    """Return the ids of a test file, in order, as in the file.
-
-    Raises:
-        InputError: the file cannot be read, has no rows, or an id is blank or repeated.
-    """
+    """Return the ids of a test file, in order, as in the file."""
     path = user_path(source)
     ids = read_columns(path, (ID,))[ID]
     _check_ids(ids, path)
@@ -103,9 +99,6 @@ def read_rows(source: str | Path) -> Rows:
     """Read rows to predict for: ``id``, ``original_text`` and ``rewritten_text``.
 
     Texts are kept as they are and may be blank; there is an answer for every row.
-
-    Raises:
-        InputError: the file has a fault, or no rows.
     """
     path = user_path(source)
     columns = read_columns(path, (ID, ORIGINAL, REWRITTEN))
@@ -119,9 +112,6 @@ def read_triples(source: str | Path) -> TriplesFile:
     Prompts are stripped. Rows with a blank one are dropped, and so are those whose prompt is the
     original text itself, a fault of several public collections. Without an ``id`` column the ids
     are the numbers of the rows, from 1, dropped ones counted.
-
-    Raises:
-        InputError: the file has a fault, or no row with a prompt.
     """
     path = user_path(source)
     columns = read_columns(path, (ORIGINAL, REWRITTEN), (ID, *PROMPTS))
@@ -146,11 +136,12 @@ def read_triples(source: str | Path) -> TriplesFile:
         )
     triples = Triples(Rows(tuple(ids), tuple(originals), tuple(rewritten)), tuple(prompts))
     triples = triples.take(keep)
+    rows = triples.rows
     counts = {
         "dropped, the prompt is blank": blank.sum(),
         "dropped, the prompt is the original text itself": copied.sum(),
-        "kept, the original text is blank": _blank(triples.rows.originals),
-        "kept, the rewritten text is blank": _blank(triples.rows.rewritten),
+        "kept, the original text is blank": sum(not text.strip() for text in rows.originals),
+        "kept, the rewritten text is blank": sum(not text.strip() for text in rows.rewritten),
     }
     notes = (f"{_count(count, 'row')} {what}" for what, count in counts.items() if count)
     first = f"{_count(len(triples), 'triple')} from {_count(len(prompts), 'row')} of {path}"
@@ -172,10 +163,6 @@ def _check_ids(ids: Sequence[str], path: Path) -> None:
                 f"each row must have an id of its own: rows {first} and {number} in {path} both "
                 f"have {preview_name(name)}; rename or remove one"
             )
-
-
-def _blank(texts: Sequence[str]) -> int:
-    return sum(not text.strip() for text in texts)
 
 
 def _count(number: int, noun: str) -> str:

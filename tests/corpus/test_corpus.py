@@ -53,21 +53,11 @@ def test_weights_are_shares_however_many_rows_there_are(two):
     assert shares(corpus)["alpha"] == round(0.25 / 3, 12)
 
 
-def test_names_go_before_paths(two):
+def test_either_all_corpora_have_weights_or_none(two):
     a, b = two
-    corpus = Corpus.from_files(f"kaggle.v2={a}:2", f"mine={b}:1")
-    assert [(row.name, row.path, row.weight) for row in corpus.sources] == [
-        ("kaggle.v2", str(a), 2.0),
-        ("mine", str(b), 1.0),
-    ]
-    assert Corpus.from_files(a).sources[0].name == "a"
-
-
-@pytest.mark.parametrize("order", [1, -1])
-def test_either_all_corpora_have_weights_or_none(two, order):
-    a, b = two
-    with pytest.raises(InputError, match=rf"a weight, or none: {a} has none"):
-        Corpus.from_files(*[str(a), f"{b}:2"][::order])
+    for specs in ((a, f"{b}:2"), (f"{b}:2", a)):
+        with pytest.raises(InputError, match=rf"a weight, or none: {a} has none"):
+            Corpus.from_files(*specs)
 
 
 @pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf", "three", ""])
@@ -142,9 +132,7 @@ def test_repeats_across_files_are_counted_where_they_repeat(tmp_path):
     a = jsonl_file(tmp_path / "a.jsonl", ["alpha", "beta"])
     b = jsonl_file(tmp_path / "b.jsonl", ["beta", "gamma", "gamma"])
     corpus = Corpus.from_files(f"{a}:1", f"{b}:1")
-    assert [source.duplicates for source in corpus.sources] == [0, 2]
-    kept = [source.rows - source.empty - source.duplicates for source in corpus.sources]
-    assert sum(kept) == len(corpus)
+    assert sum(source.kept for source in corpus.sources) == len(corpus)
     assert corpus.cleaning()[1] == (
         "b: 1 prompts of 3 rows (0 empty and 2 duplicates dropped, 0 stripped, weight 1)"
     )
@@ -188,7 +176,6 @@ def test_weights_of_strings_in_memory_add_up_too():
         ([1, 1], "one weight: found 2 for 3 prompts"),
         ([1, -1, 1], "numbers of at least 0"),
         ([1, math.nan, 1], "numbers of at least 0"),
-        ([1, math.inf, 1], "numbers of at least 0"),
         ([0, 0, 0], "none with text and weight"),
     ],
 )
@@ -300,8 +287,7 @@ def test_groups_match_exhaustive_comparison(monkeypatch):
 @pytest.mark.parametrize(
     ("one", "other", "near"),
     [
-        ("Rewrite this as a poem.", "rewrite THIS as a poem", True),
-        ("Rewrite this as a poem.", "Rewrite this as a poem!", True),
+        ("Rewrite this as a poem.", "rewrite THIS as a poem!", True),
         ("Rewrite this as a poem.", "Write an email to my landlord", False),
         ("!!!", "???", False),
         ("!!! ???", "!!!  ???", True),
@@ -315,12 +301,9 @@ def test_near_duplicates(one, other, near):
 
 SAME_WORDS = (
     str.upper,
-    str.lower,
-    lambda text: f"{text}!",
-    lambda text: f'"{text}"',
+    lambda text: f'"{text}!"',
     lambda text: text.replace(" ", "  "),
     lambda text: text.replace(",", ""),
-    lambda text: text.removesuffix("."),
 )
 
 
@@ -373,13 +356,10 @@ def test_given_groups_are_kept_together(corpus):
     split = corpus.split(0.3, groups=groups)
     assert set(groups[split.train]).isdisjoint(groups[split.holdout])
     assert len(set(groups[split.holdout])) == 3
-
-
-def test_nothing_is_set_aside_at_zero(corpus):
-    split = corpus.split(0)
-    assert split.train.tolist() == list(range(len(corpus)))
-    assert len(split.holdout) == 0
-    assert split.holdout.dtype == split.train.dtype
+    nothing = corpus.split(0)
+    assert nothing.train.tolist() == list(range(len(corpus)))
+    assert len(nothing.holdout) == 0
+    assert nothing.holdout.dtype == nothing.train.dtype
 
 
 @pytest.mark.parametrize("holdout", [0.01, 0.6, 0.9])

@@ -9,8 +9,7 @@ import pytest
 from benchmarks.grammar import generate
 from mean_prompt.corpus import duplicates
 from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.corpus.duplicates import NEAR_DUPLICATE
-from mean_prompt.corpus.minhash import joined
+from mean_prompt.corpus.duplicates import NEAR_DUPLICATE, joined
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +47,7 @@ def test_the_same_words_are_always_together(prompts):
 
 
 def test_equal_rows_are_joined_even_where_no_band_brings_them_together(monkeypatch):
-    monkeypatch.setattr("mean_prompt.corpus.minhash._BANDS", 0)
+    monkeypatch.setattr("mean_prompt.corpus.duplicates._BANDS", 0)
     vectors = duplicates.tfidf(("one two", "Two one", "one two!", "three", "ONE TWO"))
     labels = joined(vectors, lambda pairs: duplicates.cosines(vectors, pairs) >= NEAR_DUPLICATE)
     assert labels[0] == labels[2] == labels[4]

@@ -39,12 +39,6 @@ def folder(make):
     return make().out
 
 
-@pytest.fixture
-def half(monkeypatch):
-    """Let vectors of files be kept in half precision too."""
-    monkeypatch.setattr(gather, "need_half", lambda *_: True)
-
-
 def everything(corpus, encoder, **more):
     return corpus_vectors(corpus, np.arange(len(corpus)), encoder, **more)
 
@@ -162,16 +156,8 @@ def test_vectors_of_another_model_are_refused_with_both_names(folder):
             use(corpus, other)
 
 
-def test_a_damaged_shard_ends_in_one_line(folder, fake, cache):
+def test_a_damaged_shard_ends_in_one_line_and_the_deadline_too_without_a_map(folder, fake, cache):
     corpus = Corpus.from_files(folder)
-    path = folder / "vectors-00002.safetensors"
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(InputError, match="is not what was written; give the same embed command"):
-        everything(corpus, fake)
-    assert list((cache / "maps").iterdir()) == []
-
-
-def test_work_that_is_ended_leaves_no_map(folder, fake, cache):
     deadline = Deadline()
 
     def end(event):
@@ -179,7 +165,11 @@ def test_work_that_is_ended_leaves_no_map(folder, fake, cache):
             deadline.stop()
 
     with pytest.raises(OutOfTimeError):
-        everything(Corpus.from_files(folder), fake, listener=end, deadline=deadline)
+        everything(corpus, fake, listener=end, deadline=deadline)
+    path = folder / "vectors-00002.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match="is not what was written; give the same embed command"):
+        everything(corpus, fake)
     assert list((cache / "maps").iterdir()) == []
 
 
@@ -199,9 +189,9 @@ def run(corpus, encoder, **recipe):
     return SearchSession(SearchInputs(corpus, encoder, plan, Budget(None, 400))).run()[0]
 
 
-@pytest.mark.usefixtures("half")
 def test_a_search_over_a_folder_finds_what_it_finds_over_the_file(folder, corpus_file, monkeypatch):
     """To the last digit, if the file's vectors are kept in half precision too."""
+    monkeypatch.setattr(gather, "need_half", lambda *_: True)
     asked = []
     encode = VectorCache.encode
 
@@ -230,18 +220,6 @@ def test_half_precision_changes_a_score_by_less_than_a_ten_thousandth(
     for one, other in zip(ours, theirs, strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-4)
         assert one.ceiling == pytest.approx(other.ceiling, abs=1e-4)
-
-
-@pytest.mark.usefixtures("half")
-def test_training_rows_come_before_the_hold_out(folder, fake):
-    corpus = Corpus.from_files(folder)
-    built = Problem.build(corpus, fake, holdout=0.2, seed=0)
-    assert isinstance(built.vectors, np.memmap)
-    assert list(built.prompts) == [
-        corpus.prompts[row] for side in (built.split.train, built.split.holdout) for row in side
-    ]
-    assert np.array_equal(built.vectors, fake.encode(built.prompts).astype(np.float16))
-    assert len(built.holdout) == len(built.split.holdout) > 0
 
 
 def test_a_large_folder_is_searched_compressed(tmp_path, fake, monkeypatch):

@@ -3,9 +3,7 @@
 import json
 import re
 
-import pyarrow as pa
 import pytest
-from pyarrow import parquet
 
 from mean_prompt.corpus.triples import read_ids, read_rows, read_triples
 from mean_prompt.system.errors import InputError
@@ -45,17 +43,6 @@ def test_rows_are_kept_as_they_stand(tmp_path):
     assert rows.originals == ("one", "")
     assert rows.rewritten == (" two\nlines ", "")
     assert read_ids(path) == rows.ids
-
-
-@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
-def test_whole_numbers_are_ids(tmp_path, suffix):
-    path = tmp_path / f"test{suffix}"
-    rows = [{"id": 7} | ROW, {"id": 30} | ROW]
-    if suffix == ".jsonl":
-        jsonl_file(path, *rows)
-    else:
-        parquet.write_table(pa.Table.from_pylist(rows), path)
-    assert read_rows(path).ids == ("7", "30")
 
 
 def test_ids_alone_need_no_texts(tmp_path):
@@ -138,7 +125,6 @@ def test_triples_without_a_column_of_prompts_are_refused(tmp_path):
 
 def test_triples_that_are_all_dropped_are_refused(tmp_path):
     path = triples_file(tmp_path / "a.jsonl", " ", "one")
-    with pytest.raises(
-        InputError, match=r"a\.jsonl has 2 rows, none with one of its own in 'rewri"
-    ):
+    fault = r"a\.jsonl has 2 rows, none with one of its own in 'rewri"
+    with pytest.raises(InputError, match=fault):
         read_triples(path)

@@ -20,23 +20,16 @@ _ADDRESS: Final = re.compile(r"local|auto|[\w.-]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A Ray cluster.
+    """A Ray cluster: ``local``, or a running one with this machine (``auto`` or ``HOST:PORT``).
 
-    Attributes:
-        address: ``local``, or that of a running cluster which this machine is part of: ``auto``,
-            or ``HOST:PORT``.
-        workers: number of actors; by default one per GPU, or one per machine without GPUs.
+    There is one actor per GPU, or one per machine without GPUs, unless ``workers`` says how many.
     """
 
     address: str = LOCAL
     workers: int | None = None
 
     def check(self) -> None:
-        """Check the address and that Ray is installed, before anything slow begins.
-
-        Raises:
-            InputError: the address is malformed, no process listens there, or Ray is missing.
-        """
+        """Check the address and that Ray is installed, before anything slow begins."""
         if not _ADDRESS.fullmatch(self.address):
             raise InputError(
                 f"--ray must be alone, or with local, auto or HOST:PORT: found {self.address!r}; "

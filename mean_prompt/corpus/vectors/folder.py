@@ -14,13 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from mean_prompt.corpus.tables import TableFile, parquet_rows
-from mean_prompt.corpus.vectors.manifest import (
-    FORMAT,
-    MANIFEST,
-    Manifest,
-    ShardFiles,
-    shard_files,
-)
+from mean_prompt.corpus.vectors.manifest import FORMAT, MANIFEST, Manifest, ShardFiles, shard_files
 from mean_prompt.corpus.vectors.shards import Encoded, Halves, Shard, are_unit
 from mean_prompt.system import (
     InputError,
@@ -44,8 +38,8 @@ _RESUME: Final = "give the same embed command again, which resumes and embeds da
 class VectorFolder:
     """A folder with a manifest.
 
-    Reading a shard that is missing or not what the manifest says raises an :class:`InputError`,
-    and writing to a folder that cannot be written a :class:`RunError`.
+    A broken or missing manifest, or a shard that is not what it says, raises an
+    :class:`InputError`; a folder that cannot be written raises a :class:`RunError`.
 
     Attributes:
         path: the folder.
@@ -57,11 +51,7 @@ class VectorFolder:
 
     @classmethod
     def open(cls, path: Path) -> VectorFolder | None:
-        """Return the folder of vectors at a path, complete or not; ``None`` if it is none.
-
-        Raises:
-            InputError: it holds vectors without a manifest, or with one that is broken.
-        """
+        """Return the folder of vectors at a path, complete or not; ``None`` if it is none."""
         if not (path_exists(path) and path.is_dir()):
             return None
         rule, remedy = "a folder of vectors must be readable", "check its name and its rights"
@@ -76,11 +66,7 @@ class VectorFolder:
 
     @classmethod
     def open_complete(cls, path: Path) -> VectorFolder | None:
-        """Return the folder of vectors at a path, as a corpus; ``None`` if it is none.
-
-        Raises:
-            InputError: it has no manifest, or a broken one, or is not complete.
-        """
+        """Return the folder of vectors at a path, as a corpus; ``None`` if it is none."""
         folder = cls.open(path)
         if folder and folder.manifest.unfinished:
             missing, all_shards = len(folder.manifest.unfinished), len(folder.manifest.shards)
@@ -106,7 +92,9 @@ class VectorFolder:
         data = io.BytesIO(_checked(path, entry.files.prompts))
         rows = parquet_rows(data, TableFile(path, "a shard"), lambda names: _columns(names, path))
         cells = [cells for _, cells in rows.cells]
-        if len(cells) != entry.prompts or not all(_is_counted(*pair) for pair in cells):
+        if len(cells) != entry.prompts or not all(
+            type(prompt) is str and type(count) is int and count > 0 for prompt, count in cells
+        ):
             raise _damaged(path, f"must hold {entry.prompts:,} prompts with their counts")
         prompts, counts = zip(*cells, strict=True)
         if Shard(number, prompts, counts).digest != entry.texts:
@@ -154,9 +142,15 @@ class VectorFolder:
 
     def write_shard(self, shard: Shard, encoded: Encoded) -> None:
         """Write a shard's two files, and enter them in the manifest."""
+        import pyarrow as pa
+        from pyarrow import parquet
         from safetensors.numpy import save
 
-        prompts = _parquet(shard)
+        buffer = io.BytesIO()
+        counts = pa.array(shard.counts, pa.int64())
+        table = pa.table({"prompt": pa.array(shard.prompts, pa.string()), "count": counts})
+        parquet.write_table(table, buffer, compression="zstd")
+        prompts = buffer.getvalue()
         vectors = save({_VECTORS: np.ascontiguousarray(encoded.vectors)})
         with self._writing():
             places = self._files(shard.number)
@@ -203,10 +197,6 @@ def _columns(names: Sequence[str], path: Path) -> tuple[str, str]:
     return "prompt", "count"
 
 
-def _is_counted(prompt: object, count: object) -> bool:
-    return type(prompt) is str and type(count) is int and count > 0
-
-
 def _read_manifest(folder: Path) -> Manifest | None:
     """Return the manifest in a folder; ``None`` where there is no file that could be one."""
     path = folder / MANIFEST
@@ -226,14 +216,3 @@ def _read_manifest(folder: Path) -> Manifest | None:
             f"a manifest must be whole: {path}: {place + ': ' if place else ''}{fault['msg']}; "
             "embed the corpus again into another folder"
         ) from error
-
-
-def _parquet(shard: Shard) -> bytes:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    counts = pa.array(shard.counts, pa.int64())
-    table = pa.table({"prompt": pa.array(shard.prompts, pa.string()), "count": counts})
-    buffer = io.BytesIO()
-    parquet.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()

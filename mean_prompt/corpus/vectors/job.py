@@ -55,10 +55,8 @@ class Embedding:
     """The result of a call of :func:`embed`.
 
     Attributes:
-        sources: the parts of the corpus, with what cleaning did.
         made: number of shards that this call embedded.
         damaged: number of finished shards that it found missing or damaged.
-        seconds: duration of the call.
     """
 
     out: Path
@@ -156,19 +154,16 @@ def _check_places(sources: Sequence[Source], out: Path) -> None:
                 f"--out must be outside of the corpus: {out} is in {path}, and would be read as a "
                 "part of it; choose another"
             )
-    if VectorFolder.open(out) is None and path_exists(out) and not _is_empty(out):
-        raise InputError(
-            f"--out must be a new folder, an empty one, or one that was begun: {out} holds "
-            "something else; choose another"
-        )
-
-
-def _is_empty(path: Path) -> bool:
-    with os_errors(_OUT, path, "choose another"):
+    if VectorFolder.open(out) is not None or not path_exists(out):
+        return
+    with os_errors(_OUT, out, "choose another"):
         # A kill may have come while the very first file was written.
-        return path.is_dir() and all(
-            inside.name.startswith((f".{MANIFEST}.", LOCK)) for inside in path.iterdir()
-        )
+        ours = (f".{MANIFEST}.", LOCK)
+        if not (out.is_dir() and all(path.name.startswith(ours) for path in out.iterdir())):
+            raise InputError(
+                f"--out must be a new folder, an empty one, or one that was begun: {out} holds "
+                "something else; choose another"
+            )
 
 
 def _locked(path: Path) -> FolderLock:
@@ -221,14 +216,16 @@ def _encoding(
     if cluster and not (model is None or isinstance(model, str)):
         raise InputError("a cluster's actors load their own model: give its name or folder")
     # For a cluster too: the model's faults are then found before anything is sent there.
-    encoder = (
-        load_encoder(model, device=device, screening="float32", trust=trust)
-        if model is None or isinstance(model, str)
-        else model
-    )
+    encoder = model
+    if encoder is None or isinstance(encoder, str):
+        encoder = load_encoder(encoder, device=device, screening="float32", trust=trust)
     identity = ModelEntry(**asdict(encoder.identity))
     if cluster is None:
-        return identity, encoder.dimension, partial(_encode_here, encoder)
+        return (
+            identity,
+            encoder.dimension,
+            lambda shards: ((shard, encode_halves(encoder, shard.prompts)) for shard in shards),
+        )
     name = None if model is None else str(model)
     if name and path_exists(user_path(name)):
         name = str(user_path(name).resolve())  # actors work in another folder
@@ -236,11 +233,6 @@ def _encoding(
 
     on_cluster = partial(encode_on, cluster, ActorModel(name, device, trust), identity)
     return identity, encoder.dimension, on_cluster
-
-
-def _encode_here(encoder: Encoder, shards: Iterable[Shard]) -> Generator[tuple[Shard, Encoded]]:
-    for shard in shards:
-        yield shard, encode_halves(encoder, shard.prompts)
 
 
 def _mark_damaged(folder: VectorFolder, listener: Listener, deadline: Deadline) -> int:
@@ -279,19 +271,15 @@ def _embed_missing(
     with closing(results):
         for shard, encoded in results:
             if shard.digest != folder.manifest.shards[shard.number].texts:
-                raise _changed()
+                break
             folder.write_shard(shard, encoded)
             made += 1
             report()
             if deadline.expired:
                 return made
     if folder.manifest.unfinished:
-        raise _changed()
+        raise RunError(
+            "a corpus must stay as it is while it is embedded: it was changed; put it back, or "
+            "embed it into another folder"
+        )
     return made
-
-
-def _changed() -> RunError:
-    return RunError(
-        "a corpus must stay as it is while it is embedded: it was changed; put it back, or embed "
-        "it into another folder"
-    )

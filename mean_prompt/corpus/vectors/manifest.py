@@ -38,11 +38,7 @@ class ModelEntry(_Part):
 
 
 class SourceEntry(_Part):
-    """A part of the corpus, as a :class:`~mean_prompt.corpus.sources.Source`.
-
-    Only rows whose text stood before in the same shard are counted as duplicates here; those of
-    other shards are found when the folder is read.
-    """
+    """A part of the corpus; a row is a duplicate here if its text stood before in its shard."""
 
     name: str
     path: str
@@ -67,13 +63,7 @@ class ShardFiles(_Part):
 
 
 class ShardEntry(_Part):
-    """A shard, finished or not.
-
-    Attributes:
-        prompts: number of its prompts.
-        texts: :attr:`~mean_prompt.corpus.vectors.shards.Shard.digest` of the shard.
-        files: ``None`` as long as it is not finished.
-    """
+    """A shard's number of prompts and its digest; and its files, once it is finished."""
 
     prompts: Annotated[int, Field(ge=1)]
     texts: Hash
@@ -84,10 +74,8 @@ class Manifest(_Part):
     """What a folder holds, or will hold when it is complete.
 
     Attributes:
-        dimension: width of the vectors.
         column: name of the prompts' column in the files; ``None`` if it was guessed.
         shard_prompts: distinct prompts that end a shard.
-        sources: the parts of the corpus, with what cleaning did.
         shards: all of them, in the order of the corpus.
     """
 

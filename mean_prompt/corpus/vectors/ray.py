@@ -41,18 +41,7 @@ _RESTARTS: Final = 3
 def encode_on(
     cluster: Cluster, actor_model: ActorModel, model: ModelEntry, shards: Iterable[Shard]
 ) -> Generator[tuple[Shard, Encoded]]:
-    """Yield shards as they are embedded, in any order.
-
-    Args:
-        cluster: the cluster, checked.
-        actor_model: the model as an actor loads it.
-        model: the model that it must be.
-        shards: read on this machine, one by one.
-
-    Raises:
-        InputError: the cluster cannot be reached, or lacks the devices.
-        RunError: the work failed there.
-    """
+    """Yield shards as they are embedded, in any order."""
     with _connected(cluster.address):
         plan = plan_actors(_nodes(), cluster.workers, actor_model.device)
         yield from _embedded(plan, replace(actor_model, device=plan.device), model, shards)
@@ -135,13 +124,7 @@ def _embedded(
 
 
 class ShardEncoder:
-    """Encodes shards in an actor; the model is loaded at the first one.
-
-    Args:
-        asked: the model to load.
-        expected: the model that it must be.
-        threads: number of threads of a model on the CPU.
-    """
+    """Encodes shards in an actor; the model is loaded and compared at the first one."""
 
     def __init__(self, asked: ActorModel, expected: ModelEntry, threads: int) -> None:
         self._asked = asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -29,13 +29,7 @@ UNIT_TOLERANCE: Final = 2**-11 + 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Distinct prompts of a stretch of the corpus.
-
-    Attributes:
-        number: its number among the shards, from 0.
-        prompts: n distinct, stripped, not empty strings, in the order of their first rows.
-        counts: how many rows hold each.
-    """
+    """Distinct, stripped, not empty prompts, in order, and how many rows hold each."""
 
     number: int
     prompts: tuple[str, ...]
@@ -66,13 +60,7 @@ class Encoded:
 
 
 class Stream:
-    """Reads a corpus as shards; the same files always make the same ones.
-
-    Args:
-        sources: the parts of the corpus, in order.
-        column: name of the prompts' column; guessed for each file if ``None``.
-        size: distinct prompts that end a shard.
-    """
+    """Reads a corpus as shards of ``size`` prompts; the same files always make the same ones."""
 
     def __init__(self, sources: Sequence[Source], column: str | None, size: int) -> None:
         self._sources = sources
@@ -84,7 +72,10 @@ class Stream:
     def sources(self) -> tuple[Source, ...]:
         """The parts of the corpus, with the counts of the rows read."""
         counted = zip(self._sources, self._tallies, strict=True)
-        return tuple(replace(source, **tally) for source, tally in counted)
+        return tuple(
+            Source(s.name, s.path, s.weight, t["rows"], t["stripped"], t["empty"], t["duplicates"])
+            for s, t in counted
+        )
 
     def some(self, numbers: Sequence[int]) -> Iterator[Shard]:
         """Yield the shards with some numbers, and read no further than the last of them."""
@@ -124,11 +115,7 @@ class Stream:
 
 
 def encode_halves(encoder: Encoder, prompts: Sequence[str]) -> Encoded:
-    """Encode strings in float32 and round them to half precision.
-
-    Raises:
-        RunError: a vector is not finite, or not of unit length.
-    """
+    """Encode strings in float32 to finite unit vectors, and round them to half precision."""
     ids = encoder.tokenize(prompts)
     vectors = encoder.encode_ids(ids)
     halves = vectors.astype(np.float16)

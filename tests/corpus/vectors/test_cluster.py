@@ -62,7 +62,6 @@ def test_two_actors_give_the_bytes_that_one_process_gives(write, tmp_path, tiny_
         ([(4, 0), (0, 0), (4, 0)], None, "cpu", ActorPlan(2, "cpu", 4, 0)),
         ([(8, 2), (8, 1)], None, "auto", ActorPlan(3, "cuda", 1, 1)),
         ([(8, 2), (8, 1)], 2, "cuda", ActorPlan(2, "cuda", 1, 1)),
-        ([(8, 2), (8, 1)], None, "cpu", ActorPlan(2, "cpu", 8, 0)),
         ([(8, 0)], None, "mps", ActorPlan(1, "mps", 8, 0)),
     ],
 )

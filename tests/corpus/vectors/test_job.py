@@ -2,9 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
-import time
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
@@ -17,11 +14,8 @@ from mean_prompt.system import files as atomic
 from mean_prompt.system.errors import InputError, RunError
 from mean_prompt.system.locks import FolderLock
 from mean_prompt.system.progress import ProgressEvent
-from tests.corpus.conftest import PROMPTS, ROWS, SHARD, contents, stop_after
+from tests.corpus.conftest import PROMPTS, ROWS, contents, stop_after
 from tests.fakes import WORDS, FakeEncoder
-
-ROOT = Path(__file__).parents[3]
-
 
 # One run
 
@@ -88,12 +82,6 @@ def test_a_signal_ends_it_after_the_shard_in_hand(make):
     assert (done.complete, done.made) == (True, 1)
 
 
-@pytest.fixture
-def whole(make, tmp_path):
-    """The files of a folder whose making was not interrupted."""
-    return contents(make(out=tmp_path / "whole").out)
-
-
 class Killed(BaseException):
     """Ends the work anywhere, as a kill does: nothing catches it."""
 
@@ -116,7 +104,8 @@ def killed_at(monkeypatch, step):
     monkeypatch.setattr(Path, "unlink", lambda *_args, **_options: None)
 
 
-def test_a_kill_at_any_step_loses_a_shard_at_most(make, whole, tmp_path, monkeypatch):
+def test_a_kill_at_any_step_loses_a_shard_at_most(make, tmp_path, monkeypatch):
+    whole = contents(make(out=tmp_path / "whole").out)
     left = []
     for step in range(100):
         out = tmp_path / f"killed-{step}"
@@ -132,24 +121,6 @@ def test_a_kill_at_any_step_loses_a_shard_at_most(make, whole, tmp_path, monkeyp
     assert len(left) > 25
     assert left == sorted(left, reverse=True)
     assert set(left) == {0, 1, 2, 3, 4}
-
-
-def test_sigkill_in_the_middle_of_a_shard(make, whole, tmp_path, corpus_file):
-    out = tmp_path / "killed"
-    command = [sys.executable, "-m", "tests.corpus.vectors.slow_embedding"]
-    with subprocess.Popen([*command, corpus_file, out, str(SHARD)], cwd=ROOT) as process:
-        end = time.monotonic() + 60
-        while not (out / "vectors-00001.safetensors").exists():
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        assert process.poll() is None
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    assert VectorFolder.open(out).manifest.unfinished
-    done = make(out=out)
-    assert (done.complete, done.damaged) == (True, 0)
-    assert 0 < done.made < 4
-    assert contents(out) == whole
 
 
 # Damaged
@@ -176,6 +147,10 @@ def test_a_damaged_shard_is_embedded_again(make, fake, name, damage):
     assert (repaired.made, repaired.damaged) == (1, 1)
     assert contents(repaired.out) == before
     assert fake.encoded - encoded == (8 if "3" in name else 10)
+    for path in found.out.glob("*-*"):
+        path.unlink()
+    assert make().damaged == 4
+    assert contents(found.out) == before
 
 
 # Another work
@@ -230,11 +205,8 @@ def test_places_that_would_be_read_the_next_time_are_refused(make, tmp_path):
     vectors = make().out
     refused(make, "is a folder of vectors", corpus=vectors, out=tmp_path / "again")
     assert not inside.exists()
-
-
-def test_weights_are_for_the_search(make, corpus_file):
-    remedy = r"found .*corpus.jsonl:3; embed each .* a search NAME=FOLDER:WEIGHT"
-    refused(make, remedy, corpus=f"mine={corpus_file}:3")
+    remedy = r"found .*corpus:3; embed each .* a search NAME=FOLDER:WEIGHT"
+    refused(make, remedy, corpus=f"mine={tmp_path / 'corpus'}:3")
 
 
 def test_two_processes_do_not_write_one_folder(make, tmp_path):
