@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from mean_prompt.system import Table, View, shortened, view_html
-
-#: Most characters of an answer that are shown.
-_MOST: Final = 2_000
 
 Rule = Literal["blend", "blank", "unchanged", "no neighbours", "not fitted", "no time"]
 
@@ -18,8 +15,6 @@ class Answer:
     """The answer to a row, and why it was chosen.
 
     Attributes:
-        id: the row's id.
-        text: the answer.
         kind: how the string was made, see
             :class:`~mean_prompt.hybrid.candidates.AnswerCandidate`.
         expected: its expected SCS; ``None`` if a rule decided.
@@ -29,7 +24,6 @@ class Answer:
             was ``no time`` for it. ``not fitted``: its first prediction, as there was no time to
             weigh it.
         candidates: number of strings that were compared.
-        with_llm: whether the row had a prediction.
         universal: expected SCS of the universal string for the same row, as ``expected``.
         prediction: the row's first prediction, cleaned; ``None`` without one.
     """
@@ -54,8 +48,6 @@ class Outcome:
     """An answer to a row whose true prompt is known.
 
     Attributes:
-        answer: the answer.
-        prompt: the true prompt.
         group: group number of the rows with the same prompt.
         actual: SCS of the answer with the true prompt, by float32 vectors.
         universal: SCS of the universal string; ``None`` if it is no longer known.
@@ -83,6 +75,6 @@ def answer_view(answer: Answer) -> View:
     cells = tuple((name, shortened(value)) for name, value in rows.items() if value is not None)
     return View(
         f"answer to row {shortened(answer.id, 80).head}",
-        string=shortened(answer.text, _MOST),
+        string=shortened(answer.text, 2_000),
         tables=(Table("how it was chosen", (), cells),),
     )

@@ -1,4 +1,4 @@
-"""Asking an LLM about test rows in a thread of its own, so that other work goes on meanwhile."""
+"""Asking an LLM about test rows in a thread of its own, and the known rows that it is shown."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Final, Self
 
-from mean_prompt.corpus import Rows
+import numpy as np
+
+from mean_prompt.corpus import Rows, Triples
+from mean_prompt.hybrid.index import VectorIndex
+from mean_prompt.hybrid.retrieval import EmbeddedRows, Numbers, normalized
+from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.llm import Example, Prediction, Predictor
+from mean_prompt.objective import Vectors
 from mean_prompt.system import Deadline
 
 #: Seconds waited for predictions before the deadline is checked again.
 _WAIT: Final = 0.25
+#: Neighbours looked up for each example: those of one prompt are shown once.
+_SPARE: Final = 8
 
 
 class PredictionQueue:
     """Predictions of test rows, in the order in which they arrive.
 
-    Args:
-        deadline: the LLM asks no row after it, and no call waits beyond it.
-
-    Attributes:
-        asked: number of rows that were asked about.
+    After the deadline the LLM asks no row, and no call waits.
     """
 
     def __init__(self, deadline: Deadline) -> None:
@@ -63,13 +67,10 @@ class PredictionQueue:
     def take(self, most: int, *, wait: bool = True) -> list[Prediction]:
         """Return predictions that have arrived; empty after the last.
 
-        Args:
-            most: number of predictions to return.
-            wait: whether to wait for the first; without it the deadline does not matter.
+        With ``wait`` the first is waited for; without it the deadline does not matter.
 
         Raises:
             OutOfTimeError: the deadline expired before one arrived.
-            InputError: nothing can be asked at all.
             Exception: whatever else ended the asking, after the predictions before it.
         """
         found: list[Prediction] = []
@@ -93,3 +94,48 @@ class PredictionQueue:
             except queue.Empty:
                 if not wait:
                     return
+
+
+class Examples:
+    """Chooses the known rows most like a row, of different prompts.
+
+    ``count`` of them are shown with each row.
+    """
+
+    def __init__(
+        self, triples: Triples, space: EmbeddingSpace, count: int, deadline: Deadline | None = None
+    ) -> None:
+        self._triples = triples
+        self._groups = triples.groups()
+        self._space = space
+        self._count = count
+        self._deadline = deadline
+        self._index = VectorIndex(self._features(triples.rows))
+
+    def of(self, rows: Rows, own_groups: Numbers | None = None) -> list[list[Example]]:
+        """Return the examples of each of n rows, the nearest first.
+
+        If the rows are known ones, ``own_groups`` are the (n,) group numbers of their prompts: no
+        row of a row's own prompt is shown.
+        """
+        _, numbers = self._index.search(self._features(rows), self._count * _SPARE)
+        own = np.full(len(rows), -1) if own_groups is None else own_groups
+        return [self._choose(found, int(group)) for found, group in zip(numbers, own, strict=True)]
+
+    def _features(self, rows: Rows) -> Vectors:
+        embedded = EmbeddedRows.embed(rows, None, self._space, self._deadline)
+        return normalized(embedded.features(("rewritten", "difference")))
+
+    def _choose(self, found: Numbers, own: int) -> list[Example]:
+        rows = self._triples.rows
+        chosen: dict[int, Example] = {}
+        for number in found:
+            group = int(self._groups[number])
+            if number < 0 or group == own or group in chosen:
+                continue
+            chosen[group] = Example(
+                rows.originals[number], rows.rewritten[number], self._triples.prompts[number]
+            )
+            if len(chosen) == self._count:
+                break
+        return list(chosen.values())

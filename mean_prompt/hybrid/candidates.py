@@ -43,8 +43,6 @@ class AnswerCandidate:
     """A string that might answer a row.
 
     Attributes:
-        text: the string.
-        kind: how it was made.
         head: number of the template's head, the most frequent first; 0 for other kinds.
         separator: between the parts of joined and affixed strings; empty for other kinds.
     """
@@ -76,7 +74,7 @@ class CandidateFactory:
     Args:
         universal: the universal string, a candidate itself and an affix of others.
         heads: heads of templates, the most frequent first.
-        prefix, suffix: further affixes; none if ``None``.
+        prefix, suffix: further affixes.
     """
 
     def __init__(
@@ -95,13 +93,10 @@ class CandidateFactory:
     def candidates(
         self, inputs: CandidateInputs, settings: BlendSettings | None = None
     ) -> list[AnswerCandidate]:
-        """Return the candidates of one row, none of them blank.
+        """Return the candidates of one row that the settings allow, none of them blank or twice.
 
-        Args:
-            inputs: the strings to make them of.
-            settings: which are made, see :func:`allowed_numbers`; their texts are distinct. If
-                ``None``, a string is listed once for each way in which it is made, so that any
-                settings may choose among them later.
+        Without settings a string is listed once for each way in which it is made, so that any
+        settings may choose among them later.
         """
         made = list(dict.fromkeys(one for one in self._all(inputs) if one.text.strip()))
         return made if settings is None else [made[n] for n in allowed_numbers(made, settings)]
@@ -112,8 +107,7 @@ class CandidateFactory:
             yield AnswerCandidate(text, "prediction")
         for text in inputs.predictions:
             yield from self._of_prediction(text)
-        near = [*inputs.by_all[:RETRIEVED], *inputs.by_text[:RETRIEVED]]
-        for text in near:
+        for text in (*inputs.by_all[:RETRIEVED], *inputs.by_text[:RETRIEVED]):
             yield AnswerCandidate(text, "retrieved")
         for separator in SEPARATORS:
             yield from self._joined(inputs, separator)
@@ -177,7 +171,9 @@ def _is_allowed(candidate: AnswerCandidate, settings: BlendSettings) -> bool:
 
 def learn_heads(prompts: Iterable[str], count: int = MOST_HEADS) -> list[str]:
     """Return the most frequent heads of known prompts: the words before the first preposition."""
-    heads = Counter(head for prompt in prompts if (head := _head_of(prompt)))
+    found = ((prompt, _PIVOT.search(prompt)) for prompt in prompts)
+    heads = Counter(prompt[: pivot.start()].strip() for prompt, pivot in found if pivot)
+    heads.pop("", None)
     return [head for head, _ in sorted(heads.items(), key=lambda item: (-item[1], item[0]))[:count]]
 
 
@@ -203,11 +199,6 @@ def joined(parts: Sequence[str], separator: str) -> str:
     *firsts, last = parts
     bare = [part.rstrip(". ") if separator.startswith(".") else part for part in firsts]
     return separator.join(part for part in [*bare, last] if part.strip())
-
-
-def _head_of(prompt: str) -> str:
-    found = _PIVOT.search(prompt)
-    return prompt[: found.start()].strip() if found else ""
 
 
 def _cut(end: re.Pattern[str], text: str) -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal
 
 from mean_prompt.corpus import TableFile, csv_reason, decode, read_ids
 from mean_prompt.hybrid.submission import HEADER, is_null_to_pandas
 from mean_prompt.system import InputError, os_errors, preview_name
+
+if TYPE_CHECKING:
+    from mean_prompt.encoder import Encoder
 
 #: Places that one finding names.
 _FEW: Final = 5
@@ -34,17 +37,6 @@ class Finding:
     message: str
 
 
-class TokenCounter(Protocol):
-    """A model's tokenizer, such as an :class:`~mean_prompt.encoder.encoder.Encoder`."""
-
-    @property
-    def max_tokens(self) -> int:
-        """Number of tokens of the longest string that the model reads whole."""
-
-    def tokenize(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
-        """Return the tokens of each string, however long it is."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Answer:
     """A row of the submission; ``text`` is ``None`` if its cells are too few or too many."""
@@ -57,27 +49,20 @@ class _Answer:
         return f"{preview_name(self.id)} (line {self.line})"
 
 
-class _UnusableError(Exception):
-    """The rows cannot be read, so that nothing else can be checked."""
-
-
 def check_submission(
     submission: Path,
     test: Path,
     *,
-    encoder: TokenCounter | None = None,
+    encoder: Encoder | None = None,
     max_tokens: int | None = None,
 ) -> list[Finding]:
-    """Compare a submission with the test file that it answers.
+    """Compare a submission with the test file that it answers: faults, then warnings.
 
     Args:
         submission: a CSV file; whatever it holds, the result says what is wrong with it.
         test: a file with the column ``id``.
         encoder: counts tokens; without one, answers that the model would cut are not found.
         max_tokens: most tokens of an answer; needs the encoder.
-
-    Returns:
-        Faults, then warnings; a list without faults is a valid submission's.
 
     Raises:
         InputError: the test file cannot be used, or the submission is not there.
@@ -88,34 +73,30 @@ def check_submission(
     with os_errors("a submission must be readable", submission, "check its name and its rights"):
         data = submission.read_bytes()
     findings: list[Finding] = []
-    try:
-        answers = _read(data, submission, findings.append)
-    except _UnusableError:
-        return findings
-    tokens = _check_tokens(answers, encoder, max_tokens) if encoder else ()
-    findings += chain(_check_ids(answers, ids), _check_texts(answers), tokens)
+    answers = _read(data, submission, findings)
+    if answers is not None:
+        tokens = _check_tokens(answers, encoder, max_tokens) if encoder else ()
+        findings += chain(_check_ids(answers, ids), _check_texts(answers), tokens)
     return sorted(findings, key=lambda finding: finding.severity != "fault")
 
 
-def _read(data: bytes, path: Path, report: Callable[[Finding], None]) -> list[_Answer]:
-    """Return the rows that have an id, and report the faults of the file as a whole."""
+def _read(data: bytes, path: Path, findings: list[Finding]) -> list[_Answer] | None:
+    """Return the rows that have an id, and add the file's own faults; ``None`` without rows."""
     if data.startswith(codecs.BOM_UTF8):
-        report(_warning("byte-order-mark", "the file should not begin with a byte-order mark"))
+        message = "the file should not begin with a byte-order mark"
+        findings.append(Finding("warning", "byte-order-mark", message))
     try:
         rows = _parse(decode(data, TableFile(path, "a submission")))
-    except InputError as error:
-        report(_fault("encoding", str(error)))
-        raise _UnusableError from error
-    except csv.Error as error:
-        report(_fault("csv", str(error)))
-        raise _UnusableError from error
+    except (InputError, csv.Error) as error:
+        rule = "csv" if isinstance(error, csv.Error) else "encoding"
+        findings.append(Finding("fault", rule, str(error)))
+        return None
     names = rows[0][1] if rows else []
     if names != list(HEADER):
         found = ",".join(map(preview_name, names[:_FEW])) or "none"
-        report(_fault("header", f"the header must be {','.join(HEADER)}: found {found}"))
-    if not set(HEADER) <= set(names):
-        raise _UnusableError
-    return _answers(rows, report)
+        message = f"the header must be {','.join(HEADER)}: found {found}"
+        findings.append(Finding("fault", "header", message))
+    return _answers(rows, findings) if set(HEADER) <= set(names) else None
 
 
 def _parse(text: str) -> list[tuple[int, list[str]]]:
@@ -136,20 +117,14 @@ def _parse(text: str) -> list[tuple[int, list[str]]]:
     return rows
 
 
-def _answers(
-    rows: Sequence[tuple[int, list[str]]], report: Callable[[Finding], None]
-) -> list[_Answer]:
+def _answers(rows: Sequence[tuple[int, list[str]]], findings: list[Finding]) -> list[_Answer]:
     names = rows[0][1]
     at_id, at_text = map(names.index, HEADER)
     ragged = [
         f"line {line} has {len(cells)}" for line, cells in rows[1:] if len(cells) != len(names)
     ]
-    if ragged:
-        report(
-            _fault(
-                "cells", f"each row must have the header's {len(names)} cells: found {_few(ragged)}"
-            )
-        )
+    must = f"each row must have the header's {len(names)} cells: found"
+    findings += _broken("cells", must, ragged)
     return [
         _Answer(line, cells[at_id], cells[at_text] if len(cells) == len(names) else None)
         for line, cells in rows[1:]
@@ -169,14 +144,10 @@ def _check_ids(answers: Sequence[_Answer], ids: Sequence[str]) -> Iterator[Findi
         for name, at in lines.items()
         if len(at) > 1
     ]
-    if missing:
-        yield _fault(
-            "missing-id", f"each id of the test file must be there: missing {_few(missing)}"
-        )
-    if extra:
-        yield _fault("extra-id", f"each id must be one of the test file: found {_few(extra)}")
-    if repeated:
-        yield _fault("duplicate-id", f"each id must stand once: found {_few(repeated)}")
+    must = "each id of the test file must be there: missing"
+    yield from _broken("missing-id", must, missing)
+    yield from _broken("extra-id", "each id must be one of the test file: found", extra)
+    yield from _broken("duplicate-id", "each id must stand once: found", repeated)
     yield from _check_order([name for name in lines if name in known], ids, lines)
 
 
@@ -191,7 +162,7 @@ def _check_order(
                 f"rows should be in the test file's order: line {lines[name][0]} has "
                 f"{preview_name(name)}, where {preview_name(other)} would be next"
             )
-            yield _warning("order", message)
+            yield Finding("warning", "order", message)
             return
 
 
@@ -203,14 +174,13 @@ def _check_texts(answers: Sequence[_Answer]) -> Iterator[Finding]:
         if is_null_to_pandas(text)
     ]
     blank = [str(answer) for answer, text in texts if text and not text.strip()]
-    if null:
-        yield _fault("null", f"no answer may be empty, or what pandas reads so: found {_few(null)}")
-    if blank:
-        yield _fault("blank", f"an answer must hold more than blanks: found {_few(blank)}")
+    must = "no answer may be empty, or what pandas reads so: found"
+    yield from _broken("null", must, null)
+    yield from _broken("blank", "an answer must hold more than blanks: found", blank)
 
 
 def _check_tokens(
-    answers: Sequence[_Answer], encoder: TokenCounter, max_tokens: int | None
+    answers: Sequence[_Answer], encoder: Encoder, max_tokens: int | None
 ) -> Iterator[Finding]:
     texts = list(dict.fromkeys(answer.text for answer in answers if answer.text))
     counts = dict(zip(texts, map(len, encoder.tokenize(texts)), strict=True)) if texts else {}
@@ -222,26 +192,21 @@ def _check_tokens(
             if answer.text and counts[answer.text] > limit
         ]
 
-    if max_tokens is not None and (long := over(max_tokens)):
-        message = f"an answer may have at most {max_tokens:,} tokens: found {_few(long)}"
-        yield _fault("token-budget", message)
-    if cut := over(encoder.max_tokens):
-        message = f"the model should read answers whole, and cuts them after {encoder.max_tokens:,}"
-        yield _warning("truncation", f"{message} tokens: found {_few(cut)}")
+    if max_tokens is not None:
+        must = f"an answer may have at most {max_tokens:,} tokens: found"
+        yield from _broken("token-budget", must, over(max_tokens))
+    limit = encoder.max_tokens
+    must = f"the model should read answers whole, and cuts them after {limit:,} tokens: found"
+    yield from _broken("truncation", must, over(limit), "warning")
 
 
-def _few(places: Sequence[str]) -> str:
-    """Return how many places there are, and the first of them."""
-    return f"{len(places):,}: {_first(places)}"
+def _broken(
+    rule: str, must: str, places: Sequence[str], severity: Literal["fault", "warning"] = "fault"
+) -> list[Finding]:
+    """Return a finding with how many places break a rule and the first of them, if any do."""
+    message = f"{must} {len(places):,}: {_first(places)}"
+    return [Finding(severity, rule, message)] if places else []
 
 
 def _first(places: Sequence[str]) -> str:
     return ", ".join([*places[:_FEW], *(["..."] if len(places) > _FEW else [])])
-
-
-def _fault(rule: str, message: str) -> Finding:
-    return Finding("fault", rule, message)
-
-
-def _warning(rule: str, message: str) -> Finding:
-    return Finding("warning", rule, message)

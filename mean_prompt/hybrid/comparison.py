@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mean_prompt.corpus import Triples, read_triples
 from mean_prompt.hybrid.answer import Answer
+from mean_prompt.hybrid.asking import Examples
 from mean_prompt.hybrid.candidates import joined
 from mean_prompt.hybrid.evaluation import (
     HYBRID,
@@ -29,7 +30,6 @@ from mean_prompt.hybrid.evaluation import (
     method_scores,
     outcomes_of,
 )
-from mean_prompt.hybrid.few_shot import Examples
 from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.request import universal_string
@@ -48,11 +48,8 @@ class Comparison:
     """What to evaluate.
 
     Attributes:
-        triples: file of known rows.
         prompt: the universal string, the folder of the run that found it, or a text file.
-        options: how blends are fitted.
         llm: source of predictions, see :func:`~mean_prompt.llm.factory.make_predictor`.
-        llm_options: how an LLM is asked.
         shots: known rows that an LLM is shown with each row.
         swap: share of the rows whose predictions are exchanged among each other.
     """
@@ -67,11 +64,7 @@ class Comparison:
 
 
 def compare(plan: Comparison, *, listener: Listener = ignore) -> Evaluation:
-    """Evaluate ways of answering the known rows of a file.
-
-    Raises:
-        InputError: something given cannot be used.
-    """
+    """Evaluate ways of answering the known rows of a file."""
     file = read_triples(plan.triples)
     universal = universal_string(plan.prompt)
     llm = make_predictor(
@@ -136,17 +129,9 @@ def evaluate(
 ) -> Evaluation:
     """Compare ways of answering known rows, cross-validated and grouped by prompt.
 
-    Args:
-        triples: known rows.
-        universal: the universal string.
-        options: how blends are fitted; their seed is of the folds and the bootstrap too.
-        predictions: cleaned predictions of an LLM for each row; empty for a row without one.
-        raw: the same as the LLM wrote them; ``LLM alone`` is the first of these, or the universal
-            string for a row without one. ``predictions`` if ``None``.
-        listener: receives an event for each chunk of strings embedded.
-
-    Raises:
-        InputError: there are fewer than two different prompts.
+    Each row has cleaned predictions of an LLM, empty for a row without one, and the same raw, as
+    the LLM wrote them. ``LLM alone`` is the first of the raw ones, or the universal string for a
+    row without one. The options' seed is of the folds and the bootstrap too.
     """
     table = _Table(triples, EmbeddingSpace(options.load_model(), listener=listener))
     answers, notes = dict[int, Answer](), list[str]()

@@ -28,7 +28,6 @@ class MethodScore:
     """The SCS of one way of answering.
 
     Attributes:
-        name: name of the method.
         mean: mean SCS over all rows, by float32 vectors.
         interval: 95 % interval of the mean, from a bootstrap over prompts.
         difference: mean minus the mean of the reference: the LLM alone, or the universal string
@@ -51,7 +50,6 @@ class GroupScore:
 
     Attributes:
         prompt: the true prompt.
-        rows: number of its rows.
         hybrid, reference: mean SCS of either method.
     """
 
@@ -66,13 +64,11 @@ class Evaluation:
     """Ways of answering known rows, compared.
 
     Attributes:
-        rows, groups: number of known rows, and of their different prompts.
         reference: name of the method that others are compared with.
         methods: the methods, best first, the oracle last: it chooses each row's answer by the
             truth, from the candidates that the blend chose from.
         expected: mean SCS that the hybrid expected of its own answers; ``None`` if rules decided
             all of them.
-        kinds: number of the hybrid's answers by how they were made.
         winners, losers: prompts on which the hybrid gains and loses most against the reference.
         notes: notes of the LLM and of the fits, a line each.
         outcomes: outcomes of the hybrid's answers, in the file's order.
@@ -110,11 +106,8 @@ def method_scores(
 ) -> tuple[MethodScore, ...]:
     """Compare ways of answering the same rows: best first, the oracle last.
 
-    Args:
-        earned: (n,) SCS of each method's answers, by its name.
-        groups: (n,) group numbers of the true prompts; a group is resampled as a whole.
-        reference: name of the method that others are compared with.
-        seed: seed of the bootstrap.
+    Earned is the (n,) SCS of each method's answers, by its name. The bootstrap resamples groups,
+    (n,) numbers of the true prompts, as a whole.
     """
     equal = np.ones(len(groups))
 
@@ -139,12 +132,9 @@ def method_scores(
 def outcomes_of(
     answers: Sequence[Answer], triples: Triples, earned: Mapping[str, NDArray[np.float64]]
 ) -> tuple[Outcome, ...]:
-    """Return each answer with its row's true prompt and SCS.
+    """Return each of n answers with its row's true prompt and SCS.
 
-    Args:
-        answers: n answers to the rows of the triples.
-        triples: n known rows.
-        earned: (n,) SCS of the hybrid, and of the universal string and the LLM if known.
+    Earned is the (n,) SCS of the hybrid, and of the universal string and the LLM if known.
     """
     columns = [
         earned[name].tolist() if name in earned else [None] * len(answers)

@@ -15,13 +15,11 @@ from typing import Any, Final
 import numpy as np
 
 from mean_prompt.corpus import Triples, read_rows, read_triples
-from mean_prompt.hybrid.asking import PredictionQueue
-from mean_prompt.hybrid.few_shot import Examples
-from mean_prompt.hybrid.journal import Journal
+from mean_prompt.hybrid.asking import Examples, PredictionQueue
+from mean_prompt.hybrid.journal import AnswerSheet, Journal
 from mean_prompt.hybrid.known_predictions import ask_known, recorded_known
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.request import Request, Summary, universal_string
-from mean_prompt.hybrid.sheet import AnswerSheet
 from mean_prompt.hybrid.submission import Submission
 from mean_prompt.llm import Prediction, Predictor, RecordedPredictor, make_predictor
 from mean_prompt.system import (
@@ -42,13 +40,13 @@ _FIT_SHARE: Final = 0.3
 _FIT_PARTS: Final = (1, 1 / 4, 1 / 16)
 #: Rows answered between two writes.
 _BATCH: Final = 64
+_KEPT_OPTIONS: Final = ("prefix", "suffix", "max_tokens", "trials", "seed")
 
 
 class PredictionJob:
     """Runs one request.
 
     Args:
-        request: what to do.
         listener: receives the rows answered and the strings embedded.
         started: when the user started waiting, by ``time.monotonic``; now if ``None``.
 
@@ -72,21 +70,14 @@ class PredictionJob:
         self._arrived = 0
 
     def run(self) -> Summary:
-        """Answer all rows that time allows; the submission is valid whatever happens.
-
-        Raises:
-            InputError: something given cannot be used.
-        """
+        """Answer all rows that time allows; the submission is valid whatever happens."""
         request = self._request
         rows = read_rows(request.test)
         known = read_triples(request.triples)
         universal = universal_string(request.prompt)
         submission = Submission(request.out, rows.ids, universal)
         llm = make_predictor(
-            request.llm,
-            test=request.test,
-            options=request.llm_options,
-            trust=request.options.trust,
+            request.llm, test=request.test, options=request.llm_options, trust=request.options.trust
         )
         asked = {
             "test": rows.content_hash,
@@ -126,8 +117,6 @@ class PredictionJob:
             except OutOfTimeError:
                 self._keep_unweighed(queue.take(queue.asked, wait=False))
                 raise
-
-    # -- before the fit -------------------------------------------------------------------------
 
     @property
     def _asks_known_first(self) -> bool:
@@ -186,8 +175,6 @@ class PredictionJob:
             return True
         self._notes.append("the time limit left no time to fit: predictions stand as they are")
         return False
-
-    # -- the answers ----------------------------------------------------------------------------
 
     def _answer(self, queue: PredictionQueue, *, is_fitted: bool, llm: Predictor | None) -> None:
         # A recording has all predictions at once, so that retrieval is left with the rows that
@@ -248,8 +235,7 @@ class PredictionJob:
         return [one for one in arrived if one.texts and sheet.is_open(one.row, with_llm=True)]
 
     def _count_faults(self, arrived: Sequence[Prediction]) -> None:
-        faults = (one.fault.partition(":")[0] for one in arrived if one.fault)
-        self._faults.update(faults)
+        self._faults.update(one.fault.partition(":")[0] for one in arrived if one.fault)
 
     def _summary(self, llm: Predictor | None) -> Summary:
         answers = self._sheet.close()
@@ -283,9 +269,4 @@ def _settings(request: Request) -> dict[str, Any]:
         "calibrate": request.calibrate,
         "model": model if model is None or isinstance(model, str) else model.identity.key,
         "corpus": list(corpus) if isinstance(corpus, tuple) else [corpus.content_hash],
-        "prefix": options.prefix,
-        "suffix": options.suffix,
-        "max_tokens": options.max_tokens,
-        "trials": options.trials,
-        "seed": options.seed,
-    }
+    } | {name: getattr(options, name) for name in _KEPT_OPTIONS}

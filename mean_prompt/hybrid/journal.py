@@ -11,12 +11,14 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Final
 
+from mean_prompt.corpus import Rows
 from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.settings import FitOutcome
+from mean_prompt.hybrid.submission import Submission
 from mean_prompt.system import InputError, RunError, os_errors, preview, write_atomically
 
 JOB: Final = "job.json"
@@ -26,6 +28,9 @@ ANSWERS: Final = "answers.jsonl"
 WORK: Final = ".work"
 TABLE: Final = ".parquet"
 PAGE: Final = ".html"
+
+#: Rules by which a row keeps the universal string whatever is predicted for it.
+_FINAL: Final = ("blank", "unchanged")
 
 _RESUMABLE: Final = "--resume must find whole work"
 _READABLE: Final = "make it readable, or delete the folder"
@@ -37,9 +42,6 @@ def read_answers(path: Path) -> dict[str, Answer]:
     """Return the last answer that each row was given, by id; none if there is no file.
 
     Lines torn by a kill, and those that are no answer, are skipped.
-
-    Raises:
-        OSError: the file cannot be read.
     """
     try:
         lines = path.read_bytes().split(b"\n")
@@ -59,15 +61,13 @@ def read_answers(path: Path) -> dict[str, Answer]:
 class Journal:
     """The work folder of one submission.
 
-    Args:
-        out: the submission's path.
-        job: what was asked, as JSON values by name.
-        resume: whether to continue the work that is there. Work without any decision or answer
-            may be asked something else, so that a mistake in the first command can be fixed.
+    ``job`` is what was asked, as JSON values by name. With ``resume`` the work that is there is
+    continued. Work without any decision or answer may be asked something else, so that a mistake
+    in the first command can be fixed.
 
     Raises:
         InputError: there is work already and ``resume`` is not set, or it was asked something
-            else, or there are files that no run wrote, or the folder cannot be written.
+            else, or there are files that no run wrote.
     """
 
     def __init__(self, out: Path, job: Mapping[str, Any], *, resume: bool) -> None:
@@ -86,19 +86,13 @@ class Journal:
             self._job = kept
             return
         self._job = dict(job)
-        with os_errors(
-            "--out must be in a folder that can be written", self.folder, "choose another"
-        ):
+        rule = "--out must be in a folder that can be written"
+        with os_errors(rule, self.folder, "choose another"):
             self.folder.mkdir(parents=True, exist_ok=True)
             self._write_job()
 
     def pin(self, name: str, value: str) -> None:
-        """Record a fact about the input that must be the same when the run is resumed.
-
-        Raises:
-            InputError: it is not the same.
-            RunError: the folder can no longer be written.
-        """
+        """Record a fact about the input; raise InputError if the run had another one."""
         if name in self._job:
             _check_same(self._job, {name: value}, self.folder)
             return
@@ -113,11 +107,7 @@ class Journal:
             return read_answers(path)
 
     def record(self, answers: Sequence[Answer]) -> None:
-        """Append answers.
-
-        Raises:
-            RunError: the folder can no longer be written.
-        """
+        """Append answers."""
         lines = "".join(json.dumps(asdict(answer)) + "\n" for answer in answers)
         path = self.folder / ANSWERS
         with os_errors(_WRITABLE, path, _WHOLE, raises=RunError), path.open("ab+") as file:
@@ -150,20 +140,10 @@ class Journal:
         import pyarrow as pa
         from pyarrow import parquet
 
-        schema = pa.schema(
-            {
-                "id": pa.string(),
-                "text": pa.string(),
-                "kind": pa.string(),
-                "expected": pa.float64(),
-                "trust": pa.float64(),
-                "rule": pa.string(),
-                "candidates": pa.int64(),
-                "with_llm": pa.bool_(),
-                "universal": pa.float64(),
-                "prediction": pa.string(),
-            }
-        )
+        types = {"candidates": pa.int64(), "with_llm": pa.bool_()}
+        types |= dict.fromkeys(("expected", "trust", "universal"), pa.float64())
+        names = [field.name for field in fields(Answer)]
+        schema = pa.schema({name: types.get(name, pa.string()) for name in names})
         rows = [asdict(answer) for answer in answers]
         data = io.BytesIO()
         parquet.write_table(pa.Table.from_pylist(rows, schema=schema), data)
@@ -196,8 +176,7 @@ class Journal:
         return any((self.folder / name).exists() for name in (FIT, ANSWERS))
 
     def _write_job(self) -> None:
-        data = json.dumps(self._job, indent=2) + "\n"
-        write_atomically(self.folder / JOB, data.encode())
+        write_atomically(self.folder / JOB, f"{json.dumps(self._job, indent=2)}\n".encode())
 
     def _kept_job(self) -> dict[str, Any] | None:
         path = self.folder / JOB
@@ -217,3 +196,58 @@ def _check_same(kept: Mapping[str, Any], job: Mapping[str, Any], folder: Path) -
                 f"{preview(kept.get(name))}, now it is {preview(value)}; repeat the command, or "
                 "choose another --out"
             )
+
+
+class AnswerSheet:
+    """The answers to the rows of a test file, those of an earlier run taken from the journal.
+
+    The submission is written at once.
+    """
+
+    def __init__(self, rows: Rows, submission: Submission, journal: Journal) -> None:
+        self.rows = rows
+        self.journal = journal
+        self._submission = submission
+        self._numbers = {name: row for row, name in enumerate(rows.ids)}
+        self._answers = journal.answers()
+        for answer in self._answers.values():
+            submission.put(self._numbers[answer.id], answer.text)
+        submission.write()
+
+    def open_rows(self, *, with_llm: bool) -> list[int]:
+        """Return the rows that still need an answer, or one that a prediction was weighed for."""
+        return [row for row in range(len(self.rows)) if self.is_open(row, with_llm=with_llm)]
+
+    def is_open(self, row: int, *, with_llm: bool = False) -> bool:
+        """Return whether a row needs an answer, or one that a prediction was weighed for."""
+        answer = self._answers.get(self.rows.ids[row])
+        if answer is None:
+            return True
+        if not with_llm or answer.rule in _FINAL:
+            return False
+        return not answer.with_llm or answer.rule == "not fitted"
+
+    def keep(self, answers: Sequence[Answer]) -> None:
+        """Record answers in the journal and write the submission with them."""
+        if not answers:
+            return
+        for answer in answers:
+            self._answers[answer.id] = answer
+            self._submission.put(self._numbers[answer.id], answer.text)
+        self.journal.record(answers)
+        self._submission.save()
+
+    def save(self) -> None:
+        """Write the submission unless it holds all answers already."""
+        self._submission.save()
+
+    def close(self) -> list[Answer]:
+        """Write the table of the answers and return them, those that had no time included."""
+        text = self._submission.fallback
+        answers = [
+            self._answers.get(name)
+            or Answer(name, text, "universal", None, None, "no time", 0, with_llm=False)
+            for name in self.rows.ids
+        ]
+        self.journal.write_table(answers)
+        return answers

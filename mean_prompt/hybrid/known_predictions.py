@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from mean_prompt.corpus import Rows, Triples
-from mean_prompt.hybrid.few_shot import Examples
+from mean_prompt.hybrid.asking import Examples
 from mean_prompt.hybrid.request import Request
 from mean_prompt.hybrid.settings import LEAST_PREDICTED
 from mean_prompt.llm import Example, Prediction, Predictor, make_predictor
@@ -29,9 +29,8 @@ def ask_known(
 ) -> tuple[Texts | None, list[str]]:
     """Ask an LLM about some known rows, if there is time for enough of them.
 
-    Returns:
-        The predictions of each known row, most of them empty, or ``None`` if there are too few to
-        learn from; and notes for the user.
+    Return the predictions of each known row, most of them empty, or ``None`` if there are too few
+    to learn from; and notes for the user.
     """
     count = min(request.calibrate_used, len(triples))
     if count < LEAST_PREDICTED:
@@ -61,17 +60,10 @@ def ask_in_time(
     *,
     settled: int,
 ) -> list[Prediction]:
-    """Ask about known rows; give up if as many as are needed would take too long.
+    """Return the predictions of known rows that hold a text.
 
-    Args:
-        llm: the LLM to ask.
-        rows: the rows to ask about.
-        examples: known rows to show with each.
-        deadline: when to end.
-        settled: number of answers from which the pace is known.
-
-    Returns:
-        The predictions that hold a text.
+    The asking ends early if as many as are needed would take too long, which the pace of the
+    first ``settled`` answers shows.
     """
     began, allowed = deadline.elapsed, deadline.remaining
     found: list[Prediction] = []

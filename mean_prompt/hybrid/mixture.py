@@ -46,12 +46,7 @@ class Trust:
         self._model: Pipeline | None = None
 
     def fit(self, signs: Array, useful: NDArray[np.bool_]) -> Self:
-        """Learn from known rows.
-
-        Args:
-            signs: (n, s) cosines that trust is judged by.
-            useful: (n,) whether the prediction earned more than retrieval alone.
-        """
+        """Learn from (n, s) signs and whether (n,) predictions earned more than retrieval."""
         if min(useful.sum(), (~useful).sum()) >= _LEAST_OF_A_KIND:
             # A few large steps: lbfgs makes many small ones, whose threads wait for each other on
             # a busy machine (0.4 s of 0.5 for a trial of 60 rows, against 0.01).
@@ -73,8 +68,7 @@ class Mixture:
     """Fitted weights.
 
     Attributes:
-        within: w, (f,) or, with trust, (2 f,).
-        between: b, in the same shape.
+        within, between: w and b, (f,) or, with trust, (2 f,).
         level: the constant a.
     """
 
@@ -86,18 +80,15 @@ class Mixture:
     def fit(
         cls, features: Array, earned: Array, rows: Numbers, trust: Array | None, *, strength: float
     ) -> Self:
-        """Fit to candidates of known rows.
+        """Fit to X, y, r (each of 0 to n - 1 at least once) and g (``None`` without predictions).
 
-        Args:
-            features: X (C, f).
-            earned: y (C,).
-            rows: r (C,), with each of 0 to n - 1 at least once.
-            trust: g (n,), or ``None`` for rows without predictions.
-            strength: strength of the ridge penalty on w, in units of the columns' spread.
+        The strength of the ridge penalty is in units of the columns' spread.
         """
         parted = _parted(features, None if trust is None else trust[rows])
         counts = np.bincount(rows).astype(float)
-        row_means = _row_means(parted, rows, counts)
+        sums = np.zeros((len(counts), parted.shape[1]))
+        np.add.at(sums, rows, parted)
+        row_means = sums / counts[:, None]
         row_earned = np.bincount(rows, weights=earned) / counts
         within = _ridge(parted - row_means[rows], earned - row_earned[rows], strength)
         middle, level = row_means.mean(axis=0), float(row_earned.mean())
@@ -173,12 +164,6 @@ def _parted(features: Array, trust: Array | None) -> Array:
     if trust is None:
         return features
     return np.concatenate([features * trust[:, None], features * (1 - trust)[:, None]], axis=1)
-
-
-def _row_means(columns: Array, rows: Numbers, counts: Array) -> Array:
-    sums = np.zeros((len(counts), columns.shape[1]))
-    np.add.at(sums, rows, columns)
-    return sums / counts[:, None]
 
 
 def _ridge(columns: Array, targets: Array, strength: float) -> Array:

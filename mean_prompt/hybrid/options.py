@@ -20,7 +20,6 @@ class BlendOptions:
         prefix, suffix: universal affixes, tried before and after predictions.
         max_tokens: hard limit on the tokens of an answer.
         trials: number of settings that a fit tries.
-        seed: seed of every random choice.
     """
 
     model: str | Encoder | None = None
@@ -33,21 +32,13 @@ class BlendOptions:
     seed: int = 0
 
     def load_model(self) -> Encoder:
-        """Return the model, loaded unless it is.
-
-        Raises:
-            InputError: it cannot be loaded.
-        """
+        """Return the model, loaded unless it is."""
         if self.model is None or isinstance(self.model, str):
             return load_encoder(self.model, trust=self.trust)
         return self.model
 
     def load_corpus(self) -> Corpus | None:
-        """Return the corpus, loaded unless it is; ``None`` without one.
-
-        Raises:
-            InputError: a file cannot be used.
-        """
+        """Return the corpus, loaded unless it is; ``None`` without one."""
         if isinstance(self.corpus, Corpus):
             return self.corpus
         return Corpus.from_files(*self.corpus) if self.corpus else None

@@ -55,15 +55,10 @@ class Near:
     @classmethod
     def of(cls, vectors: Vectors, found: Neighbourhood, row: int, bank: Bank) -> Near:
         """Compare (c, d) candidates with what was retrieved for a row."""
-        numbers = found.numbers[row]
-        middle = found.centres[row]
-        return cls(
-            middle,
-            scs_between(vectors, middle[None])[:, 0],
-            scs_between(vectors, bank.vectors[numbers]),
-            found.cosines[row],
-            numbers,
-        )
+        numbers, middle = found.numbers[row], found.centres[row]
+        centre = scs_between(vectors, middle[None])[:, 0]
+        prompts = scs_between(vectors, bank.vectors[numbers])
+        return cls(middle, centre, prompts, found.cosines[row], numbers)
 
     def terms(self, settings: BlendSettings) -> list[Terms]:
         """Return the expected SCS under the centre and under the neighbours: three of (c,)."""
@@ -81,7 +76,6 @@ class RowCandidates:
     """One row's candidates and all that their worth is computed from.
 
     Attributes:
-        candidates: the c strings.
         vectors: (c, d) vectors of the candidates.
         by_text: neighbours by the texts alone.
         by_all: neighbours by texts and prediction; ``None`` for a row without a prediction.
@@ -113,12 +107,6 @@ class RowCandidates:
 def expected_known(vectors: Vectors, objectives: Sequence[Objective]) -> Terms:
     """Return (c, m) expected SCS of candidates over each of m sets of prompts."""
     return np.stack([row.score(vectors) for row in objectives], axis=1).astype(np.float64)
-
-
-def mean_scs(vectors: Vectors, predictions: Vectors) -> Terms:
-    """Return (c,) mean SCS of candidates with a row's (m, d) predictions."""
-    means: Terms = scs_between(vectors, predictions).mean(axis=1)
-    return means
 
 
 def signs_of(

@@ -3,25 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
 
 from mean_prompt.corpus import Rows, Triples
 from mean_prompt.hybrid.answer import Answer, Rule
-from mean_prompt.hybrid.fit import BlendFitter, FittedKey
 from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.posterior import RowCandidates
-from mean_prompt.hybrid.retrieval import EmbeddedRows, KnownRows, Texts, one_for_each
-from mean_prompt.hybrid.scenes import BlendContext
-from mean_prompt.hybrid.settings import LEAST_PREDICTED, FitOutcome
+from mean_prompt.hybrid.retrieval import (
+    EmbeddedRows,
+    KnownRows,
+    Retriever,
+    Texts,
+    choose_key,
+    one_for_each,
+)
+from mean_prompt.hybrid.samples import Samples
+from mean_prompt.hybrid.scenes import BlendContext, SceneBuilder
+from mean_prompt.hybrid.settings import (
+    LEAST_PREDICTED,
+    PREDICTION_KEYS,
+    TEXT_KEYS,
+    BlendSettings,
+    FitOutcome,
+    Key,
+)
 from mean_prompt.hybrid.space import EmbeddingSpace
-from mean_prompt.hybrid.submission import is_null_to_pandas
+from mean_prompt.hybrid.submission import check_universal, is_null_to_pandas
+from mean_prompt.hybrid.tuning import FittedBlend, tune
 from mean_prompt.system import Deadline, InputError, Listener, ignore
 
 #: Rows answered at once.
 _BATCH: Final = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedKey:
+    """A blend with its key, what makes its candidates, and how many rows it was fitted on."""
+
+    key: Key
+    blend: FittedBlend
+    builder: SceneBuilder
+    rows: int
+
+    def __str__(self) -> str:
+        return f"key {self.key}, cross-validated SCS {self.blend.score:.4f}"
 
 
 class HybridPredictor:
@@ -29,35 +57,33 @@ class HybridPredictor:
 
     Args:
         universal: the answer of a row of which nothing is known.
-        options: model, corpus, limits and seed.
         listener: receives an event for each chunk of strings embedded.
 
     Attributes:
-        corpus: the loaded corpus; ``None`` without one.
-        space: the model's space.
         outcome_: what the fit decided.
         text_, llm_: the fitted blends; ``llm_`` is ``None`` if too few known rows had a
             prediction.
         notes_: what a user should know of the fit, a line each.
 
     Raises:
-        InputError: the model or the corpus cannot be loaded, or the universal string cannot be an
-            answer.
+        InputError: the model or corpus cannot be loaded, or the string cannot be an answer.
     """
 
     def __init__(
-        self,
-        universal: str,
-        options: BlendOptions | None = None,
-        *,
-        listener: Listener = ignore,
+        self, universal: str, options: BlendOptions | None = None, *, listener: Listener = ignore
     ) -> None:
         self.universal = universal
         self.options = options or BlendOptions()
         self.corpus = self.options.load_corpus()
         self.space = EmbeddingSpace(self.options.load_model(), listener=listener)
         self._context = BlendContext(self.space, universal, self.options, self.corpus)
-        self._check_universal()
+        check_universal(universal)
+        [count] = self.space.tokens([universal])
+        if count > self.options.max_tokens:
+            raise InputError(
+                f"--prompt must have at most --max-tokens {self.options.max_tokens}: found {count} "
+                "tokens; raise the limit, or give a shorter one"
+            )
 
     def fit(
         self,
@@ -77,20 +103,20 @@ class HybridPredictor:
 
         Raises:
             InputError: there are fewer than two different prompts.
-            ValueError: there are not as many predictions as rows.
             OutOfTimeError: the deadline expired before there was anything to predict with.
         """
         known = KnownRows.embed(triples, predictions, self.space, deadline)
-        fitter = BlendFitter(self._context, deadline)
         kept = (outcome.text_key, outcome.text) if outcome else None
-        self.text_ = fitter.fit(known, kept=kept)
+        self.text_ = fit_key(self._context, known, kept=kept, deadline=deadline)
         self.llm_: FittedKey | None = None
         predicted = known.take(known.rows.with_prediction())
         if len(predicted) >= LEAST_PREDICTED and len(np.unique(predicted.groups)) > 1:
             kept = None
             if outcome and outcome.all_key and outcome.llm:
                 kept = (outcome.all_key, outcome.llm)
-            self.llm_ = fitter.fit(predicted, text=self.text_, kept=kept)
+            self.llm_ = fit_key(
+                self._context, predicted, text=self.text_, kept=kept, deadline=deadline
+            )
         self.outcome_ = FitOutcome(
             text_key=self.text_.key,
             text=self.text_.blend.settings,
@@ -101,25 +127,13 @@ class HybridPredictor:
         return self
 
     def predict(
-        self,
-        rows: Rows,
-        predictions: Texts | None = None,
-        *,
-        deadline: Deadline | None = None,
+        self, rows: Rows, predictions: Texts | None = None, *, deadline: Deadline | None = None
     ) -> list[Answer]:
         """Answer rows.
 
         A row without a prediction is answered by retrieval alone. If too few known rows had
-        predictions to weigh them, a row's first prediction is its answer.
-
-        Args:
-            rows: the rows to answer.
-            predictions: cleaned predictions of an LLM for each row; empty for a row without one.
-            deadline: checked while strings are embedded.
-
-        Raises:
-            ValueError: there are not as many predictions as rows.
-            OutOfTimeError: the deadline expired.
+        predictions to weigh them, a row's first prediction is its answer. Predictions are as for
+        :meth:`fit`. The deadline is checked while strings are embedded.
         """
         answers: list[Answer] = []
         given = one_for_each(rows, predictions)
@@ -130,32 +144,24 @@ class HybridPredictor:
 
     def first_predictions(self, rows: Rows, predictions: Texts) -> list[Answer]:
         """Answer rows with their first predictions, unweighed; no fit is needed."""
-        return [
-            replace(self._first_prediction(name, texts), prediction=next(iter(texts), None))
-            for name, texts in zip(rows.ids, predictions, strict=True)
-        ]
+        pairs = zip(rows.ids, predictions, strict=True)
+        return [self._first_prediction(name, texts) for name, texts in pairs]
 
-    def nearest(self, rows: Rows, *, deadline: Deadline | None = None) -> list[str]:
-        """Return the known prompt nearest to the point that each row's texts lead to.
-
-        The universal string if no neighbour is found.
-        """
-        embedded = EmbeddedRows.embed(rows, None, self.space, deadline)
+    def nearest(self, rows: Rows) -> list[str]:
+        """Return each row's known prompt nearest by its texts; the universal string if none is."""
+        embedded = EmbeddedRows.embed(rows, None, self.space)
         retriever = self.text_.builder.by_text
         found = retriever.retrieve(embedded, 1)
         nearest = (retriever.prompts(found, row) for row in range(len(rows)))
         return [next(iter(prompts), self.universal) for prompts in nearest]
 
-    def pools(
-        self, rows: Rows, predictions: Texts | None = None, *, deadline: Deadline | None = None
-    ) -> list[list[str]]:
+    def pools(self, rows: Rows, predictions: Texts | None = None) -> list[list[str]]:
         """Return the strings that each row's answer is chosen from, rules aside."""
-        embedded = EmbeddedRows.embed(rows, predictions, self.space, deadline)
+        embedded = EmbeddedRows.embed(rows, predictions, self.space)
+        candidates = self._candidates(embedded, None)
         return [
             [self.universal, *texts] if row is None else [one.text for one in row.candidates]
-            for row, texts in zip(
-                self._candidates(embedded, deadline), embedded.predictions, strict=True
-            )
+            for row, texts in zip(candidates, embedded.predictions, strict=True)
         ]
 
     def _answer(self, rows: Rows, predictions: Texts, deadline: Deadline | None) -> list[Answer]:
@@ -215,25 +221,14 @@ class HybridPredictor:
 
     def _first_prediction(self, name: str, texts: Sequence[str]) -> Answer:
         """Answer with the first prediction that can be an answer, else the universal string."""
+        given = replace(
+            self._universal_answer(name, "blend"), with_llm=True, prediction=next(iter(texts), None)
+        )
         counts, limit = self.space.tokens(texts), self.options.max_tokens
         for text, count in zip(texts, counts, strict=True):
             if count <= limit and text.strip() and not is_null_to_pandas(text):
-                return Answer(name, text, "prediction", None, None, "blend", 1, with_llm=True)
-        return replace(self._universal_answer(name, "blend"), with_llm=True)
-
-    def _check_universal(self) -> None:
-        text, limit = self.universal, self.options.max_tokens
-        if not text.strip() or is_null_to_pandas(text):
-            raise InputError(
-                f"--prompt must be a string that can be an answer: {text!r} is read back as none; "
-                "give another"
-            )
-        [count] = self.space.tokens([text])
-        if count > limit:
-            raise InputError(
-                f"--prompt must have at most --max-tokens {limit}: found {count} tokens; raise "
-                "the limit, or give a shorter one"
-            )
+                return replace(given, text=text, kind="prediction")
+        return given
 
     def _notes(self, cut: int) -> tuple[str, ...]:
         known, prompts = self.text_.rows, len(self.text_.builder.by_text.bank.prompts)
@@ -254,3 +249,33 @@ def _rule_of(rows: Rows, row: int) -> Rule | None:
     if rewritten == rows.originals[row].strip():
         return "unchanged"
     return None
+
+
+def fit_key(
+    context: BlendContext,
+    known: KnownRows,
+    *,
+    text: FittedKey | None = None,
+    kept: tuple[Key, BlendSettings] | None = None,
+    deadline: Deadline | None = None,
+) -> FittedKey:
+    """Choose a key and tune the blend; the deadline ends tuning early.
+
+    Beside ``text``, the blend without predictions, it fits the one with predictions, which each
+    known row must have. With the key and settings of an earlier fit nothing is chosen or tuned.
+    """
+    options = context.options
+    keys = [kept[0]] if kept else PREDICTION_KEYS if text else TEXT_KEYS
+    folds = choose_key(keys, known, seed=options.seed, deadline=deadline)
+    key = folds[0].retriever.key
+    samples = Samples.of(known, folds, context, text.key if text else None, deadline)
+    blend = tune(
+        samples,
+        trials=0 if kept else options.trials,
+        seed=options.seed,
+        start=kept[1] if kept else None,
+        deadline=deadline,
+    )
+    retriever = Retriever(key, known)
+    by_text, by_all = (text.builder.by_text, retriever) if text else (retriever, None)
+    return FittedKey(key, blend, context.builder(by_text, by_all, deadline), len(known))

@@ -26,13 +26,10 @@ class Request:
     """What a prediction run is asked to do.
 
     Attributes:
-        test: file of the rows to answer.
-        triples: file of known rows.
+        test, triples: files of the rows to answer, and of known rows.
         prompt: the universal string, the folder of the run that found it, or a text file.
         out: path of the submission.
-        options: how the blend is fitted.
         llm: source of predictions, see :func:`~mean_prompt.llm.factory.make_predictor`.
-        llm_options: how an LLM is asked.
         shots: known rows that an LLM is shown with each row; ``None`` for 3, or for none if
             the time limit is under ten minutes: to find them all texts are embedded first.
         calibrate: known rows that an LLM is asked about, to learn how far to trust it; ``None``
@@ -74,7 +71,6 @@ class Summary:
     """What a prediction run did.
 
     Attributes:
-        rows: number of rows of the test file.
         with_llm: rows answered with a prediction at hand.
         by_index: rows answered by retrieval alone.
         universal: rows left with the universal string because time ran out.
@@ -82,10 +78,8 @@ class Summary:
         rules: number of rows by the rule that decided them.
         faults: number of rows whose predictor failed, by kind of fault.
         expected: mean expected SCS of the blended answers; ``None`` without any.
-        seconds: wall-clock time of the whole run.
         out, table: the submission, and the answers with their reasons.
         page: shows the answers; ``None`` if it was not written, for which a note gives the reason.
-        notes: what a user should know, a line each.
     """
 
     rows: int
@@ -109,11 +103,7 @@ class Summary:
 
 
 def universal_string(given: str, option: str = "--prompt") -> str:
-    """Return a string given as itself, as the folder of the run that found it, or as a text file.
-
-    Args:
-        given: the string, the folder, or a file whose name ends in ``.txt``.
-        option: the option that it was given by, for messages.
+    """Return a string given as itself, as the folder of the run that found it, or as a .txt file.
 
     Raises:
         InputError: a folder holds no string, or what must be a path leads nowhere.

@@ -40,8 +40,7 @@ class EmbeddedRows:
     """Rows as vectors, with their predictions.
 
     Attributes:
-        originals: (n, d) vectors of the texts before the rewrite.
-        rewritten: (n, d) vectors of the texts after it.
+        originals, rewritten: (n, d) vectors of the texts before and after the rewrite.
         means: (n, d) normalised mean of each row's predictions; zeros for a row without one.
         predictions: cleaned predictions of each row; empty for a row without one.
         samples: (m, d) vectors of each row's m predictions.
@@ -61,12 +60,7 @@ class EmbeddedRows:
         space: EmbeddingSpace,
         deadline: Deadline | None = None,
     ) -> EmbeddedRows:
-        """Embed rows and predictions; the long texts, which only guide retrieval, roughly.
-
-        Raises:
-            ValueError: there are not as many predictions as rows.
-            OutOfTimeError: the deadline expired.
-        """
+        """Embed rows and predictions; the long texts, which only guide retrieval, roughly."""
         texts = tuple(tuple(some)[:MOST_PREDICTIONS] for some in one_for_each(rows, predictions))
         flat = space.exact([text for some in texts for text in some], "predictions", deadline)
         both = space.screened([*rows.originals, *rows.rewritten], "texts", deadline)
@@ -110,8 +104,6 @@ class KnownRows:
     """Rows whose prompts are known, embedded once for all that is fitted on them.
 
     Attributes:
-        rows: the n rows.
-        prompts: the true prompt of each.
         targets: (n, d) vectors of the prompts.
         groups: (n,) group numbers; equal prompts share one.
         cut: number of texts that are longer than the model reads.
@@ -131,7 +123,7 @@ class KnownRows:
         space: EmbeddingSpace,
         deadline: Deadline | None = None,
     ) -> KnownRows:
-        """Embed triples; raises as :meth:`EmbeddedRows.embed`."""
+        """Embed triples."""
         rows = EmbeddedRows.embed(triples.rows, predictions, space, deadline)
         targets = space.exact(triples.prompts, "prompts", deadline)
         cut = space.cut([*triples.rows.originals, *triples.rows.rewritten])
@@ -155,8 +147,7 @@ class Bank:
     """The distinct prompts of known rows.
 
     Attributes:
-        prompts: b texts, one for each group of equal prompts.
-        vectors: (b, d) vectors of the prompts.
+        prompts, vectors: b texts and (b, d) vectors, one for each group of equal prompts.
         prompt_of: (n,) number of each row's prompt.
     """
 
@@ -200,12 +191,7 @@ def softmax_weights(
 
 
 class Retriever:
-    """Finds the known prompts that a row's key points to.
-
-    Args:
-        key: what rows are compared by.
-        known: rows to find.
-    """
+    """Finds the known prompts that a row's key points to."""
 
     def __init__(self, key: Key, known: KnownRows) -> None:
         self.key = key
@@ -237,11 +223,7 @@ class Retriever:
 
 
 def grouped_folds(groups: Numbers, *, seed: int = 0) -> Iterator[tuple[Numbers, Numbers]]:
-    """Yield (known rows, rows to test) so that every row is tested once and no group is split.
-
-    Raises:
-        InputError: there is only one group.
-    """
+    """Yield (known rows, rows to test) so that every row is tested once and no group is split."""
     count = min(_FOLDS, len(np.unique(groups)))
     if count < 2:
         raise InputError(
@@ -254,13 +236,7 @@ def grouped_folds(groups: Numbers, *, seed: int = 0) -> Iterator[tuple[Numbers, 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """Known rows of one fold, and a retriever fitted on the rows of the other folds.
-
-    Attributes:
-        rows: numbers of the rows held out.
-        others: numbers of the rows of the other folds.
-        retriever: finds the prompts of the others.
-    """
+    """Numbers of the known rows of one fold and of the others, and a retriever of the others."""
 
     rows: Numbers
     others: Numbers
@@ -272,15 +248,7 @@ def choose_key(
 ) -> list[HeldOut]:
     """Return the folds of the key whose centres have the highest mean SCS with held-out prompts.
 
-    Args:
-        keys: the keys to choose from.
-        known: rows to cross-validate on.
-        seed: seed of the folds.
-        deadline: checked before each fit.
-
-    Raises:
-        InputError: there is only one prompt.
-        OutOfTimeError: the deadline expired.
+    The deadline is checked before each fit.
     """
     numbers = list(grouped_folds(known.groups, seed=seed))
     best: list[HeldOut] = []
@@ -301,11 +269,7 @@ def choose_key(
 
 
 def one_for_each(rows: Rows, predictions: Texts | None) -> Texts:
-    """Return the predictions of each row, empty ones if there are none at all.
-
-    Raises:
-        ValueError: there are not as many as rows.
-    """
+    """Return the predictions of each row, empty ones if there are none at all."""
     given = predictions or [()] * len(rows)
     if len(given) != len(rows):
         raise ValueError(

@@ -59,13 +59,9 @@ class Samples:
     ) -> Samples:
         """Compare every row, or a draw of many, with the rows of the other folds.
 
-        Args:
-            known: rows to fit on.
-            folds: rows held out, with retrievers by texts and prediction if ``text_key`` is
-                given, else by the texts.
-            context: model, universal string and options.
-            text_key: key of the texts; ``None`` if predictions are not used.
-            deadline: checked while candidates are embedded.
+        If predictions are used, the folds' retrievers go by texts and prediction, and ``text_key``
+        is the key of the texts; else they go by the texts. The deadline is checked while
+        candidates are embedded.
         """
         rng = np.random.default_rng(context.options.seed)
         drawn = rng.permutation(len(known))[:_MOST]

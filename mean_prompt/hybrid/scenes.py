@@ -17,7 +17,7 @@ from mean_prompt.hybrid.posterior import (
     Near,
     RowCandidates,
     expected_known,
-    mean_scs,
+    scs_between,
     signs_of,
 )
 from mean_prompt.hybrid.retrieval import EmbeddedRows, Neighbourhood, Retriever
@@ -30,14 +30,7 @@ from mean_prompt.system import Deadline
 
 @dataclass(frozen=True, slots=True)
 class BlendContext:
-    """What fitting and answering share.
-
-    Attributes:
-        space: the model's space.
-        universal: the universal string.
-        options: affixes, limits and seed.
-        corpus: a further part of the posterior; none if ``None``.
-    """
+    """What fitting and answering share; a corpus is a further part of the posterior."""
 
     space: EmbeddingSpace
     universal: str
@@ -58,9 +51,8 @@ class BlendContext:
         )
         known = self._compressed(ExpectedSCS(bank.vectors, device=self.space.device))
         objectives = [known, *self._over_corpus(deadline)]
-        return SceneBuilder(
-            self.space, factory, by_text, by_all, objectives, self.options.max_tokens
-        )
+        max_tokens = self.options.max_tokens
+        return SceneBuilder(self.space, factory, by_text, by_all, objectives, max_tokens)
 
     def _over_corpus(self, deadline: Deadline | None) -> list[Objective]:
         """Return the expected SCS over the corpus, computed once; none without a corpus."""
@@ -75,33 +67,22 @@ class BlendContext:
         return compression.objective if compression else exact
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class SceneBuilder:
     """Makes the candidates of rows and compares them with all that is known.
 
-    Args:
-        space: the model's space.
-        factory: makes the strings.
+    Attributes:
         by_text: retrieves prompts by the texts alone.
         by_all: retrieves them by texts and prediction; ``None`` if predictions are not used.
         objectives: expected SCS over the known prompts, and over a corpus if there is one.
-        max_tokens: candidates with more are left out.
     """
 
-    def __init__(
-        self,
-        space: EmbeddingSpace,
-        factory: CandidateFactory,
-        by_text: Retriever,
-        by_all: Retriever | None,
-        objectives: Sequence[Objective],
-        max_tokens: int,
-    ) -> None:
-        self._space = space
-        self._factory = factory
-        self.by_text = by_text
-        self.by_all = by_all
-        self._objectives = objectives
-        self._max_tokens = max_tokens
+    space: EmbeddingSpace
+    factory: CandidateFactory
+    by_text: Retriever
+    by_all: Retriever | None
+    objectives: Sequence[Objective]
+    max_tokens: int
 
     def build(
         self,
@@ -111,28 +92,18 @@ class SceneBuilder:
     ) -> list[RowCandidates]:
         """Return each row's candidates; if predictions are used, every row must have one.
 
-        Args:
-            rows: n rows to answer.
-            settings: which candidates are made; all if ``None``.
-            deadline: checked while candidates are embedded.
-
-        Raises:
-            OutOfTimeError: the deadline expired.
+        Without settings all candidates are made. The deadline is checked while they are embedded.
         """
         if not len(rows):
             return []
         by_text = self.by_text.retrieve(rows)
         by_all = self.by_all.retrieve(rows) if self.by_all else None
-        candidates = self._within_budget(
-            [
-                self._factory.candidates(self._inputs(rows, row, by_text, by_all), settings)
-                for row in range(len(rows))
-            ]
-        )
+        inputs = (self._inputs(rows, row, by_text, by_all) for row in range(len(rows)))
+        candidates = self._within_budget([self.factory.candidates(i, settings) for i in inputs])
         texts = list(dict.fromkeys(one.text for some in candidates for one in some))
         number = {text: n for n, text in enumerate(texts)}
-        vectors = self._space.screened(texts, "candidates", deadline)
-        known = expected_known(vectors, self._objectives)
+        vectors = self.space.screened(texts, "candidates", deadline)
+        known = expected_known(vectors, self.objectives)
         found: list[RowCandidates] = []
         for row, some in enumerate(candidates):
             numbers = [number[one.text] for one in some]
@@ -140,7 +111,7 @@ class SceneBuilder:
             near_all = llm = signs = None
             if self.by_all is not None and by_all is not None:
                 near_all = Near.of(own, by_all, row, self.by_all.bank)
-                llm = mean_scs(own, rows.samples[row])
+                llm = scs_between(own, rows.samples[row]).mean(axis=1)
                 signs = signs_of(
                     rows.means[row],
                     by_text.centres[row],
@@ -165,10 +136,10 @@ class SceneBuilder:
     ) -> list[list[AnswerCandidate]]:
         """Drop strings that are too long for an answer, or that pandas would read as missing."""
         texts = list(dict.fromkeys(one.text for some in candidates for one in some))
-        counts = self._space.tokens(texts)
+        counts = self.space.tokens(texts)
         fits = {
             text
             for text, count in zip(texts, counts, strict=True)
-            if count <= self._max_tokens and not is_null_to_pandas(text)
+            if count <= self.max_tokens and not is_null_to_pandas(text)
         }
         return [[one for one in some if one.text in fits] for some in candidates]

@@ -91,8 +91,7 @@ class FitOutcome(BaseModel):
     """What a fit decided, from which the same predictor is fitted again without tuning.
 
     Attributes:
-        text_key: key of rows without a prediction.
-        text: settings of the blend without predictions.
+        text_key, text: key and settings of the blend without predictions.
         all_key, llm: the same with predictions; ``None`` if too few known rows had one.
     """
 

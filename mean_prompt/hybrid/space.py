@@ -14,9 +14,7 @@ from mean_prompt.system import Deadline, Listener, ignore
 class EmbeddingSpace:
     """Strings as unit vectors of one model, each computed once.
 
-    Args:
-        encoder: the model.
-        listener: receives an event for each chunk of strings embedded.
+    The listener receives an event for each chunk of strings embedded.
     """
 
     def __init__(self, encoder: Encoder, *, listener: Listener = ignore) -> None:
@@ -39,13 +37,8 @@ class EmbeddingSpace:
     ) -> Vectors:
         """Return (n, d) unit vectors in float32; texts over the model's length are cut by it.
 
-        Args:
-            texts: n strings.
-            what: what they are, for the listener.
-            deadline: checked before each chunk.
-
-        Raises:
-            OutOfTimeError: the deadline expired; what was computed is kept on disk.
+        ``what`` names them for the listener. The deadline is checked before each chunk; what was
+        computed by then is kept on disk.
         """
         return self._encode(self._exact, texts, self.encoder.encode, what, deadline)
 

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from mean_prompt.system import (
     InputError,
@@ -35,17 +35,11 @@ def is_null_to_pandas(text: str) -> bool:
 class Submission:
     """The answers to all rows, and the file that they are written to.
 
-    Args:
-        path: the file; its folder must exist. A file that is there is replaced.
-        ids: ids of the rows, in the test file's order.
-        fallback: the answer of every row that has none of its own.
-
-    Raises:
-        InputError: the file cannot be written, or the fallback is no answer.
+    A file that is there is replaced. Rows without an answer of their own have the fallback.
     """
 
     def __init__(self, path: Path, ids: Sequence[str], fallback: str) -> None:
-        _check_fallback(fallback)
+        check_universal(fallback)
         check_target(path, "--out")
         self.path = path
         self.ids = tuple(ids)
@@ -55,22 +49,14 @@ class Submission:
         self._is_saved = False
 
     def put(self, row: int, text: str) -> None:
-        """Set the answer to a row, in memory; :meth:`save` writes it.
-
-        Raises:
-            ValueError: the text is blank, or cannot be written as UTF-8.
-        """
+        """Set the answer to a row, in memory; :meth:`save` writes it."""
         if not text.strip():
             raise ValueError(f"an answer must not be blank: found {text!r} for row {row}")
         self._lines[row] = _line(self.ids[row], text)  # raises if the text is not Unicode
         self._is_saved = False
 
     def write(self) -> None:
-        """Write the whole file; the first call, before any answer, makes it valid.
-
-        Raises:
-            RunError: the file can no longer be written; what was there before is whole.
-        """
+        """Write the whole file; the first call, before any answer, makes it valid."""
         data = b"".join((_line(*HEADER), *self._lines))
         rule, state = "the submission must stay writable", "what was written before is whole"
         with os_errors(rule, self.path, state, raises=RunError):
@@ -87,17 +73,17 @@ def _line(name: str, text: str) -> bytes:
     line = io.StringIO(newline="")
     # Left to itself the writer (Python 3.11) does not quote a carriage return, and the row would
     # be read as two.
-    if "\r" in name or "\r" in text:
-        writer = csv.writer(line, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    else:
-        writer = csv.writer(line, lineterminator="\n")
-    writer.writerow((name, text))
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if "\r" in name + text else csv.QUOTE_MINIMAL
+    csv.writer(line, lineterminator="\n", quoting=quoting).writerow((name, text))
     return line.getvalue().encode()
 
 
-def _check_fallback(text: str) -> None:
+def check_universal(text: str) -> None:
+    """Raise InputError unless a string can be written as an answer and read back."""
     if not text.strip():
-        raise InputError("--prompt must be a string that is not blank: found a blank one")
+        raise InputError(
+            f"--prompt must be a string that is not blank: found {text!r}; give another"
+        )
     if is_null_to_pandas(text):
         raise InputError(
             f"--prompt must be text: {text!r} is read as a missing value; give another"

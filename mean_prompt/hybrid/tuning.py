@@ -29,8 +29,6 @@ class Chosen(NamedTuple):
     """The best candidate of a row.
 
     Attributes:
-        number: number of the candidate.
-        expected: its expected SCS.
         trust: trust in the prediction, within [0, 1]; ``None`` without one.
         universal: expected SCS of the universal string, which is the first candidate of every
             row, calibrated as ``expected``; ``None`` for candidates made without one.
@@ -47,9 +45,6 @@ class FittedBlend:
     """Settings with the weights fitted under them.
 
     Attributes:
-        settings: as tuned.
-        mixture: weights of the posterior's parts.
-        trust: trust in predictions, or ``None`` without them.
         score: cross-validated mean SCS of the chosen answers.
         calibration: cross-validated ratio of the SCS that chosen answers earn to the SCS that
             was expected of them; below 1, for the best of many candidates is the one most
@@ -104,12 +99,8 @@ def tune(
     error of the gain: among many trials one always gains by chance (the rule of Breiman et al.
     1984, paired).
 
-    Args:
-        samples: known rows.
-        trials: number of settings to try; with none the start is used.
-        seed: seed of the sampler.
-        start: settings to start from; the defaults if ``None``.
-        deadline: ends the study early.
+    With no trials the start is used, which is the defaults if ``None``. The deadline ends the
+    study early.
     """
     with_llm = samples.useful is not None
     start = start or (LLM_DEFAULTS if with_llm else TEXT_DEFAULTS)

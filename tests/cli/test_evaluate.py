@@ -115,7 +115,7 @@ def test_if_nothing_is_expected_the_table_is_silent_about_it(run, workplace):
         ((*GIVEN, "--swap", "0.5"), "--swap must have predictions to swap"),
         ((*GIVEN, "--llm", "column:x"), "known.jsonl"),
         ((*GIVEN, "--llm-batch", "3"), "batch has none with --llm none"),
-        ((*GIVEN, "--prompt", ""), "--prompt must be a string that can be an answer: ''"),
+        ((*GIVEN, "--prompt", ""), "--prompt must be a string that is not blank: found ''"),
         ((*GIVEN, "--prefix", "results/no"), "--prefix must be a string, "),
         ((*GIVEN, "--max-tokens", "1"), "--prompt must have at most --max-tokens 1: found 2"),
         (("gone.jsonl", *GIVEN[1:]), "gone.jsonl is not there"),

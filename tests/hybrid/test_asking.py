@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from mean_prompt.corpus.triples import Rows, Triples
-from mean_prompt.hybrid.asking import PredictionQueue
-from mean_prompt.hybrid.few_shot import Examples
+from mean_prompt.hybrid.asking import Examples, PredictionQueue
 from mean_prompt.hybrid.known_predictions import ask_in_time
 from mean_prompt.hybrid.settings import LEAST_PREDICTED
 from mean_prompt.hybrid.space import EmbeddingSpace

@@ -142,14 +142,6 @@ def test_affixes_stand_beside_a_space_where_nothing_is_joined():
     assert of_kind(found, "affixed") == ["Sing Improve the text", "Improve the text Sing"]
 
 
-def test_templates_take_as_many_heads_as_are_chosen():
-    factory = CandidateFactory(UNIVERSAL, [f"Head {n}" for n in range(5)])
-    row = CandidateInputs(["Turn it into a song"])
-    for heads in (0, 1, 3):
-        found = of_kind(factory.candidates(row, BlendSettings(heads=heads)), "template")
-        assert found == [f"Head {n} into a song" for n in range(heads)]
-
-
 def test_the_most_frequent_heads_come_first():
     prompts = [
         *("Turn it into a song", "Rewrite the text as a poem", "Turn it into a play", "Sing"),

@@ -9,12 +9,11 @@ import pytest
 
 from mean_prompt.hybrid import job, options as blend
 from mean_prompt.hybrid.job import PredictionJob
-from mean_prompt.hybrid.journal import Journal
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.hybrid.submission import Submission
 from mean_prompt.system.deadline import OutOfTimeError
-from mean_prompt.system.errors import InputError, RunError
+from mean_prompt.system.errors import InputError
 from tests.hybrid.prediction_run import (
     HIDDEN,
     IDS,
@@ -77,24 +76,6 @@ class TestCrash:
         with pytest.raises(InputError, match="the LLM broke"):
             run(place.request(calibrate=calibrate))
         place.assert_valid()
-
-    @pytest.mark.usefixtures("small_batches")
-    def test_of_the_disk(self, place, ask, undisturbed, monkeypatch):
-        times = iter(range(1000))
-        record = Journal.record
-
-        def full(journal, answers):
-            if next(times) == 1:
-                raise RunError("No space left on device")
-            record(journal, answers)
-
-        ask(FakeLLM(seconds=0.002))
-        with monkeypatch.context() as patch:
-            patch.setattr(Journal, "record", full)
-            with pytest.raises(RunError, match="No space left"):
-                run(place.request(calibrate=64))
-        assert place.answers() != universal_everywhere()  # what there was is in the submission
-        self.assert_whole_and_resumable(place, ask, undisturbed)
 
     @pytest.mark.usefixtures("small_batches")
     @pytest.mark.parametrize("after", [1, 3])
@@ -344,19 +325,6 @@ class TestResume:
         run(place.request(calibrate=64, resume=True))
         assert llm.asked[-len(IDS[::5]) :] == IDS[::5]
         assert place.path().read_bytes() == undisturbed
-
-    def test_a_torn_last_line_is_answered_again(self, place, ask):
-        ask(None)
-        run(place.request())
-        whole = (place.folder / "out.csv").read_bytes()
-        path = place.folder / "out.work" / "answers.jsonl"
-        data = path.read_bytes()
-        path.write_bytes(data[: len(data) // 2])
-        (place.folder / "out.csv").unlink()
-        run(place.request(resume=True))
-        assert (place.folder / "out.csv").read_bytes() == whole
-        lines = path.read_text().splitlines()
-        assert sum(line.endswith("}") for line in lines) == len(IDS)
 
     def test_it_must_be_asked_the_same(self, place, ask, loaded):
         ask(FakeLLM())

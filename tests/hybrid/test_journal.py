@@ -56,12 +56,6 @@ class TestAnswers:
         assert again(out).answers() == as_dict(ANSWERS)
         assert len((journal.folder / "answers.jsonl").read_text().split("\n")) == 4
 
-    def test_the_last_of_a_row_counts(self, journal, out):
-        journal.record(ANSWERS)
-        later = replace(ANSWERS[0], text="later")
-        journal.record([later])
-        assert again(out).answers()["a"] == later
-
     @pytest.mark.parametrize("line", ["null", '{"id": 1}', "\xff\0", "[" * 9_999])
     def test_a_line_that_is_no_answer_is_passed_over(self, journal, line):
         journal.record(ANSWERS)

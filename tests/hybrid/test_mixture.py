@@ -110,6 +110,3 @@ class TestTrust:
         signs, _ = self.signs()
         trust = Trust().fit(signs, np.arange(400) < useful)
         assert (trust(signs) == 1).all() == constant
-
-    def test_before_a_fit_all_are_trusted(self):
-        assert Trust()(np.zeros((2, 5))).tolist() == [1, 1]

@@ -8,7 +8,6 @@ from mean_prompt.hybrid.posterior import (
     Near,
     RowCandidates,
     expected_known,
-    mean_scs,
     scs_between,
     signs_of,
 )
@@ -50,7 +49,7 @@ def compared(row, *, with_llm, with_corpus):
         vectors=VECTORS,
         by_text=Near.of(VECTORS, BY_TEXT, row, BANK),
         by_all=Near.of(VECTORS, BY_ALL, row, BANK) if with_llm else None,
-        llm=mean_scs(VECTORS, PREDICTIONS) if with_llm else None,
+        llm=scs_between(VECTORS, PREDICTIONS).mean(axis=1) if with_llm else None,
         known=expected_known(VECTORS, objectives),
         signs=np.zeros(5) if with_llm else None,
     )

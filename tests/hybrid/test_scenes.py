@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from mean_prompt.corpus.triples import Rows
 from mean_prompt.hybrid.candidates import CandidateFactory
-from mean_prompt.hybrid.posterior import mean_scs, signs_of
+from mean_prompt.hybrid.posterior import scs_between, signs_of
 from mean_prompt.hybrid.retrieval import EmbeddedRows, KnownRows, Retriever
 from mean_prompt.hybrid.scenes import SceneBuilder
 from mean_prompt.hybrid.settings import BlendSettings, Key
@@ -55,7 +55,7 @@ def test_each_row_is_compared_with_what_is_known_of_it(space, builder):
         texts = [one.text for one in found.candidates]
         assert set(PREDICTIONS[row]) <= set(texts)
         np.testing.assert_array_equal(found.vectors, encoder().encode(texts))
-        expected = mean_scs(found.vectors, encoder().encode(PREDICTIONS[row]))
+        expected = scs_between(found.vectors, encoder().encode(PREDICTIONS[row])).mean(axis=1)
         np.testing.assert_allclose(found.llm, expected)
         signs = signs_of(rows.means[row], found.by_text.middle, rows.originals[row],
                          rows.rewritten[row], builder().by_text.bank)  # fmt: skip

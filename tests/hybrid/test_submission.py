@@ -61,13 +61,6 @@ def test_saving_writes_only_what_is_new(submission, monkeypatch):
     assert len(written) == 2
 
 
-def test_a_file_that_is_there_is_replaced(tmp_path):
-    path = tmp_path / "submission.csv"
-    path.write_text("an older one" * 1000)
-    Submission(path, IDS, FALLBACK).write()
-    assert len(rows_of(path)) == 3
-
-
 @given(st.lists(st.tuples(free_text, answers), min_size=1, max_size=5))
 @example([("1", "a\rb"), ("2", " lead"), ("3", '"'), ("4", "a\r\nb\n"), ("5", "\ufeffx\0y")])
 @example([("\r", "\x85 x \u2028")])
@@ -123,7 +116,6 @@ def test_what_only_looks_missing_is_text(text):
 @pytest.mark.parametrize(
     ("fallback", "fault"),
     [
-        ("", "--prompt must be a string that is not blank"),
         (" \n", "--prompt must be a string that is not blank"),
         ("null", "--prompt must be text: 'null' is read as a missing value; give another"),
         ("cut \ud83d", "--prompt must be Unicode text: character 5"),
