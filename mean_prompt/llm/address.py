@@ -24,9 +24,6 @@ class ServerAddress:
     User and password, a query and the environment's key reach the server, in a header or as
     parameters; nothing that is shown contains them.
 
-    Args:
-        url: of the server's API, as the user wrote it.
-
     Attributes:
         shown: the URL without user, password, query and fragment.
 
@@ -39,11 +36,7 @@ class ServerAddress:
         self.key()
 
     def key(self) -> str:
-        """Return the key to send, or a placeholder, since the client insists on one.
-
-        Raises:
-            InputError: it has a character that no header can have.
-        """
+        """Return the key to send, or a placeholder, since the client insists on one."""
         key = os.environ.get(KEY_VARIABLE, "").strip()
         for place, character in enumerate(key, 1):
             if not (character.isascii() and character.isprintable()):
@@ -92,14 +85,10 @@ def masked_logs() -> Iterator[None]:
 class _Mask(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
-            record.args = tuple(map(_masked, record.args))
+            record.args = tuple(
+                masked_urls(str(value)) if ":/" in str(value) else value for value in record.args
+            )
         return True
-
-
-def _masked(value: object) -> object:
-    """Return a logged value; one that contains a URL becomes a text with its secrets masked."""
-    text = str(value)
-    return masked_urls(text) if ":/" in text else value
 
 
 def _read(url: str) -> tuple[str, SplitResult]:

@@ -21,6 +21,10 @@ class Example:
     prompt: str
 
 
+#: The known rows shown for each row that is asked about.
+Examples = Sequence[Sequence[Example]]
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """What an LLM answered for one row.
@@ -49,18 +53,11 @@ class Predictor(Protocol):
         """What the predictions depend on beside the row: names them in caches and results."""
 
     def predict(
-        self,
-        rows: Rows,
-        examples: Sequence[Sequence[Example]] | None = None,
-        *,
-        deadline: Deadline | None = None,
+        self, rows: Rows, examples: Examples | None = None, *, deadline: Deadline | None = None
     ) -> Iterator[Prediction]:
         """Predict the prompts of rows.
 
-        Args:
-            rows: to ask about.
-            examples: known rows to show, for each row; none when left out.
-            deadline: once it has expired no row is begun, and unfinished ones are dropped.
+        Once the deadline has expired, no row is begun, and unfinished ones are dropped.
 
         Yields:
             One prediction for each row that was asked about in time, in any order, as soon as it
@@ -79,8 +76,7 @@ class Counts:
     """What a predictor did since it was made.
 
     Attributes:
-        rows: number of rows that were asked about and finished.
-        answered: number of rows with a prediction.
+        rows: number of rows that were asked about and finished; ``answered`` have a prediction.
         truncated: number of rows whose texts were too long to be shown to the model whole.
         cut: number of answers that were ended at the length limit.
         faults: rows without a prediction because the predictor failed, by kind of fault.
@@ -99,11 +95,8 @@ class Counts:
     ) -> Prediction:
         """Clean the answers to one row, and count the row.
 
-        Args:
-            row: its number.
-            answers: as they were written; an answer given more often is taken as more likely,
-                among equals the earlier one.
-            blank_fault: the fault if no answer holds a prompt.
+        An answer given more often is taken as more likely, among equals the earlier one. If none
+        holds a prompt, the fault is ``blank_fault``.
         """
         written = Counter(answer for answer in answers if answer.strip())
         cleaned = {answer: clean(answer) for answer in answers}

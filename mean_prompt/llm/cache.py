@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from mean_prompt.corpus import Rows
 from mean_prompt.encoder import cache_folder
-from mean_prompt.llm.base import Example, Prediction, Predictor
+from mean_prompt.llm.base import Examples, Prediction, Predictor
 from mean_prompt.system import Deadline, KeyedStore
 
 #: Part of a file's name: to be raised when the stored value changes, so that files with the old
@@ -27,11 +27,8 @@ class CachedPredictor:
     """Asks a predictor only about rows that it was not asked about before.
 
     A prediction is kept under the row's texts and the examples shown, not under its id, so that
-    it serves any file with that row. A predictor that looks ids up needs no cache.
-
-    Args:
-        predictor: the one that is asked.
-        folder: of the cache; the user's when left out.
+    it serves any file with that row. A predictor that looks ids up needs no cache. The folder is
+    the user's cache when left out.
 
     Raises:
         InputError: the cache cannot be written, is broken, or is on a network file system.
@@ -50,19 +47,9 @@ class CachedPredictor:
         return self._predictor.identity
 
     def predict(
-        self,
-        rows: Rows,
-        examples: Sequence[Sequence[Example]] | None = None,
-        *,
-        deadline: Deadline | None = None,
+        self, rows: Rows, examples: Examples | None = None, *, deadline: Deadline | None = None
     ) -> Iterator[Prediction]:
-        """Yield the kept predictions first, then those of the predictor.
-
-        See :class:`~mean_prompt.llm.base.Predictor`.
-
-        Raises:
-            InputError: as the predictor does, or the cache cannot be read or written.
-        """
+        """Yield the kept predictions first, then those of the predictor."""
         keys = _keys(rows, examples)
         with self._open() as store:
             kept = dict(store.get(keys))
@@ -92,7 +79,7 @@ class CachedPredictor:
         return KeyedStore(self.path, "the cache of predictions")
 
 
-def _keys(rows: Rows, examples: Sequence[Sequence[Example]] | None) -> list[bytes]:
+def _keys(rows: Rows, examples: Examples | None) -> list[bytes]:
     """Return a hash of what is asked about each row: its texts, and the examples in order."""
     keys = []
     for row in range(len(rows)):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,11 +50,7 @@ class WrittenAnswer:
 
 
 class ChatModel:
-    """A loaded model with its tokenizer.
-
-    Attributes:
-        chats: whether the model has a chat template; without one it continues a plain text.
-    """
+    """A loaded model with its tokenizer; without a chat template it continues a plain text."""
 
     def __init__(self, model: Any, tokenizer: Any, options: LLMOptions) -> None:  # noqa: ANN401
         self._model = model
@@ -63,11 +60,14 @@ class ChatModel:
         self._ends = _ends_of(model, tokenizer)
         padding = tokenizer.pad_token_id
         self._padding: int = padding if padding is not None else (*self._ends, 0)[0]
-        self._room = _context(model, tokenizer) - options.max_new_tokens
+        config = model.config.get_text_config()
+        positions = getattr(config, "max_position_embeddings", None) or sys.maxsize
+        reads = int(min(positions, tokenizer.model_max_length))
+        self._room = reads - options.max_new_tokens
         if self._room < 1:
             raise InputError(
                 f"the LLM's max_new_tokens must leave room for the question: the model reads "
-                f"{self._room + options.max_new_tokens} tokens, found {options.max_new_tokens}"
+                f"{reads} tokens, found {options.max_new_tokens}"
             )
         # Questions are measured here: the tokenizer's warnings of long ones would mislead.
         tokenizer.model_max_length = sys.maxsize
@@ -87,7 +87,7 @@ class ChatModel:
         """
         asked, limit = question, TEXT_LIMIT
         while True:
-            short, _ = asked.shortened(limit)
+            short = asked.shortened(limit)
             tokens = self._tokenize(short)
             if len(tokens) <= self._room:
                 return TokenizedQuestion(row, question, tokens, short != question)
@@ -105,18 +105,13 @@ class ChatModel:
         self, asked: list[TokenizedQuestion], deadline: Deadline
     ) -> list[list[WrittenAnswer]]:
         """Return the samples of each question; those that the deadline cut are not ``ended``."""
-        samples = self._options.samples
-        inputs = self._padded([one.tokens for one in asked for _ in range(samples)])
+        options, drawn = self._options, range(self._options.samples)
+        inputs = self._padded([one.tokens for one in asked for _ in drawn])
         criterion = DeadlineCriterion(deadline)
         processors = LogitsProcessorList()
-        if self._options.temperature > 0:
-            seeds = [
-                one.question.seed(self._options.seed, sample)
-                for one in asked
-                for sample in range(samples)
-            ]
-            device = self._model.device
-            processors.append(Sampler(seeds, self._options.temperature, device))
+        if options.temperature > 0:
+            seeds = [one.question.seed(options.seed, sample) for one in asked for sample in drawn]
+            processors.append(Sampler(seeds, options.temperature, self._model.device))
         with torch.inference_mode(), criterion.watching(self._model):
             try:
                 written = self._model.generate(
@@ -127,7 +122,7 @@ class ChatModel:
             except OutOfTimeError:
                 return [[WrittenAnswer("", ended=False, cut=False)]] * len(asked)
         answers = [self._read(row) for row in written[:, inputs["input_ids"].shape[1] :].tolist()]
-        return [answers[first : first + samples] for first in range(0, len(answers), samples)]
+        return [answers[first : first + len(drawn)] for first in range(0, len(answers), len(drawn))]
 
     def _tokenize(self, question: Question) -> list[int]:
         if not self.chats:
@@ -207,25 +202,14 @@ class DeadlineCriterion(StoppingCriteria):
     def watching(self, model: nn.Module) -> Iterator[None]:
         """Raise ``OutOfTimeError`` before a layer of the model if the deadline has expired."""
         stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-        hooks = [
-            layer.register_forward_pre_hook(self._check) for stack in stacks for layer in stack
-        ]
-        try:
+        with ExitStack() as hooks:
+            for layer in itertools.chain.from_iterable(stacks):
+                hooks.callback(layer.register_forward_pre_hook(self._check).remove)
             yield
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def _check(self, *_: object) -> None:
         if self._reading:
             self._deadline.check()
-
-
-def _context(model: Any, tokenizer: Any) -> int:  # noqa: ANN401
-    """Return the tokens that a model reads, question and answer together."""
-    config = model.config.get_text_config()
-    positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
-    return int(min(positions, tokenizer.model_max_length))
 
 
 def _ends_of(model: Any, tokenizer: Any) -> tuple[int, ...]:  # noqa: ANN401

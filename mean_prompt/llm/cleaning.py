@@ -27,9 +27,8 @@ Rule = tuple[str, Callable[[str], str]]
 class Cleaned:
     """A cleaned prediction.
 
-    Attributes:
-        text: one line without blanks around it; empty if no prompt is left.
-        rules: names of the rules that changed something, each once, in the order of first use.
+    The text is one line without blanks around it, empty if no prompt is left. The names of the
+    rules that changed something follow, each once, in the order of first use.
     """
 
     text: str

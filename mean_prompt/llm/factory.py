@@ -42,19 +42,10 @@ def make_predictor(
     cached: bool = True,
     trust: bool = False,
 ) -> Predictor | None:
-    """Return the predictor that a specification names.
+    """Return the predictor that one of ``SPECS`` names; ``None`` for ``none``.
 
-    Args:
-        spec: ``none``, ``column:NAME``, ``file:PATH[#COLUMN]``, ``transformers:FOLDER_OR_NAME`` or
-            ``server:MODEL@URL``.
-        test: the file that a column is read from.
-        options: how an LLM is asked.
-        device: of a local model.
-        cached: whether an LLM's predictions are kept on disk, and taken from there.
-        trust: whether a local model may run code of its own.
-
-    Returns:
-        ``None`` for ``none``.
+    A column is read from the file ``test``. If ``cached``, an LLM's predictions are kept on disk,
+    and taken from there. Device and trust (to run code of its own) are for a local model.
 
     Raises:
         InputError: the specification is not known, an option has no effect with it, or what it

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypedDict
+from typing import Final
 
-from mean_prompt.llm.base import Example
+from mean_prompt.corpus import Rows
+from mean_prompt.llm.base import Example, Examples
+from mean_prompt.llm.cleaning import RULES_VERSION
 
 INSTRUCTION: Final = (
     "Below are a text and its rewrite by a language model. Say which instruction the model was "
@@ -17,13 +18,6 @@ INSTRUCTION: Final = (
 TEXT_LIMIT: Final = 4000
 #: Characters of each text of an example, of which there may be several.
 EXAMPLE_LIMIT: Final = 1200
-
-
-class Message(TypedDict):
-    """One turn of a chat. There is no system turn, which some chat templates refuse."""
-
-    role: Literal["user", "assistant"]
-    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +35,21 @@ class Question:
         share = -(-max(shown, default=0) * TEXT_LIMIT // EXAMPLE_LIMIT)
         return max(len(self.original), len(self.rewritten), share)
 
-    def shortened(self, limit: int) -> tuple[Question, bool]:
-        """Return it with texts of at most ``limit`` characters, and whether any was cut.
-
-        Args:
-            limit: of the row's own texts; the examples' limit shrinks in proportion.
-        """
+    def shortened(self, limit: int) -> Question:
+        """Return it with texts of at most ``limit`` characters, the examples' in proportion."""
         shares = max(1, EXAMPLE_LIMIT * limit // TEXT_LIMIT)
         examples = tuple(
             Example(shown.original[:shares], shown.rewritten[:shares], shown.prompt)
             for shown in self.examples
         )
-        short = Question(self.original[:limit], self.rewritten[:limit], examples)
-        return short, short != self
+        return Question(self.original[:limit], self.rewritten[:limit], examples)
 
-    def messages(self) -> list[Message]:
-        """Return the turns of a chat that asks for the prompt; examples are earlier turns."""
-        turns: list[Message] = []
+    def messages(self) -> list[dict[str, str]]:
+        """Return the turns of a chat that asks for the prompt; examples are earlier turns.
+
+        There is no system turn, which some chat templates refuse.
+        """
+        turns = []
         for shown in self.examples:
             turns += [
                 {"role": "user", "content": _texts(shown.original, shown.rewritten)},
@@ -84,30 +76,23 @@ class Question:
         return int.from_bytes(digest[:4], "big") >> 1  # servers take 31 bits
 
 
-def instruction_hash() -> str:
-    """Return a hash that changes if the words or the limits do, for predictors' identities."""
+def asking_identity(sampling: str) -> str:
+    """Return what answers depend on beside the model: sampling, instruction and cleaning."""
     example = Example("original", "rewritten", "prompt")
     asked = Question("original", "rewritten", (example,))
     parts = [asked.messages(), asked.plain(), TEXT_LIMIT, EXAMPLE_LIMIT]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    instruction = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+    return f"{sampling} instruction={instruction} cleaning={RULES_VERSION}"
 
 
 def _texts(original: str, rewritten: str) -> str:
     return f"Original text:\n{original}\n\nRewritten text:\n{rewritten}"
 
 
-def questions_of(
-    originals: Sequence[str],
-    rewritten: Sequence[str],
-    examples: Sequence[Sequence[Example]] | None,
-) -> list[Question]:
-    """Return one question a row.
-
-    Raises:
-        ValueError: there are examples, but not for each row.
-    """
-    shown = examples if examples is not None else [()] * len(originals)
+def questions_of(rows: Rows, examples: Examples | None) -> list[Question]:
+    """Return one question a row."""
+    shown = examples if examples is not None else [()] * len(rows)
     return [
-        Question(original, rewrite, tuple(known))
-        for original, rewrite, known in zip(originals, rewritten, shown, strict=True)
+        Question(original, rewritten, tuple(known))
+        for original, rewritten, known in zip(rows.originals, rows.rewritten, shown, strict=True)
     ]

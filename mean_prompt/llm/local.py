@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, Final
@@ -11,11 +11,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
 from mean_prompt.corpus import Rows
-from mean_prompt.encoder import LOADING_ERRORS, ModelFolder, choose_device, quiet_loading
-from mean_prompt.llm.base import Counts, Example, Prediction, short_reason
+from mean_prompt.encoder import LOADING_ERRORS, choose_device, quiet_loading
+from mean_prompt.llm.base import Counts, Examples, Prediction, short_reason
 from mean_prompt.llm.chat import ChatModel, TokenizedQuestion
-from mean_prompt.llm.cleaning import RULES_VERSION
-from mean_prompt.llm.instruction import instruction_hash, questions_of
+from mean_prompt.llm.instruction import asking_identity, questions_of
 from mean_prompt.llm.models import find_chat_model, weights_identity
 from mean_prompt.llm.options import LLMOptions
 from mean_prompt.system import Deadline, InputError
@@ -34,8 +33,6 @@ class LocalPredictor:
 
     Args:
         model: a folder with safetensors weights and a tokenizer, or a name on the hub.
-        options: how it is asked.
-        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best available.
         trust: whether the model may run code: load pickled weights, and classes that come with it.
 
     Raises:
@@ -54,8 +51,12 @@ class LocalPredictor:
         self._options = options or LLMOptions()
         self._device = choose_device(device)
         self._dtype = _choose_dtype(self._options.dtype, self._device)
-        if self._options.four_bit:
-            _need_quantization()
+        needed = ("bitsandbytes", "accelerate") if self._options.four_bit else ()
+        if missing := [name for name in needed if find_spec(name) is None]:
+            raise InputError(
+                f"4-bit weights need bitsandbytes and accelerate: {' and '.join(missing)} not "
+                "found; run: pip install 'mean-prompt[quantized]'"
+            )
         self._trust = trust
         self._found = find_chat_model(model, trust=trust)
         self._counts = Counts()
@@ -67,22 +68,14 @@ class LocalPredictor:
         weights = weights_identity(self._found, trust=self._trust)
         return (
             f"transformers {self._found.name} {weights} {self._dtype}{bits} "
-            f"{self._options.sampling} instruction={instruction_hash()} cleaning={RULES_VERSION}"
+            f"{asking_identity(self._options.sampling)}"
         )
 
     def predict(
-        self,
-        rows: Rows,
-        examples: Sequence[Sequence[Example]] | None = None,
-        *,
-        deadline: Deadline | None = None,
+        self, rows: Rows, examples: Examples | None = None, *, deadline: Deadline | None = None
     ) -> Iterator[Prediction]:
-        """Write answers batch by batch; see :class:`~mean_prompt.llm.base.Predictor`.
-
-        Raises:
-            InputError: the model does not load, or its chat template takes no such chat.
-        """
-        questions = questions_of(rows.originals, rows.rewritten, examples)
+        """Write answers batch by batch."""
+        questions = questions_of(rows, examples)
         deadline = deadline or Deadline()
         size = max(1, self._options.batch // self._options.samples)
         for start in range(0, len(questions), size * _WINDOW):
@@ -109,7 +102,30 @@ class LocalPredictor:
 
     @cached_property
     def _model(self) -> ChatModel:
-        return _load(self._found, self._options, self._device, self._dtype, trust=self._trust)
+        from safetensors import SafetensorError
+
+        settings: dict[str, Any] = {"dtype": getattr(torch, self._dtype)}
+        if self._options.four_bit:
+            settings["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_compute_dtype=settings["dtype"],
+            )
+            settings["device_map"] = {"": self._device}
+        shared = {"local_files_only": True, "trust_remote_code": self._trust}
+        path, safe = self._found.path, None if self._trust else True
+        with quiet_loading():
+            try:
+                tokenizer = AutoTokenizer.from_pretrained(path, **shared)
+                model: Any = AutoModelForCausalLM.from_pretrained(
+                    path, use_safetensors=safe, **shared, **settings
+                )
+                model = model.eval() if self._options.four_bit else model.eval().to(self._device)
+            except (*LOADING_ERRORS, SafetensorError) as error:
+                raise InputError(
+                    f"the LLM {self._found.name} does not load: {short_reason(error)}"
+                ) from error
+        return ChatModel(model, tokenizer, self._options)
 
     def _answer(self, asked: list[TokenizedQuestion], deadline: Deadline) -> Iterator[Prediction]:
         """Yield the predictions of a batch; a batch too large for the memory is halved."""
@@ -136,59 +152,16 @@ class LocalPredictor:
         yield from self._answer(asked[half:], deadline)
 
 
-def _load(
-    found: ModelFolder, options: LLMOptions, device: str, dtype: str, *, trust: bool
-) -> ChatModel:
-    from safetensors import SafetensorError
-
-    settings: dict[str, Any] = {"dtype": getattr(torch, dtype)}
-    if options.four_bit:
-        settings["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=settings["dtype"]
-        )
-        settings["device_map"] = {"": device}
-    with quiet_loading():
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(
-                found.path, local_files_only=True, trust_remote_code=trust
-            )
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                found.path,
-                local_files_only=True,
-                trust_remote_code=trust,
-                use_safetensors=None if trust else True,
-                **settings,
-            )
-            model = model.eval() if options.four_bit else model.eval().to(device)
-        except (*LOADING_ERRORS, SafetensorError) as error:
-            raise InputError(
-                f"the LLM {found.name} does not load: {short_reason(error)}"
-            ) from error
-    return ChatModel(model, tokenizer, options)
-
-
-def _need_quantization() -> None:
-    missing = [name for name in ("bitsandbytes", "accelerate") if find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"4-bit weights need bitsandbytes and accelerate: {' and '.join(missing)} not found; "
-            "run: pip install 'mean-prompt[quantized]'"
-        )
-
-
 def _choose_dtype(dtype: str, device: str) -> str:
-    if dtype != "auto":
-        return dtype
-    return "bfloat16" if device == "cuda" or (device == "cpu" and _fast_bfloat16()) else "float32"
-
-
-def _fast_bfloat16() -> bool:
-    """Return whether this CPU multiplies bfloat16 in hardware.
+    """Return the dtype; bfloat16 for ``auto`` if the device multiplies it in hardware.
 
     Chat models are trained in it, and it halves their memory. With avx512_bf16 a Llama of 220
     million weights took 14 s for eight questions of 400 tokens, and 30 s in float32 (2 busy
     cores). CPUs without such instructions emulate it, slowly; a torch that does not report its
     CPU's capabilities gets float32.
     """
+    if dtype != "auto":
+        return dtype
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    fast_cpu = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return "bfloat16" if device == "cuda" or (device == "cpu" and fast_cpu) else "float32"

@@ -30,9 +30,7 @@ _PICKLES: Final = "pytorch_model*.bin"
 def find_chat_model(name: str, *, trust: bool = False) -> ModelFolder:
     """Return the folder of a causal model, downloaded if need be.
 
-    Args:
-        name: a folder, or a name on the hub.
-        trust: whether it may run code: load pickled weights, and classes that come with it.
+    With ``trust`` it may run code: load pickled weights, and classes that come with it.
 
     Raises:
         InputError: it is no folder and neither cached nor on the hub, files are missing from it,
@@ -46,14 +44,13 @@ def find_chat_model(name: str, *, trust: bool = False) -> ModelFolder:
             f"--llm transformers:MODEL must be a folder or a name on the hub: found neither: "
             f"{masked_urls(name)!r}"
         )
-    else:
-        folder = _from_hub(name, trust=trust)
-        if folder is None:
-            raise InputError(
-                f"--llm transformers:MODEL must be a folder, cached, or reachable on the hub: "
-                f"{name!r} is none of these; check the name, or connect once to cache it"
-            )
+    elif folder := _from_hub(name, trust=trust):
         found = ModelFolder(name, folder)
+    else:
+        raise InputError(
+            f"--llm transformers:MODEL must be a folder, cached, or reachable on the hub: "
+            f"{name!r} is none of these; check the name, or connect once to cache it"
+        )
     check_shards(found.name, found.path)
     if not trust:
         check_untrusted(found.name, found.path, modules=False)
@@ -96,12 +93,10 @@ def _from_hub(name: str, *, trust: bool) -> Path | None:
 
     def patterns(files: list[PurePosixPath]) -> tuple[list[str], list[str]]:
         own = [file for file in files if len(file.parts) == 1]
-        wanted = list(_WANTED)
         if not trust:
             check_pickles(name, own, modules=False)
-        else:
-            has_safe = any(file.suffix == ".safetensors" for file in own)
-            wanted += ["*.py", *([] if has_safe else [_PICKLES])]
-        return wanted, _NOT_WANTED
+            return _WANTED, _NOT_WANTED
+        has_safe = any(file.suffix == ".safetensors" for file in own)
+        return [*_WANTED, "*.py", *([] if has_safe else [_PICKLES])], _NOT_WANTED
 
     return hub_folder(name, is_complete, patterns, trust=trust)

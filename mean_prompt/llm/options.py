@@ -29,8 +29,7 @@ class LLMOptions:
 
     Attributes:
         samples: predictions drawn for each row; more than one needs a temperature.
-        temperature: of the sampling; 0 takes the likeliest token each time.
-        max_new_tokens: tokens an answer may have.
+        temperature: sampling temperature; 0 takes the likeliest token each time.
         batch: answers that a local model writes at once.
         dtype: of a local model's weights; ``auto`` is bfloat16 on CUDA and on CPUs that
             multiply it in hardware, float32 elsewhere.
@@ -39,10 +38,6 @@ class LLMOptions:
         concurrency: requests that a server gets at once.
         retries: times that a request is repeated if the server is busy, broken, or does not begin
             to answer in time.
-        seed: of the sampling.
-
-    Raises:
-        InputError: a value is out of its bounds.
     """
 
     samples: int = 1

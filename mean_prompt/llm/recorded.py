@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from mean_prompt.corpus import Rows, read_columns
-from mean_prompt.llm.base import Counts, Example, Prediction
+from mean_prompt.llm.base import Counts, Examples, Prediction
 from mean_prompt.llm.cleaning import RULES_VERSION
 from mean_prompt.system import Deadline, InputError
 
@@ -23,7 +23,7 @@ class RecordedPredictor:
     which is counted, and not a fault.
 
     Args:
-        ids: the row id of each prediction; an id may occur several times.
+        ids: the row id of each prediction.
         predictions: as the LLM wrote them; a blank one is no prediction.
         source: where they come from, for messages.
     """
@@ -37,17 +37,14 @@ class RecordedPredictor:
                 answers.append(prediction)
             digest.update(repr((name, prediction)).encode())
         self._source = source
-        self._identity = f"recorded {digest.hexdigest()} cleaning={RULES_VERSION}"
+        self.identity = f"recorded {digest.hexdigest()} cleaning={RULES_VERSION}"
         self._counts = Counts()
 
     @classmethod
     def from_file(cls, path: Path, column: str | None = None) -> Self:
         """Read a CSV, TSV, JSONL, JSON or Parquet file with a column ``id`` and predictions.
 
-        Args:
-            path: of the file.
-            column: with the predictions; when left out, the first in the file of
-                ``llm_prediction``, ``prediction`` and ``rewrite_prompt``.
+        Without a column's name, the first of ``COLUMN_GUESSES`` in the file has the predictions.
 
         Raises:
             InputError: the file cannot be read, or lacks the columns.
@@ -64,19 +61,14 @@ class RecordedPredictor:
             )
         return cls(table["id"], table[found[0]], source=f"column {found[0]!r} of {path}")
 
-    @property
-    def identity(self) -> str:
-        """A hash of ids and predictions."""
-        return self._identity
-
     def predict(
         self,
         rows: Rows,
-        examples: Sequence[Sequence[Example]] | None = None,  # noqa: ARG002 nothing is asked
+        examples: Examples | None = None,  # noqa: ARG002 nothing is asked
         *,
         deadline: Deadline | None = None,
     ) -> Iterator[Prediction]:
-        """Look the rows' ids up; see :class:`~mean_prompt.llm.base.Predictor`.
+        """Look the rows' ids up.
 
         Raises:
             InputError: no id of the rows is known: predictions of other rows.

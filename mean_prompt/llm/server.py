@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from importlib.util import find_spec
@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from mean_prompt.corpus import Rows
 from mean_prompt.llm.address import KEY_VARIABLE, ServerAddress, masked_logs
-from mean_prompt.llm.base import Counts, Example, Prediction, short_reason
-from mean_prompt.llm.cleaning import RULES_VERSION
-from mean_prompt.llm.instruction import TEXT_LIMIT, Question, instruction_hash, questions_of
+from mean_prompt.llm.base import Counts, Examples, Prediction, short_reason
+from mean_prompt.llm.instruction import TEXT_LIMIT, Question, asking_identity, questions_of
 from mean_prompt.llm.options import LLMOptions
 from mean_prompt.system import Deadline, InputError
 
@@ -44,8 +43,7 @@ class ServerPredictor:
 
     Args:
         model: the server's name for it.
-        url: of its API, such as ``http://localhost:8000/v1``.
-        options: how it is asked.
+        url: the API's, such as ``http://localhost:8000/v1``.
 
     Raises:
         InputError: the openai package is missing, the URL is none, or the key cannot be sent.
@@ -62,29 +60,26 @@ class ServerPredictor:
         self._options = options or LLMOptions()
         self._counts = Counts()
         self._reached = False  # whether the server ever responded
+        self._too_slow = f"time-out: no whole answer within {self._options.timeout:g} s"
 
     @property
     def identity(self) -> str:
         """Model, address without credentials, sampling, instruction and cleaning."""
         return (
-            f"server {self._model} at {self._address.shown} {self._options.sampling} "
-            f"instruction={instruction_hash()} cleaning={RULES_VERSION}"
+            f"server {self._model} at {self._address.shown} "
+            f"{asking_identity(self._options.sampling)}"
         )
 
     def predict(
-        self,
-        rows: Rows,
-        examples: Sequence[Sequence[Example]] | None = None,
-        *,
-        deadline: Deadline | None = None,
+        self, rows: Rows, examples: Examples | None = None, *, deadline: Deadline | None = None
     ) -> Iterator[Prediction]:
-        """Ask about several rows at once; see :class:`~mean_prompt.llm.base.Predictor`.
+        """Ask about several rows at once.
 
         Raises:
             InputError: nothing answers at the address, or the first response says that the model
                 or the key is not known there.
         """
-        questions = questions_of(rows.originals, rows.rewritten, examples)
+        questions = questions_of(rows, examples)
         deadline = deadline or Deadline()
         if questions and not deadline.expired:
             yield from _in_background(lambda put: self._ask_all(questions, put), deadline)
@@ -97,8 +92,7 @@ class ServerPredictor:
         """Put a prediction for each question, several of them at a time."""
         from openai import AsyncOpenAI
 
-        todo = iter(enumerate(questions))
-        address = self._address
+        todo, address = iter(enumerate(questions)), self._address
         async with AsyncOpenAI(
             api_key=address.key(),
             base_url=address.shown,
@@ -119,7 +113,7 @@ class ServerPredictor:
         """Return the prediction for one row; answers before a fault count."""
         from openai import APIConnectionError, APIError, APIStatusError
 
-        short, was_long = question.shortened(TEXT_LIMIT)
+        short = question.shortened(TEXT_LIMIT)
         answers: list[str] = []
         fault = "empty answer"
         try:
@@ -134,7 +128,7 @@ class ServerPredictor:
             fault = self._lost(error)
         except (APIError, ValueError) as error:  # in an answer that had begun well
             fault = f"broken answer: {self._scrubbed(error)}"
-        self._counts.truncated += was_long
+        self._counts.truncated += short != question
         return self._counts.prediction(row, answers, blank_fault=fault)
 
     async def _request(self, client: AsyncOpenAI, question: Question, seed: int) -> str:
@@ -165,10 +159,6 @@ class ServerPredictor:
                     break
         self._counts.cut += not ended
         return answer[:limit]
-
-    @property
-    def _too_slow(self) -> str:
-        return f"time-out: no whole answer within {self._options.timeout:g} s"
 
     def _refusal(self, error: APIStatusError) -> str:
         """Return the fault in a refusal, or raise if the first response is about key or model."""
