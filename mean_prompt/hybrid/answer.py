@@ -23,7 +23,6 @@ class Answer:
             is ``blank``, equals the original (``unchanged``), or has ``no neighbours``; or there
             was ``no time`` for it. ``not fitted``: its first prediction, as there was no time to
             weigh it.
-        candidates: number of strings that were compared.
         universal: expected SCS of the universal string for the same row, as ``expected``.
         prediction: the row's first prediction, cleaned; ``None`` without one.
     """

@@ -71,10 +71,8 @@ class CandidateInputs:
 class CandidateFactory:
     """Makes the candidates of a row.
 
-    Args:
-        universal: the universal string, a candidate itself and an affix of others.
-        heads: heads of templates, the most frequent first.
-        prefix, suffix: further affixes.
+    The universal string is a candidate itself and an affix of others; prefix and suffix are
+    further affixes. Heads of templates stand the most frequent first.
     """
 
     def __init__(

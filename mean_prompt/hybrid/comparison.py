@@ -50,7 +50,6 @@ class Comparison:
     Attributes:
         prompt: the universal string, the folder of the run that found it, or a text file.
         llm: source of predictions, see :func:`~mean_prompt.llm.factory.make_predictor`.
-        shots: known rows that an LLM is shown with each row.
         swap: share of the rows whose predictions are exchanged among each other.
     """
 

@@ -44,15 +44,10 @@ _KEPT_OPTIONS: Final = ("prefix", "suffix", "max_tokens", "trials", "seed")
 
 
 class PredictionJob:
-    """Runs one request.
+    """Runs one request, whose user started waiting at a time by ``time.monotonic``, or now.
 
-    Args:
-        listener: receives the rows answered and the strings embedded.
-        started: when the user started waiting, by ``time.monotonic``; now if ``None``.
-
-    Attributes:
-        limit: the request's time limit.
-        deadline: the end of the work on answers, which leaves time for the last files.
+    The listener receives the rows answered and the strings embedded. The deadline is the end of
+    the work on answers, which leaves time within the limit for the last files.
     """
 
     def __init__(

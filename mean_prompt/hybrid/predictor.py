@@ -55,9 +55,7 @@ class FittedKey:
 class HybridPredictor:
     """Answers rows with the best blend of a universal string, predictions and known rows.
 
-    Args:
-        universal: the answer of a row of which nothing is known.
-        listener: receives an event for each chunk of strings embedded.
+    A row of which nothing is known has the universal string.
 
     Attributes:
         outcome_: what the fit decided.

@@ -42,7 +42,6 @@ class EmbeddedRows:
     Attributes:
         originals, rewritten: (n, d) vectors of the texts before and after the rewrite.
         means: (n, d) normalised mean of each row's predictions; zeros for a row without one.
-        predictions: cleaned predictions of each row; empty for a row without one.
         samples: (m, d) vectors of each row's m predictions.
     """
 

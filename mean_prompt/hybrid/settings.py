@@ -26,7 +26,6 @@ class Key:
     that it maps a row to with the known prompts themselves.
 
     Attributes:
-        kind: ``raw`` or ``ridge``.
         parts: vectors that are concatenated into a row's features.
         alpha: strength of the ridge penalty; not used by a raw key.
     """
@@ -63,10 +62,8 @@ class BlendSettings(BaseModel):
 
     Attributes:
         temperature: temperature of the softmax over neighbours' cosines.
-        neighbours: number of neighbours that are weighed.
         strength: strength of the ridge penalty on the mixture's weights.
         heads: number of known prompts' heads that templates use.
-        shortened: whether predictions are shortened.
         joined: separator of joined strings; ``None`` to join none.
         affixed: whether the universal string goes before or after others.
     """
