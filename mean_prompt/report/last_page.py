@@ -15,12 +15,9 @@ _SECONDS_A_ROW: Final = 0.5e-3
 
 
 def write_last_page(out: Path, rows: int, left: float) -> tuple[Path | None, str | None]:
-    """Write the page of a submission that is complete, and return its path, or why there is none.
+    """Write the page of a complete submission of so many rows; return its path, or why it has none.
 
-    Args:
-        out: the submission; its table and journal are written.
-        rows: how many it has.
-        left: seconds until the time limit; infinite without one.
+    ``left`` is the number of seconds until the time limit, infinite without one.
     """
     page = out.with_suffix(PAGE)
     again = f"mean-prompt report {out} writes it"

@@ -27,20 +27,12 @@ _SUFFIX: Final = ".html"
 
 
 def write_analysis(run: Path, space: CorpusSpace, string: str) -> None:
-    """Analyse a run's string in its corpus's space, and write the analysis into its folder.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
+    """Analyse a run's string in its corpus's space, and write the analysis into its folder."""
     _write(run / ANALYSIS, space.analyse(string).model_dump_json() + "\n")
 
 
 def write_affix_analysis(run: Path, analysis: AffixAnalysis) -> None:
-    """Write what an affix changes row by row into its run's folder.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
+    """Write what an affix changes row by row into its run's folder."""
     _write(run / ROWS, analysis.model_dump_json() + "\n")
 
 
@@ -59,11 +51,7 @@ def write_report(run: Path) -> Path:
 
 
 def write_submission_report(files: SubmissionFiles, truth: Truth | None = None) -> Path:
-    """Write the page of a submission beside it, and return its path.
-
-    Raises:
-        RunError: it cannot be written.
-    """
+    """Write the page of a submission beside it, and return its path."""
     from mean_prompt.report.page.hybrid_report import submission_parts
 
     write_page(files.page, submission_parts(files, truth))
@@ -71,11 +59,7 @@ def write_submission_report(files: SubmissionFiles, truth: Truth | None = None) 
 
 
 def write_evaluation_report(path: Path, evaluation: Evaluation, plan: Comparison) -> None:
-    """Write the page of an evaluation.
-
-    Raises:
-        RunError: it cannot be written.
-    """
+    """Write the page of an evaluation."""
     from mean_prompt.hybrid import universal_string
     from mean_prompt.report.page.hybrid_report import evaluation_parts
 
@@ -97,10 +81,6 @@ def check_page(path: Path, option: str) -> None:
     """Refuse a path that no page can be written to; leave nothing behind.
 
     A page that is there will be replaced, and nothing else will.
-
-    Args:
-        path: path of the page.
-        option: the option that named it.
 
     Raises:
         InputError: its name is not that of a page, or it cannot be written.

@@ -23,12 +23,7 @@ _STRINGS: Final = 128
 
 
 def analyse_affix(
-    problem: AffixProblem,
-    encoder: Encoder,
-    affix: str,
-    affixed: Scores,
-    *,
-    deadline: Deadline,
+    problem: AffixProblem, encoder: Encoder, affix: str, affixed: Scores, *, deadline: Deadline
 ) -> AffixAnalysis:
     """Analyse an affix on the rows that it was searched on and on those held out.
 
@@ -54,21 +49,12 @@ def analyse_affix(
         for row in range(len(context))
     )
     worths, judged = _worths(problem, encoder, affix, affixed, deadline)
-    return AffixAnalysis(
-        text=affix,
-        position=problem.joiner.position,
-        rows=rows,
-        worths=worths,
-        judged=judged,
-    )
+    position = problem.joiner.position
+    return AffixAnalysis(text=affix, position=position, rows=rows, worths=worths, judged=judged)
 
 
 def _worths(
-    problem: AffixProblem,
-    encoder: Encoder,
-    affix: str,
-    affixed: Scores,
-    deadline: Deadline,
+    problem: AffixProblem, encoder: Encoder, affix: str, affixed: Scores, deadline: Deadline
 ) -> tuple[tuple[TokenWorth, ...], int]:
     """Return what each token is worth, and the number of rows judged.
 

@@ -38,21 +38,9 @@ class Clustering:
 
     @classmethod
     def fit(
-        cls,
-        prompts: Sequence[str],
-        objective: ExpectedSCS,
-        sample: NDArray[np.int64],
-        *,
-        seed: int = 0,
+        cls, prompts: Sequence[str], objective: ExpectedSCS, sample: NDArray[np.int64], seed: int
     ) -> Clustering:
-        """Cluster a sample by k-means, and assign every prompt to the nearest centre.
-
-        Args:
-            prompts: N prompts.
-            objective: holds their vectors.
-            sample: rows that centres and words are fitted to.
-            seed: seed of k-means.
-        """
+        """Cluster some rows by k-means, and assign every prompt to the nearest centre."""
         vectors = to_numpy(objective.rows(sample))
         centres = _centres(vectors, len(prompts), seed)
         members, nearest = _assign(objective, centres)

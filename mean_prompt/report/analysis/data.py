@@ -25,7 +25,6 @@ class PromptScore(_Data):
     """A prompt, and how close a string is to it.
 
     Attributes:
-        prompt: the prompt.
         cosine: cosine of the string with it, within [-1, 1]; its cube is the string's score there.
         share: share of the prompt in the corpus, within (0, 1].
     """
@@ -41,7 +40,6 @@ class CosineSpread(_Data):
     Attributes:
         edges: B + 1 rising cosines.
         shares: B shares of the corpus between them, sum 1.
-        mean: mean cosine.
     """
 
     edges: tuple[float, ...]
@@ -53,13 +51,11 @@ class StringAnalysis(_Data):
     """The analysis of one string in a corpus's space.
 
     Attributes:
-        text: the string.
         tokens: number of its tokens, without special ones.
         is_cut: whether the model reads only its beginning.
         score: expected SCS over every prompt.
         fraction: the score as a share of the ceiling.
         worths: worths of its tokens, in their order, as far as the model reads.
-        spread: distribution of its cosines.
         nearest: the prompts that it scores best on, the best first.
         farthest: the prompts that it scores worst on, the worst first.
         place: its place on the corpus's map.
@@ -81,10 +77,8 @@ class CorpusMap(_Data):
     """A corpus in two dimensions.
 
     Attributes:
-        x: first coordinates of K prompts, a sample.
-        y: second coordinates of them.
-        prompts: K prompts, shortened.
-        clusters: K numbers of their clusters.
+        x: first coordinates of K prompts, a sample; ``y`` has their second ones, ``prompts``
+            their beginnings and ``clusters`` the numbers of their clusters.
         explained: share of the vectors' variance that the two dimensions hold, within [0, 1].
         mean: place of the normalised mean vector.
         ceiling: place of the vector that reaches the ceiling.
@@ -105,7 +99,6 @@ class PromptCluster(_Data):
     Attributes:
         words: words that distinguish it from the rest of the corpus.
         example: the prompt nearest to its centre, shortened.
-        prompts: number of its prompts.
         share: share of the corpus by weight, within (0, 1].
         score: expected SCS of the string over these prompts alone.
     """
@@ -121,10 +114,8 @@ class Analysis(_Data):
     """The analysis of a run's string, and the corpus around it.
 
     Attributes:
-        look: the analysis of the string.
         ceiling: highest expected SCS of any unit vector.
-        map: map of the corpus.
-        clusters: clusters of its prompts, the largest share first.
+        clusters: clusters of the prompts, the largest share first.
     """
 
     look: StringAnalysis
@@ -139,7 +130,7 @@ class Suggestion(_Data):
     Attributes:
         edit: the edit, in words.
         text: the string after it.
-        score: expected SCS of that string over every prompt, float32.
+        score: expected SCS of that string over every prompt.
         gain: ``score`` less that of the string before; ``None`` if that was blank.
     """
 
@@ -153,7 +144,6 @@ class Advice(_Data):
     """Suggestions for a string.
 
     Attributes:
-        text: the string.
         fault: which of the run's rules it breaks, such as ``is blank``; ``None`` if none.
         tried: number of strings that were scored.
         suggestions: edits that keep to the rules, the best first.
@@ -169,12 +159,9 @@ class AffixRow(_Data):
     """One row of an affix's context.
 
     Attributes:
-        id: id of the row.
-        prediction: the prediction, shortened.
-        prompt: the true prompt, shortened.
+        prompt: the true prompt.
         without: SCS of the prediction alone.
         affixed: SCS of the prediction with the affix.
-        held_out: whether the search did not see the row.
     """
 
     id: str
@@ -189,7 +176,6 @@ class AffixAnalysis(_Data):
     """An affix, row by row.
 
     Attributes:
-        text: the affix.
         position: ``suffix`` or ``prefix``.
         rows: all rows, in the file's order.
         worths: worths of the affix's tokens, in their order: mean SCS of predictions with it less

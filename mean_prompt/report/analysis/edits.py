@@ -23,9 +23,7 @@ class TypedText:
     """A text as the user typed it, by its tokens.
 
     Attributes:
-        text: the text.
-        ids: ids of its L tokens.
-        pieces: L parts of the text, one a token, that together are the text.
+        pieces: parts of the text, one a token, that together are the text.
     """
 
     text: str
@@ -61,7 +59,7 @@ def described(typed: TypedText, ids: TokenIds, rules: Rules) -> str:
     """Return in words how a text's tokens were changed; tokens are counted from 1."""
     old = typed.ids
     changed = [i for i, (a, b) in enumerate(zip(old, ids, strict=False)) if a != b]
-    if len(old) == len(ids) and len(changed) == 2 and _are_swapped(old, ids, *changed):
+    if len(old) == len(ids) and len(changed) == 2 and _is_swap(old, ids, *changed):
         first, second = changed
         return (
             f"swap {_old(typed, first, first + 1)} and {_old(typed, second, second + 1)} "
@@ -84,7 +82,7 @@ def _opcodes(old: TokenIds, new: TokenIds) -> Sequence[_Opcode]:
     return SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
 
 
-def _are_swapped(old: TokenIds, new: TokenIds, first: int, second: int) -> bool:
+def _is_swap(old: TokenIds, new: TokenIds, first: int, second: int) -> bool:
     return old[first] == new[second] and old[second] == new[first]
 
 

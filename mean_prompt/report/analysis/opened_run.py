@@ -17,16 +17,12 @@ from mean_prompt.system import InputError, Listener, ignore
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenRun:
-    """A run of a whole string, finished or not, with all that its strings are analysed with.
+    """A run of a whole string, with all that its strings are analysed with.
 
     Attributes:
-        folder: the run's folder.
-        recipe: the run's recipe.
         best: its best string so far.
         result: its result, or ``None`` if it has not finished.
-        encoder: the model.
         problem: the corpus in the model's space, split as the run split it.
-        space: the space in which strings are analysed.
     """
 
     folder: Path
@@ -38,12 +34,7 @@ class OpenRun:
     space: CorpusSpace
 
 
-def open_run(
-    folder: Path,
-    *,
-    corpus: Sequence[str] = (),
-    listener: Listener = ignore,
-) -> OpenRun:
+def open_run(folder: Path, *, corpus: Sequence[str] = (), listener: Listener = ignore) -> OpenRun:
     """Open a run; vectors come from the cache if it has them.
 
     Args:
@@ -70,7 +61,13 @@ def open_run(
             f"a run must have found a string: {folder} holds none yet; wait until it does"
         )
     result = SearchResult.find(folder)
-    prompts = _corpus(folder, recipe, corpus)
+    sources = tuple(corpus) or recipe.corpus.sources
+    if not sources:
+        raise InputError(
+            f"a run's corpus must be in files: {folder} searched one that was in memory; name "
+            "files with the same prompts by --corpus"
+        )
+    prompts = Corpus.from_files(*sources, column=recipe.corpus.column)
     _check_same("corpus", folder, _hash(result, "corpus", "hash"), prompts.content_hash)
     encoder = recipe.model.load()
     kept = _hash(result, "model", "content_hash")
@@ -84,16 +81,6 @@ def open_run(
     )
     space = CorpusSpace.of_problem(problem, encoder)
     return OpenRun(folder, recipe, status.string, result, encoder, problem, space)
-
-
-def _corpus(folder: Path, recipe: Recipe, given: Sequence[str]) -> Corpus:
-    sources = tuple(given) or recipe.corpus.sources
-    if not sources:
-        raise InputError(
-            f"a run's corpus must be in files: {folder} searched one that was in memory; name "
-            "files with the same prompts by --corpus"
-        )
-    return Corpus.from_files(*sources, column=recipe.corpus.column)
 
 
 def _hash(result: SearchResult | None, part: str, name: str) -> str | None:

@@ -30,13 +30,6 @@ def repaired_bodies(
     They are the text as the tokenizer writes it, and without the tokens that no move may insert;
     if that is too long, its beginning, its end, and the rest without its least worthy tokens.
 
-    Args:
-        typed: the text.
-        rules: the rules that it breaks.
-        encoder: the model.
-        objective: f, which tokens are judged by.
-        deadline: checked between batches of strings.
-
     Raises:
         OutOfTimeError: the deadline expired.
     """

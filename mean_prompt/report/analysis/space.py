@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt.encoder import Encoder
-from mean_prompt.objective import Ceiling, ExpectedSCS, to_numpy
+from mean_prompt.objective import Ceiling, ExpectedSCS, Vectors, to_numpy
 from mean_prompt.optimize import Problem
 from mean_prompt.report.analysis.clusters import Clustering
 from mean_prompt.report.analysis.data import Analysis, CorpusMap, StringAnalysis
-from mean_prompt.report.analysis.projection import Projection
 from mean_prompt.report.analysis.prompt_scores import nearest_and_farthest, spread, truncate
 from mean_prompt.report.analysis.tokens import token_worths
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA
 
 #: Prompts that map and clusters are fitted to, and those that are drawn on the map.
 _FITTED: Final = 20_000
@@ -24,6 +27,33 @@ _DRAWN: Final = 3_000
 _LABEL: Final = 100
 #: Prompts that are listed as nearest and as farthest.
 _LISTED: Final = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Projection:
+    """The first two principal components of a corpus's vectors.
+
+    A linear map places a new string at once; a neighbour embedding would have to be fitted again.
+    """
+
+    pca: PCA
+
+    @classmethod
+    def fit(cls, vectors: Vectors) -> Projection:
+        """Fit to (n, d) unit vectors, n and d at least 2."""
+        from sklearn.decomposition import PCA
+
+        return cls(PCA(n_components=2, random_state=0).fit(vectors))
+
+    @property
+    def explained(self) -> float:
+        """Share of the variance that the two dimensions hold, within [0, 1]."""
+        return float(np.nan_to_num(self.pca.explained_variance_ratio_).sum())
+
+    def places(self, vectors: Vectors) -> list[tuple[float, float]]:
+        """Return the places of unit vectors: (n, d) -> n pairs."""
+        rows = np.round(self.pca.transform(vectors), 4).tolist()
+        return [(x, y) for x, y in rows]
 
 
 class CorpusSpace:
@@ -68,8 +98,7 @@ class CorpusSpace:
         Args:
             text: any string.
             listed: prompts to list as nearest and as farthest.
-            with_worths: whether to compute the worths of its tokens, which encodes one string a
-                token.
+            with_worths: whether to judge its tokens, which encodes one string a token.
         """
         vector = self.encoder.encode([text])[0]
         cosines = to_numpy(self.objective.cosines(vector))
@@ -91,7 +120,7 @@ class CorpusSpace:
 
     def clusters(self) -> Clustering:
         """Return the corpus's clusters; takes a second or two for thousands of prompts."""
-        return Clustering.fit(self.prompts, self.objective, self._sample, seed=self._seed)
+        return Clustering.fit(self.prompts, self.objective, self._sample, self._seed)
 
     def map(self, clusters: Clustering) -> CorpusMap:
         """Return the map of the corpus with a sample of its prompts."""

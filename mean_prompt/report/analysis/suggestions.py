@@ -30,20 +30,21 @@ from mean_prompt.system import Deadline, Listener, RunError, ignore
 
 #: Suggestions that are given.
 _GIVEN: Final = 12
-#: Steps of the engine at one string, each of which learns from those before it, and edits in each.
+#: Steps of the engine at one string, each of which learns from those before it.
 _STEPS: Final = 3
-_WIDTH: Final = 24
-#: Tokens considered in a step, and replacements predicted one by one.
-_VOCABULARY: Final = 8_192
-_PREDICTED: Final = 384
 #: Edits scored in float32 beyond those that are given, because screening is noisy.
 _SPARE: Final = 4
-#: Temperatures, as shares of the ceiling: the likeliest edits are wanted, not a random walk.
-_SPREAD: Final = 0.0005
+#: Temperature, as a share of the ceiling: the likeliest edits are wanted, not a random walk.
 _COLD: Final = 0.0002
 #: A climb is at full length nearly always; a user who types is not, and adds words.
-_MOVES: Final = MoveMix(
-    replace=0.45, combine=0.2, insert=0.2, delete=0.04, swap=0.02, move=0.05, phrase_in=0.04
+_SETTINGS: Final = ClimbSettings(
+    width=24,
+    predicted=384,
+    vocabulary=8_192,
+    spread=0.0005,
+    moves=MoveMix(
+        replace=0.45, combine=0.2, insert=0.2, delete=0.04, swap=0.02, move=0.05, phrase_in=0.04
+    ),
 )
 #: More evaluations than any suggestion takes.
 _NO_LIMIT: Final = 2**62
@@ -53,12 +54,6 @@ class Suggester:
     """Suggests edits of strings on one problem, under a run's rules.
 
     The same string gets the same suggestions, whatever was asked before. Calls must not overlap.
-
-    Args:
-        problem: the corpus in the model's space.
-        encoder: the model.
-        constraints: rules that every suggestion keeps to.
-        listener: receives the progress of embedding the vocabulary.
 
     Raises:
         InputError: the constraints contradict the model.
@@ -82,13 +77,6 @@ class Suggester:
         # Found by their score over the training side, as in the search; shown with that over all.
         self._search = Evaluator(encoder, problem.screening, self.rules, budget)
         self._whole = Evaluator(encoder, problem.everything, self.rules, budget)
-        self._settings = ClimbSettings(
-            width=_WIDTH,
-            predicted=_PREDICTED,
-            vocabulary=_VOCABULARY,
-            spread=_SPREAD,
-            moves=_MOVES,
-        )
         self._starts: list[Candidate] | None = None
 
     @classmethod
@@ -101,14 +89,8 @@ class Suggester:
     ) -> Advice:
         """Suggest edits of a string.
 
-        Args:
-            text: any string.
-            count: suggestions at most.
-            deadline: checked between steps.
-
-        Returns:
-            Strings that keep to the rules, the one with the highest expected SCS first. If the
-            string breaks a rule, they repair it; if it is blank, they are prompts to start from.
+        Suggestions keep to the rules, the one with the highest expected SCS first. If the string
+        breaks a rule, they repair it; if it is blank, they are prompts to start from.
 
         Raises:
             OutOfTimeError: the deadline expired.
@@ -133,8 +115,9 @@ class Suggester:
     def _tried_at(self, state: Candidate, text: str, deadline: Deadline) -> list[Candidate]:
         """Return the strings that the engine's likeliest edits lead to, screened."""
         ceiling = self._problem.train_ceiling
-        rng = _generator(self._problem.seed, text)
-        edits = Edits(self._vocabulary, self._search, self._settings, ceiling, rng)
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        rng = np.random.default_rng([self._problem.seed, int.from_bytes(digest[:8])])
+        edits = Edits(self._vocabulary, self._search, _SETTINGS, ceiling, rng)
         found: list[Candidate] = []
         for _ in range(_STEPS):
             deadline.check()
@@ -159,13 +142,11 @@ class Suggester:
                 self._starts = corpus_starts(*self._problem.likely_starts(), self._whole)
             except RunError:  # no prompt keeps to the rules, even cut
                 self._starts = []
-        suggestions = [
+        suggestions = tuple(
             Suggestion(edit="start with this", text=row.text, score=row.score, gain=None)
             for row in _best(self._starts, count)
-        ]
-        return Advice(
-            text="", fault="is blank", tried=len(self._starts), suggestions=tuple(suggestions)
         )
+        return Advice(text="", fault="is blank", tried=len(self._starts), suggestions=suggestions)
 
     def _scored(
         self, typed: TypedText, found: Sequence[Candidate], count: int
@@ -202,8 +183,3 @@ def _best(found: Iterable[Candidate], count: int) -> list[Candidate]:
     """Return the best candidates with different strings, best first."""
     distinct = {row.text: row for row in found}
     return sorted(distinct.values(), key=lambda row: (-row.score, row.text))[:count]
-
-
-def _generator(seed: int, text: str) -> np.random.Generator:
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest[:8])])

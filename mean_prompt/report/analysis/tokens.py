@@ -29,9 +29,6 @@ def token_worths(
         objective: f.
         deadline: checked between batches of strings.
 
-    Returns:
-        One entry a token, in order; none for a string without tokens.
-
     Raises:
         OutOfTimeError: the deadline expired.
     """
@@ -52,12 +49,7 @@ def token_worths(
 
 
 def left_out(text: str, encoder: Encoder) -> tuple[list[str], list[str]]:
-    """Return a string's tokens as they stand in it, and the string without each of them.
-
-    Args:
-        text: the string; of a long one only the tokens that the model reads.
-        encoder: the model.
-    """
+    """Return a string's tokens, as far as the model reads, and the string without each of them."""
     read = encoder.tokenizer.encode(text, add_special_tokens=False)
     ids = tuple(read.ids[: encoder.max_tokens])
     if not ids:
