@@ -49,7 +49,6 @@ class GroupScore:
     """The SCS of the rows of one prompt.
 
     Attributes:
-        prompt: the true prompt.
         hybrid, reference: mean SCS of either method.
     """
 

@@ -63,11 +63,7 @@ class Journal:
 
     ``job`` is what was asked, as JSON values by name. With ``resume`` the work that is there is
     continued. Work without any decision or answer may be asked something else, so that a mistake
-    in the first command can be fixed.
-
-    Raises:
-        InputError: there is work already and ``resume`` is not set, or it was asked something
-            else, or there are files that no run wrote.
+    in the first command can be fixed. Anything else that is there is refused.
     """
 
     def __init__(self, out: Path, job: Mapping[str, Any], *, resume: bool) -> None:

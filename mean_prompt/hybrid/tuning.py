@@ -29,7 +29,6 @@ class Chosen(NamedTuple):
     """The best candidate of a row.
 
     Attributes:
-        trust: trust in the prediction, within [0, 1]; ``None`` without one.
         universal: expected SCS of the universal string, which is the first candidate of every
             row, calibrated as ``expected``; ``None`` for candidates made without one.
     """

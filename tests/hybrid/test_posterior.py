@@ -24,7 +24,7 @@ def unit(count, seed):
     return normalized(np.random.default_rng(seed).standard_normal((count, 5)))
 
 
-VECTORS, PREDICTIONS, CORPUS, PAIR = unit(7, 0), unit(2, 1), unit(6, 2), unit(2, 3)
+VECTORS, PREDICTIONS, CORPUS = unit(7, 0), unit(2, 1), unit(6, 2)
 WEIGHTS = np.arange(1.0, 7.0)
 BANK = Bank(tuple("abcd"), unit(4, 4), np.arange(4))
 #: Two rows; of the second, the third neighbour was not found.
@@ -108,13 +108,6 @@ def test_a_row_without_neighbours_expects_nothing_of_them():
     none = Neighbourhood(unit(1, 5) * 0, np.full((1, 4), -1), np.full((1, 4), -1, np.float32))
     for terms in Near.of(VECTORS, none, 0, BANK).terms(SETTINGS):
         assert terms.tolist() == [0] * 7
-
-
-def test_scs_is_of_every_pair():
-    found = scs_between(VECTORS, PAIR)
-    assert found.shape == (7, 2)
-    assert found[3, 1] == pytest.approx(scs(VECTORS[3], PAIR[1]), abs=1e-7)
-    assert (found < 0).any()
 
 
 def test_signs_compare_a_prediction_with_all_that_is_known():

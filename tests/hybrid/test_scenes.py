@@ -79,12 +79,6 @@ def test_without_predictions_nothing_is_made_of_them(space, builder):
         assert kinds <= {"universal", "retrieved", "joined", "affixed"}
 
 
-def test_only_what_the_settings_allow_is_made(space, builder):
-    chosen = BlendSettings(heads=0, shortened=False, joined=None, affixed=False)
-    for found in builder().build(embed(space), chosen):
-        assert {one.kind for one in found.candidates} == {"universal", "prediction", "retrieved"}
-
-
 @pytest.mark.parametrize("budget", [2, 5])
 def test_answers_are_within_the_budget(space, builder, budget):
     found = builder(max_tokens=budget).build(embed(space))
