@@ -31,6 +31,7 @@ from mean_prompt.runs import (
     SearchListener,
     SearchResult,
     SearchSession,
+    begun_recipe,
     check_recipe,
     worth_seconds,
 )
@@ -85,7 +86,7 @@ def search(  # noqa: PLR0913 - an argument an option
         max_evaluations: number of strings to encode at most. Without a ``budget``, a run with the
             same seed repeats exactly.
         max_tokens: most tokens of the string.
-        seed: of every random choice.
+        seed: seed of every random choice.
         model: a folder or a name on the hub, or a loaded :class:`Encoder`.
         recipe: a :class:`Recipe`, a TOML file, or the name of a packaged recipe. The other
             arguments take precedence over it.
@@ -160,25 +161,14 @@ def search_affix(  # noqa: PLR0913 - an argument an option, as for search
     less a multiple of its standard error. The string it returns is empty if no affix is better
     than none.
 
-    Args:
-        context: a :class:`Context`, or a file of triples with predictions. Default: the recipe's.
-        column: of the predictions in the file. Default: ``llm_prediction``.
-        position: ``suffix`` (the default) or ``prefix``.
-        budget: as for :func:`search`.
-        max_evaluations: number of strings to encode at most, one for each row that an affix is
-            tried on.
-        max_tokens: most tokens of the affix alone.
-        seed: of every random choice, the choice of the hold-out included.
-        model: as for :func:`search`.
-        recipe: as for :func:`search`.
-        out: folder for the run's files.
-        resume: as for :func:`search`.
-        listener: called with a :class:`~mean_prompt.runs.progress.SearchProgress` at every step.
-        started: when the budget began, by ``time.monotonic``. Default: now.
+    Arguments and errors are those of :func:`search`, but for these:
 
-    Raises:
-        InputError: an argument, a file or the run in ``out`` cannot be used.
-        RunError: the budget ended before the search could begin.
+    - ``context``: a :class:`Context`, or a file of triples with predictions. Default: the recipe's.
+    - ``column``: the predictions' column in the file. Default: ``llm_prediction``.
+    - ``position``: ``suffix`` (the default) or ``prefix``.
+    - ``max_evaluations``: number of strings to encode at most, one for each row that an affix is
+      tried on.
+    - ``max_tokens``: most tokens of the affix alone.
     """
     began = time.monotonic() if started is None else started
     with _run_folder(out, resume=resume) as folder:
@@ -220,7 +210,7 @@ def score(
             :attr:`ScoredString.truncated` reports.
         corpus: as for :func:`search`.
         model: as for :func:`search`.
-        column: of the prompts in the corpus files. Default: guessed.
+        column: the prompts' column in the corpus files. Default: guessed.
         listener: called with a :class:`~mean_prompt.system.progress.ProgressEvent` as the prompts
             are embedded.
         trust: whether a model given by name may run code: load pickled weights, and classes that
@@ -283,12 +273,8 @@ def _asked(
     seed: int | None,
     folder: RunFolder | None,
 ) -> Recipe:
-    """Return the recipe with the arguments that both kinds of search take.
-
-    Raises:
-        InputError: the run in the folder was begun with another recipe.
-    """
-    begun = folder.recipe() if folder and folder.resume else None
+    """Return the recipe with the arguments that both kinds of search take."""
+    begun = begun_recipe(folder.path) if folder and folder.resume else None
     asked = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe) if recipe else begun
     asked = (asked or Recipe()).override(
         model={"name": model if isinstance(model, str) else None},

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     )
     from mean_prompt.runs.session import (
         SearchSession as SearchSession,
-        StartingPoint as StartingPoint,
         StringScoring as StringScoring,
         StudySession as StudySession,
         build_problem as build_problem,

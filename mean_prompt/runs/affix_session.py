@@ -43,14 +43,7 @@ _WORTH_SECONDS: Final = (0.5, 10.0)
 
 
 class AffixSession:
-    """One search for an affix, ready to begin, or to be resumed.
-
-    Args:
-        inputs: what it begins with.
-
-    Raises:
-        InputError: the constraints do not fit the model.
-    """
+    """One search for an affix, ready to begin, or to be resumed."""
 
     def __init__(self, inputs: SearchInputs[Context]) -> None:
         self._inputs = inputs
@@ -64,13 +57,27 @@ class AffixSession:
             affix, to analyse it by. The string found is empty if no affix is better than none.
 
         Raises:
-            InputError: the recipe does not fit the model or the rows, or the run in the folder was
-                begun with others.
             RunError: the budget ended before there was anything to search with.
         """
         inputs = self._inputs
         resumer = inputs.begin()
-        problem, bank = self._embedded()
+        with inputs.reporter.embedding() as listener:
+            problem = AffixProblem.build(
+                inputs.data,
+                inputs.encoder,
+                _joiner(inputs.encoder, inputs.recipe),
+                holdout=inputs.recipe.corpus.holdout,
+                seed=inputs.recipe.search.seed,
+                listener=listener,
+                deadline=inputs.budget.deadline,
+            )
+            bank = UnitBank.gather(
+                problem.train_prompts,
+                inputs.encoder,
+                self._rules,
+                listener=listener,
+                deadline=inputs.budget.deadline,
+            )
         scoring = AffixScoring(problem, inputs.encoder)
         tracker = Tracker(inputs, scoring)
         inputs.budget.reserve = scoring.reserve()
@@ -80,39 +87,26 @@ class AffixSession:
         scores = scoring.scores(tracker.finish())
         return self._close(problem, tracker, scores), problem, scores
 
-    def _embedded(self) -> tuple[AffixProblem, UnitBank]:
-        inputs = self._inputs
-        deadline = inputs.budget.deadline
-        with inputs.reporter.embedding() as listener:
-            problem = AffixProblem.build(
-                inputs.data,
-                inputs.encoder,
-                _joiner(inputs.encoder, inputs.recipe),
-                holdout=inputs.recipe.corpus.holdout,
-                seed=inputs.recipe.search.seed,
-                listener=listener,
-                deadline=deadline,
-            )
-            bank = UnitBank.gather(
-                problem.train_prompts,
-                inputs.encoder,
-                self._rules,
-                listener=listener,
-                deadline=deadline,
-            )
-        return problem, bank
-
     def _search(
         self, problem: AffixProblem, bank: UnitBank, tracker: Tracker[Affix], resumer: Resumer
     ) -> None:
-        folder, recipe = self._inputs.folder, self._inputs.recipe
-        evaluator = self._evaluator(problem)
+        inputs, train = self._inputs, problem.split.train
+        folder, recipe, settings = inputs.folder, inputs.recipe, inputs.recipe.affix
+        evaluator = AffixEvaluator(
+            inputs.encoder,
+            self._rules,
+            problem.joiner,
+            problem.texts(train),
+            problem.truths[train],
+            Caution(problem.groups[train], settings.caution, settings.likeness),
+            inputs.budget,
+        )
         if resumer.state is None:
-            empty = evaluator.empty(problem.predictions[problem.split.train])
+            empty = evaluator.empty(problem.predictions[train])
             tracker.improve(empty, trial=0, move="start")
         else:
             empty = Affix.of_state(resumer.state["empty"])
-        search = AffixSearch(evaluator, bank, empty, recipe.affix, seed=recipe.search.seed)
+        search = AffixSearch(evaluator, bank, empty, settings, seed=recipe.search.seed)
 
         def state() -> State:
             return {
@@ -129,18 +123,6 @@ class AffixSession:
 
         for race in resumer.steps(search.run, state, restore):
             tracker.follow(race.best, race.number, race.move)
-
-    def _evaluator(self, problem: AffixProblem) -> AffixEvaluator:
-        train, settings = problem.split.train, self._inputs.recipe.affix
-        return AffixEvaluator(
-            self._inputs.encoder,
-            self._rules,
-            problem.joiner,
-            problem.texts(train),
-            problem.truths[train],
-            Caution(problem.groups[train], settings.caution, settings.likeness),
-            self._inputs.budget,
-        )
 
     def _best_before(
         self, problem: AffixProblem, evaluator: AffixEvaluator, empty: Affix
@@ -188,16 +170,7 @@ class AffixSession:
 
 
 class AffixScoring:
-    """How affixes are scored over a context.
-
-    Args:
-        problem: the rows of the context as vectors.
-        encoder: the model.
-
-    Attributes:
-        train_ceiling: the highest score over the training rows.
-        is_exact: whether the search goes by exact scores, as one for affixes does.
-    """
+    """How affixes are scored over a context."""
 
     is_exact = True
 
@@ -231,12 +204,7 @@ class AffixScoring:
         return found
 
     def holdout(self, found: Affix, seconds: float) -> float | None:
-        """Return the score over the hold-out, or ``None`` if it would take too long.
-
-        Args:
-            found: the affix.
-            seconds: time that the search has taken.
-        """
+        """Return the score over the hold-out, or ``None`` if the search is too short for it."""
         if not len(self._rows):
             return None
         if self._seconds > _HOLDOUT_SHARE * seconds and self._scored != found.text:
@@ -275,11 +243,7 @@ def worth_seconds(budget: Budget) -> float:
 
 
 def _joiner(encoder: Encoder, recipe: Recipe) -> Joiner:
-    """Return the joiner of a recipe, within what the model reads.
-
-    Raises:
-        InputError: the longest affix would leave no room for a prediction.
-    """
+    """Return the joiner of a recipe, within what the model reads."""
     budget = min(recipe.context.max_tokens, encoder.max_tokens)
     longest = recipe.constraints.max_tokens
     if longest >= budget:

@@ -37,17 +37,10 @@ _RECIPE: Final = "recipe"
 class Checkpoint:
     """The file that holds the last saved state of a search.
 
-    Args:
-        path: of the file, which need not exist yet.
-
     Attributes:
         saved: what an earlier process saved last, or ``None`` if none did: ``identity``,
             ``evaluations``, ``spent`` in seconds, and the state as ``search``.
         spent: seconds of the run's budget that earlier processes spent.
-
-    Raises:
-        InputError: the file is damaged.
-        RunError: the file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,14 +50,7 @@ class Checkpoint:
         self._due = time.monotonic() + _LEAST_PAUSE
 
     def check(self, found: Mapping[str, Any]) -> None:
-        """Refuse to resume a run with something else than it was begun with.
-
-        Args:
-            found: the identity of what there is now, or a part of it.
-
-        Raises:
-            InputError: corpus or model differ, or a field of the recipe other than its limits.
-        """
+        """Refuse to resume a run with something else than it was begun with: ``found``."""
         if self.saved is None:
             return
         kept, folder = self.saved["identity"], self.path.parent
@@ -86,11 +72,7 @@ class Checkpoint:
         return time.monotonic() >= self._due
 
     def save(self, saved: State) -> None:
-        """Replace the file by a newer state.
-
-        Raises:
-            RunError: the disk does not take it; the last state is still whole.
-        """
+        """Replace the file by a newer state; if the disk is full, the last one stays whole."""
         began = time.monotonic()
         try:
             write_atomically(self.path, dump(saved))
@@ -101,9 +83,7 @@ class Checkpoint:
 
     def _read(self) -> State | None:
         try:
-            return load(self.path.read_bytes())
-        except FileNotFoundError:
-            return None
+            return load(self.path.read_bytes()) if self.path.exists() else None
         except OSError as error:
             raise unwritable(self.path, error) from error
         except ValueError as error:
@@ -116,10 +96,8 @@ class Checkpoint:
 class Resumer:
     """Resumes a search from its checkpoint, and saves it as it runs.
 
-    Args:
-        checkpoint: of the run, or ``None`` to save nothing.
-        budget: of the run; what was spent before must be counted in its elapsed time already.
-        identity: what the run is of: plain values by name.
+    Without a checkpoint, nothing is saved. The budget's elapsed time must hold already what was
+    spent before.
 
     Attributes:
         state: the search's state as an earlier process saved it, or ``None`` at the beginning.
@@ -165,13 +143,7 @@ class Resumer:
         state: Callable[[], State],
         restore: Callable[[State], None],
     ) -> Iterator[T]:
-        """Restore a search if it is resumed, and yield its steps, saving it between them.
-
-        Args:
-            run: yields the search's steps from its present state.
-            state: returns the search's state.
-            restore: brings the search into a state.
-        """
+        """Restore a search if it is resumed, and yield its steps, saving it between them."""
         if self.state is None:
             self._save(state)
         else:
@@ -196,11 +168,7 @@ class Resumer:
 
 
 def check_recipe(kept: Recipe, asked: Recipe, folder: Path) -> None:
-    """Refuse to resume a run by another recipe than its own; the limits may be others.
-
-    Raises:
-        InputError: a field differs, which is named.
-    """
+    """Refuse to resume a run by another recipe than its own; the limits may be others."""
     for name, before, now in kept.differences(asked):
         raise InputError(
             f"a run is resumed with its own recipe: that of {folder} has {name} = {before!r}, now "

@@ -29,10 +29,6 @@ _Read = TypeVar("_Read")
 def read_events(path: Path, *, backwards: bool = False) -> Iterator[dict[str, Any]]:
     """Yield a run's events; a last line that is not complete is left out.
 
-    Args:
-        path: of the file.
-        backwards: whether to begin with the last event.
-
     Raises:
         InputError: another line is not JSON.
         OSError: the file cannot be read.
@@ -53,11 +49,8 @@ def read_json(path: Path, validate: Callable[[object], _Read]) -> _Read | None:
     """Read a JSON file of a run; return ``None`` if it does not exist.
 
     Args:
-        path: of the file.
+        path: path of the file.
         validate: turns its content into what is returned, as pydantic does.
-
-    Raises:
-        InputError: it cannot be read, or its content is not valid.
     """
     try:
         return validate(json.loads(path.read_text("utf-8")))

@@ -6,6 +6,8 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +36,16 @@ from mean_prompt.system import (
 class RunFolder:
     """The folder of one run, locked by one process at a time.
 
-    Args:
-        path: of the folder. That of a new run is made if need be, with its parents.
-        resume: whether to resume the run in it.
+    The folder of a new run is made if need be, with its parents.
 
     Attributes:
-        path: of the folder.
-        resume: whether its run is resumed.
         checkpoint: what an earlier process saved.
         resumes: times that the run was resumed before.
         best_before: the best string that an earlier process wrote, and its worth, or ``None``.
 
     Raises:
-        InputError: the folder holds a run already, or none if there should be one; another
-            process works in it; it cannot be written, or is no place for SQLite; its checkpoint
-            or its events are damaged.
+        InputError: the folder holds a run already, or none to resume; another process works in it;
+            it cannot be written; its checkpoint or its events are damaged.
     """
 
     def __init__(self, path: Path, *, resume: bool = False) -> None:
@@ -58,9 +55,12 @@ class RunFolder:
         try:
             if resume:
                 _check_begun(path)
-            else:
-                _check_empty(path)
-                path.mkdir(parents=True, exist_ok=True)
+            elif any((path / name).exists() for name in (BEST, RESULT, EVENTS, STUDY, CHECKPOINT)):
+                raise InputError(
+                    f"--out must be a folder without a run: {path} holds one; choose another "
+                    "folder, delete it, or continue it by --resume"
+                )
+            path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path):
                 pass
             self._lock = FolderLock(path)
@@ -99,10 +99,6 @@ class RunFolder:
         """Return the path of one of the run's files."""
         return self.path / name
 
-    def recipe(self) -> Recipe:
-        """Return the recipe of the run that is resumed; see :func:`begun_recipe`."""
-        return begun_recipe(self.path)
-
     def write_recipe(self, recipe: Recipe) -> None:
         """Write the recipe as resolved."""
         self._replace(RECIPE, recipe.to_toml())
@@ -110,11 +106,7 @@ class RunFolder:
     def write_best(self, text: str, worth: float = math.inf) -> None:
         """Write the best string so far: exactly, in UTF-8, without a newline at the end.
 
-        A better one of an earlier process stays while the search has not reached it again.
-
-        Args:
-            text: the string.
-            worth: what the search maximises; infinite for the result of a run.
+        One of an earlier process stays if its worth, which the search maximises, is higher.
         """
         if self.best_before is None or worth >= self.best_before[1]:
             self._replace(BEST, text)
@@ -125,23 +117,17 @@ class RunFolder:
 
     def log(self, event: dict[str, Any]) -> None:
         """Append one event as one line."""
-        line = json.dumps(event, ensure_ascii=False) + "\n"
-        try:
-            with self.file(EVENTS).open("a", encoding="utf-8", newline="\n") as file:
-                file.write(line)
-                file.flush()
-                # A checkpoint that follows must not outlive it.
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise unwritable(self.file(EVENTS), error) from error
+        with (
+            _writing(self.file(EVENTS)) as path,
+            path.open("a", encoding="utf-8", newline="\n") as file,
+        ):
+            file.write(json.dumps(event, ensure_ascii=False) + "\n")
+            file.flush()
+            # A checkpoint that follows must not outlive it.
+            os.fsync(file.fileno())
 
     def log_resume(self, seconds: float, evaluations: int) -> None:
-        """Append the event that the run is resumed.
-
-        Args:
-            seconds: of the budget that were spent.
-            evaluations: that were spent.
-        """
+        """Append the event that the run is resumed, with what was spent of its budget."""
         number = self.resumes + 1
         event = {"event": "resume", "number": number, "time": round(seconds, 3)}
         self.log(event | {"evaluations": evaluations})
@@ -153,38 +139,33 @@ class RunFolder:
 
     def cut_events(self, size: int) -> None:
         """Remove the events that were written after the file had this size in bytes."""
-        path = self.file(EVENTS)
         if self.events_size() > size:
-            try:
+            with _writing(self.file(EVENTS)) as path:
                 os.truncate(path, size)
-            except OSError as error:
-                raise unwritable(path, error) from error
 
     def _whole_events(self) -> list[dict[str, Any]]:
         """Return the events of earlier processes; a line that a crash cut short is removed."""
-        path = self.file(EVENTS)
-        if not path.exists():
+        if not self.file(EVENTS).exists():
             return []
-        try:
+        with _writing(self.file(EVENTS)) as path:
             self.cut_events(path.read_bytes().rfind(b"\n") + 1)
             return list(read_events(path))
-        except OSError as error:
-            raise unwritable(path, error) from error
 
     def _replace(self, name: str, text: str) -> None:
-        target = self.file(name)
-        try:
-            write_atomically(target, text.encode())
-        except OSError as error:
-            raise unwritable(target, error) from error
+        with _writing(self.file(name)) as path:
+            write_atomically(path, text.encode())
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    try:
+        yield path
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 def begun_recipe(path: Path) -> Recipe:
-    """Return the recipe of a run that can be resumed.
-
-    Raises:
-        InputError: there is no such run in the folder, or its recipe cannot be read.
-    """
+    """Return the recipe of a run that can be resumed."""
     _check_begun(path)
     return Recipe.load(path / RECIPE)
 
@@ -195,14 +176,6 @@ def _missing(path: Path) -> list[Path]:
         return [folder for folder in (path, *path.parents) if not folder.exists()]
     except OSError:  # no name of a folder; making it will say why
         return []
-
-
-def _check_empty(path: Path) -> None:
-    if any((path / name).exists() for name in (BEST, RESULT, EVENTS, STUDY, CHECKPOINT)):
-        raise InputError(
-            f"--out must be a folder without a run: {path} holds one; choose another folder, "
-            "delete it, or continue it by --resume"
-        )
 
 
 def _check_begun(path: Path) -> None:

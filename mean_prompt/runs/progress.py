@@ -18,14 +18,12 @@ class SearchProgress(ProgressEvent):
     ``done`` and ``total`` count evaluations. Notes come with ``loaded``.
 
     Attributes:
-        seconds: since the start of the run.
         remaining: seconds left, or ``None`` if time is not limited.
         rate: evaluations per second while searching.
         trial: number of the climb.
-        score: of the best string, over every training prompt.
+        score: expected SCS of the best string ``text``, over every training prompt.
         fraction: ``score`` as a share of the ceiling.
         holdout: the best string's score over the hold-out, or ``None`` if it is not known.
-        text: the best string.
         move: what last led to a better string.
         gained: whether ``text`` is new.
     """
@@ -50,8 +48,6 @@ class ProgressReporter:
     """Reports notes, and what is embedded before a search begins.
 
     Attributes:
-        listener: receives the events.
-        budget: of the run, whose time each event holds.
         size: number of prompts or rows of the run.
     """
 
@@ -65,11 +61,7 @@ class ProgressReporter:
 
     @contextmanager
     def embedding(self) -> Iterator[Callable[[ProgressEvent], None]]:
-        """Give the listener of an embedding, which must end before the budget does.
-
-        Raises:
-            RunError: the budget ended first; what was embedded stays in the cache.
-        """
+        """Give the listener of an embedding, which must end before the budget does."""
         last = ProgressEvent("embedding")
 
         def report(event: ProgressEvent) -> None:

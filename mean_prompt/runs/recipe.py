@@ -55,7 +55,6 @@ class CorpusSection(_Section):
 
     Attributes:
         sources: corpora as on the command line: ``NAME=PATH:WEIGHT``.
-        column: the prompts' column. Default: guessed.
         holdout: share of the groups of near-duplicates that the search does not see, to test the
             result on.
     """
@@ -71,7 +70,6 @@ class ModelSection(_Section):
     Attributes:
         name: a folder or a name on the hub. Default: sentence-t5-base if it can be loaded, else the
             packaged all-MiniLM-L6-v2.
-        device: device of the model.
         screening: precision of the first scores; ``auto`` takes bfloat16 if that is faster and
             its scores agree.
         trust: whether the model may run code: load pickled weights, and classes that come with it.
@@ -83,11 +81,7 @@ class ModelSection(_Section):
     trust: bool = False
 
     def load(self) -> Encoder:
-        """Load the model.
-
-        Raises:
-            InputError: there is no such model, or it cannot be used.
-        """
+        """Load the model."""
         return load_encoder(
             self.name, device=self.device, screening=self.screening, trust=self.trust
         )
@@ -100,7 +94,6 @@ class SearchSection(_Section):
         budget: wall-clock time of the whole run, from its start to its last file.
         max_evaluations: number of strings to encode at most; without a budget, the run repeats
             exactly.
-        seed: seed of every random choice.
     """
 
     budget: Annotated[str, AfterValidator(_duration)] | None = None
@@ -114,8 +107,6 @@ class ContextSection(_Section):
 
     Attributes:
         triples: file of rows with their true prompts and predictions.
-        column: the predictions' column.
-        position: whether the affix comes after or before the prediction.
         max_tokens: most tokens of prediction and affix together; a longer prediction loses its
             last words.
     """
@@ -140,11 +131,7 @@ class Recipe(_Section):
 
     @classmethod
     def load(cls, source: str | Path) -> Recipe:
-        """Read a recipe from a TOML file, or by the name of a packaged one (``quick``).
-
-        Raises:
-            InputError: no such file, broken TOML, an unknown field or a value out of range.
-        """
+        """Read a recipe from a TOML file, or by the name of a packaged one (``quick``)."""
         path = _find(source)
         return cls.parse(read_toml(path, "a recipe"), where=str(path))
 
@@ -165,11 +152,7 @@ class Recipe(_Section):
         return recipe
 
     def override(self, **sections: dict[str, Any]) -> Recipe:
-        """Return a recipe with some fields replaced; ``None`` leaves a field as it is.
-
-        Args:
-            sections: field values by section, as from a command line.
-        """
+        """Return a recipe with some fields replaced; ``None`` leaves a field as it is."""
         data = self.model_dump()
         for section, fields in sections.items():
             data[section] |= {key: value for key, value in fields.items() if value is not None}
@@ -193,11 +176,7 @@ class Recipe(_Section):
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
     def recorded(self, sources: Sequence[str]) -> Recipe:
-        """Return the recipe as a run's folder keeps it, so that its corpus is found again.
-
-        Args:
-            sources: what the run's corpus was read from, as given; none for one in memory.
-        """
+        """Return the recipe with what its corpus was read from, so that it is found again."""
         return self.override(corpus={"sources": tuple(sources)})
 
     @cached_property

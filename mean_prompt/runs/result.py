@@ -10,12 +10,10 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, TypeAdapter
 
 from mean_prompt.objective import Interval
-from mean_prompt.optimize import Baseline, ContextScores, Side
+from mean_prompt.optimize import Baseline, ContextScores
 from mean_prompt.runs.files import RESULT, read_json
 from mean_prompt.system import InputError, Table, View, format_duration, shortened, view_html
 
-#: Entries of the file that are no fields, but derived from them.
-_DERIVED: Final = frozenset({"evaluations_per_second"})
 #: Characters that are shown of a string that is the subject of a view.
 _MOST: Final = 2_000
 #: Seconds that an event's time may differ by.
@@ -27,20 +25,16 @@ class SearchResult:
     """What a search found.
 
     Attributes:
-        string: the best string.
         tokens: number of its tokens without special ones; ``model_tokens`` with them.
         score: expected SCS over every prompt, in float32.
         train_score: expected SCS over the prompts that the search saw.
         holdout_score: expected SCS over the prompts that it did not see, or ``None`` without a
             hold-out.
         holdout_interval: 95 % bootstrap interval of the hold-out score.
-        ceiling: highest score of any unit vector over every prompt.
-        fraction: ``score / ceiling``.
-        baselines: strings it is compared with, and their scores over every prompt.
+        ceiling: highest score of any unit vector over every prompt; ``fraction`` is a share of it.
         evaluations: number of strings encoded by the search.
         seconds: duration of the whole run; ``search_seconds`` without loading and embedding.
         stopped: whether the user ended it before its budget was spent.
-        out: the run's folder, if it has one.
         context: for an affix, the scores of predictions with it and without it. The scores above
             are then mean SCS of predictions with the affix, and the ceiling is the highest mean
             that a single shift of all predictions' vectors reaches. ``None`` for a string.
@@ -72,45 +66,24 @@ class SearchResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the content of ``result.json``."""
-        interval = self.holdout_interval
-        return {
-            "string": self.string,
-            "tokens": self.tokens,
-            "model_tokens": self.model_tokens,
-            "score": self.score,
-            "train_score": self.train_score,
-            "holdout_score": self.holdout_score,
-            "holdout_interval": None if interval is None else [interval.low, interval.high],
-            "ceiling": self.ceiling,
-            "fraction": self.fraction,
-            "baselines": [asdict(baseline) for baseline in self.baselines],
-            "evaluations": self.evaluations,
-            "evaluations_per_second": self.evaluations_per_second,
-            "seconds": self.seconds,
-            "search_seconds": self.search_seconds,
-            "stopped": self.stopped,
-            **({} if self.context is None else {"context": asdict(self.context)}),
-            **self.details,
-        }
+        data, interval = asdict(self), self.holdout_interval
+        del data["out"], data["details"]
+        if self.context is None:
+            del data["context"]
+        if interval:
+            data["holdout_interval"] = [interval.low, interval.high]
+        return data | {"evaluations_per_second": self.evaluations_per_second} | self.details
 
     def _repr_html_(self) -> str:
         return view_html(result_view(self))
 
     def is_before(self, seconds: float) -> bool:
-        """Return whether the run was resumed after it and has a later event.
-
-        Args:
-            seconds: time of the run at its last event.
-        """
+        """Return whether the run was resumed after it: its last event is at ``seconds``."""
         return seconds > self.seconds + _ROUNDING
 
     @classmethod
     def load(cls, folder: Path) -> SearchResult:
-        """Read the result of a run's folder.
-
-        Raises:
-            InputError: the folder holds no finished run, or its result is damaged.
-        """
+        """Read the result of a run's folder, which must hold one."""
         result = cls.find(folder)
         if result is None:
             raise InputError(f"a finished run holds a {RESULT}: found none in {folder}")
@@ -118,11 +91,7 @@ class SearchResult:
 
     @classmethod
     def find(cls, folder: Path) -> SearchResult | None:
-        """Read the result of a run's folder, or return ``None`` if there is none.
-
-        Raises:
-            InputError: it is damaged.
-        """
+        """Read the result of a run's folder, or return ``None`` if there is none."""
         found = read_json(folder / RESULT, _adapter().validate_python)
         return None if found is None else replace(found, out=folder)
 
@@ -140,7 +109,8 @@ def _fields(data: object) -> object:
     found = {name: value for name, value in data.items() if name in own}
     if isinstance(bounds := found.get("holdout_interval"), list):
         found["holdout_interval"] = dict(zip(("low", "high"), bounds, strict=True))
-    rest = {name: value for name, value in data.items() if name not in own | _DERIVED}
+    rest = {name: value for name, value in data.items() if name not in own}
+    rest.pop("evaluations_per_second", None)  # no field, but derived from them
     return found | {"details": rest}
 
 
@@ -149,11 +119,9 @@ class ScoredString:
     """A string and its score over every prompt of a corpus.
 
     Attributes:
-        text: the string.
         tokens: number of its tokens, without special ones.
         score: expected SCS, in float32.
-        fraction: score as a share of the ceiling.
-        ceiling: highest score of any unit vector.
+        ceiling: highest score of any unit vector; ``fraction`` is a share of it.
         truncated: whether the model reads only the string's beginning.
     """
 
@@ -172,24 +140,15 @@ def result_view(result: SearchResult) -> View:
     """Show the string, its scores, and what it is compared with."""
     if result.context is not None:
         return _affix_view(result, result.context)
-    *others, found = compared(result)
+    *others, (score, share, name, _) = compared(result)
+    rows = [(name, score, share, shortened(text)) for score, share, name, text in others]
     table = Table(
         "expected SCS over every prompt",
         ("string", "score", "of the ceiling", "text"),
-        (
-            *((name, score, share, shortened(text)) for score, share, name, text in others),
-            (found[2], found[0], found[1], "as above"),
-        ),
+        (*rows, (name, score, share, "as above")),
         strong=len(others),
     )
-    return View(
-        f"expected SCS {result.score:.5f}, {result.fraction:.3f} of the ceiling "
-        f"{result.ceiling:.5f}",
-        string=shortened(result.string, _MOST),
-        share=min(max(result.fraction, 0.0), 1.0),
-        tables=(table,),
-        lines=_closing(result),
-    )
+    return _scored(result, result.string, (table,), _closing(result))
 
 
 def _affix_view(result: SearchResult, scores: ContextScores) -> View:
@@ -222,12 +181,18 @@ def _closing(result: SearchResult) -> tuple[str, ...]:
 def scored_view(scored: ScoredString) -> View:
     """Show a string and its score."""
     cut = "; the model reads only its beginning" if scored.truncated else ""
+    return _scored(scored, scored.text, (), (f"{scored.tokens:,} tokens{cut}",))
+
+
+def _scored(
+    found: SearchResult | ScoredString, text: str, tables: tuple[Table, ...], lines: tuple[str, ...]
+) -> View:
     return View(
-        f"expected SCS {scored.score:.5f}, {scored.fraction:.3f} of the ceiling "
-        f"{scored.ceiling:.5f}",
-        string=shortened(scored.text, _MOST),
-        share=min(max(scored.fraction, 0.0), 1.0),
-        lines=(f"{scored.tokens:,} tokens{cut}",),
+        f"expected SCS {found.score:.5f}, {found.fraction:.3f} of the ceiling {found.ceiling:.5f}",
+        string=shortened(text, _MOST),
+        share=min(max(found.fraction, 0.0), 1.0),
+        tables=tables,
+        lines=lines,
     )
 
 
@@ -269,22 +234,23 @@ def affix_headings(scores: ContextScores) -> tuple[str, ...]:
 def affix_rows(scores: ContextScores) -> list[tuple[str, ...]]:
     """Return the scores of predictions without and with an affix: a row per side."""
     sides = [("searched", scores.train), ("held out", scores.holdout), ("all", scores.everything)]
-    return [(name, *_side_figures(side)) for name, side in sides if side is not None]
+    return [
+        (
+            name,
+            f"{side.rows:,}",
+            f"{side.groups:,}",
+            f"{side.without:.5f}",
+            f"{side.affixed:.5f}",
+            f"{side.ratio - 1:+.2%}",
+            f"{side.low / side.without:+.2%} to {side.high / side.without:+.2%}",
+        )
+        for name, side in sides
+        if side is not None
+    ]
 
 
 def no_affix(scores: ContextScores) -> str:
     """Return a line that no affix is better than none."""
     return (
         f"No {scores.position} was found that is better than none: leave predictions as they are."
-    )
-
-
-def _side_figures(side: Side) -> tuple[str, ...]:
-    return (
-        f"{side.rows:,}",
-        f"{side.groups:,}",
-        f"{side.without:.5f}",
-        f"{side.affixed:.5f}",
-        f"{side.ratio - 1:+.2%}",
-        f"{side.low / side.without:+.2%} to {side.high / side.without:+.2%}",
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack, closing
+from dataclasses import asdict, replace
 from typing import Any
 
 from mean_prompt.corpus import Corpus
@@ -30,14 +30,7 @@ from mean_prompt.system import State
 
 
 class SearchSession:
-    """One search for a string, ready to begin, or to be resumed.
-
-    Args:
-        inputs: what it begins with.
-
-    Raises:
-        InputError: the constraints do not fit the model.
-    """
+    """One search for a string, ready to begin, or to be resumed."""
 
     def __init__(self, inputs: SearchInputs[Corpus]) -> None:
         self._inputs = inputs
@@ -50,7 +43,6 @@ class SearchSession:
             What was found, and the problem that was searched on, to analyse it in.
 
         Raises:
-            InputError: the run in the folder was begun with another corpus or model.
             RunError: the budget ended before there was anything to search with, or no prompt of
                 the corpus can be brought under the constraints.
         """
@@ -59,25 +51,19 @@ class SearchSession:
         problem = build_problem(inputs)
         tracker = Tracker(inputs, StringScoring(problem))
         session = StudySession(inputs, problem, self._rules, tracker, resumer)
-        with self._board(resumer.state) as board:
+        ended = resumer.state["ended"] if resumer.state else ()
+        with ExitStack() as stack:
+            board = None
+            if inputs.folder:
+                file = StudyFile(inputs.folder.file(STUDY), inputs.recipe.study, ended)
+                board = stack.enter_context(closing(file))
             for _ in session.run(session.study(board)):
                 pass
         return close_search(inputs, problem, tracker), problem
 
-    def _board(self, state: State | None) -> AbstractContextManager[ResultBoard | None]:
-        folder = self._inputs.folder
-        if folder is None:
-            return nullcontext()
-        ended = state["ended"] if state else ()
-        return closing(StudyFile(folder.file(STUDY), self._inputs.recipe.study, ended))
-
 
 def build_problem(inputs: SearchInputs[Corpus]) -> Problem:
-    """Split and embed the corpus of a search.
-
-    Raises:
-        RunError: the budget ended first; what was embedded stays in the cache.
-    """
+    """Split and embed the corpus of a search, unless its budget ends first."""
     with inputs.reporter.embedding() as listener:
         problem = Problem.build(
             inputs.data,
@@ -93,15 +79,7 @@ def build_problem(inputs: SearchInputs[Corpus]) -> Problem:
 
 
 class StringScoring:
-    """How the strings of a search are scored over its corpus.
-
-    Args:
-        problem: the corpus in the model's space.
-
-    Attributes:
-        train_ceiling: the highest score over the training prompts.
-        is_exact: whether the search goes by every training prompt.
-    """
+    """How the strings of a search are scored over its corpus."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
@@ -129,53 +107,12 @@ class StringScoring:
         return Candidate.of_state(state)
 
 
-@dataclass(frozen=True, slots=True)
-class StartingPoint:
-    """What a study begins with; found once for a run, as it costs evaluations.
-
-    Attributes:
-        starts: corpus starts, best first.
-        rate: strings screened a second at the token limit.
-    """
-
-    starts: list[Candidate]
-    rate: float
-
-    @classmethod
-    def find(cls, problem: Problem, evaluator: Evaluator) -> StartingPoint:
-        """Score the likely starts, and time the encoder.
-
-        Raises:
-            RunError: no prompt of the corpus can be brought under the constraints.
-        """
-        starts = corpus_starts(*problem.likely_starts(), evaluator)
-        rate = evaluator.measure_rate(evaluator.rules.constraints.max_tokens)
-        return cls(starts, rate)
-
-    def state(self) -> State:
-        """Return it as a state, which :meth:`of_state` reads back."""
-        return {"starts": [start.state() for start in self.starts], "rate": self.rate}
-
-    @classmethod
-    def of_state(cls, state: State) -> StartingPoint:
-        """Return the starting point whose state this is."""
-        return cls([Candidate.of_state(start) for start in state["starts"]], state["rate"])
-
-
 class StudySession:
     """The climbs of one process on one problem, begun or resumed.
 
     Args:
-        inputs: what the search begins with.
-        problem: the corpus in the model's space.
-        rules: which strings are allowed.
         tracker: keeps the best string, at first the best start.
-        resumer: resumes and saves the search.
         known: bodies of strings that other processes found before.
-
-    Raises:
-        RunError: the budget ended before the vocabulary was embedded, or no prompt of the corpus
-            can be brought under the constraints.
     """
 
     def __init__(
@@ -193,13 +130,20 @@ class StudySession:
         self._tracker = tracker
         self._resumer = resumer
         self._evaluator = Evaluator(inputs.encoder, problem.screening, rules, inputs.budget)
+        #: Corpus starts, best first, and the strings screened a second at the token limit. They
+        #: are found once for a run, as they cost evaluations.
+        self._starts: list[Candidate]
+        self._rate: float
         if resumer.state is None:
-            self._start = StartingPoint.find(problem, self._evaluator)
+            self._starts = corpus_starts(*problem.likely_starts(), self._evaluator)
+            self._rate = self._evaluator.measure_rate(rules.constraints.max_tokens)
             revived = filter(None, map(self.revive, known))
-            start = max([self._start.starts[0], *revived], key=lambda row: row.score)
+            start = max([self._starts[0], *revived], key=lambda row: row.score)
             tracker.improve(start, trial=0, move="start")
         else:
-            self._start = StartingPoint.of_state(resumer.state["start"])
+            start_state = resumer.state["start"]
+            self._starts = [Candidate.of_state(start) for start in start_state["starts"]]
+            self._rate = start_state["rate"]
         with inputs.reporter.embedding() as listener:
             self._vocabulary = Vocabulary.gather(
                 problem.train_prompts,
@@ -221,7 +165,7 @@ class StudySession:
         Args:
             board: where climbs that ended are added.
             worker: number of this process among those that share the board.
-            crew: number of those processes; several are each other's rivals.
+            crew: number of these processes; several are each other's rivals.
         """
         recipe = self._inputs.recipe
         rivals = recipe.study.rivals if crew == 1 else 1
@@ -229,11 +173,11 @@ class StudySession:
         return ClimbStudy(
             recipe.study.model_copy(update={"rivals": rivals}),
             recipe.climb,
-            self._start.starts,
+            self._starts,
             self._vocabulary,
             self._evaluator,
             ceiling=self._problem.train_ceiling,
-            rate=self._start.rate,
+            rate=self._rate,
             seed=recipe.search.seed,
             board=board,
             worker=worker,
@@ -241,15 +185,16 @@ class StudySession:
 
     def run(self, study: ClimbStudy) -> Iterator[StudyEvent]:
         """Yield the steps of a study, followed by the tracker and saved on the way."""
-        tracker, folder = self._tracker, self._inputs.folder
+        tracker, folder, board = self._tracker, self._inputs.folder, self._board
 
         def state() -> State:
             return {
                 "events": folder.events_size() if folder else 0,
-                "ended": [list(record.key) for record in self._board.ended()]
-                if self._board
-                else [],
-                "start": self._start.state(),
+                "ended": [list(record.key) for record in board.ended()] if board else [],
+                "start": {
+                    "starts": [start.state() for start in self._starts],
+                    "rate": self._rate,
+                },
                 "study": study.state(),
                 "tracker": tracker.state(),
             }
@@ -296,14 +241,7 @@ class StudySession:
 def close_search(
     inputs: SearchInputs[Corpus], problem: Problem, tracker: Tracker[Candidate], **more: object
 ) -> SearchResult:
-    """Score the best string over everything, and write the result down.
-
-    Args:
-        inputs: what the search began with.
-        problem: that was searched on.
-        tracker: that followed the search.
-        more: further fields of ``result.json``.
-    """
+    """Score the best string over everything, and write the result with ``more`` fields down."""
     best, encoder, corpus = tracker.finish(), inputs.encoder, inputs.data
     score = float(problem.everything.score(best.vector[None])[0])
     details = {
@@ -339,19 +277,9 @@ def finished(
     tokens: int,
     score: float,
     ceiling: float,
-    **found: Any,  # noqa: ANN401 - the other fields of a result
+    **found: Any,  # noqa: ANN401 - fields of a result
 ) -> SearchResult:
-    """Return the result of a search, written into the run's folder.
-
-    Args:
-        inputs: what the search began with.
-        tracker: that followed it.
-        details: of the corpus or the context, for ``result.json``.
-        tokens: of the string.
-        score: over everything.
-        ceiling: of that score.
-        found: further fields of the result.
-    """
+    """Return the result of a search, written into the run's folder with its details."""
     budget, folder = inputs.budget, inputs.folder
     result = SearchResult(
         tokens=tokens,

@@ -26,7 +26,6 @@ class RunStatus:
     """How the search in a run's folder is.
 
     Attributes:
-        name: name of the folder.
         state: ``running`` while a process works in the folder, then ``finished``, ``stopped`` by
             the user before its budget was spent, or ``interrupted``, without a result;
             ``damaged`` if a file cannot be read.
@@ -34,12 +33,10 @@ class RunStatus:
         score: its expected SCS, over every prompt once there is a result, until then over the
             training prompts; or ``None``.
         fraction: the score as a share of the ceiling, or ``None``.
-        evaluations: strings encoded until the last event.
         seconds: seconds of the run until its last event.
         seconds_left: seconds until the end of the budget; ``None`` if time is not limited or the
             search does not run.
         last_event: when the last event was written, in seconds since the epoch, or ``None``.
-        fault: what is damaged, as one line.
     """
 
     name: str
@@ -55,11 +52,7 @@ class RunStatus:
 
     @classmethod
     def read(cls, folder: Path) -> RunStatus:
-        """Read how the search in a folder is.
-
-        Raises:
-            InputError: the folder holds no run.
-        """
+        """Read how the search in a folder is, which must hold a run."""
         if not path_exists(folder / RECIPE):
             raise InputError(
                 f"a run's folder must hold its {RECIPE}: found none in {folder}; name the folder "
@@ -77,9 +70,9 @@ class RunStatus:
         """Return the state, and what was spent, as one sentence."""
         if self.fault is not None:
             return f"Damaged: {self.fault}"
-        spent = f"{self.evaluations:,} strings encoded in {format_duration(self.seconds)}"
-        if self.evaluations == 0:
-            spent = "nothing was found yet"
+        spent = "nothing was found yet"
+        if self.evaluations:
+            spent = f"{self.evaluations:,} strings encoded in {format_duration(self.seconds)}"
         note = "; mean-prompt search --resume continues it" if self.state == "interrupted" else ""
         return f"{self.state.capitalize()}: {spent}{note}."
 
@@ -89,12 +82,7 @@ class RunStatus:
 
 
 def current_result(folder: Path, seconds: float | None) -> SearchResult | None:
-    """Return the result of a run, unless there is none or the search continued after it.
-
-    Args:
-        folder: the run's folder.
-        seconds: seconds of the run at its last event, or ``None`` without events.
-    """
+    """Return the result of a run, unless the search continued after it: to ``seconds``."""
     result = SearchResult.find(folder)
     is_old = result is not None and seconds is not None and result.is_before(seconds)
     return None if is_old else result

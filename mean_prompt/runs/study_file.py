@@ -28,13 +28,8 @@ class StudyFile:
     Trials that another program made are not climbs, and are ignored.
 
     Args:
-        path: of the file, which is made if need be.
-        settings: what its climbs vary.
         ended: keys of the climbs that had ended when the search was saved. Later ones in the file
             are climbed again, and are not added twice.
-
-    Raises:
-        InputError: the file cannot be opened, or is of another version of Optuna.
     """
 
     def __init__(
@@ -88,11 +83,7 @@ def _write_ahead(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _open_file(path: Path) -> RDBStorage:
-    """Open a study file, which is made if need be.
-
-    Raises:
-        InputError: it cannot be opened, or holds the tables of another Optuna.
-    """
+    """Open a study file, which is made if need be."""
     # Optuna announces every study on standard error; the run has a display of its own.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = URL.create("sqlite", database=str(path.absolute())).render_as_string()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from mean_prompt.optimize import Affix, Candidate
@@ -32,15 +31,6 @@ class _Scoring(Protocol[F]):
     def restored(self, state: State) -> F: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Leader(Generic[F]):
-    """The best string by the search's objective, and what led to it."""
-
-    found: F
-    trial: int
-    move: str | None
-
-
 class Tracker(Generic[F]):
     """Keeps the best string of a run, writes it down, and reports it.
 
@@ -63,7 +53,8 @@ class Tracker(Generic[F]):
         self._began_evaluations = self._budget.evaluations
         self._exact_seconds = 0.0
         self._leading = -math.inf
-        self._waiting: _Leader[F] | None = None
+        #: The best string by the search's objective, its climb, and the move that led to it.
+        self._waiting: tuple[F, int, str | None] | None = None
         self._holdout: float | None = None
         self._move: str | None = None
         self.best: F
@@ -81,33 +72,27 @@ class Tracker(Generic[F]):
         return spent / max(self.search_seconds, 1e-9)
 
     def follow(self, best: F, trial: int, move: str | None) -> None:
-        """Note the best string after a step, and report where the search stands.
-
-        Args:
-            best: by the search's objective.
-            trial: number of the climb.
-            move: that led to it, if it is new.
-        """
+        """Note the best string by the objective after a step, and report where the search is."""
         if self._scoring.worth(best) > self._leading:
             self._leading = self._scoring.worth(best)
-            self._waiting = _Leader(best, trial, move)
+            self._waiting = (best, trial, move)
         if not (self._affordable() and self.settle()):
             self.report(trial)
 
     def improve(self, best: F, *, trial: int, move: str) -> None:
         """Make a string the best one."""
         self._leading = self._scoring.worth(best)
-        self._lead(_Leader(self._exact(best), trial, move))
+        self._lead(self._exact(best), trial, move)
 
     def settle(self) -> bool:
         """Score a string that waits for it; return whether it is the best one now."""
         if self._waiting is None:
             return False
-        waiting, self._waiting = self._waiting, None
-        exact = replace(waiting, found=self._exact(waiting.found))
-        if self._scoring.worth(exact.found) <= self._scoring.worth(self.best):
+        (found, trial, move), self._waiting = self._waiting, None
+        exact = self._exact(found)
+        if self._scoring.worth(exact) <= self._scoring.worth(self.best):
             return False
-        self._lead(exact)
+        self._lead(exact, trial, move)
         return True
 
     def finish(self) -> F:
@@ -115,7 +100,7 @@ class Tracker(Generic[F]):
         self.settle()
         fallback = self.fallback
         if fallback is not None and self._scoring.worth(fallback) > self._scoring.worth(self.best):
-            self._lead(_Leader(fallback, 0, "resumed"))
+            self._lead(fallback, 0, "resumed")
         return self.best
 
     def report(self, trial: int, *, gained: bool = False) -> None:
@@ -169,7 +154,7 @@ class Tracker(Generic[F]):
             "best": self.best.state(),
             "move": self._move,
             "leading": self._leading,
-            "waiting": waiting and [waiting.found.state(), waiting.trial, waiting.move],
+            "waiting": waiting and [waiting[0].state(), *waiting[1:]],
             "search_seconds": self.search_seconds,
             "exact_seconds": self._exact_seconds,
             "began_evaluations": self._began_evaluations,
@@ -181,20 +166,20 @@ class Tracker(Generic[F]):
         self._move, self._leading = state["move"], state["leading"]
         if state["waiting"]:
             found, trial, move = state["waiting"]
-            self._waiting = _Leader(self._scoring.restored(found), trial, move)
+            self._waiting = self._scoring.restored(found), trial, move
         self._began = time.monotonic() - state["search_seconds"]
         self._exact_seconds = state["exact_seconds"]
         self._began_evaluations = state["began_evaluations"]
         self._holdout = self._scoring.holdout(self.best, self.search_seconds)
 
-    def _lead(self, leader: _Leader[F]) -> None:
-        self.best, self._move = leader.found, leader.move
+    def _lead(self, found: F, trial: int, move: str | None) -> None:
+        self.best, self._move = found, move
         self._holdout = self._scoring.holdout(self.best, self.search_seconds)
         if self._folder:
             self._folder.write_best(self.best.text, self._scoring.worth(self.best))
         more = self._scoring.details(self.best, self._holdout)
-        self.log("best", leader.trial, self.best.score, self.best.text, move=leader.move, **more)
-        self.report(leader.trial, gained=True)
+        self.log("best", trial, found.score, found.text, move=move, **more)
+        self.report(trial, gained=True)
 
     def _affordable(self) -> bool:
         return self._exact_seconds <= _EXACT_SHARE * self.search_seconds
