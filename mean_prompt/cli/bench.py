@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from mean_prompt.cli.model_options import Trust
+from mean_prompt.cli.options import Device, Model, Trust, argument, option
 from mean_prompt.system import InputError
 
 bench = typer.Typer(
@@ -17,57 +17,37 @@ bench = typer.Typer(
 )
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON alone.")]
-_Device = Annotated[
-    Literal["auto", "cpu", "cuda", "mps"],
-    typer.Option(help="Where the model runs; auto is the best there is."),
-]
-_Out = Annotated[
-    Path | None,
-    typer.Option(help="Folder for the report's files.", show_default=False),
-]
+_Out = Annotated[Path | None, option(help="Folder for the report's files.")]
 
 
 @bench.command()
 def methods(
     corpus: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="Files or folders of prompts, as for search. Default: as for search.",
-            show_default=False,
-        ),
+        argument(help="Files or folders of prompts, as for search. Default: as for search."),
     ] = None,
     budget: Annotated[str, typer.Option(help="Time of each run: 90s, 10m, 1h30m.")] = "120s",
     max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            help="Most tokens of the string. Default: the recipe's, else 32.", show_default=False
-        ),
+        int | None, option(help="Most tokens of the string. Default: the recipe's, else 32.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="As for search.", show_default=False)] = None,
+    model: Model = None,
     trust_model: Trust = False,
-    device: _Device = "auto",
+    device: Device = "auto",
     chosen: Annotated[
-        str | None,
-        typer.Option(
-            "--methods", help="Names, separated by commas. Default: all.", show_default=False
-        ),
+        str | None, option("--methods", help="Names, separated by commas. Default: all.")
     ] = None,
     seeds: Annotated[
         str, typer.Option(help="Integers, separated by commas; each gives one run of every method.")
     ] = "0,1,2",
     holdout: Annotated[
         float | None,
-        typer.Option(
-            help="Share of the prompts kept out of the search. Default: the recipe's, else 0.2.",
-            show_default=False,
+        option(
+            help="Share of the prompts kept out of the search. Default: the recipe's, else 0.2."
         ),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(
-            help="A TOML file, or a packaged recipe: its constraints, model and hold-out.",
-            show_default=False,
-        ),
+        option(help="A TOML file, or a packaged recipe: its constraints, model and hold-out."),
     ] = None,
     out: _Out = None,
     as_json: _Json = False,
@@ -75,7 +55,6 @@ def methods(
     """Compare search methods: same corpus, model, rules and wall clock, several seeds."""
     from mean_prompt.bench import DEFAULT_TOKENS, bench_methods
     from mean_prompt.cli.bench_display import bench_display, print_methods
-    from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.runs import Recipe
 
     plan = Recipe.load(recipe) if recipe else Recipe()
@@ -85,7 +64,7 @@ def methods(
     )
     if max_tokens is None and not recipe:
         max_tokens = DEFAULT_TOKENS
-    with one_line_warnings(), bench_display() as display:
+    with bench_display() as display:
         report = bench_methods(
             corpus,
             budget=budget,
@@ -107,26 +86,24 @@ def methods(
 def speed(
     model: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             help="A folder, a name on the hub, or random-sentence-t5-base; repeat for several. "
-            "Default: the packaged all-MiniLM-L6-v2, and random-sentence-t5-base.",
-            show_default=False,
+            "Default: the packaged all-MiniLM-L6-v2, and random-sentence-t5-base."
         ),
     ] = None,
     trust_model: Trust = False,
     tokens: Annotated[int, typer.Option(help="Tokens of each string.")] = 32,
     batch: Annotated[int, typer.Option(help="Strings in one call.")] = 192,
     repeats: Annotated[int, typer.Option(help="Timings of every path; medians count.")] = 5,
-    device: _Device = "auto",
+    device: Device = "auto",
     out: _Out = None,
     as_json: _Json = False,
 ) -> None:
     """Time the paths through a model: strings a second, and the share of the matrix rate."""
     from mean_prompt.bench import bench_speed
     from mean_prompt.cli.bench_display import bench_display, print_speed
-    from mean_prompt.cli.warnings import one_line_warnings
 
-    with one_line_warnings(), bench_display() as display:
+    with bench_display() as display:
         report = bench_speed(
             model,
             tokens=tokens,

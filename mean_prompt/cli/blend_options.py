@@ -1,11 +1,10 @@
 """The options of ``predict`` and ``evaluate`` for the blend."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from mean_prompt.cli.options import Model, Trust, option
 
 if TYPE_CHECKING:
     from mean_prompt.hybrid import BlendOptions
@@ -17,53 +16,38 @@ Prompt = Annotated[
         help="The universal string, or the folder of the run that found it.",
     ),
 ]
-Model = Annotated[str | None, typer.Option(help="As for search.", show_default=False)]
-CorpusFiles = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Prompts that stand for the hidden ones beside the known ones, as for search; "
-        "repeat for several. Default: none.",
-        show_default=False,
-    ),
-]
-Prefix = Annotated[
-    str | None,
-    typer.Option(
-        metavar="RUN|STRING",
-        help="A string tried before predictions, as search --context finds it.",
-        show_default=False,
-    ),
-]
-Suffix = Annotated[
-    str | None,
-    typer.Option(metavar="RUN|STRING", help="The same, tried after them.", show_default=False),
-]
-MaxTokens = Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")]
-Trials = Annotated[int, typer.Option(min=1, help="Number of settings that a fit tries.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of every random choice.")]
 
 
 def blend_options(
-    *,
-    model: str | None,
-    trust: bool,
-    corpus: Sequence[str] | None,
-    prefix: str | None,
-    suffix: str | None,
-    max_tokens: int,
-    trials: int,
-    seed: int,
-) -> BlendOptions:
-    """Return the options with the affixes read from the folders of their runs.
-
-    Raises:
-        InputError: an affix is a path that leads to no string.
-    """
+    model: Model = None,
+    trust_model: Trust = False,
+    corpus: Annotated[
+        list[str] | None,
+        option(
+            help="Prompts that stand for the hidden ones beside the known ones, as for search; "
+            "repeat for several. Default: none."
+        ),
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        option(
+            metavar="RUN|STRING",
+            help="A string tried before predictions, as search --context finds it.",
+        ),
+    ] = None,
+    suffix: Annotated[
+        str | None, option(metavar="RUN|STRING", help="The same, tried after them.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")] = 64,
+    trials: Annotated[int, typer.Option(min=1, help="Number of settings that a fit tries.")] = 24,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
+) -> "BlendOptions":
+    """Return the options, with the affixes read from the folders of their runs."""
     from mean_prompt.hybrid import BlendOptions, universal_string
 
     return BlendOptions(
         model=model,
-        trust=trust,
+        trust=trust_model,
         corpus=tuple(corpus or ()),
         prefix=universal_string(prefix, "--prefix") if prefix else None,
         suffix=universal_string(suffix, "--suffix") if suffix else None,

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from mean_prompt.cli.model_options import Trust
-
-if TYPE_CHECKING:
-    from mean_prompt.hybrid import Finding
+from mean_prompt.cli.options import Trust, option
 
 _NOT_COUNTED = "tokens were not counted: give --max-tokens or --model to find over-long answers"
 
@@ -23,18 +20,15 @@ def check(
     ],
     max_tokens: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            help="Most tokens of an answer; counted with the model. Default: any number.",
-            show_default=False,
+        option(
+            min=1, help="Most tokens of an answer; counted with the model. Default: any number."
         ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
+        option(
             help="As for search, to count tokens and to find answers that it cuts. Loaded only if "
-            "this or --max-tokens is given.",
-            show_default=False,
+            "this or --max-tokens is given."
         ),
     ] = None,
     trust_model: Trust = False,
@@ -46,11 +40,19 @@ def check(
     from dataclasses import asdict
 
     from mean_prompt.corpus import read_ids
+    from mean_prompt.hybrid import check_submission
     from mean_prompt.system import user_path
 
     submission, test = user_path(submission), user_path(test)
     rows = len(read_ids(test))
-    findings = _find(submission, test, model, max_tokens, trust=trust_model)
+    # Without the model first: files that are not there are found before seconds of loading.
+    findings = check_submission(submission, test)
+    counts_tokens = model is not None or max_tokens is not None
+    if counts_tokens:
+        from mean_prompt.encoder import load_encoder
+
+        encoder = load_encoder(model, screening="float32", trust=trust_model)
+        findings = check_submission(submission, test, encoder=encoder, max_tokens=max_tokens)
     faults = sum(finding.severity == "fault" for finding in findings)
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
@@ -59,25 +61,7 @@ def check(
             typer.echo(f"{finding.severity}: {finding.message}")
         kinds = f"{faults} kind{'s' if faults > 1 else ''} of fault"
         typer.echo(f"not valid: {kinds}" if faults else f"valid: {rows:,} rows")
-    if model is None and max_tokens is None:
+    if not counts_tokens:
         typer.echo(_NOT_COUNTED, err=as_json)
     if faults:
         raise typer.Exit(2)
-
-
-def _find(
-    submission: Path, test: Path, model: str | None, max_tokens: int | None, *, trust: bool
-) -> list[Finding]:
-    from mean_prompt.hybrid import check_submission
-
-    # Without the model first: files that are not there are found before seconds of loading.
-    findings = check_submission(submission, test)
-    if model is None and max_tokens is None:
-        return findings
-
-    from mean_prompt.cli.warnings import one_line_warnings
-    from mean_prompt.encoder import load_encoder
-
-    with one_line_warnings():
-        encoder = load_encoder(model, screening="float32", trust=trust)
-    return check_submission(submission, test, encoder=encoder, max_tokens=max_tokens)

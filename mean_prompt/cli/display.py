@@ -19,18 +19,11 @@ from mean_prompt.runs import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mean_prompt.runs import ScoredString, SearchResult
 
 
 def print_result(result: SearchResult, console: Console | None = None) -> None:
-    """Print the string, its scores, and a table that compares it with the baselines.
-
-    Args:
-        result: of a search.
-        console: where to print. Default: standard output.
-    """
+    """Print the string, its scores, and a table that compares it with the baselines."""
     console = console or Console(highlight=False)
     table = Table(title="expected SCS over every prompt", title_justify="left")
     table.add_column("score", justify="right")
@@ -42,17 +35,11 @@ def print_result(result: SearchResult, console: Console | None = None) -> None:
     console.print(table)
     lines = filter(None, (effort(result), holdout_line(result)))
     console.print(Text("; ".join(lines)), soft_wrap=True)
-    if result.out:
-        console.print(Text(_saved_line(result.out)), soft_wrap=True)
+    _print_saved(result, console)
 
 
 def print_affix(result: SearchResult, console: Console | None = None) -> None:
-    """Print an affix, and the scores of predictions without and with it.
-
-    Args:
-        result: of a search for an affix.
-        console: where to print. Default: standard output.
-    """
+    """Print an affix, and the scores of predictions without and with it."""
     assert result.context is not None
     console = console or Console(highlight=False)
     position = result.context.position
@@ -70,12 +57,13 @@ def print_affix(result: SearchResult, console: Console | None = None) -> None:
     else:
         console.print(Text(no_affix(result.context)), soft_wrap=True)
     console.print(Text(effort(result)), soft_wrap=True)
+    _print_saved(result, console)
+
+
+def _print_saved(result: SearchResult, console: Console) -> None:
     if result.out:
-        console.print(Text(_saved_line(result.out)), soft_wrap=True)
-
-
-def _saved_line(out: Path) -> str:
-    return f"Saved in {out}; {REPORT} there shows it all"
+        line = f"Saved in {result.out}; {REPORT} there shows it all"
+        console.print(Text(line), soft_wrap=True)
 
 
 def print_scores(rows: list[ScoredString]) -> None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mean_prompt.cli.model_options import Trust
-from mean_prompt.cli.storage_options import Storage
+from mean_prompt.cli.options import Model, Storage, Trust, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,16 +16,12 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    model: Annotated[str | None, typer.Option(help="As for search.", show_default=False)] = None,
+    model: Model = None,
     trust_model: Trust = False,
     storage: Storage = None,
-    study: Annotated[
-        str | None,
-        typer.Option(help="Name of a run in the storage.", show_default=False),
-    ] = None,
+    study: Annotated[str | None, option(help="Name of a run in the storage.")] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Folder to write runs into. Default: results/runs.", show_default=False),
+        Path | None, option(help="Folder to write runs into. Default: results/runs.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the findings as a JSON list.")
@@ -39,6 +34,7 @@ def doctor(
     import json
     from dataclasses import asdict
 
+    from mean_prompt.cli.doctor_display import print_findings
     from mean_prompt.doctor import RUNS, RunSettings
     from mean_prompt.system import InputError
 
@@ -49,7 +45,7 @@ def doctor(
         findings = list(_findings(settings))
         typer.echo(json.dumps([asdict(one) for one in findings], indent=2, ensure_ascii=False))
     else:
-        findings = _printed(_findings(settings))
+        findings = print_findings(_findings(settings))
     if any(finding.state == "fault" for finding in findings):
         raise typer.Exit(1)
 
@@ -58,26 +54,9 @@ def _findings(settings: RunSettings) -> Iterator[Diagnosis]:
     """Yield what is found, each text on one line and without secrets."""
     from dataclasses import replace
 
-    from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.doctor import examine
     from mean_prompt.system import one_line
 
-    with one_line_warnings():
-        for one in examine(settings):
-            remedy = None if one.remedy is None else one_line(one.remedy)
-            yield replace(one, found=one_line(one.found), remedy=remedy)
-
-
-def _printed(findings: Iterator[Diagnosis]) -> list[Diagnosis]:
-    """Print what is found as it is found, and a verdict at the end."""
-    from rich.console import Console
-
-    from mean_prompt.cli.doctor_display import print_finding, print_verdict
-
-    console = Console(highlight=False)
-    printed = []
-    for finding in findings:
-        print_finding(finding, console)
-        printed.append(finding)
-    print_verdict(printed, console)
-    return printed
+    for one in examine(settings):
+        remedy = None if one.remedy is None else one_line(one.remedy)
+        yield replace(one, found=one_line(one.found), remedy=remedy)

@@ -7,25 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mean_prompt.cli.options import Host, option
+
 if TYPE_CHECKING:
     from mean_prompt.report import Explorer
 
 
 def explore(
     run: Annotated[Path, typer.Argument(help="A run's folder; it need not have finished.")],
-    host: Annotated[
-        str, typer.Option(help="Address to serve at. Any other than this one is seen by others.")
-    ] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[
-        int | None,
-        typer.Option(min=1, max=65_535, help="Default: one that is free.", show_default=False),
+        int | None, option(min=1, max=65_535, help="Default: one that is free.")
     ] = None,
     corpus: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Where the run's corpus is now; repeat for several. Default: where it was.",
-            show_default=False,
-        ),
+        option(help="Where the run's corpus is now; repeat for several. Default: where it was."),
     ] = None,
 ) -> None:
     """Serve a page on which strings are typed and seen in the run's space, until Ctrl-C."""
@@ -41,11 +37,9 @@ def explore(
         folder = user_path(run)
         explorer, best = _opened(folder, corpus or [])
 
-        from mean_prompt.cli.warnings import one_line_warnings
         from mean_prompt.report import explorer_app, serve
 
-        with one_line_warnings():
-            served = explorer_app(explorer, best, address)
+        served = explorer_app(explorer, best, address)
         typer.echo(f"explore {folder} at {address.url} (Ctrl-C ends)")
         serve(served, listening)
 
@@ -66,12 +60,11 @@ def _need_web() -> None:
 def _opened(folder: Path, corpus: list[str]) -> tuple[Explorer, str]:
     from rich.console import Console
 
-    from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.report import Explorer, open_run
     from mean_prompt.system import ProgressEvent
 
     console = Console(stderr=True, highlight=False)
-    with one_line_warnings(), console.status("reading the run") as status:
+    with console.status("reading the run") as status:
 
         def show(event: ProgressEvent) -> None:
             what = "corpus" if event.phase == "embedding" else event.phase

@@ -9,31 +9,29 @@ from typing import Annotated
 
 import typer
 
+from mean_prompt.cli.options import Host, option
+
 #: By how much the server gives way to the search, which works beside it.
 _NICENESS = 10
 
 
 def live(
     run: Annotated[Path, typer.Argument(help="A run's folder, of a search that runs or ended.")],
-    host: Annotated[
-        str, typer.Option(help="Address to serve at. Any other than this one is seen by others.")
-    ] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(
+        option(
             min=1,
             max=65_535,
             help="Default: the port that the run's page had before, else a free one.",
-            show_default=False,
         ),
     ] = None,
     idle: Annotated[
         str | None,
-        typer.Option(
+        option(
             metavar="DURATION",
             help="End this long after the search is over and the page was last open. Default: "
             "only Ctrl-C ends it.",
-            show_default=False,
         ),
     ] = None,
 ) -> None:

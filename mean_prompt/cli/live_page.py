@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from mean_prompt.cli.options import option
+
 if TYPE_CHECKING:
     from mean_prompt.report import Display
     from mean_prompt.system import Address, Listener, ProgressEvent
@@ -24,11 +26,10 @@ Live = Annotated[
 ]
 LiveAt = Annotated[
     str | None,
-    typer.Option(
+    option(
         metavar="[HOST:]PORT",
         help="--live, at this address. Default: 127.0.0.1, and the port that the run's page had "
         "before, else a free one.",
-        show_default=False,
     ),
 ]
 
@@ -43,12 +44,8 @@ _SERVERS: Final[list[subprocess.Popen[str]]] = []
 class BackgroundPage:
     """A run's live page, served by ``mean-prompt live`` in a process of its own.
 
-    Args:
-        run: the run's folder, which need not be there yet.
-        asked: where it must listen, if that was asked for.
-
-    Raises:
-        InputError: it cannot listen there, or the run's page is served elsewhere.
+    The run's folder need not be there yet. An address that was asked for is refused if it is
+    taken, or if the run's page is served elsewhere.
     """
 
     def __init__(self, run: Path, asked: Address | None) -> None:
@@ -128,14 +125,7 @@ class BackgroundPage:
 def live_page(run: Path, display: Display, *, live: bool, at: str | None) -> Iterator[Listener]:
     """Give the listener of a search, which also starts the live page if one is asked for.
 
-    Args:
-        run: the run's folder, which need not be there yet.
-        display: shows the search's progress, and the page's address however quiet it is.
-        live: whether a page is asked for.
-        at: the address of the page, which asks for one too.
-
-    Raises:
-        InputError: it cannot be served there.
+    The display shows the page's address however quiet it is.
     """
     if not live and at is None:
         yield display

@@ -1,10 +1,10 @@
 """The options of ``predict`` and ``evaluate`` for the LLM and its predictions."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from mean_prompt.cli.options import option
 
 if TYPE_CHECKING:
     from mean_prompt.llm import LLMOptions
@@ -17,50 +17,52 @@ LLM = Annotated[
         "transformers:FOLDER_OR_NAME, server:MODEL@http://HOST:PORT/v1.",
     ),
 ]
-Shots = Annotated[int, typer.Option(min=0, help="Known rows that an LLM is shown with each row.")]
-Samples = Annotated[
-    int | None,
-    typer.Option(help="Predictions drawn for each row. Default: 1.", show_default=False),
-]
-Temperature = Annotated[
-    float | None,
-    typer.Option(
-        help="Temperature of an LLM's sampling. Default: 0, the likeliest.", show_default=False
-    ),
-]
-NewTokens = Annotated[
-    int | None,
-    typer.Option(help="Most tokens that an LLM answers with. Default: 64.", show_default=False),
-]
-Batch = Annotated[
-    int | None,
-    typer.Option(help="Rows a local LLM answers at once. Default: 8.", show_default=False),
-]
-Dtype = Annotated[
-    Literal["auto", "float32", "bfloat16", "float16"] | None,
-    typer.Option(help="Precision of a local LLM's weights. Default: auto.", show_default=False),
-]
-FourBit = Annotated[
-    bool, typer.Option("--llm-4bit", help="Quantize a local LLM's weights to four bits.")
-]
-Timeout = Annotated[
-    float | None,
-    typer.Option(help="Seconds that a server has for an answer. Default: 60.", show_default=False),
-]
-Concurrency = Annotated[
-    int | None,
-    typer.Option(help="Requests that a server gets at once. Default: 8.", show_default=False),
-]
-Retries = Annotated[
-    int | None,
-    typer.Option(
-        help="Number of times that a busy server is asked again. Default: 3.", show_default=False
-    ),
-]
 
 
-def llm_options(*, seed: int, **given: object) -> LLMOptions:
-    """Return the options given, with defaults for the others."""
+def llm_options(
+    llm_samples: Annotated[
+        int | None, option(help="Predictions drawn for each row. Default: 1.")
+    ] = None,
+    llm_temperature: Annotated[
+        float | None, option(help="Temperature of an LLM's sampling. Default: 0, the likeliest.")
+    ] = None,
+    llm_max_tokens: Annotated[
+        int | None, option(help="Most tokens that an LLM answers with. Default: 64.")
+    ] = None,
+    llm_batch: Annotated[
+        int | None, option(help="Rows a local LLM answers at once. Default: 8.")
+    ] = None,
+    llm_dtype: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"] | None,
+        option(help="Precision of a local LLM's weights. Default: auto."),
+    ] = None,
+    llm_4bit: Annotated[
+        bool, typer.Option("--llm-4bit", help="Quantize a local LLM's weights to four bits.")
+    ] = False,
+    llm_timeout: Annotated[
+        float | None, option(help="Seconds that a server has for an answer. Default: 60.")
+    ] = None,
+    llm_concurrency: Annotated[
+        int | None, option(help="Requests that a server gets at once. Default: 8.")
+    ] = None,
+    llm_retries: Annotated[
+        int | None, option(help="Number of times that a busy server is asked again. Default: 3.")
+    ] = None,
+    seed: int = 0,
+) -> "LLMOptions":
+    """Return the options given, with defaults for the others; the seed is the command's."""
     from mean_prompt.llm import LLMOptions
 
-    return LLMOptions(seed=seed, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+    given = {
+        "samples": llm_samples,
+        "temperature": llm_temperature,
+        "max_new_tokens": llm_max_tokens,
+        "batch": llm_batch,
+        "dtype": llm_dtype,
+        "four_bit": llm_4bit,
+        "timeout": llm_timeout,
+        "concurrency": llm_concurrency,
+        "retries": llm_retries,
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return LLMOptions(seed=seed, **chosen)  # type: ignore[arg-type]

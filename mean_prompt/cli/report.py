@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mean_prompt.cli.model_options import Trust
+from mean_prompt.cli.options import Trust, option
 from mean_prompt.system import InputError
 
 
@@ -21,18 +21,14 @@ def report(
     ],
     truth: Annotated[
         Path | None,
-        typer.Option(
+        option(
             metavar="TRIPLES",
             help="The true prompts of a submission's rows, joined on id: what it really earns.",
-            show_default=False,
         ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            help="What the truth is scored with. Default: the model that predict was given.",
-            show_default=False,
-        ),
+        option(help="What the truth is scored with. Default: the model that predict was given."),
     ] = None,
     trust_model: Trust = False,
 ) -> None:
@@ -72,14 +68,11 @@ def _of_submission(target: Path, truth: Path | None, model: str | None, *, trust
     if truth is None:
         return write_submission_report(files)
 
-    from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.encoder import load_encoder
     from mean_prompt.report import find_truth, joined_triples
 
     answers, triples = joined_triples(files, truth)
-    asked = files.job.get("model")
-    with one_line_warnings():
-        encoder = load_encoder(model or asked, trust=trust)
+    encoder = load_encoder(model or files.job.get("model"), trust=trust)
     return write_submission_report(files, find_truth(files, answers, triples, encoder))
 
 
@@ -99,7 +92,6 @@ def _of_run(folder: Path) -> Path:
 
 def _analyse_again(run: Path) -> str | None:
     """Analyse the run's string in its corpus's space if it was not analysed, or return why not."""
-    from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.report import RunFiles
 
     files = RunFiles.read(run)
@@ -109,8 +101,7 @@ def _analyse_again(run: Path) -> str | None:
     from mean_prompt.report import open_run, write_analysis
 
     try:
-        with one_line_warnings():
-            opened = open_run(run)
+        opened = open_run(run)
     except InputError as error:
         return f"the report shows nothing of the string in its corpus's space: {error}"
     write_analysis(run, opened.space, files.status.string)

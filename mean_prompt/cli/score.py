@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mean_prompt.cli.model_options import Trust
+from mean_prompt.cli.options import Model, Trust, option
 from mean_prompt.system import InputError
 
 
@@ -24,22 +24,15 @@ def score(
     ],
     corpus: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             help="File or folder of prompts: PATH, or NAME=PATH:WEIGHT; repeat for several. "
-            "Default: as for search.",
-            show_default=False,
+            "Default: as for search."
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="As for search.", show_default=False),
-    ] = None,
+    model: Model = None,
     trust_model: Trust = False,
     column: Annotated[
-        str | None,
-        typer.Option(
-            help="The prompts' column in the corpus. Default: guessed.", show_default=False
-        ),
+        str | None, option(help="The prompts' column in the corpus. Default: guessed.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, in the order given.")
@@ -54,13 +47,11 @@ def score(
 
     from mean_prompt import api
     from mean_prompt.cli.display import print_scores
-    from mean_prompt.cli.warnings import one_line_warnings
 
     texts = [text for given in strings for text in _texts(given)]
     if not texts:
         raise InputError("score needs at least one string: found none that is not blank")
-    with one_line_warnings():
-        rows = api.score(texts, corpus or None, model=model, column=column, trust=trust_model)
+    rows = api.score(texts, corpus or None, model=model, column=column, trust=trust_model)
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], ensure_ascii=False, indent=2))
     else:

@@ -10,112 +10,85 @@ import typer
 
 from mean_prompt.cli import STARTED
 from mean_prompt.cli.live_page import Live, LiveAt, live_page
-from mean_prompt.cli.model_options import Trust
-from mean_prompt.cli.storage_options import Storage
+from mean_prompt.cli.options import Column, Storage, Trust, argument, option
 
 
 def search(
     corpus: Annotated[
         list[str] | None,
-        typer.Argument(
+        argument(
             help="Files or folders of prompts: PATH, or NAME=PATH:WEIGHT. Default: corpora/ of "
-            "the working directory, else the packaged corpora. With --resume: the run's folder.",
-            show_default=False,
+            "the working directory, else the packaged corpora. With --resume: the run's folder."
         ),
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(
+        option(
             help="Time for the whole run, such as 90s, 10m, 2h or 1h30m; a resumed run counts what "
-            "it spent before. Default: the recipe's, else 2m.",
-            show_default=False,
+            "it spent before. Default: the recipe's, else 2m."
         ),
     ] = None,
     max_evaluations: Annotated[
         int | None,
-        typer.Option(
-            help="Number of strings to encode at most; without --budget, the run repeats exactly.",
-            show_default=False,
+        option(
+            help="Number of strings to encode at most; without --budget, the run repeats exactly."
         ),
     ] = None,
     max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            help="Most tokens of the string. Default: the recipe's, else 64.", show_default=False
-        ),
+        int | None, option(help="Most tokens of the string. Default: the recipe's, else 64.")
     ] = None,
     alphabet: Annotated[
         Literal["ascii", "words", "unicode"] | None,
-        typer.Option(
+        option(
             help="Characters allowed; words allows dictionary words only. Default: the recipe's, "
-            "else ascii.",
-            show_default=False,
+            "else ascii."
         ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
+        option(
             help="A folder, or a name on the hub. Default: sentence-t5-base if it can be loaded, "
-            "else the packaged all-MiniLM-L6-v2.",
-            show_default=False,
+            "else the packaged all-MiniLM-L6-v2."
         ),
     ] = None,
     trust_model: Trust = False,
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"] | None,
-        typer.Option(
-            help="Device of the model. Default: the fastest there is.", show_default=False
-        ),
+        option(help="Device of the model. Default: the fastest there is."),
     ] = None,
     recipe: Annotated[
         str | None,
-        typer.Option(
+        option(
             help="A TOML file, or a packaged recipe: quick, kaggle, readable. Other options take "
-            "precedence over it.",
-            show_default=False,
+            "precedence over it."
         ),
     ] = None,
-    column: Annotated[
-        str | None,
-        typer.Option(help="The prompts' column. Default: guessed.", show_default=False),
-    ] = None,
+    column: Column = None,
     holdout: Annotated[
         float | None,
-        typer.Option(
-            help="Share of the prompts kept out of the search to test the result. Default: 0.2.",
-            show_default=False,
+        option(
+            help="Share of the prompts kept out of the search to test the result. Default: 0.2."
         ),
     ] = None,
     context: Annotated[
         str | None,
-        typer.Option(
+        option(
             metavar="TRIPLES",
             help="Search for an affix for the predictions in this file of rows with true prompts, "
             "instead of a string for a corpus.",
-            show_default=False,
         ),
     ] = None,
     context_column: Annotated[
-        str | None,
-        typer.Option(help="The predictions' column. Default: llm_prediction.", show_default=False),
+        str | None, option(help="The predictions' column. Default: llm_prediction.")
     ] = None,
     position: Annotated[
         Literal["suffix", "prefix"] | None,
-        typer.Option(
-            help="Whether the affix comes after or before the prediction. Default: suffix.",
-            show_default=False,
-        ),
+        option(help="Whether the affix comes after or before the prediction. Default: suffix."),
     ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="Seed of every random choice. Default: 0.", show_default=False),
-    ] = None,
+    seed: Annotated[int | None, option(help="Seed of every random choice. Default: 0.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of the run's files. Default: a new one under results/runs/.",
-            show_default=False,
-        ),
+        option(help="Folder of the run's files. Default: a new one under results/runs/."),
     ] = None,
     resume: Annotated[
         bool,
@@ -127,20 +100,15 @@ def search(
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option(
+        option(
             min=1,
             help="Processes on this machine that search together and divide its cores. Default: "
             "this one alone.",
-            show_default=False,
         ),
     ] = None,
     storage: Storage = None,
     study: Annotated[
-        str | None,
-        typer.Option(
-            help="Name of the run in the storage. Default: that of its folder.",
-            show_default=False,
-        ),
+        str | None, option(help="Name of the run in the storage. Default: that of its folder.")
     ] = None,
     live: Live = False,
     live_at: LiveAt = None,
@@ -160,7 +128,6 @@ def search(
 
     from mean_prompt import api
     from mean_prompt.cli.display import print_affix, print_result
-    from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.report import progress_display
     from mean_prompt.runs import Recipe, begun_recipe
     from mean_prompt.system import InputError, user_path
@@ -193,7 +160,6 @@ def search(
     )
     run = user_path(out or _new_folder())
     with (
-        one_line_warnings(),
         progress_display(quiet=quiet) as display,
         live_page(run, display, live=live, at=live_at) as listener,
     ):

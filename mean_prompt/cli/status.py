@@ -8,16 +8,13 @@ from typing import Annotated
 
 import typer
 
-from mean_prompt.cli.storage_options import Storage
+from mean_prompt.cli.options import Storage, Study, argument
 
 
 def status(
-    run: Annotated[Path | None, typer.Argument(help="A run's folder.", show_default=False)] = None,
+    run: Annotated[Path | None, argument(help="A run's folder.")] = None,
     storage: Storage = None,
-    study: Annotated[
-        str | None,
-        typer.Option(help="Name of the run in the storage.", show_default=False),
-    ] = None,
+    study: Study = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show how a search is: its state, what it has spent, its best string, and any workers."""

@@ -17,14 +17,9 @@ if TYPE_CHECKING:
     from mean_prompt.workers import Status
 
 
-def print_run(status: RunStatus, console: Console | None = None) -> None:
-    """Print how a run is and its best string, to standard output.
-
-    Args:
-        status: how it is.
-        console: where to; standard output when left out.
-    """
-    console = console or Console(highlight=False)
+def print_run(status: RunStatus) -> None:
+    """Print how a run is and its best string, to standard output."""
+    console = Console(highlight=False)
     console.print(Text(f"{status.name}: {status.describe()}"), soft_wrap=True)
     details = []
     if status.seconds_left is not None:
@@ -39,12 +34,7 @@ def print_run(status: RunStatus, console: Console | None = None) -> None:
 
 
 def print_crew(status: Status, console: Console | None = None) -> None:
-    """Print the workers of a search and its best string, to standard output.
-
-    Args:
-        status: how the search is.
-        console: where to; standard output when left out.
-    """
+    """Print the workers of a search and its best string, to standard output."""
     console = console or Console(highlight=False)
     # Narrow enough for a terminal of 80 columns.
     table = Table(

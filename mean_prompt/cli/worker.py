@@ -7,42 +7,34 @@ from typing import Annotated
 
 import typer
 
-from mean_prompt.cli.storage_options import Storage
+from mean_prompt.cli.options import Storage, Study, argument, option
 
 
 def worker(
     corpus: Annotated[
         list[str] | None,
-        typer.Argument(
+        argument(
             help="The study's corpus, if this machine has it elsewhere. Default: that of the "
-            "search.",
-            show_default=False,
+            "search."
         ),
     ] = None,
     storage: Storage = None,
-    study: Annotated[
-        str | None, typer.Option(help="Name of the run in the storage.", show_default=False)
-    ] = None,
+    study: Study = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        option(
             help="Folder of the worker's own files; one of a worker that died takes up its climb. "
-            "Default: a free one under results/workers/STUDY/.",
-            show_default=False,
+            "Default: a free one under results/workers/STUDY/."
         ),
     ] = None,
     model: Annotated[
-        str | None,
-        typer.Option(
-            help="The study's model, where this machine has it elsewhere.", show_default=False
-        ),
+        str | None, option(help="The study's model, where this machine has it elsewhere.")
     ] = None,
     trust_model: Annotated[
         bool, typer.Option("--trust-model", help="Let the model run code, as for search.")
     ] = False,
     threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="Cores to use. Default: all of them.", show_default=False),
+        int | None, option(min=1, help="Cores to use. Default: all of them.")
     ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only the worker's best string.")
@@ -51,7 +43,6 @@ def worker(
     """Join a search that shares its storage: climb, and exchange what is found."""
     import os
 
-    from mean_prompt.cli.warnings import one_line_warnings
     from mean_prompt.report import progress_display
     from mean_prompt.system import InputError, user_path
     from mean_prompt.workers import StorageURL
@@ -78,6 +69,6 @@ def worker(
         trust=trust_model,
         tethered=TETHER_VARIABLE in os.environ,
     )
-    with one_line_warnings(), progress_display(quiet=quiet) as display:
+    with progress_display(quiet=quiet) as display:
         result = Worker(assignment, listener=display).run()
     typer.echo(result.text if quiet else result.line())

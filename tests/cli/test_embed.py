@@ -1,8 +1,6 @@
 """The command ``embed``: options, what it prints, and faults in one line."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import typer
@@ -147,16 +145,3 @@ def test_other_work_in_the_folder_is_one_line(run, corpus):
         "mean-prompt: --out must be a folder of the same work: v is not: its shards are of 8,192 "
         "prompts, and 10 are asked; choose another, or delete it"
     )
-
-
-def test_help_loads_nothing_heavy():
-    heavy = "{'torch', 'ray', 'pyarrow', 'numpy', 'sklearn'}"
-    code = (
-        "import sys; from typer.testing import CliRunner; from mean_prompt.cli.app import app; "
-        "found = CliRunner().invoke(app, ['embed', '--help']); assert not found.exit_code; "
-        f"assert 'ADDRESS' in found.output; print({heavy} & set(sys.modules))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.strip() == "set()"
