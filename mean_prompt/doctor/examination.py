@@ -41,10 +41,6 @@ def examine(
     """Check everything that a run needs, and yield each finding as soon as it is there.
 
     Nothing is changed, and a check that crashes does not keep the others from being made.
-
-    Args:
-        settings: of the run.
-        checks: by name.
     """
     for name, check in checks:
         try:

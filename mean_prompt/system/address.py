@@ -77,9 +77,6 @@ class Address:
     def listen(self, option: str = LIVE_AT) -> tuple[Self, socket.socket]:
         """Return the address with its port, and a socket that listens there.
 
-        Args:
-            option: the option that gave the address, for the message.
-
         Raises:
             InputError: the port is taken, or the host is not this machine.
         """

@@ -49,16 +49,7 @@ def network_file_system(path: Path) -> str | None:
 
 
 def check_local(path: Path, what: str, remedy: str) -> None:
-    """Refuse a place for an SQLite file that is on a network file system.
-
-    Args:
-        path: the file or its folder.
-        what: name of the file in the message.
-        remedy: what to do instead.
-
-    Raises:
-        InputError: the place is on a network file system.
-    """
+    """Refuse a file or folder for SQLite on a network file system; ``what`` names it."""
     kind = network_file_system(path)
     if kind:
         raise InputError(

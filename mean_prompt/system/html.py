@@ -39,7 +39,6 @@ class Table:
     """A table whose first column names its rows.
 
     Attributes:
-        caption: over it.
         headings: of the columns; none where the caption and the rows' names say enough.
         rows: of cells: figures, or texts of anybody.
         strong: number of the row that stands out, if any.
@@ -56,10 +55,8 @@ class View:
     """What is shown of an object.
 
     Attributes:
-        title: what it is, in a line.
         string: shown apart, its blanks and line ends as they are.
         share: drawn as a bar, in [0, 1].
-        tables: in their order.
         lines: sentences below.
         notes: lines that are folded away.
     """

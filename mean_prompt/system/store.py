@@ -100,11 +100,6 @@ def cache_fault(what: str, path: Path, error: Exception) -> InputError:
     """Return the error to raise if a cache could not be read or written.
 
     Only a broken file is to be deleted: a good one took hours to compute.
-
-    Args:
-        what: the cache is of, as the message calls it.
-        path: of its file.
-        error: that the disk, SQLite or a reader gave.
     """
     reason = getattr(error, "strerror", None) or error
     name = str(getattr(error, "sqlite_errorname", ""))
