@@ -6,9 +6,8 @@ import pytest
 
 from mean_prompt import search_affix
 from mean_prompt.report.analysis.data import AffixAnalysis, AffixRow, TokenWorth
-from mean_prompt.report.page.affix_report import affix_sections
 from mean_prompt.report.page.files import RunFiles
-from mean_prompt.report.page.run_report import run_parts
+from mean_prompt.report.page.run_report import affix_sections, run_parts
 from mean_prompt.system.errors import InputError
 from tests.browser import page_of, serious_faults
 from tests.runs.test_affix_session import make_context, make_recipe
@@ -61,11 +60,9 @@ def test_tokens_say_what_they_are_judged_by():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, tiny_bert):
-
     out = tmp_path_factory.mktemp("affix") / "run"
     plan = make_recipe(search={"max_evaluations": 2_000})
     found = search_affix(make_context(), model=tiny_bert, recipe=plan, out=out)
-
     return out, found
 
 

@@ -44,6 +44,11 @@ def test_each_improvement_is_measured_against_the_one_before():
         ("replace", "text 0.21", "text 0.2", pytest.approx(0.01)),
     ]
     assert [row.holdout for row in history.improvements] == [0.09, None, 0.2, 0.2]
+    assert gains_by_move(history) == [
+        ("replace", 2, pytest.approx(0.06)),
+        ("combine", 1, pytest.approx(0.05)),
+    ]
+    assert (history.last, history.resumes) == ((6.0, 60), (3.5,))
 
 
 def test_each_climb_has_a_trace_of_its_own():
@@ -58,11 +63,8 @@ def test_each_climb_has_a_trace_of_its_own():
     )  # fmt: skip
     assert second.params == {"start": "elite", "kick": 2, "width": 30}
     assert [point.evaluations for point in second.points] == [30, 60]
-
-
-def test_a_climb_on_its_way_has_no_end():
-    [climb] = read_history(EVENTS[:4]).climbs
-    assert (climb.ended, climb.spent, climb.start) == (None, None, "running")
+    [running] = read_history(EVENTS[:4]).climbs
+    assert (running.ended, running.spent, running.start) == (None, None, "running")
 
 
 def test_a_workers_climb_is_spread_over_its_time():
@@ -79,19 +81,6 @@ def test_a_workers_climb_is_spread_over_its_time():
         (10.0, 100),
     ]
     assert [point.fraction for point in climb.points] == pytest.approx([0.2, 0.4, 0.6, 0.8])
-
-
-def test_moves_are_ranked_by_what_they_gained():
-    assert gains_by_move(read_history(EVENTS)) == [
-        ("replace", 2, pytest.approx(0.06)),
-        ("combine", 1, pytest.approx(0.05)),
-    ]
-
-
-def test_the_last_moment_and_what_was_gone_on_with_are_known():
-    history = read_history(EVENTS)
-    assert history.last == (6.0, 60)
-    assert history.resumes == (3.5,)
 
 
 def test_an_event_that_lacks_something_is_one_line():

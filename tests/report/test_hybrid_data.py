@@ -5,16 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mean_prompt.hybrid.answer import Answer, Outcome
+from mean_prompt.hybrid.answer import Outcome
 from mean_prompt.report.page.hybrid_data import (
+    actual_gains,
     by_kind,
     by_knowledge,
     calibration,
     ends,
     expected_gains,
-    gains_over_llm,
-    gains_over_universal,
-    trusts,
 )
 from tests.report.submissions import ANSWERS
 
@@ -54,6 +52,8 @@ def test_rows_stand_where_what_is_known_of_them_says():
         ("by rule: blank", 1, {"universal": 1}),
         ("no prediction", 2, {"universal": 1, "affixed": 1}),
     ]
+    [unweighed] = by_knowledge([replace(ANSWERS[0], trust=None, expected=None)])
+    assert unweighed.name == "prediction, not weighed"
 
 
 @pytest.mark.parametrize(
@@ -62,15 +62,6 @@ def test_rows_stand_where_what_is_known_of_them_says():
 def test_the_ends_of_trust_have_a_band(trust, name):
     [place] = by_knowledge([replace(ANSWERS[0], trust=trust)])
     assert name in place.name
-
-
-def test_a_prediction_that_nothing_weighed_is_told_apart():
-    unweighed = replace(ANSWERS[0], trust=None, expected=None)
-    late = replace(unweighed, rule="not fitted")
-    assert [p.name for p in by_knowledge([unweighed, late])] == [
-        "by rule: not fitted",
-        "prediction, not weighed",
-    ]
 
 
 def test_calibration_is_of_tenths_by_what_was_expected():
@@ -99,29 +90,19 @@ def test_calibration_resamples_prompts_and_leaves_out_what_was_not_weighed():
 
 def test_gains_are_differences_the_best_first():
     known = outcomes([0.5, 0.5, 0.5], [0.1, 0.9, 0.4])
-    assert [row.gain for row in gains_over_universal(known)] == pytest.approx([0.8, 0.3, 0.0])
-    assert [row.gain for row in gains_over_llm(known)] == pytest.approx([0.7, 0.2, -0.1])
-    assert [row.answer.id for row in gains_over_llm(known)] == ["1", "2", "0"]
-    assert gains_over_llm([replace(known[0], llm=None)]) == []
+    assert [row.gain for row in actual_gains(known, "universal")] == pytest.approx([0.8, 0.3, 0.0])
+    assert [row.gain for row in actual_gains(known, "llm")] == pytest.approx([0.7, 0.2, -0.1])
+    assert [row.answer.id for row in actual_gains(known, "llm")] == ["1", "2", "0"]
+    assert actual_gains([replace(known[0], llm=None)], "llm") == []
     assert [(row.answer.id, round(row.gain, 6)) for row in expected_gains(ANSWERS)] == [
         ("a", 0.4), ("f", 0.3), ("d", 0.2), ("b", 0.1), ("c", 0.0),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("rows", "best", "worst"), [(0, "", ""), (1, "0", ""), (3, "01", "2"), (9, "012", "876")]
+    ("rows", "best", "worst"), [(1, "0", ""), (3, "01", "2"), (9, "012", "876")]
 )
 def test_no_row_is_both_among_the_best_and_the_worst(rows, best, worst):
-    gains = gains_over_universal(outcomes([0.5] * rows, [1 - row / 10 for row in range(rows)]))
+    gains = actual_gains(outcomes([0.5] * rows, [1 - row / 10 for row in range(rows)]), "universal")
     found = ["".join(row.answer.id for row in end) for end in ends(gains, 3)]
     assert found == [best, worst]
-
-
-def test_trust_is_that_of_rows_with_a_prediction():
-    assert trusts(ANSWERS) == [0.95, 0.5, 0.05]
-
-
-def test_an_answer_of_an_older_journal_knows_less():
-    answer = Answer("a", "x", "universal", 0.5, None, "blend", 1, with_llm=False)
-    assert (answer.universal, answer.prediction) == (None, None)
-    assert expected_gains([answer]) == []

@@ -53,9 +53,7 @@ class Clustering:
     ) -> tuple[PromptCluster, ...]:
         """Return the clusters with a string's expected SCS in each, the largest share first.
 
-        Args:
-            scores: (N,) SCS of the string with each prompt.
-            weights: (N,) weights of the prompts, sum 1.
+        (N,) SCS of the string with each prompt, and (N,) weights of the prompts of sum 1.
         """
         count = len(self.words)
         sizes = np.bincount(self.members, minlength=count)

@@ -40,7 +40,7 @@ def open_run(folder: Path, *, corpus: Sequence[str] = (), listener: Listener = i
     Args:
         folder: the run's folder.
         corpus: files of its corpus, if they have moved since; those of the recipe when left out.
-        listener: receives the prompts embedded and all prompts.
+        listener: receives the progress of embedding the corpus.
 
     Raises:
         InputError: there is no such run, it searched an affix, it has no string yet, or its

@@ -8,7 +8,8 @@ from typing import Final, Self
 
 import numpy as np
 
-from mean_prompt.encoder import Encoder
+from mean_prompt.encoder import Encoder, TokenIds
+from mean_prompt.objective import Objective
 from mean_prompt.optimize import (
     Budget,
     Candidate,
@@ -25,7 +26,7 @@ from mean_prompt.optimize import (
 from mean_prompt.report.analysis.data import Advice, Suggestion
 from mean_prompt.report.analysis.edits import TypedText, described, edited
 from mean_prompt.report.analysis.opened_run import OpenRun
-from mean_prompt.report.analysis.repairs import repaired_bodies
+from mean_prompt.report.analysis.tokens import token_worths
 from mean_prompt.system import Deadline, Listener, RunError, ignore
 
 #: Suggestions that are given.
@@ -46,6 +47,9 @@ _SETTINGS: Final = ClimbSettings(
         replace=0.45, combine=0.2, insert=0.2, delete=0.04, swap=0.02, move=0.05, phrase_in=0.04
     ),
 )
+#: Excess tokens up to which the least worthy ones are searched, with one string encoded a token;
+#: of a longer text only an end is kept.
+_FEW: Final = 16
 #: More evaluations than any suggestion takes.
 _NO_LIMIT: Final = 2**62
 
@@ -127,7 +131,7 @@ class Suggester:
 
     def _repairs(self, typed: TypedText, fault: str, count: int, deadline: Deadline) -> Advice:
         """Suggest strings that keep to the rules, near one that breaks them."""
-        bodies = repaired_bodies(
+        bodies = _repaired_bodies(
             typed, self.rules, self._encoder, self._problem.everything, deadline
         )
         deadline.check()
@@ -183,3 +187,30 @@ def _best(found: Iterable[Candidate], count: int) -> list[Candidate]:
     """Return the best candidates with different strings, best first."""
     distinct = {row.text: row for row in found}
     return sorted(distinct.values(), key=lambda row: (-row.score, row.text))[:count]
+
+
+def _repaired_bodies(
+    typed: TypedText,
+    rules: Rules,
+    encoder: Encoder,
+    objective: Objective,
+    deadline: Deadline | None = None,
+) -> list[TokenIds]:
+    """Return distinct strings of tokens that may keep to the rules which a text breaks.
+
+    They are the text as the tokenizer writes it, and without the tokens that no move may insert;
+    if that is too long, its beginning, its end, and the rest without its least worthy tokens.
+    """
+    ids = encoder.tokenize([rules.body_of(typed.text)])[0]
+    allowed = set(rules.allowed.tolist())
+    fit = tuple(token for token in ids if token in allowed)
+    bodies = [body for whole in (ids, fit) for body in (whole[: rules.room], whole[-rules.room :])]
+    for whole in dict.fromkeys((ids, fit)):
+        if 0 < len(whole) - rules.room <= _FEW:
+            [text] = encoder.decode([whole])
+            worths = token_worths(text, encoder, objective, deadline=deadline)
+            if len(worths) == len(whole):
+                least = np.argsort([row.worth for row in worths])[: len(whole) - rules.room]
+                kept = sorted(set(range(len(whole))) - set(least.tolist()))
+                bodies.append(tuple(whole[i] for i in kept))
+    return list(dict.fromkeys(body for body in bodies if body))

@@ -23,14 +23,8 @@ def token_worths(
     The string without a token is the remaining ids decoded, and tokenized again: strings are what
     is scored, and a token's neighbours may merge without it.
 
-    Args:
-        text: the string; of a long one only the tokens that the model reads are judged.
-        encoder: the model.
-        objective: f.
-        deadline: checked between batches of strings.
-
-    Raises:
-        OutOfTimeError: the deadline expired.
+    Of a long string only the tokens that the model reads are judged. The deadline is checked
+    between batches of strings, and raises :class:`OutOfTimeError` once it has expired.
     """
     pieces, without = left_out(text, encoder)
     if not pieces:

@@ -107,12 +107,7 @@ class Explorer:
             return self._newest.get(box, (text,))[0] == text
 
     def analyse(self, text: str, box: BoxKey = ("", "")) -> Iterator[TextResult]:
-        """Yield what is known of a text, more each time, until a newer one is in its box.
-
-        Args:
-            text: any string but a blank one.
-            box: the box that it was typed into.
-        """
+        """Yield what is known of a text, which is not blank, until a newer one is in its box."""
         with self._guard:
             noted, deadline = self._newest.get(box, (text, Deadline()))
         if noted != text:

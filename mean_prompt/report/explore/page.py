@@ -13,13 +13,8 @@ from typing import Any, Final
 import gradio as gr
 
 from mean_prompt.report.explore.explorer import BoxKey, Explorer, readable
-from mean_prompt.report.explore.views import (
-    about_view,
-    advice_view,
-    blank_view,
-    look_view,
-    waiting_view,
-)
+from mean_prompt.report.explore.views import advice_view, look_view
+from mean_prompt.report.page.page import fragment
 
 LETTERS: Final = "ABCD"
 #: Seconds without a key stroke before a text is analysed.
@@ -28,15 +23,10 @@ _QUIET: Final[dict[str, Any]] = {"show_progress": "hidden", "api_visibility": "p
 
 
 def build_page(explorer: Explorer, text: str) -> gr.Blocks:
-    """Return the page, with a string in its first column.
-
-    Args:
-        explorer: analyses texts.
-        text: the string of the first column.
-    """
+    """Return the page, with a string in its first column."""
     page = gr.Blocks(title="mean-prompt explorer", analytics_enabled=False, fill_width=True)
     with page:
-        gr.HTML(about_view(explorer.facts), js_on_load=None, apply_default_css=False)
+        gr.HTML(fragment("about.html", **explorer.facts), js_on_load=None, apply_default_css=False)
         shown = gr.State([letter == LETTERS[0] for letter in LETTERS])
         with gr.Row(elem_classes="mp-columns"):
             columns = [
@@ -111,14 +101,14 @@ class _Column:
     def _views(self, text: str, box: BoxKey) -> Iterator[tuple[Any, Any]]:
         letter, explorer = self._letter, self._explorer
         if not text.strip():
-            yield blank_view(letter), advice_view(letter, explorer.starting_prompts())
+            blank = fragment("blank.html", column=letter)
+            yield blank, advice_view(letter, explorer.starting_prompts())
             return
         for found in explorer.analyse(text, box):
             look = look_view(
                 letter, found.look, limit=explorer.limit, fault=found.fault, whole=found.whole
             )
-            advice = advice_view(letter, found.advice) if found.advice else waiting_view(letter)
-            yield look, advice
+            yield look, advice_view(letter, found.advice)
 
     def _last(self, text: str) -> tuple[Any, Any]:
         *_, last = self._views(text, ("", self._letter))
@@ -133,12 +123,8 @@ def _connect(shown: gr.State, columns: list[_Column], add: gr.Button) -> None:
 
     def switch(flags: list[bool], number: int, *, on: bool) -> dict[Any, Any]:
         flags = [on if i == number else flag for i, flag in enumerate(flags)]
-        is_full = all(flags)
-        return {
-            shown: flags,
-            add: gr.Button(interactive=not is_full),
-            **columns[number].cleared(visible=on),
-        }
+        button = gr.Button(interactive=not all(flags))
+        return {shown: flags, add: button, **columns[number].cleared(visible=on)}
 
     def show_next(flags: list[bool]) -> dict[Any, Any]:
         return switch(flags, flags.index(False), on=True) if False in flags else {shown: flags}

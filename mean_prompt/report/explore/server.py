@@ -45,31 +45,22 @@ _HEAD: Final = (
 
 
 def explorer_app(explorer: Explorer, text: str, address: Address) -> ASGIApp:
-    """Return the server's application.
-
-    Args:
-        explorer: analyses texts.
-        text: the string of the first column.
-        address: the address that the server is bound to.
-    """
+    """Return the server's application, with a string in the page's first column."""
     app = FastAPI(openapi_url=None)
-    figure = json.dumps(explorer.figure)
+    assets = files("mean_prompt.report.explore") / "assets"
+    served = {
+        "map.json": (json.dumps(explorer.figure), "application/json"),
+        "plotly.js": (plotly_script(), "text/javascript"),
+        "page.js": ((assets / "page.js").read_text("utf-8"), "text/javascript"),
+        "page.css": ((assets / "page.css").read_text("utf-8"), "text/css"),
+    }
 
-    @app.get("/explorer/map.json")
-    def the_map() -> Response:
-        return Response(figure, media_type="application/json")
-
-    @app.get("/explorer/plotly.js")
-    def plotly() -> Response:
-        return Response(plotly_script(), media_type="text/javascript")
-
-    @app.get("/explorer/page.js")
-    def page_script() -> Response:
-        return Response(_asset("page.js"), media_type="text/javascript")
-
-    @app.get("/explorer/page.css")
-    def page_style() -> Response:
-        return Response(_asset("page.css"), media_type="text/css")
+    @app.get("/explorer/{name}")
+    def asset(name: str) -> Response:
+        if name not in served:
+            return Response(status_code=404)
+        content, kind = served[name]
+        return Response(content, media_type=kind)
 
     gr.mount_gradio_app(
         app,
@@ -93,10 +84,6 @@ class Guard:
 
     A page elsewhere can make its own name resolve to this address, and then read everything here;
     so the name in the request must be the server's own.
-
-    Args:
-        app: the application that is guarded.
-        address: the address that the server is bound to.
     """
 
     def __init__(self, app: ASGIApp, address: Address) -> None:
@@ -114,7 +101,8 @@ class Guard:
             await PlainTextResponse(refusal, status_code=403)(scope, receive, send)
             return
         if scope["path"] == "/":
-            scope = {**scope, "headers": _uncompressed(scope["headers"])}
+            plain = [row for row in scope["headers"] if row[0] != b"accept-encoding"]
+            scope = {**scope, "headers": plain}
             send = _Plain(send)
         await self._app(scope, receive, _with_headers(send))
 
@@ -157,22 +145,8 @@ def _with_headers(send: Send) -> Send:
     return sending
 
 
-def _uncompressed(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    return [(name, value) for name, value in headers if name != b"accept-encoding"]
-
-
-def _asset(name: str) -> str:
-    return (files("mean_prompt.report.explore") / "assets" / name).read_text("utf-8")
-
-
 def serve(app: ASGIApp, listening: socket.socket, **options: Any) -> None:  # noqa: ANN401
-    """Serve an application until Ctrl-C or SIGTERM.
-
-    Args:
-        app: the application.
-        listening: the socket.
-        options: of uvicorn.
-    """
+    """Serve an application on a socket, with options of uvicorn, until Ctrl-C or SIGTERM."""
     import uvicorn
 
     # Pages hold a stream open, which must not delay the end.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import Any, Final
 
-import jinja2
-
 from mean_prompt.report.analysis.data import Advice, StringAnalysis, TokenWorth
+from mean_prompt.report.page.page import fragment
 
 #: Darkest shade behind a token.
 _STRONGEST: Final = 0.55
@@ -28,7 +26,7 @@ def look_view(
         fault: which rule of the run it breaks, if any.
         whole: whether its tokens' worths are known.
     """
-    return _render(
+    return fragment(
         "look.html",
         column=column,
         look=look,
@@ -40,24 +38,11 @@ def look_view(
     )
 
 
-def blank_view(column: str) -> str:
-    """Return what a column shows if nothing is typed."""
-    return _render("blank.html", column=column)
-
-
-def advice_view(column: str, advice: Advice) -> str:
-    """Return the suggestions for a string, a button each."""
-    return _render("advice.html", column=column, advice=advice, is_blank=not advice.text.strip())
-
-
-def waiting_view(column: str) -> str:
-    """Return what a column shows until suggestions are found."""
-    return _render("waiting.html", column=column)
-
-
-def about_view(facts: dict[str, Any]) -> str:
-    """Return the head of the page."""
-    return _render("about.html", **facts)
+def advice_view(column: str, advice: Advice | None) -> str:
+    """Return the suggestions for a string, a button each, or that they are being looked for."""
+    if advice is None:
+        return fragment("waiting.html", column=column)
+    return fragment("advice.html", column=column, advice=advice, is_blank=not advice.text.strip())
 
 
 def _tokens(worths: tuple[TokenWorth, ...]) -> list[dict[str, Any]]:
@@ -73,19 +58,3 @@ def _tokens(worths: tuple[TokenWorth, ...]) -> list[dict[str, Any]]:
         }
         for row in worths
     ]
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("mean_prompt.report.explore"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
-
-
-def _render(template: str, **values: Any) -> str:  # noqa: ANN401 - what templates take
-    return _environment().get_template(template).render(**values)

@@ -33,8 +33,7 @@ class PageVersion:
     """One version of a page.
 
     Attributes:
-        parts: what the page shows.
-        data: the same as JSON, with the version.
+        data: the parts as JSON, with the version.
         version: a hash of the parts.
     """
 
@@ -52,12 +51,7 @@ class PageVersion:
 
 
 class Follower:
-    """Reads a run's folder if its files have changed since the last time.
-
-    Args:
-        run: the run's folder.
-        read: makes a page's parts from it.
-    """
+    """Reads a run's folder if its files have changed since the last time."""
 
     def __init__(self, run: Path, read: Callable[[Path], PageParts] = run_parts) -> None:
         self._run = run

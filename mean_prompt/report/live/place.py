@@ -16,12 +16,7 @@ _LOG: Final = "log.txt"
 
 @dataclass(frozen=True, slots=True)
 class PageServer:
-    """The server of a run's live page.
-
-    Attributes:
-        address: where it listens, or did.
-        pid: number of its process.
-    """
+    """The address and the process of the server that a run's live page has, or had last."""
 
     address: Address
     pid: int

@@ -45,11 +45,6 @@ _HEADERS: Final = {
 class LiveServer(ThreadingHTTPServer):
     """Serves the page of one run.
 
-    Args:
-        bound: a socket that listens.
-        address: the address of the socket.
-        follower: what the page shows.
-
     Attributes:
         asked: when the page was last asked for, by ``time.monotonic``.
         moved_from: the address of the run's page before, if that is taken.
@@ -114,10 +109,7 @@ class LiveServer(ThreadingHTTPServer):
 def live_server(run: Path, asked: Address) -> Iterator[LiveServer]:
     """Give the one server of a run's page, and record its address in the run's folder.
 
-    Args:
-        run: the run's folder.
-        asked: where to listen. Port 0 stands for the port that the run's page had before, else a
-            free one.
+    Port 0 stands for the port that the run's page had before, else a free one.
 
     Raises:
         InputError: the folder holds no run, the run has a server, or the address is not free.
@@ -132,22 +124,20 @@ def live_server(run: Path, asked: Address) -> Iterator[LiveServer]:
         place.mkdir(exist_ok=True)
         lock = FolderLock(place)
     except BlockingIOError as error:
-        raise _has_server(run) from error
+        server = last_server(run)
+        at = f"at {server.address.url}, served by process {server.pid}" if server else "starting"
+        raise InputError(
+            f"a run has one live page: that of {run} is {at}; open it, or end it first"
+        ) from error
     except OSError as error:
         raise unwritable(place, error) from error
     with lock:
         address, bound, moved_from = _listen(run, asked)
-        with LiveServer(bound, address, Follower(run)) as server:
-            server.moved_from = moved_from
+        with LiveServer(bound, address, Follower(run)) as live:
+            live.moved_from = moved_from
             with os_errors("a live page's file must be writable", place, "give room"):
                 PageServer(address, os.getpid()).record(run)
-            yield server
-
-
-def _has_server(run: Path) -> InputError:
-    server = last_server(run)
-    at = f"at {server.address.url}, served by process {server.pid}" if server else "starting"
-    return InputError(f"a run has one live page: that of {run} is {at}; open it, or end it first")
+            yield live
 
 
 def _listen(run: Path, asked: Address) -> tuple[Address, socket.socket, Address | None]:
@@ -168,14 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _SILENCE
 
     def do_GET(self) -> None:
-        """Answer a request."""
-        self._answer()
-
-    def do_HEAD(self) -> None:
-        """Answer a request for the headers alone."""
-        self._answer()
-
-    def _answer(self) -> None:
+        """Answer a request, or one for the headers alone."""
         if not self.server.address.admits(self.headers.get("Host")):
             self.send_error(HTTPStatus.FORBIDDEN, "Asked for by another host's name")
             return
@@ -191,6 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send_parts(parse_qs(asked.query).get("after", [""])[0])
         except FileNotFoundError:
             self.send_error(HTTPStatus.GONE, "The run's folder is gone")
+
+    do_HEAD = do_GET  # noqa: N815 - as inherited
 
     def _send_parts(self, after: str) -> None:
         shown = self.server.follower.latest()

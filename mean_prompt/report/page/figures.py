@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from mean_prompt.objective import Interval
 
 #: Colours of series, of lines across a figure, and of its ground; and those in the dark.
 SERIES: Final = ("#0072B2", "#D55E00", "#00805D", "#AA4499", "#B8860B", "#3399CC", "#666666")
@@ -49,6 +52,14 @@ def figure(
     return {"data": list(traces), "layout": shared | layout}
 
 
+def points(
+    name: str, x: Sequence[float], y: Sequence[float], hover: str, marker: Trace, **trace: object
+) -> Trace:
+    """Return a trace of markers, with the text at each in Plotly's notation."""
+    shape = {"type": "scatter", "mode": "markers", "name": label(name), "x": x, "y": y}
+    return {**shape, "marker": marker, "hovertemplate": f"{hover}<extra></extra>", **trace}
+
+
 def bars(
     names: Sequence[str], values: Sequence[float], *, x: str, row_height: int = 32, **trace: object
 ) -> Figure:
@@ -73,14 +84,9 @@ def histogram(
     bins: int = _BINS,
     span: tuple[float, float] | None = None,
 ) -> Figure:
-    """Return how numbers are distributed.
+    """Return how numbers, of which there is at least one, are distributed.
 
-    Args:
-        values: at least one number.
-        x: title of the axis of numbers.
-        y: what is counted.
-        bins: number of bars.
-        span: the range that they cover; from the least number to the greatest when left out.
+    The bars cover ``span``, or the range from the least number to the greatest.
     """
     low, high = span or (min(values), max(values))
     counts, edges = np.histogram(values, bins=bins, range=(low, max(high, low + _LEAST_RANGE)))
@@ -112,6 +118,17 @@ def distribution(
     found = figure([bar], x=x, y=y, showlegend=False)
     add_line(found, "x", mean, f"mean {mean:.3f}")
     return found
+
+
+def intervals(means: Sequence[float], found: Sequence[Interval], colour: str) -> dict[str, Any]:
+    """Return bars of error around means, as a trace has them."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [row.high - mean for row, mean in zip(found, means, strict=True)],
+        "arrayminus": [mean - row.low for row, mean in zip(found, means, strict=True)],
+        "color": colour,
+    }
 
 
 def add_line(found: Figure, axis: str, value: float, name: str) -> None:

@@ -27,13 +27,9 @@ class RunFiles:
     """A run's folder, as far as there is something in it.
 
     Attributes:
-        path: path of the folder.
-        status: how the search is, with its best string.
         recipe: ``recipe.toml`` as text.
-        history: the history that its events report.
         result: result of a run that has ended and was not resumed since, or ``None``.
-        analysis: analysis of the best string, or ``None``.
-        affix: analysis of the best string if it is an affix, or ``None``.
+        analysis: analysis of the best string, or ``None``; ``affix`` if that is an affix.
     """
 
     path: Path

@@ -22,7 +22,6 @@ class ProgressPoint:
     """The best score at one time of a search.
 
     Attributes:
-        seconds: seconds of the run.
         evaluations: strings encoded until then.
         score: expected SCS over the training prompts.
         fraction: the score as a share of the ceiling over these prompts.
@@ -39,10 +38,8 @@ class Improvement:
     """A string that was better than all before it.
 
     Attributes:
-        point: when it was found and what it scores.
         trial: number of the climb that found it.
         move: what led to it: an edit, a kind of start, or a worker.
-        text: the string.
         before: the best string until then, or ``None`` for the first.
         gain: gain in score over that string; the score itself for the first.
         holdout: score over the hold-out, if it was known.
@@ -72,8 +69,7 @@ class ClimbHistory:
         params: the settings that were drawn for it, by Optuna's names, once it ended.
         ended: how it ended, or ``None`` while it runs.
         spent: strings encoded for it, once it ended.
-        score: score of its best string.
-        fraction: that score as a share of the ceiling.
+        score: score of its best string; ``fraction`` is its share of the ceiling.
     """
 
     worker: int | None
@@ -101,7 +97,6 @@ class History:
     """What the events of a run report.
 
     Attributes:
-        improvements: the improvements of the best string, in their order.
         climbs: the climbs, by worker and number.
         resumes: seconds of the run at which it was resumed.
         last: seconds and evaluations at the last event, or ``None`` without events.
@@ -172,7 +167,7 @@ def gains_by_move(history: History) -> list[tuple[str, int, float]]:
     for row in history.improvements[1:]:
         count, gain = found.get(row.move, (0, 0.0))
         found[row.move] = count + 1, gain + row.gain
-    rows = [(move, count, gain) for move, (count, gain) in found.items()]
+    rows = [(move, *counted) for move, counted in found.items()]
     return sorted(rows, key=lambda row: -row[2])
 
 
@@ -210,7 +205,6 @@ def _points(event: dict[str, Any]) -> list[ProgressPoint]:
         return [end]
     step = float(event["seconds"]) / len(reports)
     spent = float(event["spent"]) / len(reports)
-    left = [len(reports) - number for number in range(1, len(reports) + 1)]
     return [
         ProgressPoint(
             max(0.0, end.seconds - step * back),
@@ -218,7 +212,7 @@ def _points(event: dict[str, Any]) -> list[ProgressPoint]:
             float(score),
             float(score) * end.fraction / end.score,
         )
-        for back, score in zip(left, reports, strict=True)
+        for back, score in zip(reversed(range(len(reports))), reports, strict=True)
     ]
 
 

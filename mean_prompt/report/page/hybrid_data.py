@@ -26,7 +26,6 @@ class KindRow:
     """Answers of one kind.
 
     Attributes:
-        kind: how they were chosen.
         rows: number of rows.
         expected: mean expected SCS over those that have one; ``None`` if none has.
         universal: the same of the universal string.
@@ -44,13 +43,7 @@ class KindRow:
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeRow:
-    """Rows of which the same was known, with the kinds of their answers.
-
-    Attributes:
-        name: what was known.
-        rows: number of rows.
-        kinds: number of answers of each kind.
-    """
+    """Rows of which the same was known, with the number of answers of each kind."""
 
     name: str
     rows: int
@@ -63,10 +56,8 @@ class CalibrationBin:
 
     Attributes:
         rows: number of rows.
-        low: least SCS that was expected.
-        high: greatest SCS that was expected.
-        expected: mean expected SCS.
-        actual: mean actual SCS.
+        low: least SCS that was expected; ``high`` is the greatest.
+        expected: mean expected SCS; ``actual`` is that of the actual SCS.
         interval: 95 % interval of the actual mean, from a bootstrap over prompts.
     """
 
@@ -83,10 +74,8 @@ class Gain:
     """An answer and what it gains over another one to the same row.
 
     Attributes:
-        answer: what was chosen.
         gain: in SCS, actual or expected.
-        actual: SCS with the truth, or ``None`` where it is not known.
-        prompt: the truth, likewise.
+        actual: SCS with the truth ``prompt``; both are ``None`` if it is not known.
     """
 
     answer: Answer
@@ -141,21 +130,18 @@ def calibration(outcomes: Sequence[Outcome], *, seed: int = 0) -> list[Calibrati
     return [_bin([judged[row] for row in part], seed) for part in numbers if len(part)]
 
 
-def gains_over_universal(outcomes: Sequence[Outcome]) -> list[Gain]:
-    """Return what answers gain over the universal string, the best first."""
-    return _sorted(
-        Gain(row.answer, row.actual - row.universal, row.actual, row.prompt)
-        for row in outcomes
-        if row.universal is not None
-    )
+def actual_gains(outcomes: Sequence[Outcome], over: str) -> list[Gain]:
+    """Return what answers gain over another way of answering, the best first.
 
-
-def gains_over_llm(outcomes: Sequence[Outcome]) -> list[Gain]:
-    """Return what answers gain over the LLM's prediction alone, the best first."""
+    Args:
+        outcomes: scores with the truth.
+        over: ``universal``, the universal string, or ``llm``, the LLM's prediction alone.
+    """
+    scores = ((row, getattr(row, over)) for row in outcomes)
     return _sorted(
-        Gain(row.answer, row.actual - row.llm, row.actual, row.prompt)
-        for row in outcomes
-        if row.llm is not None
+        Gain(row.answer, row.actual - other, row.actual, row.prompt)
+        for row, other in scores
+        if other is not None
     )
 
 
@@ -172,11 +158,6 @@ def ends(gains: Sequence[Gain], count: int) -> tuple[list[Gain], list[Gain]]:
     """Return the best, and the worst that are not among them, the worst first."""
     best = list(gains[: min(count, -(-len(gains) // 2))])
     return best, list(reversed(gains[len(best) :]))[:count]
-
-
-def trusts(answers: Sequence[Answer]) -> list[float]:
-    """Return the trust in predictions, of the rows that have one."""
-    return [answer.trust for answer in answers if answer.trust is not None]
 
 
 def _bin(rows: Sequence[tuple[float | None, float, int]], seed: int) -> CalibrationBin:

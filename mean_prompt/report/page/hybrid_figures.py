@@ -15,7 +15,9 @@ from mean_prompt.report.page.figures import (
     bars,
     figure,
     histogram,
+    intervals,
     label,
+    points,
 )
 from mean_prompt.report.page.hybrid_data import CalibrationBin, Gain, KindRow, KnowledgeRow
 
@@ -110,19 +112,17 @@ def truth_points(outcomes: Sequence[Outcome]) -> Figure:
     traces = []
     for kind in sorted({row.answer.kind for row in judged}, key=_number):
         some = [row for row in judged if row.answer.kind == kind]
-        marker = {"color": _colour(kind), "symbol": SYMBOLS[_number(kind) % len(SYMBOLS)]}
+        symbol = SYMBOLS[_number(kind) % len(SYMBOLS)]
         traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": label(kind),
-                "x": [round(row.answer.expected or 0.0, 5) for row in some],
-                "y": [round(row.actual, 5) for row in some],
-                "text": [label(f"{row.answer.id}: {row.answer.text}"[:_SHOWN]) for row in some],
-                "opacity": 0.7,
-                "marker": {"size": 6, **marker},
-                "hovertemplate": "expected %{x:.3f}, actual %{y:.3f}<br>%{text}<extra></extra>",
-            }
+            points(
+                kind,
+                [round(row.answer.expected or 0.0, 5) for row in some],
+                [round(row.actual, 5) for row in some],
+                "expected %{x:.3f}, actual %{y:.3f}<br>%{text}",
+                {"size": 6, "color": _colour(kind), "symbol": symbol},
+                text=[label(f"{row.answer.id}: {row.answer.text}"[:_SHOWN]) for row in some],
+                opacity=0.7,
+            )
         )
     values = [value for row in judged for value in (row.answer.expected or 0.0, row.actual)]
     return figure([*traces, _diagonal(values)], x="expected SCS", y="actual SCS", height=560)
@@ -142,13 +142,9 @@ def calibration_line(bins: Sequence[CalibrationBin]) -> Figure:
         "name": "tenths of the rows, with 95 % intervals",
         "x": [row.expected for row in bins],
         "y": [row.actual for row in bins],
-        "error_y": {
-            "type": "data",
-            "symmetric": False,
-            "array": [row.interval.high - row.actual for row in bins],
-            "arrayminus": [row.actual - row.interval.low for row in bins],
-            "color": SERIES[0],
-        },
+        "error_y": intervals(
+            [row.actual for row in bins], [row.interval for row in bins], SERIES[0]
+        ),
         "line": {"color": SERIES[0]},
         "marker": {"size": 8},
         "hovertemplate": "expected %{x:.4f}, actual %{y:.4f}<extra></extra>",
@@ -165,13 +161,7 @@ def methods_bars(methods: Sequence[MethodScore]) -> Figure:
         [row.mean for row in methods],
         x="mean actual SCS",
         row_height=36,
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [row.interval.high - row.mean for row in rows],
-            "arrayminus": [row.mean - row.interval.low for row in rows],
-            "color": INK,
-        },
+        error_x=intervals([row.mean for row in rows], [row.interval for row in rows], INK),
         marker={"color": [SERIES[0 if row.name == "hybrid" else 5] for row in rows]},
         hovertemplate="%{y}: %{x:.4f}<extra></extra>",
     )

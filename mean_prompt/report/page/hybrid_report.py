@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from mean_prompt.hybrid import Answer, Outcome
 from mean_prompt.report.page import hybrid_data, hybrid_figures
 from mean_prompt.report.page.figures import Figure
-from mean_prompt.report.page.hybrid_data import Gain
 from mean_prompt.report.page.page import PageParts, fragment
 from mean_prompt.report.page.submission_files import UNEXPLAINED, SubmissionFiles
 from mean_prompt.system import masked_urls
@@ -71,15 +70,12 @@ class AnswersReport:
     """What a page of answers shows.
 
     Attributes:
-        title: title of the page.
         universal: the universal string, or ``None`` if it is not known.
-        answers: all answers.
         outcomes: scores of the answers whose truth is known.
         methods: scores of these answers and of other ways of answering.
         groups: prompts that gain and lose most, by title.
         facts: what the answers were made of, by name.
-        command: the command that makes them again.
-        how: a sentence on that command.
+        command: the command that makes them again, and ``how``, a sentence on it.
         truth_notes: sentences on the scores with the truth.
         notes: how the answers were made, a line each.
     """
@@ -123,6 +119,10 @@ def evaluation_parts(evaluation: Evaluation, plan: Comparison, universal: str) -
         plan: what was compared.
         universal: the universal string, which the plan may name by its run's folder.
     """
+    known = (
+        f"{evaluation.rows:,} known rows of {evaluation.groups:,} prompts, each answered by a "
+        "predictor that never saw its prompt."
+    )
     return _parts(
         AnswersReport(
             title=f"mean-prompt: evaluation of {plan.triples.name}",
@@ -137,7 +137,7 @@ def evaluation_parts(evaluation: Evaluation, plan: Comparison, universal: str) -
             facts=_plan_facts(plan, universal),
             how="The same command gives the same figures on the same machine, if an LLM answers "
             "the same.",
-            truth_notes=(_known_rows(evaluation),),
+            truth_notes=(known,),
             notes=evaluation.notes,
         )
     )
@@ -154,20 +154,11 @@ def _sections(found: AnswersReport, figures: Figures) -> Iterator[tuple[str, str
     yield "winners", _winners(found, figures)
     if found.outcomes:
         yield "truth", _truth(found, figures)
-    tables = list(_gains(found, figures))
-    if tables:
+    if tables := list(_gains(found, figures)):
         yield "gains", fragment("hybrid/gains.html", tables=tables)
     if found.facts:
-        yield (
-            "reproduce",
-            fragment(
-                "hybrid/reproduce.html",
-                facts=found.facts,
-                how=found.how,
-                command=found.command,
-                notes=found.notes,
-            ),
-        )
+        made = {name: getattr(found, name) for name in ("facts", "how", "command", "notes")}
+        yield "reproduce", fragment("hybrid/reproduce.html", **made)
 
 
 def _status(found: AnswersReport) -> str:
@@ -193,7 +184,7 @@ def _status(found: AnswersReport) -> str:
 def _winners(found: AnswersReport, figures: Figures) -> str:
     kinds = hybrid_data.by_kind(found.answers, found.outcomes)
     places = hybrid_data.by_knowledge(found.answers)
-    trusts = hybrid_data.trusts(found.answers)
+    trusts = [answer.trust for answer in found.answers if answer.trust is not None]
     figures["plot-kinds"] = hybrid_figures.kinds_bars(kinds)
     figures["plot-knowledge"] = hybrid_figures.knowledge_bars(places)
     has_scores = any(row.expected is not None or row.actual is not None for row in kinds)
@@ -252,14 +243,27 @@ def _figures(found: AnswersReport, judged: Sequence[Outcome]) -> list[tuple[str,
 
 def _gains(found: AnswersReport, figures: Figures) -> Iterator[dict[str, Any]]:
     """Yield tables of rows by what they gain, each with its figure."""
-    for name, over, title, gains in _kinds_of_gain(found):
+    kinds = (
+        (
+            ("plot-gain-universal", "the universal string", "universal"),
+            ("plot-gain-llm", "the LLM alone", "llm"),
+        )
+        if found.outcomes
+        else (("plot-expected-gain", "the universal string", None),)
+    )
+    for name, over, field in kinds:
+        gains = (
+            hybrid_data.actual_gains(found.outcomes, field)
+            if field
+            else hybrid_data.expected_gains(found.answers)
+        )
         if not gains:
             continue
         best, worst = hybrid_data.ends(gains, _LISTED)
         figures[name] = hybrid_figures.gain_bars(gains, over)
         yield {
             "plot": name,
-            "title": title,
+            "title": f"{'Actual' if found.outcomes else 'Expected'} gain over {over}",
             "best": best,
             "worst": worst,
             "rows": len(gains),
@@ -267,36 +271,6 @@ def _gains(found: AnswersReport, figures: Figures) -> Iterator[dict[str, Any]]:
             "losing": sum(row.gain < 0 for row in gains),
             "is_known": bool(found.outcomes),
         }
-
-
-def _kinds_of_gain(found: AnswersReport) -> Iterator[tuple[str, str, str, list[Gain]]]:
-    if not found.outcomes:
-        yield (
-            "plot-expected-gain",
-            "the universal string",
-            "Expected gain over the universal string",
-            hybrid_data.expected_gains(found.answers),
-        )
-        return
-    yield (
-        "plot-gain-universal",
-        "the universal string",
-        "Actual gain over the universal string",
-        hybrid_data.gains_over_universal(found.outcomes),
-    )
-    yield (
-        "plot-gain-llm",
-        "the LLM alone",
-        "Actual gain over the LLM alone",
-        hybrid_data.gains_over_llm(found.outcomes),
-    )
-
-
-def _known_rows(evaluation: Evaluation) -> str:
-    return (
-        f"{evaluation.rows:,} known rows of {evaluation.groups:,} prompts, each answered by a "
-        "predictor that never saw its prompt."
-    )
 
 
 def _plan_facts(plan: Comparison, universal: str) -> Facts:

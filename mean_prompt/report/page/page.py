@@ -10,7 +10,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from mean_prompt.report.page.figures import PALETTE
 
@@ -19,6 +19,8 @@ _POLICY: Final = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:; "
     "style-src 'unsafe-inline'; script-src {scripts}; connect-src {server}"
 )
+#: Folders of this package that hold templates.
+_FOLDERS: Final = ("page", "explore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,6 @@ class PageParts:
     """What a page shows.
 
     Attributes:
-        title: title of the page.
         headings: headings of the sections by their element ids, in their order.
         sections: HTML of each section that has something to show, by the same ids.
         figures: Plotly figures by the ids of the elements in the sections that they are drawn in.
@@ -41,7 +42,7 @@ class PageParts:
 @cache
 def _templates() -> Environment:
     return Environment(
-        loader=PackageLoader("mean_prompt.report.page", "templates"),
+        loader=ChoiceLoader([PackageLoader(f"mean_prompt.report.{name}") for name in _FOLDERS]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -52,10 +53,8 @@ def _templates() -> Environment:
 def render(parts: PageParts, *, live: bool = False) -> str:
     """Return a whole page as HTML.
 
-    Args:
-        parts: what it shows.
-        live: whether its script asks its server for ``parts.json`` every second, and shows what
-            has changed.
+    The script of a live one asks its server for ``parts.json`` every second, and shows what has
+    changed.
     """
     return fragment(
         "page.html",

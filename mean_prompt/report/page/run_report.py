@@ -10,10 +10,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from mean_prompt.report.analysis.data import Analysis
+from mean_prompt.report.analysis.data import AffixAnalysis, Analysis
 from mean_prompt.report.page import search_figures
-from mean_prompt.report.page.affix_report import affix_sections
-from mean_prompt.report.page.figures import Figure
+from mean_prompt.report.page.figures import Figure, histogram
 from mean_prompt.report.page.files import RunFiles
 from mean_prompt.report.page.history import ClimbHistory, History, Improvement, gains_by_move
 from mean_prompt.report.page.page import PageParts, fragment
@@ -35,6 +34,8 @@ HEADINGS: Final = {
 #: Edits and climbs that are listed.
 _MOST_EDITS: Final = 400
 _MOST_CLIMBS: Final = 400
+#: Rows that are listed as gaining and as losing the most.
+_LISTED_ROWS: Final = 12
 #: Settings of climbs that are drawn, and their titles.
 _SETTINGS: Final = {
     "width": "edits evaluated a step",
@@ -65,12 +66,7 @@ def page_title(run: Path) -> str:
 
 
 def status_section(status: RunStatus, fault: str = "") -> str:
-    """Return how the search is, as HTML.
-
-    Args:
-        status: how it is.
-        fault: why the page could not be made again, if it could not.
-    """
+    """Return as HTML how a search is, and why the page could not be made again, if it could not."""
     return fragment("search/status.html", state=status.state, line=status.describe(), fault=fault)
 
 
@@ -109,11 +105,10 @@ def _score(result: SearchResult | None, history: History) -> str:
             figures.append(("hold-out", f"{best.holdout:.5f}", "prompts it did not see"))
         return fragment("search/score.html", figures=figures, baselines=(), ceiling=1, context=None)
     found = {"name": "found", "text": result.string, "score": result.score}
-    rows = [*(asdict(row) for row in result.baselines), found]
+    rows = [*map(asdict, result.baselines), found]
     context = result.context
-    sides = [("searched", context.train), ("held out", context.holdout)] if context else []
-    if context:
-        sides.append(("all", context.everything))
+    names = {"train": "searched", "holdout": "held out", "everything": "all"} if context else {}
+    sides = [(title, getattr(context, name)) for name, title in names.items()]
     return fragment(
         "search/score.html",
         figures=_result_figures(result),
@@ -167,6 +162,28 @@ def _analysis(analysis: Analysis, figures: dict[str, Figure]) -> Iterator[tuple[
     values = {"clusters": clusters, "prompts": prompts, "score": look.score}
     drawn = {"drawn": len(analysis.map.x), "explained": analysis.map.explained}
     yield "map", fragment("search/map.html", **values, **drawn)
+
+
+def affix_sections(
+    analysis: AffixAnalysis, figures: dict[str, Figure]
+) -> Iterator[tuple[str, str]]:
+    """Yield the sections of an affix by their ids, and add their figures to those of the page."""
+    rows = sorted(analysis.rows, key=lambda row: row.without - row.affixed)
+    changes = [row.affixed - row.without for row in rows]
+    figures["plot-change"] = histogram(
+        changes, x=f"change in SCS by the {analysis.position}", y="rows"
+    )
+    best = [row for row in rows if row.affixed > row.without][:_LISTED_ROWS]
+    worst = [row for row in reversed(rows) if row.affixed < row.without][:_LISTED_ROWS]
+    shared = {"position": analysis.position, "total": len(rows)}
+    gained, lost = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
+    counts = {"gained": gained, "lost": lost, **shared}
+    yield "rows", fragment("search/rows.html", best=best, worst=worst, **counts)
+    if analysis.worths:
+        largest = max(abs(row.worth) for row in analysis.worths) or 1.0
+        worths = fragment("search/tokens.html", worths=analysis.worths, largest=largest)
+        judged = {"worths": worths, "judged": analysis.judged, **shared}
+        yield "tokens", fragment("search/affix_tokens.html", **judged)
 
 
 def _study(history: History, figures: dict[str, Figure]) -> str:

@@ -19,6 +19,7 @@ from mean_prompt.report.page.figures import (
     distribution,
     figure,
     label,
+    points,
 )
 from mean_prompt.report.page.history import ClimbHistory, History, Improvement, ProgressPoint
 
@@ -94,15 +95,7 @@ def map_figure(analysis: Analysis) -> Figure:
     ]
     marker: Trace = {"size": 15, "color": INK, "line": {"width": 2, "color": PAPER}}
     places = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": name,
-            "x": [x],
-            "y": [y],
-            "marker": {**marker, "symbol": symbol},
-            "hovertemplate": f"{name}<extra></extra>",
-        }
+        points(name, [x], [y], name, {**marker, "symbol": symbol})
         for name, (x, y), symbol in landmarks
     ]
     traces = [*map_clusters(analysis.map, words), *places]
@@ -110,12 +103,7 @@ def map_figure(analysis: Analysis) -> Figure:
 
 
 def map_clusters(corpus: CorpusMap, words: Sequence[Sequence[str]]) -> list[Trace]:
-    """Return the prompts of a map, a trace a cluster.
-
-    Args:
-        corpus: the map.
-        words: words that name each cluster.
-    """
+    """Return the prompts of a map, a trace a cluster, by the words that name each cluster."""
     traces = []
     for number, named in enumerate(words):
         rows = [row for row, cluster in enumerate(corpus.clusters) if cluster == number]
@@ -125,17 +113,15 @@ def map_clusters(corpus: CorpusMap, words: Sequence[Sequence[str]]) -> list[Trac
             "symbol": SYMBOLS[(number // len(SERIES) + number) % len(SYMBOLS)],
         }
         traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": label(cluster_name(named, number)),
-                "x": [corpus.x[row] for row in rows],
-                "y": [corpus.y[row] for row in rows],
-                "text": [label(corpus.prompts[row]) for row in rows],
-                "opacity": 0.6,
-                "marker": marker,
-                "hovertemplate": "%{text}<extra></extra>",
-            }
+            points(
+                cluster_name(named, number),
+                [corpus.x[row] for row in rows],
+                [corpus.y[row] for row in rows],
+                "%{text}",
+                marker,
+                text=[label(corpus.prompts[row]) for row in rows],
+                opacity=0.6,
+            )
         )
     return traces
 
@@ -164,16 +150,14 @@ def climbs_by_setting(climbs: Sequence[ClimbHistory], name: str, title: str) -> 
     for number, start in enumerate(sorted({climb.start for climb in drawn})):
         of_kind = [climb for climb in drawn if climb.start == start]
         traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": label(start),
-                "x": [climb.params[name] for climb in of_kind],
-                "y": [climb.fraction for climb in of_kind],
-                "text": [label(climb.name) for climb in of_kind],
-                "marker": {"size": 9, "color": SERIES[number], "symbol": SYMBOLS[number]},
-                "hovertemplate": "%{text}: %{y:.4f} at %{x}<extra></extra>",
-            }
+            points(
+                start,
+                [climb.params[name] for climb in of_kind],
+                [climb.fraction for climb in of_kind],
+                "%{text}: %{y:.4f} at %{x}",
+                {"size": 9, "color": SERIES[number], "symbol": SYMBOLS[number]},
+                text=[label(climb.name) for climb in of_kind],
+            )
         )
     return figure(traces, x=title, y="fraction of the ceiling")
 

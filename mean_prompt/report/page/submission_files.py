@@ -15,8 +15,6 @@ from mean_prompt.corpus import TableFile, open_rows, read_columns
 from mean_prompt.hybrid import ANSWERS, FIT, HEADER, JOB, PAGE, TABLE, WORK, Answer, read_answers
 from mean_prompt.system import InputError
 
-#: Suffixes of a submission, and of the table of how its answers were chosen.
-SUFFIXES: Final = (".csv", TABLE)
 #: Kind of an answer that no file explains.
 UNEXPLAINED: Final = "not explained"
 
@@ -30,7 +28,6 @@ class SubmissionFiles:
     """A submission, and how its answers were chosen.
 
     Attributes:
-        path: path of the submission.
         answers: the answers to its rows, in its order. The kind of one that no file explains is
             ``not explained``.
         job: the request, as the journal keeps it; empty without a journal.
@@ -49,8 +46,7 @@ class SubmissionFiles:
         The journal holds more than the table if a run was killed, and the table is all there is
         if the journal was not kept. They explain a row only if its answer is the one they hold.
 
-        Args:
-            path: path of the submission, or of the table beside it.
+        The path may also be that of the table.
 
         Raises:
             InputError: it is no submission, no file beside it explains its answers, or a file is
@@ -65,7 +61,7 @@ class SubmissionFiles:
                 f"a report is of a submission that predict wrote: beside {path} there is neither "
                 f"{path.with_suffix(TABLE).name} nor {work.name}; name one that has them"
             )
-        submission = path.with_suffix(SUFFIXES[0]) if path.suffix == TABLE else path
+        submission = path.with_suffix(".csv") if path.suffix == TABLE else path
         answers = tuple(_explained(submission, known, job.get("universal")))
         return cls(submission, answers, job, _read_object(work / FIT))
 
@@ -139,12 +135,9 @@ def _checked(values: dict[Any, Any], place: str) -> Answer:
             f"{first['msg']}; move the file away, or predict again"
         ) from error
     # NaN and infinity can be neither drawn nor averaged.
-    numbers = {name: _finite(getattr(answer, name)) for name in ("expected", "trust", "universal")}
-    return replace(answer, **numbers)  # type: ignore[arg-type]
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    names = ("expected", "trust", "universal")
+    odd = [name for name in names if not math.isfinite(getattr(answer, name) or 0.0)]
+    return replace(answer, **dict.fromkeys(odd))  # type: ignore[arg-type]
 
 
 def _read_object(path: Path) -> dict[str, Any]:

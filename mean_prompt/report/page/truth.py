@@ -66,12 +66,6 @@ def find_truth(
 
     The LLM's prediction is the first one that the run had, cleaned; a row without one gets the
     universal string.
-
-    Args:
-        files: the submission.
-        answers: the answers to rows whose truth is known.
-        triples: the known rows.
-        encoder: the model that they are scored with.
     """
     space = EmbeddingSpace(encoder)
     targets = space.exact(triples.prompts, "prompts")

@@ -71,10 +71,3 @@ def test_where_time_is_short_some_rows_judge(problem, encoder, scores):
     assert found.worths[0].worth == pytest.approx(
         whole - mean_scs(encoder, "style tone", drawn), abs=1e-5
     )
-
-
-def test_an_affix_of_one_token_is_compared_with_none(problem, encoder):
-    scores = row_scores(encoder.encode(problem.texts(np.arange(60), "poem")), problem.truths)
-    found = analyse_affix(problem, encoder, "poem", scores, deadline=Deadline())
-    gain = float((scores - problem.without).mean())
-    assert [row.worth for row in found.worths] == [pytest.approx(gain, abs=1e-5)]

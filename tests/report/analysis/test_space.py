@@ -70,12 +70,7 @@ def test_a_look_is_what_one_computes_by_hand(encoder, space):
     assert look.nearest[0].cosine == pytest.approx(cosines[order[0]], abs=1e-5)
     assert look.nearest[0].share == pytest.approx(WEIGHTS[order[0]] / 10)
     assert look.spread.mean == pytest.approx(cosines @ WEIGHTS / 10, abs=1e-5)
-    assert sum(look.spread.shares) == pytest.approx(1, abs=1e-5)
-
-
-def test_a_spread_counts_each_prompt_in_its_bin(encoder, space):
-    look = space.analyse_string("the formal text")
-    edges, cosines = np.array(look.spread.edges), by_hand(encoder, "the formal text")
+    edges = np.array(look.spread.edges)
     bins = np.clip(np.searchsorted(edges, cosines, side="right") - 1, 0, len(edges) - 2)
     by_bin = np.bincount(bins, weights=WEIGHTS / 10, minlength=len(edges) - 1)
     assert look.spread.shares == pytest.approx(by_bin, abs=1e-6)
@@ -91,26 +86,19 @@ def test_clusters_cover_the_corpus_and_their_scores_add_up(space):
     shares = [cluster.share for cluster in clusters]
     assert shares == sorted(shares, reverse=True)
     assert all(cluster.example in PROMPTS for cluster in clusters)
+    counted = np.bincount(analysis.map.clusters, minlength=len(clusters))
+    assert counted.tolist() == [cluster.prompts for cluster in clusters]
+    assert Analysis.model_validate_json(analysis.model_dump_json()) == analysis
 
 
-def test_prompts_on_the_map_stand_in_the_cluster_that_the_table_counts(space):
-    analysis = space.analyse("the formal text")
-    counted = np.bincount(analysis.map.clusters, minlength=len(analysis.clusters))
-    assert counted.tolist() == [cluster.prompts for cluster in analysis.clusters]
-
-
-def test_a_prompt_lies_where_the_map_shows_it(space):
-    analysis = space.analyse("the formal text")
-    for row, prompt in enumerate(analysis.map.prompts):
-        place = space.analyse_string(prompt).place
-        assert place == pytest.approx((analysis.map.x[row], analysis.map.y[row]), abs=2e-4)
-
-
-def test_the_map_keeps_the_most_variance(space):
+def test_the_map_keeps_the_most_variance_and_each_prompt_in_its_place(space):
     vectors = space.encoder.encode(PROMPTS)
     spread = np.linalg.svd(vectors - vectors.mean(axis=0), compute_uv=False) ** 2
-    analysis = space.analyse("the formal text")
-    assert analysis.map.explained == pytest.approx(spread[:2].sum() / spread.sum(), abs=1e-4)
+    drawn = space.analyse('<b>"the" 😀</b>').map
+    assert drawn.explained == pytest.approx(spread[:2].sum() / spread.sum(), abs=1e-4)
+    for row, prompt in enumerate(drawn.prompts):
+        place = space.analyse_string(prompt).place
+        assert place == pytest.approx((drawn.x[row], drawn.y[row]), abs=2e-4)
 
 
 def test_prompts_without_words_have_clusters_without_names(minilm):
@@ -130,8 +118,3 @@ def test_clusters_of_meaning_are_named_by_their_words(minilm):
     )
     by_word = {cluster.words[0]: cluster.score for cluster in clusters}
     assert by_word["poem"] > by_word["pirate"]
-
-
-def test_an_analysis_is_read_back_as_it_was_written(space):
-    analysis = space.analyse('<b>"the" 😀</b>')
-    assert Analysis.model_validate_json(analysis.model_dump_json()) == analysis

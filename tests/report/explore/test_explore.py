@@ -1,7 +1,5 @@
 """The explorer in a headless browser, as a person uses it."""
 
-import json
-import os
 import re
 import signal
 import subprocess
@@ -141,6 +139,12 @@ def test_the_map_shows_the_corpus(fresh_page, found, explorer):
         *explorer.figure["landmarks"], "string A",
     ]  # fmt: skip
     assert fresh_page.locator("#mp-plot .legend").is_visible()
+    shown = fresh_page.evaluate(
+        """() => document.getElementById("mp-plot").data.flatMap((row) => row.text).join(" ")"""
+    )
+    assert "&lt;script&gt;" in shown
+    assert "&lt;b&gt;the tone" in shown
+    assert not re.search("<(script|b>bold)", shown)
 
 
 def test_a_suggestion_keeps_its_promise(page, found):
@@ -198,16 +202,6 @@ def test_hostile_text_is_only_shown(page, found, text):
     assert page.evaluate("() => document.body.scrollWidth <= window.innerWidth")
 
 
-def test_hostile_prompts_are_plain_on_the_map(page):
-    shown = page.evaluate(
-        """() => document.getElementById("mp-plot").data.flatMap((row) => row.text).join(" ")"""
-    )
-    assert "&lt;script&gt;" in shown
-    assert "<script" not in shown
-    assert "<b>bold" not in shown
-    assert "&lt;b&gt;the tone" in shown
-
-
 def test_a_broken_rule_is_named_and_repaired(page, found):
     text = "the " * 10 + "text"
     box(page).fill(text)
@@ -225,12 +219,12 @@ def test_an_open_table_stays_open(page, found):
     page.locator("summary", has_text="As a table").click()
     box(page).fill("make the text")
     wait_for_score(page, found.space, "make the text")
-    table = page.locator("details[data-key=A-tokens] tbody tr")
     page.wait_for_function(
         "() => document.querySelectorAll('details[data-key=A-tokens] tbody tr').length === 3"
     )
-    assert table.nth(1).is_visible()
-    assert table.nth(1).inner_text().split()[:2] == ["2", "the"]
+    row = page.locator("details[data-key=A-tokens] tbody tr").nth(1)
+    assert row.is_visible()
+    assert row.inner_text().split()[:2] == ["2", "the"]
 
 
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", DESKTOP), ("dark", PHONE)])
@@ -292,6 +286,8 @@ def test_a_newer_text_ends_the_work_on_an_older_one(explorer):
     explorer.note(place, "the text of")
     assert list(seeing) == []
     assert len(list(explorer.analyse("the text of", place))) == 3
+    [*_, last] = explorer.analyse(readable("the \ud83d text"))
+    assert last.look.text == "the \ufffd text"
 
 
 def test_several_threads_see_the_same(explorer):
@@ -310,11 +306,6 @@ def test_several_threads_see_the_same(explorer):
     assert together == alone
 
 
-def test_half_a_character_is_no_error(explorer):
-    [*_, last] = explorer.analyse(readable("the \ud83d text"))
-    assert last.look.text == "the \ufffd text"
-
-
 def test_without_gradio_the_install_command_is_told(program, run_folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     code, out, said = program("explore", run_folder)
@@ -323,20 +314,12 @@ def test_without_gradio_the_install_command_is_told(program, run_folder, monkeyp
     assert "pip install 'mean-prompt[web]'" in said
 
 
-def test_a_taken_port_is_refused(program, run_folder, url):
+def test_a_taken_port_and_no_run_are_refused(program, run_folder, url, tmp_path):
     port = url.rsplit(":", 1)[1].strip("/")
     code, _, said = program("explore", run_folder, "--port", port)
     assert code == 2
     assert f"--host and --port must be an address that is free here: 127.0.0.1, port {port}" in said
     assert "is taken; give another port" in said
-
-
-def test_no_run_is_refused(program, tmp_path):
     code, _, said = program("explore", tmp_path)
     assert code == 2
     assert "must hold its recipe.toml" in said
-
-
-def test_what_is_served_is_data(explorer):
-    assert json.loads(json.dumps(explorer.figure)) == explorer.figure
-    assert os.environ.get("GRADIO_ANALYTICS_ENABLED", "False") == "False"

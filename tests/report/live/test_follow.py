@@ -7,7 +7,7 @@ import pytest
 from mean_prompt.report.live import follow
 from mean_prompt.report.live.follow import Follower
 from mean_prompt.system.errors import InputError
-from tests.report.live.conftest import best, parts_of, read
+from tests.report.live.conftest import best, read
 
 
 class Clock:
@@ -135,8 +135,3 @@ def test_a_folder_that_is_gone_is_an_error(follower, folder):
     folder.rename(folder.with_name("elsewhere"))
     with pytest.raises(FileNotFoundError, match="run"):
         follower.latest()
-
-
-def test_half_a_character_is_shown_as_json(folder):
-    follower = Follower(folder, lambda _run: parts_of(string="\ud83d"))
-    assert json.loads(follower.latest().data)["sections"]["string"] == "\ud83d"

@@ -5,16 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager
 
 import pytest
 
 from benchmarks.grammar import generate
 from mean_prompt.report.live.place import running_server
-from mean_prompt.report.live.server import live_server
 from tests.browser import page_of
-from tests.report.live.conftest import LOOPBACK, best
+from tests.report.live.conftest import best
 
 #: Milliseconds that a page has to show something: a model has to load on a busy machine.
 PATIENCE = 120_000
@@ -110,12 +108,12 @@ def test_it_follows_a_search_to_its_end_through_a_kill(browser, begin_search, tm
 
 @contextmanager
 def served(folder):
-    """Serve a run from a thread; its address."""
-    with live_server(folder, LOOPBACK) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield server.address.url
-        server.shutdown()
+    """Serve a run by ``mean-prompt live``, which Ctrl-C ends with exit code 0; its address."""
+    command = [sys.executable, "-m", "mean_prompt", "live", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        yield process.stdout.readline().removeprefix("live page: ").rstrip("\n")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
 
 
 def test_an_open_page_comes_back_with_its_server(browser, folder):

@@ -47,16 +47,7 @@ def test_only_what_is_new_is_sent(serve, search_of):
 
 @pytest.mark.parametrize(
     "path",
-    [
-        "/events.jsonl",
-        "/live",
-        "/live/live.json",
-        "/index.html",
-        "/../run/recipe.toml",
-        "/%2e%2e/",
-        "/parts.json/",
-        "http://127.0.0.1/best.txt",
-    ],
+    ["/events.jsonl", "/live/live.json", "/../run/recipe.toml", "/%2e%2e/", "http://127.0.0.1/x"],
 )
 def test_nothing_else_is_served(serve, path):
     answer, body = ask(serve(), path)
@@ -66,19 +57,17 @@ def test_nothing_else_is_served(serve, path):
 
 @pytest.mark.parametrize("path", ["/", "/parts.json", "/else"])
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", ""])
-def test_who_asks_by_another_name_is_refused(serve, path, host):
-    answer, body = ask(serve(), path, Host=host)
+def test_who_asks_by_another_name_or_none_is_refused(serve, path, host):
+    server = serve()
+    answer, body = ask(server, path, Host=host)
     assert answer.status == 403
     assert b"a first string" not in body
-
-
-def test_who_gives_no_name_is_refused(serve):
-    with socket.create_connection(("127.0.0.1", serve().address.port), timeout=10) as connection:
-        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", server.address.port), timeout=10) as connection:
+        connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         assert connection.recv(1_000).startswith(b"HTTP/1.1 403 ")
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_nothing_can_be_done_but_look(serve, method):
     assert ask(serve(), "/", method)[0].status == 501
 
@@ -125,6 +114,7 @@ def test_half_a_character_breaks_no_page(serve):
     answer, body = ask(server, "/")
     assert answer.status == 200
     assert b"x?y" in body
+    assert json.loads(ask(server, "/parts.json")[1])["sections"]["string"] == "x\ud83dy"
 
 
 def test_a_browser_that_goes_away_is_not_logged(serve, capfd):

@@ -21,6 +21,10 @@ def searching(text, *, done=100, score=0.1):
     )
 
 
+def loaded(note):
+    return SearchProgress("loaded", 0, 50, seconds=0.5, remaining=9.0, notes=(note,))
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """Return a list whose last number is what the clock says."""
@@ -59,11 +63,7 @@ def test_the_display_fits_the_place(monkeypatch, place, quiet, kind):
 
 def test_a_log_says_when_a_phase_begins_when_something_is_gained_and_that_it_lives(console, clock):
     with LogDisplay(console) as listener:
-        listener(
-            SearchProgress(
-                "loaded", 0, 50, seconds=0.5, remaining=9.0, notes=("50 prompts [read]",)
-            )
-        )
+        listener(loaded("50 prompts [read]"))
         listener(SearchProgress("embedding", 0, 50, seconds=1.0, remaining=9.0))
         listener(SearchProgress("embedding", 25, 50, seconds=1.5, remaining=9.0))
         listener(SearchProgress("vocabulary", 7, 70, seconds=2.0, remaining=9.0))
@@ -114,18 +114,10 @@ def test_a_terminal_is_redrawn_and_left_as_it_was():
         _environ={"TERM": "xterm"},
     )
     with LiveDisplay(console) as listener:
-        listener(
-            SearchProgress(
-                "loaded", 0, 50, seconds=0.5, remaining=9.0, notes=("50 prompts [read]",)
-            )
-        )
+        listener(loaded("50 prompts [read]"))
         listener(searching("keep a tone"))
         listener(searching("keep the [tone]"))
-        listener(
-            SearchProgress(
-                "loaded", 0, 50, seconds=0.5, remaining=9.0, notes=("a worker was lost",)
-            )
-        )
+        listener(loaded("a worker was lost"))
     said = console.file.getvalue()
     assert "50 prompts [read]" in said
     assert "a worker was lost" in said
@@ -144,11 +136,7 @@ def test_notes_in_the_midst_of_a_search_leave_it_shown_in_a_notebook(console, mo
     monkeypatch.setattr(notebook, "display", lambda *_, **_options: Handle())
     with NotebookDisplay(console) as listener:
         listener(searching("keep a tone"))
-        listener(
-            SearchProgress(
-                "loaded", 0, 50, seconds=0.5, remaining=9.0, notes=("a worker was lost",)
-            )
-        )
+        listener(loaded("a worker was lost"))
     assert "keep a tone" in drawn[-1]["text/plain"]
     assert "a worker was lost" in drawn[-1]["text/html"]
     assert "100</strong>" in drawn[-1]["text/html"]
