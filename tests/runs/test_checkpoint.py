@@ -6,7 +6,7 @@ import pytest
 
 from mean_prompt.runs import checkpoint as module
 from mean_prompt.runs.checkpoint import Checkpoint, Resumer
-from mean_prompt.system.errors import InputError, RunError
+from mean_prompt.system.errors import InputError
 from mean_prompt.system.files import write_atomically
 
 
@@ -30,19 +30,6 @@ def test_a_damaged_one_is_refused(path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"checkpoint\.bin is damaged; begin a new run"):
         Checkpoint(path)
-
-
-def test_a_full_disk_leaves_the_last_state(path, monkeypatch):
-    checkpoint = Checkpoint(path)
-    checkpoint.save({"spent": 1.0})
-
-    def full(_path, _data):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(module, "write_atomically", full)
-    with pytest.raises(RunError, match=r"checkpoint\.bin: No space left on device; what was"):
-        checkpoint.save({"spent": 9.0})
-    assert Checkpoint(path).spent == 1.0
 
 
 def test_saving_takes_a_small_share_of_the_time(path, monkeypatch):

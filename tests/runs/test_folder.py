@@ -7,7 +7,7 @@ import shutil
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from mean_prompt.runs.files import BEST, EVENTS, RECIPE, RESULT, STUDY
+from mean_prompt.runs.files import BEST, EVENTS, RESULT, STUDY
 from mean_prompt.runs.folder import RunFolder
 from mean_prompt.runs.recipe import Recipe
 from mean_prompt.system.errors import InputError, RunError
@@ -28,12 +28,6 @@ def names(folder):
 # What is written
 
 
-def test_folder_is_made_with_its_parents_and_is_empty(tmp_path):
-    run = RunFolder(tmp_path / "results" / "runs" / "one")
-    assert run.path.is_dir()
-    assert names(run.path) == []
-
-
 @example("two\nlines\r\n")
 @settings(max_examples=25)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
@@ -49,12 +43,6 @@ def test_result_is_readable_json(run):
     assert json.loads(text) == {"string": UNICODE, "holdout_score": None, "score": 0.25}
     assert UNICODE in text
     assert text.endswith("}\n")
-
-
-def test_recipe_reads_back(run):
-    recipe = Recipe().override(search={"seed": 7}, constraints={"prefix": UNICODE})
-    run.write_recipe(recipe)
-    assert Recipe.load(run.file("recipe.toml")) == recipe
 
 
 def test_events_are_appended_a_line_each(run):
@@ -106,12 +94,6 @@ def test_folder_that_holds_a_run_is_refused_and_left_alone(tmp_path, name):
     assert (tmp_path / name).read_text() == "precious"
 
 
-def test_folder_with_other_files_is_taken(tmp_path):
-    (tmp_path / "notes.md").write_text("mine")
-    RunFolder(tmp_path).write_best("text")
-    assert names(tmp_path) == [BEST, "notes.md"]
-
-
 def test_second_run_in_the_same_folder_is_refused(run):
     run.write_recipe(Recipe())
     run.close()
@@ -149,28 +131,20 @@ def test_folder_that_takes_no_file_is_refused(tmp_path, monkeypatch):
         RunFolder(tmp_path)
 
 
-def test_names_are_the_contracts():
-    assert (BEST, RESULT, EVENTS, STUDY, RECIPE) == (
-        "best.txt",
-        "result.json",
-        "events.jsonl",
-        "study.db",
-        "recipe.toml",
-    )
-
-
 def test_a_folder_made_for_nothing_is_removed_and_others_stay(tmp_path):
-    made = RunFolder(tmp_path / "new")
+    made = RunFolder(tmp_path / "runs" / "new")
+    assert names(made.path) == []
     made.close()
-    assert not made.path.exists()
+    assert not made.path.parent.exists()
     kept = RunFolder(tmp_path / "kept")
     kept.write_best("string")
     kept.close()
     assert kept.path.is_dir()
     there = tmp_path / "there"
     there.mkdir()
+    (there / "notes.md").write_text("mine")
     RunFolder(there).close()
-    assert there.is_dir()
+    assert names(there) == ["notes.md"]
 
 
 # What a resumed run finds

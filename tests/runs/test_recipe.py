@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from pydantic import BaseModel
 from typer.main import get_command
 
@@ -33,13 +33,10 @@ def load(tmp_path):
 # Reading and writing
 
 
-def test_empty_recipe_is_the_default(load):
-    assert load("") == Recipe()
-
-
 def test_fields_are_read(load):
+    assert load("") == Recipe()
     recipe = load(
-        '[corpus]\nsources = ["a=b.csv:2"]\nholdout = 0\n[search]\nbudget = "90m"\n'
+        '\ufeff[corpus]\nsources = ["a=b.csv:2"]\nholdout = 0\n[search]\nbudget = "90m"\n'
         "[constraints]\nmax_tokens = 12\n[climb.moves]\nswap = 0.5\n[study]\nkick = [1, 2]\n"
     )
     assert recipe.corpus.sources == ("a=b.csv:2",)
@@ -51,52 +48,18 @@ def test_fields_are_read(load):
     assert recipe.study.kick == (1, 2)
 
 
-def test_byte_order_mark_is_no_part_of_a_recipe(load):
-    assert load("\ufeff[search]\nseed = 3\n").search.seed == 3
-
-
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-RECIPES = st.fixed_dictionaries(
-    {},
-    optional={
-        "corpus": st.fixed_dictionaries(
-            {},
-            optional={
-                "sources": st.lists(TEXT, max_size=3),
-                "column": TEXT,
-                "holdout": st.floats(0, 0.9),
-            },
-        ),
-        "constraints": st.fixed_dictionaries(
-            {},
-            optional={
-                "max_tokens": st.integers(1, 10**6),
-                "alphabet": st.sampled_from(["ascii", "words", "unicode"]),
-                "banned_words": st.lists(TEXT, max_size=3),
-                "prefix": TEXT,
-            },
-        ),
-        "search": st.fixed_dictionaries(
-            {},
-            optional={
-                "budget": st.integers(1, 10**6).map(lambda seconds: f"{seconds}s"),
-                "max_evaluations": st.integers(1, 2**62),
-                "seed": st.integers(0, 2**32 - 1),
-            },
-        ),
-        "climb": st.fixed_dictionaries(
-            {}, optional={"hot": st.floats(1e-9, 1), "moves": st.just({"replace": 0.1})}
-        ),
-        "study": st.fixed_dictionaries(
-            {}, optional={"starts": st.just(["elite"]), "width": st.just([3, 3])}
-        ),
-    },
-)
 
 
-@given(RECIPES)
-def test_what_is_written_reads_back(tmp_path_factory, data):
-    recipe = Recipe.parse(data, where="a test")
+@settings(max_examples=40, deadline=None)
+@given(TEXT, st.lists(TEXT, max_size=3), st.floats(0, 0.9), st.integers(1, 4096))
+def test_what_is_written_reads_back(tmp_path_factory, text, texts, share, number):
+    recipe = Recipe().override(
+        corpus={"sources": texts, "column": text, "holdout": share},
+        constraints={"max_tokens": number, "banned_words": texts, "prefix": text},
+        search={"budget": f"{number}s", "max_evaluations": number, "seed": number},
+        study={"starts": ["elite"], "width": [number, number]},
+    )
     path = tmp_path_factory.mktemp("recipe") / "recipe.toml"
     path.write_text(recipe.to_toml(), encoding="utf-8")
     again = Recipe.load(path)
@@ -129,13 +92,8 @@ def test_equal_recipes_have_equal_hashes_however_they_are_written(load):
     ("text", "field"),
     [
         ("[serach]\nseed = 1\n", "serach"),
-        ("seed = 1\n", "seed"),
         ("[search]\nsed = 1\n", "search.sed"),
-        ("[climb]\nwarm = 1\n", "climb.warm"),
         ("[climb.moves]\nteleport = 1\n", "climb.moves.teleport"),
-        ("[constraints]\nmax_length = 1\n", "constraints.max_length"),
-        ("[study]\nheat = [1, 2]\n", "study.heat"),
-        ('[model]\nscreening = "auto"\nrevision = "x"\n', "model.revision"),
     ],
 )
 def test_unknown_field_is_named(load, tmp_path, text, field):
@@ -149,36 +107,21 @@ def test_unknown_field_is_named(load, tmp_path, text, field):
     ("text", "fault"),
     [
         ("[corpus]\nholdout = 0.95", "corpus.holdout .* less than or equal to 0.9, found 0.95"),
-        ("[corpus]\nholdout = -0.1", "corpus.holdout .* greater than or equal to 0, found -0.1"),
         ("[corpus]\nholdout = nan", "corpus.holdout .*, found nan"),
         ('[corpus]\nsources = "a.csv"', "corpus.sources .* valid tuple, found 'a.csv'"),
-        ("[corpus]\ncolumn = 3", "corpus.column .* valid string, found 3"),
         ('[model]\ndevice = "tpu"', "model.device .* 'auto', 'cpu', 'cuda' or 'mps', found 'tpu'"),
-        ('[model]\nscreening = "int8"', "model.screening .* found 'int8'"),
         ("[constraints]\nmax_tokens = 0", "constraints.max_tokens .* found 0"),
-        ('[constraints]\nalphabet = "latin"', "constraints.alphabet .* found 'latin'"),
         ("[constraints]\nbanned_words = [1]", "constraints.banned_words.0 .* found 1"),
         ('[search]\nbudget = "abc"', "search.budget .* reads like 90s.*: found 'abc'"),
-        ('[search]\nbudget = "0"', "search.budget .* reads like 90s.*: found '0'"),
         ('[search]\nbudget = "0s"', "search.budget .* longer than nothing: found '0s'"),
-        ("[search]\nbudget = 90", "search.budget .* valid string, found 90"),
         ("[search]\nmax_evaluations = 0", "search.max_evaluations .* found 0"),
-        ("[search]\nseed = -1", "search.seed .* found -1"),
         ("[search]\nseed = 4294967296", "search.seed .* found 4294967296"),
-        ("[search]\nseed = 1.5", "search.seed .* found 1.5"),
         ("search = 3", "search in .* found 3"),
-        ("[climb]\nwidth = 0", "climb.width .* found 0"),
         ("[climb]\nhot = inf", "climb.hot .* found inf"),
-        ("[climb]\ncold = 0.0", "climb.cold .* found 0.0"),
         ("[climb.moves]\nswap = -1", "climb.moves.swap .* found -1"),
-        ("[climb.moves]\nswap = inf", "climb.moves.swap .* found inf"),
         ("[study]\nstarts = []", "study.starts .* at least 1 item"),
-        ('[study]\nstarts = ["luck"]', "study.starts.0 .* found 'luck'"),
         ("[study]\nwidth = [48, 24]", "study.width .* lowest to its highest.*48, 24"),
-        ("[study]\nwidth = [0, 24]", "study.width.0 .* found 0"),
         ("[study]\nwidth = [24]", "study.width.1 .* required"),
-        ("[study]\nhot = [0.0, 0.1]", "study.hot.0 .* found 0.0"),
-        ("[study]\nkick = [-1, 6]", "study.kick.0 .* found -1"),
         ("[study]\nprune = true", "study.prune .* found True"),
     ],
 )
@@ -198,10 +141,8 @@ def test_further_faults_are_counted(load):
     ("text", "fault"),
     [
         ("[search\n", r"a table declaration \(at line 1, column 8\)"),
-        ("[search]\nseed = \n", r"at line 2, column"),
         ("[search]\nbudget = 2h\n", r"at line 2, column"),
         ("[search]\nseed = 1\nseed = 2\n", "Cannot overwrite a value"),
-        ("search: {seed: 1}\n", r"at line 1, column"),
     ],
 )
 def test_broken_toml_names_the_line(load, tmp_path, text, fault):
@@ -210,28 +151,20 @@ def test_broken_toml_names_the_line(load, tmp_path, text, fault):
         load(text)
 
 
-def test_recipe_that_is_no_text_is_refused(tmp_path):
-    path = tmp_path / "mine.toml"
-    path.write_bytes(b"[search]\nbudget = \xff")
-    with pytest.raises(InputError, match=r"a recipe must be TOML: .*0xff in position 18"):
-        Recipe.load(path)
-
-
-@pytest.mark.parametrize("name", ["gone", "gone.toml", "quick.toml", "../quick", "x" * 300])
+@pytest.mark.parametrize("name", ["gone", "quick.toml", "x" * 300, "~nobody-of-that-name/a.toml"])
 def test_missing_recipe_lists_the_packaged_ones(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"a file or one of kaggle, quick, readable: found neith"):
         Recipe.load(name)
 
 
-def test_folder_is_no_recipe(tmp_path):
+def test_what_is_no_text_file_is_no_recipe(tmp_path):
     with pytest.raises(InputError, match=rf"must be readable: {tmp_path}: Is a directory"):
         Recipe.load(tmp_path)
-
-
-def test_home_of_nobody_is_a_missing_recipe():
-    with pytest.raises(InputError, match=r"found neither: ~nobody-of-that-name/a\.toml"):
-        Recipe.load("~nobody-of-that-name/a.toml")
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"[search]\nbudget = \xff")
+    with pytest.raises(InputError, match=r"a recipe must be TOML: .*0xff in position 18"):
+        Recipe.load(path)
 
 
 # What goes before what
@@ -239,22 +172,13 @@ def test_home_of_nobody_is_a_missing_recipe():
 
 def test_options_go_before_the_recipe_and_the_recipe_before_the_defaults(load):
     recipe = load('[search]\nbudget = "2h"\nseed = 3\n[corpus]\nsources = ["a.csv", "b.csv"]\n')
-    over = recipe.override(search={"budget": "10m", "seed": None}, corpus={"sources": ["c.csv"]})
-    assert over.search.budget == "10m"
-    assert over.search.seed == 3
-    assert over.corpus.sources == ("c.csv",)
-    assert over.corpus.holdout == 0.2
+    over = recipe.override(
+        search={"budget": "10m", "seed": None}, corpus={"sources": ["c.csv"], "holdout": 0.0}
+    )
+    assert (over.search.budget, over.search.seed) == ("10m", 3)
+    assert (over.corpus.sources, over.corpus.holdout) == (("c.csv",), 0)
+    assert over.context == Recipe().context
     assert recipe.search.budget == "2h"
-
-
-def test_options_that_equal_nothing_are_options_all_the_same(load):
-    recipe = load("[search]\nseed = 3\n[corpus]\nholdout = 0.5\n")
-    over = recipe.override(search={"seed": 0}, corpus={"holdout": 0.0})
-    assert over.search.seed == 0
-    assert over.corpus.holdout == 0
-
-
-def test_options_are_validated_and_called_so():
     with pytest.raises(InputError, match=r"^search.seed in the options is not valid: .*found -1"):
         Recipe().override(search={"seed": -1})
 
@@ -262,27 +186,14 @@ def test_options_are_validated_and_called_so():
 # The packaged recipes
 
 
-@pytest.mark.parametrize(
-    ("name", "budget", "tokens", "alphabet"),
-    [
-        ("quick", "2m", 64, "ascii"),
-        ("kaggle", "2h", 120, "ascii"),
-        ("readable", "2m", 32, "words"),
-    ],
-)
-def test_packaged_recipes_say_what_the_reference_says(name, budget, tokens, alphabet):
-    recipe = Recipe.load(name)
-    assert recipe.search.budget == budget
-    assert recipe.constraints.max_tokens == tokens
-    assert recipe.constraints.alphabet == alphabet
-    row = f"| `{name}` | {budget} | {tokens} | `{alphabet}` |"
-    assert row in REFERENCE.read_text("utf-8")
-
-
 def test_reference_lists_the_packaged_recipes_and_no_other():
     [table] = re.findall(r"## Packaged recipes\n\n((?:\|.*\n)+)", REFERENCE.read_text("utf-8"))
     listed = set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE))
     assert listed == {path.stem for path in shipped_folder("search").glob("*.toml")}
+    for name in listed:
+        recipe = Recipe.load(name)
+        budget, limits = recipe.search.budget, recipe.constraints
+        assert f"| `{name}` | {budget} | {limits.max_tokens} | `{limits.alphabet}` |" in table
 
 
 def test_file_of_the_working_directory_goes_before_a_packaged_recipe(tmp_path, monkeypatch):
@@ -332,17 +243,17 @@ def test_reference_has_every_field_and_nothing_else():
     assert list(reference_rows()) == list(model_fields())
 
 
-@pytest.mark.parametrize("field", model_fields())
-def test_reference_has_the_default_and_the_choices(field):
-    annotation, default = model_fields()[field]
-    kind, shown, meaning = reference_rows()[field]
-    if default is None:
-        assert shown == "*unset*"
-    else:
-        value = tomllib.loads(f"default = {shown.strip('`')}")["default"]
-        assert value == (list(default) if isinstance(default, tuple) else default)
-    assert set(re.findall(r"`(\w+)`", kind)) == literals(annotation)
-    assert len(meaning) > 10
+def test_reference_has_every_default_and_the_choices():
+    rows = reference_rows()
+    for field, (annotation, default) in model_fields().items():
+        kind, shown, meaning = rows[field]
+        if default is None:
+            assert shown == "*unset*", field
+        else:
+            value = tomllib.loads(f"default = {shown.strip('`')}")["default"]
+            assert value == (list(default) if isinstance(default, tuple) else default), field
+        assert set(re.findall(r"`(\w+)`", kind)) == literals(annotation), field
+        assert len(meaning) > 10, field
 
 
 def test_reference_names_every_option_that_sets_a_field():

@@ -15,7 +15,7 @@ from mean_prompt.system.errors import InputError
 
 SHIPPED = [file.read_bytes() for file in sorted(shipped_folder("search").glob("*.toml"))]
 WHOLE = Recipe().to_toml().encode()
-QUICKLY = settings(max_examples=400, deadline=None)
+QUICKLY = settings(max_examples=100, deadline=None)
 
 
 def read(content, folder):
@@ -75,20 +75,14 @@ def spoilt(draw):
 @given(spoilt() | st.binary() | st.text().map(str.encode))
 @example(b"a = " + b"[" * 50_000)
 @example(b"a = " + b"{a=" * 50_000)
-@example(b"a." * 3_000 + b"b = 1")
 @example(b"corpus.column." + b"a." * 3_000 + b"b = 1")
 @example(b"search.seed = " + b"1" * 5_000)
-@example(b"search.seed = 0x" + b"f" * 5_000)
-@example(b"search.max_evaluations = " + b"9" * 4_000)
 @example(b"search.max_evaluations = 9223372036854775808")
 @example(b"affix.caution = 1e999")
 @example(b'search.budget = "999999h999999m9999999s"')
-@example(b'constraints.prefix = "' + b"x" * 5_000 + b'"')
 @example(b'corpus.column = ["' + b"x" * 5_000 + b'"]')
 @example(b'climb.vocabulary = "9223372036854775808"')
-@example(b'affix.caution = "1e999"')
 @example(b'"a\\nb" = 1')
-@example(b"\xef\xbb\xbf[search]\nseed = 1\n")
 @example(b"\xff\xfe[\x00")
 @example(b"#" * (2**20 + 1))
 def test_any_file_is_a_recipe_or_one_line(folder, content):
@@ -115,21 +109,7 @@ def fields(model=Recipe, prefix=()):
 FIELDS = list(fields())
 #: Values that some field takes, and their neighbours that none does.
 NUMBERS = [0, 1, -1, 2**32, 2**63, 10**400, 0.0, 0.5, 1.0, -0.0, 1e308, 5e-324, math.inf, math.nan]
-TEXTS = [
-    "",
-    "auto",
-    "cpu",
-    "ascii",
-    "words",
-    "suffix",
-    "2m",
-    "999999h",
-    "0s",
-    "x" * 3_000,
-    "\0",
-    "é",
-]
-TEXTS += ["\udcff", "a\nb"]
+TEXTS = ["", "auto", "words", "2m", "999999h", "0s", "x" * 3_000, "\0", "\udcff", "a\nb"]
 LISTS = [[], [1, 2], [2, 1], [0.1, 0.2], [math.nan, 1.0], ["corpus"], [[]]]
 OTHERS = [True, {}, {"a": {"b": []}}, dt.date(2024, 2, 20), dt.time(1, 2)]
 LIKELY = st.sampled_from([*NUMBERS, *TEXTS, *LISTS, *OTHERS])
@@ -160,19 +140,10 @@ def structures(draw):
 @QUICKLY
 @given(structures())
 def test_any_structure_is_a_recipe_or_one_line(folder, data):
+    """In a program, as options, and in a file."""
     assert_recipe_or_one_line(lambda: Recipe.parse(data, where="a program"), folder)
-
-
-@QUICKLY
-@given(structures())
-def test_any_options_are_a_recipe_or_one_line(folder, data):
     sections = {name: value for name, value in data.items() if name in Recipe.model_fields}
     assert_recipe_or_one_line(lambda: Recipe().override(**sections), folder)
-
-
-@QUICKLY
-@given(structures())
-def test_any_toml_is_a_recipe_or_one_line(folder, data):
     try:
         content = tomli_w.dumps(data).encode()
     except (TypeError, ValueError):  # no TOML: a surrogate, an integer of too many digits

@@ -120,20 +120,16 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 
 
 class TestCommand:
-    def test_it_prints_how_the_run_is(self, program, run):
+    def test_it_prints_how_the_run_is(self, program, run, tmp_path):
         with FolderLock(run):
             code, out, err = program("status", run)
         assert (code, err) == (0, "")
         assert out.splitlines()[0] == "run: Running: 320 strings encoded in 10s."
         assert re.search(r"left; last event \d+s ago; score 0\.25000, 0\.500 of the ceiling\n", out)
         assert "best so far: the best" in out
-
-    def test_json_holds_the_same(self, program, run):
         code, out, _err = program("status", run, "--json")
         assert code == 0
         assert json.loads(out) == RunStatus.read(run).as_dict()
-
-    def test_no_run_is_one_line(self, program, tmp_path):
         code, out, err = program("status", tmp_path)
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert "must hold its recipe.toml" in err
