@@ -53,9 +53,7 @@ def test_it_runs_where_only_its_dependencies_are(wheel, tmp_path):
     # Path entries of this environment are not followed: an editable install is not seen.
     packages = sysconfig.get_path("purelib")
     command = ("score", "Make it rhyme", "--corpus", "prompts.csv", "--model", "all-MiniLM-L6-v2")
-    out = run(
-        home / "bin" / "mean-prompt", *command, "--json", cwd=tmp_path, PYTHONPATH=packages
-    )
+    out = run(home / "bin" / "mean-prompt", *command, "--json", cwd=tmp_path, PYTHONPATH=packages)
     [found] = json.loads(out)["strings"]
     assert 0 < found["score"] < 1
     where = "import mean_prompt; print(mean_prompt.__file__)"
