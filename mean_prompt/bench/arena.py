@@ -11,14 +11,7 @@ import numpy as np
 from mean_prompt.bench.method import Method, SearchTask
 from mean_prompt.bench.report import MethodRun, TracePoint
 from mean_prompt.corpus import Corpus
-from mean_prompt.optimize import (
-    Budget,
-    Candidate,
-    Evaluator,
-    Rules,
-    Vocabulary,
-    corpus_starts,
-)
+from mean_prompt.optimize import Budget, Candidate, Evaluator, Rules, Vocabulary, corpus_starts
 from mean_prompt.runs import SearchInputs, build_problem
 from mean_prompt.system import RunError
 
@@ -28,9 +21,6 @@ Watch = Callable[[float, Candidate], None]
 
 class Arena:
     """Runs methods on one problem, each with a budget of its own.
-
-    Args:
-        inputs: corpus, model, recipe, and the listener of the preparation.
 
     Attributes:
         problem: the corpus in the model's space, split.

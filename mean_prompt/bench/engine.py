@@ -10,12 +10,7 @@ from mean_prompt.optimize import Candidate, ClimbSettings, ClimbStudy, StudySett
 
 
 class Engine:
-    """The search of ``mean-prompt search``, as one method among others.
-
-    Args:
-        climb: settings of a climb.
-        study: how a budget is divided into climbs.
-    """
+    """The search of ``mean-prompt search``, as one method among others."""
 
     name: ClassVar[str] = OWN
 
@@ -26,10 +21,7 @@ class Engine:
         self._study = study or StudySettings()
 
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
-        """Search until the budget has expired; see :class:`~mean_prompt.bench.method.Method`.
-
-        With ``start`` the study begins with it as its elite, and the first climb continues it.
-        """
+        """Search until the budget has expired; the first climb continues a given start."""
         starts = [*([start] if start else []), *task.starts]
         yield max(starts, key=lambda row: row.score)
         if task.evaluator.budget.expired():

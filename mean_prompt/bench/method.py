@@ -24,9 +24,7 @@ class SearchTask:
         evaluator: scores strings under the rules, within the budget; gives encoder, objective,
             rules and budget.
         starts: prompts of the corpus under the rules, scored in float32, best first; never empty.
-        vocabulary: allowed tokens and phrases of the corpus with their vectors.
         ceiling: the highest value of the objective, which scores are given as a share of.
-        seed: of every random choice of the method.
     """
 
     evaluator: Evaluator
@@ -46,12 +44,7 @@ class Method(Protocol):
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
         """Search until the task's budget has expired, yielding the best string after every step.
 
-        Args:
-            task: what to search with; its evaluator's budget is asked before every step.
-            start: the best string of an earlier search of this task, to continue from; what is
-                yielded is never worse.
-
-        Yields:
-            The best string so far, scored in float32, at least once, even if the budget has
-            expired before the first step.
+        The budget is asked before every step. A start is the best string of an earlier search of
+        this task, to continue from; what is yielded is never worse. The best string so far is
+        yielded at least once, even if the budget has expired before the first step.
         """

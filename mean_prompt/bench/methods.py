@@ -36,10 +36,7 @@ class BenchProgress(ProgressEvent):
     """Where a comparison stands while a method runs: ``done`` of ``total`` runs are finished.
 
     Attributes:
-        method: name of the method that runs.
-        seed: its seed.
-        seconds: the run's time so far.
-        budget: seconds of each run.
+        seconds: the run's time so far; each run has ``budget`` seconds.
         fraction: score of the run's best string over the training prompts, as a share of the
             ceiling.
     """
@@ -81,16 +78,10 @@ def bench_methods(
     machine whose speed drifts treats all alike. Ctrl-C ends the comparison with the runs that
     were finished.
 
-    Args:
-        corpus: as for :func:`mean_prompt.search`.
-        budget: wall-clock time of each run.
-        max_tokens: hard limit on the tokens of the string; the recipe's, else 32.
-        model: a name, a folder or a loaded encoder.
-        methods: names; all when left out.
-        seeds: each gives one run of every method.
-        recipe: constraints, hold-out, model, and the engine's own settings.
-        out: folder for ``methods.json`` (after every run), ``methods.md`` and ``methods.html``.
-        listener: receives :class:`BenchProgress` while methods run.
+    The corpus is as for :func:`mean_prompt.search`, the budget the wall-clock time of each run,
+    ``max_tokens`` that of the recipe, else 32. Without names of methods all are compared. ``out``
+    is a folder for ``methods.json`` (written after every run), ``methods.md`` and
+    ``methods.html``. The listener receives :class:`BenchProgress` while methods run.
 
     Raises:
         InputError: something given cannot be used.
@@ -122,15 +113,6 @@ def bench_methods(
     return report
 
 
-def schedule(names: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, int]]:
-    """Return the runs in order: seed by seed, each beginning with another method."""
-    order = []
-    for turn, seed in enumerate(seeds):
-        first = turn % len(names)
-        order += [(name, seed) for name in (*names[first:], *names[:first])]
-    return order
-
-
 def known_methods(recipe: Recipe) -> dict[str, Method]:
     """Return every method by its name, the project's own first, with the recipe's settings."""
     from mean_prompt.bench.engine import Engine
@@ -140,7 +122,11 @@ def known_methods(recipe: Recipe) -> dict[str, Method]:
 
 
 def _runs(plan: MethodsPlan, arena: Arena, listener: Listener) -> Iterator[MethodRun]:
-    order = schedule(list(plan.methods), plan.seeds)
+    names = list(plan.methods)
+    order = []
+    for turn, seed in enumerate(plan.seeds):  # each seed begins with another method
+        first = turn % len(names)
+        order += [(name, seed) for name in (*names[first:], *names[:first])]
     ceiling = arena.problem.train_ceiling
     for number, (name, seed) in enumerate(order):
         begun = BenchProgress(
@@ -173,25 +159,21 @@ def _checked(
         constraints={"max_tokens": tokens if max_tokens is None else max_tokens},
         model={"name": model if isinstance(model, str) else None},
     )
-    chosen = _chosen(methods, settings)
-    if not isinstance(corpus, Corpus):
-        sources = corpus or settings.corpus.sources or (default_corpus_folder(),)
-        corpus = Corpus.from_files(*sources, column=settings.corpus.column)
-    return MethodsPlan(corpus, settings, chosen, tuple(seeds), seconds)
-
-
-def _chosen(names: Sequence[str] | None, recipe: Recipe) -> dict[str, Method]:
-    known = known_methods(recipe)
-    chosen = list(known) if names is None else list(names)
-    for name in chosen:
+    known = known_methods(settings)
+    names = list(known) if methods is None else list(methods)
+    for name in names:
         if name not in known:
             raise InputError(
                 f"--methods must be among {', '.join(known)}: found {name!r}; separate them by "
                 "commas"
             )
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise InputError(f"--methods must name each method once: found {','.join(chosen)!r}")
-    return {name: known[name] for name in chosen}
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"--methods must name each method once: found {','.join(names)!r}")
+    if not isinstance(corpus, Corpus):
+        sources = corpus or settings.corpus.sources or (default_corpus_folder(),)
+        corpus = Corpus.from_files(*sources, column=settings.corpus.column)
+    chosen = {name: known[name] for name in names}
+    return MethodsPlan(corpus, settings, chosen, tuple(seeds), seconds)
 
 
 def _setup(plan: MethodsPlan, encoder: Encoder, arena: Arena, loading: float) -> MethodsSetup:

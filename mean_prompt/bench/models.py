@@ -41,10 +41,7 @@ def random_sentence_t5(
 ) -> Encoder:
     """Return an encoder of sentence-t5-base's shape with random weights, proven like any other.
 
-    Args:
-        screening: see :class:`~mean_prompt.encoder.encoder.Encoder`.
-        device: where it runs.
-        shape: fields of transformers' ``T5Config`` that differ from the true shape, for tests.
+    Tests change the shape, by fields of transformers' ``T5Config``.
     """
     from mean_prompt.encoder import Encoder
 

@@ -14,16 +14,9 @@ if TYPE_CHECKING:
     from mean_prompt.bench.report import MethodRun, MethodsReport
 
 HEADINGS: Final = (
-    "method",
-    "runs",
-    "median",
-    "lowest",
-    "highest",
-    "by best peer",
-    "s to best peer",
-    "hold-out by train",
-    "strings/s",
-)
+    "method", "runs", "median", "lowest", "highest", "by best peer", "s to best peer",
+    "hold-out by train", "strings/s",
+)  # fmt: skip
 #: Points in time that a curve is drawn through, and the colours of methods, the engine's first.
 _POINTS: Final = 240
 _COLOURS: Final = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf")
@@ -88,7 +81,8 @@ def curve(runs: Sequence[MethodRun], times: Sequence[float]) -> list[tuple[float
     """
     rows = []
     for at in times:
-        values = [run.fraction_at(at) or run.trace[0].fraction for run in runs]
+        shown = [[run.trace[0], *(p for p in run.trace if p.seconds <= at)][-1] for run in runs]
+        values = [point.fraction for point in shown]
         rows.append((min(values), median(values), max(values)))
     return rows
 
@@ -104,7 +98,13 @@ def methods_page(report: MethodsReport) -> str:
     for number, name in enumerate(names):
         rows = curve([run for run in report.runs if run.method == name], times)
         colour = _COLOURS[number % len(_COLOURS)]
-        _draw(figure, go, name, colour, times, rows)
+        label = escaped(name)  # Plotly reads some tags in labels
+        low, middle, high = (list(column) for column in zip(*rows, strict=True))
+        band = {"fill": "toself", "fillcolor": colour, "opacity": 0.15, "line": {"width": 0}}
+        band |= {"hoverinfo": "skip", "showlegend": False, "legendgroup": label}
+        figure.add_scatter(x=[*times, *reversed(times)], y=[*high, *reversed(low)], **band)
+        line = {"color": colour, "width": 3 if name == OWN else 2}
+        figure.add_scatter(x=times, y=middle, name=label, line=line, legendgroup=label)
     figure.add_hline(y=1.0, line={"dash": "dash", "color": "gray"}, annotation_text="ceiling")
     figure.update_layout(
         title="Expected SCS over every prompt, as a share of the ceiling",
@@ -120,34 +120,6 @@ def methods_page(report: MethodsReport) -> str:
         f"<h1>Search methods at equal time</h1><p>{escaped(setup_line(report))}</p>{plot}"
         f"<pre>{escape(_table(HEADINGS, summary_rows(report)))}</pre></body></html>\n"
     )
-
-
-def _draw(
-    figure: Any,  # noqa: ANN401
-    go: Any,  # noqa: ANN401
-    name: str,
-    colour: str,
-    times: Sequence[float],
-    rows: Sequence[tuple[float, float, float]],
-) -> None:
-    """Add a method's band from its lowest to its highest run, and its median."""
-    label = escaped(name)  # Plotly reads some tags in labels
-    low, middle, high = (list(column) for column in zip(*rows, strict=True))
-    figure.add_trace(
-        go.Scatter(
-            x=[*times, *reversed(times)],
-            y=[*high, *reversed(low)],
-            fill="toself",
-            fillcolor=colour,
-            opacity=0.15,
-            line={"width": 0},
-            hoverinfo="skip",
-            showlegend=False,
-            legendgroup=label,
-        )
-    )
-    line = {"color": colour, "width": 3 if name == OWN else 2}
-    figure.add_trace(go.Scatter(x=list(times), y=middle, name=label, line=line, legendgroup=label))
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

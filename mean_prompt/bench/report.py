@@ -15,10 +15,8 @@ class TracePoint(Frozen):
 
     Attributes:
         seconds: the method's time when it yielded the string.
-        evaluations: strings that it had scored by then.
         fraction: the string's score over every prompt, as a share of the ceiling.
-        train_score: its score over the prompts that the method saw.
-        holdout_score: its score over the others; ``None`` without a hold-out.
+        holdout_score: its score over the prompts that the method did not see, if any.
     """
 
     seconds: float
@@ -32,10 +30,8 @@ class MethodRun(Frozen):
     """One run of one method.
 
     Attributes:
-        string: the best string that it yielded.
-        tokens: its length without special tokens.
-        score: its score over every prompt.
-        fraction: ``score`` as a share of the ceiling.
+        tokens: length of the best string, without special tokens.
+        score: its score over every prompt; ``fraction`` is a share of the ceiling.
         seconds: the method's time, without the preparation.
         trace: one point for each improvement.
     """
@@ -57,26 +53,17 @@ class MethodRun(Frozen):
         """Return when the run reached a fraction of the ceiling; infinity if it never did."""
         return next((at.seconds for at in self.trace if at.fraction >= fraction), math.inf)
 
-    def fraction_at(self, seconds: float) -> float | None:
-        """Return the fraction reached by then, ``None`` before the first string."""
-        reached = [at.fraction for at in self.trace if at.seconds <= seconds]
-        return reached[-1] if reached else None
-
 
 class MethodSummary(Frozen):
     """One method over its runs.
 
     Attributes:
-        runs: number of runs.
         median: median of the runs' final shares of the ceiling, over every prompt.
-        low: the lowest of them.
-        high: the highest of them.
         ratio: ``median`` divided by the best peer's; ``None`` without a peer.
         seconds_to_peer: median time to reach the best peer's final median; ``None`` if half of
             the runs never did, or without a peer.
         holdout_ratio: median of the hold-out score divided by the training score; ``None``
             without a hold-out.
-        evaluations_per_second: median over the runs.
     """
 
     method: str
@@ -94,13 +81,8 @@ class MethodsSetup(Frozen):
     """What every run of a comparison shares.
 
     Attributes:
-        corpus: the files that the prompts came from.
         corpus_hash: hash of the prompts and their weights.
-        prompts: number of prompts.
-        train: number of those that the methods saw.
-        model: the model's name.
-        model_hash: hash of its files.
-        screening: dtype that candidates are screened in.
+        train: number of prompts that the methods saw.
         budget: seconds of each run.
         ceiling: highest expected SCS of any unit vector over every prompt.
         preparation: seconds of each part that was done once, before any method's time began.
@@ -133,10 +115,9 @@ class MethodsReport(Frozen):
     @classmethod
     def of(cls, setup: MethodsSetup, runs: Sequence[MethodRun]) -> MethodsReport:
         """Return a report of runs, with a summary of each method, the best method first."""
-        planned = len(setup.methods) * len(setup.seeds)
         return cls(
             setup=setup,
-            complete=len(runs) == planned,
+            complete=len(runs) == len(setup.methods) * len(setup.seeds),
             runs=tuple(runs),
             summaries=tuple(summarize(runs)),
         )

@@ -32,8 +32,6 @@ _STRINGS: Final = 64
 _TOKENS: Final = 32
 _CHUNK: Final = 10_000
 _CENTRES: Final = 500
-_COMMON: Final = 0.6
-_SPREAD: Final = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +39,6 @@ class ScaleRow:
     """The costs of a search over one number of prompts.
 
     Attributes:
-        prompts: N.
-        dimension: d, width of the vectors.
         prepare_seconds: time to compress the prompts and to find both ceilings.
         objective_seconds: time of a step's work on the objective: 64 scores, one gradient on the
             sphere, one expansion.
@@ -81,14 +77,10 @@ def bench_scale(
     repeats: int = 5,
     seed: int = 0,
 ) -> Iterator[ScaleRow]:
-    """Measure each size in a fresh process, and yield its costs.
+    """Measure each size in a fresh process, and yield its costs: medians over the repeats.
 
-    Args:
-        sizes: numbers of prompts.
-        dimension: width of the vectors; 768 if steps encode strings.
-        encode: whether a step encodes strings, with a model of sentence-t5-base's shape.
-        repeats: number of steps measured; figures are their medians.
-        seed: of the prompts.
+    With ``encode`` a step encodes strings, with a model of sentence-t5-base's shape, whose
+    vectors have a dimension of 768.
     """
     context = multiprocessing.get_context("spawn")
     for size in sizes:
@@ -115,7 +107,9 @@ def measure(size: int, dimension: int, encode: bool, repeats: int, seed: int) ->
     began = time.perf_counter()
     score = problem.train_score(found)
     exact_seconds = time.perf_counter() - began
-    truth = _double_precision_score(size, dimension, seed, found)
+    point = found.astype(np.float64)
+    chunks = (rows.astype(np.float64) for rows in _chunks(size, dimension, seed))
+    truth = np.concatenate([(rows @ point) ** SHARPNESS for rows in chunks]).mean()
     compression = problem.compression
     return ScaleRow(
         prompts=size,
@@ -127,7 +121,7 @@ def measure(size: int, dimension: int, encode: bool, repeats: int, seed: int) ->
         error=compression.error if compression else 0.0,
         step_error=compression.step_error if compression else 0.0,
         exact_seconds=exact_seconds,
-        score_error=abs(score - truth) / abs(truth),
+        score_error=float(abs(score - truth) / abs(truth)),
         peak_gib=_peak_gib(),
     )
 
@@ -147,25 +141,18 @@ def _chunks(size: int, dimension: int, seed: int) -> Iterator[Vectors]:
     """Yield the prompts in float32, a chunk at a time: the whole would fill the memory."""
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((_CENTRES, dimension), np.float32) / np.sqrt(dimension)
-    centres[:, 0] += _COMMON
+    centres[:, 0] += 0.6
     shares = rng.dirichlet(np.ones(_CENTRES))
     for start in range(0, size, _CHUNK):
         count = min(_CHUNK, size - start)
         noise = rng.standard_normal((count, dimension), np.float32) / np.sqrt(dimension)
-        yield _unit(centres[rng.choice(_CENTRES, count, p=shares)] + _SPREAD * noise)
+        yield _unit(centres[rng.choice(_CENTRES, count, p=shares)] + 0.7 * noise)
 
 
 def _problem(vectors: StoredVectors, seed: int) -> Problem:
     rows = np.arange(len(vectors))
-    return Problem.of_vectors(
-        [""] * len(rows),
-        vectors,
-        np.ones(len(rows)),
-        rows,
-        Split(rows, rows[:0]),
-        device="cpu",
-        seed=seed,
-    )
+    ones, split = np.ones(len(rows)), Split(rows, rows[:0])
+    return Problem.of_vectors([""] * len(rows), vectors, ones, rows, split, device="cpu", seed=seed)
 
 
 def _steps(
@@ -196,14 +183,6 @@ def _score_step(objective: Objective, vectors: Vectors) -> None:
     objective.score(vectors)
     objective.tangent_gradient(vectors[0])
     objective.expansion(vectors[0])
-
-
-def _double_precision_score(size: int, dimension: int, seed: int, vector: Vectors) -> float:
-    point = vector.astype(np.float64)
-    scores = [
-        (chunk.astype(np.float64) @ point) ** SHARPNESS for chunk in _chunks(size, dimension, seed)
-    ]
-    return float(np.concatenate(scores).mean())
 
 
 def _unit(rows: Vectors) -> Vectors:

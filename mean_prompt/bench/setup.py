@@ -29,10 +29,7 @@ class Machine(Frozen):
     """Where and when figures were taken.
 
     Attributes:
-        command: the command line.
         date: when the figures were taken, UTC.
-        cpu: the processor's name.
-        cores: the processor's cores.
         threads: threads that torch used.
         device: the device that the model ran on.
         versions: versions of Python and of the packages that decide the speed.
@@ -64,10 +61,7 @@ class Machine(Frozen):
 
 
 class ReportFolder:
-    """A folder of reports; each file is replaced as a whole.
-
-    Args:
-        path: made if need be, with its parents; files of an earlier benchmark are replaced.
+    """A folder of reports, made if need be; each file is replaced as a whole.
 
     Raises:
         InputError: the folder cannot be written.
@@ -87,11 +81,8 @@ class ReportFolder:
         Raises:
             RunError: the disk is full, or the folder is gone.
         """
-        target = self.path / name
-        with os_errors(
-            "the report must stay writable", target, "free some room, and run again",
-            raises=RunError,
-        ):  # fmt: skip
+        target, rule = self.path / name, "the report must stay writable"
+        with os_errors(rule, target, "free some room, and run again", raises=RunError):
             write_atomically(target, text.encode())
 
 

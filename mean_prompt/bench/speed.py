@@ -21,7 +21,7 @@ import torch
 from mean_prompt.bench.markup import code_span, escaped
 from mean_prompt.bench.models import RANDOM_T5, random_sentence_t5
 from mean_prompt.bench.setup import Frozen, Machine, ReportFolder
-from mean_prompt.encoder import PACKAGED_MODEL, Encoder, TokenIds, load_encoder, special_ids
+from mean_prompt.encoder import PACKAGED_MODEL, Encoder, load_encoder, special_ids
 from mean_prompt.system import InputError, Listener, ProgressEvent, ignore
 
 #: Models timed if none is named: the packaged one, and the competition's true shape.
@@ -39,13 +39,9 @@ Shape = tuple[int, int, int]
 
 
 class PathSpeed(Frozen):
-    """The speed of one way from strings to vectors.
+    """The speed of one way from strings to vectors, its median over the repeats.
 
-    Attributes:
-        strings_per_second: median over the repeats.
-        slowest: the lowest of them.
-        fastest: the highest of them.
-        ratio: speed divided by the baseline's.
+    ``ratio`` is the speed divided by the baseline's.
     """
 
     path: str
@@ -69,11 +65,9 @@ class ModelSpeed(Frozen):
 
     Attributes:
         tokens: tokens of each string, without special ones.
-        strings: number of strings.
         screening: dtype that candidates are screened in.
-        lowest_cosine: lowest cosine of a screened vector with its float32 one, when the model was
-            loaded.
-        speedup: speed of screening relative to float32, when the model was loaded.
+        lowest_cosine: lowest cosine of a screened vector with its float32 one, at loading.
+        speedup: speed of screening relative to float32, at loading.
         flops_per_string: FLOPs of a string's matrix products; a multiplication and addition are 2.
         achieved: FLOP/s of ``screen_ids`` at its median.
         products: matrix products of the screening dtype, the fastest first.
@@ -112,18 +106,11 @@ def bench_speed(
     out: str | Path | None = None,
     listener: Listener = ignore,
 ) -> SpeedReport:
-    """Time the paths through some models.
+    """Time the paths through some models, with strings of so many tokens, special ones left out.
 
-    Args:
-        models: names, folders, ``random-sentence-t5-base`` or loaded encoders; without any, the
-            packaged MiniLM and sentence-t5-base's shape with random weights.
-        tokens: of each string, special tokens left out.
-        batch: strings in one call.
-        repeats: timings of every path.
-        device: where the models run.
-        trust: whether they may run code of their own.
-        out: folder for ``speed.json`` and ``speed.md``.
-        listener: receives the repeats done of each model.
+    Models are names, folders, ``random-sentence-t5-base`` or loaded encoders; without any, the
+    packaged MiniLM and sentence-t5-base's shape with random weights. With ``trust`` they may run
+    code of their own. ``out`` is a folder for ``speed.json`` and ``speed.md``.
 
     Raises:
         InputError: something given cannot be used.
@@ -153,13 +140,8 @@ def speed_markdown(report: SpeedReport) -> str:
     machine = report.machine
     where = f"{machine.cpu}, {machine.cores} cores, {machine.threads} threads, {machine.date}"
     repeats = f"medians of {report.repeats} interleaved repeats"
-    lines = [
-        "# Strings a second",
-        "",
-        code_span(machine.command),
-        "",
-        f"{escaped(where)}; {repeats}.",
-    ]
+    lines = ["# Strings a second", "", code_span(machine.command), ""]
+    lines.append(f"{escaped(where)}; {repeats}.")
     for row in report.models:
         what = f"{row.strings} strings of {row.tokens} tokens"
         lines += [
@@ -190,11 +172,7 @@ def product_line(row: ModelSpeed) -> str:
 
 
 def _time_model(
-    encoder: Encoder,
-    tokens: int,
-    batch: int,
-    repeats: int,
-    listener: Listener,
+    encoder: Encoder, tokens: int, batch: int, repeats: int, listener: Listener
 ) -> ModelSpeed:
     if tokens > encoder.max_tokens:
         raise InputError(
@@ -203,11 +181,21 @@ def _time_model(
         )
     texts = sample_strings(encoder, batch, tokens)
     ids = encoder.tokenize(texts)
-    paths = _paths(encoder, texts, ids)
+    paths: dict[str, Callable[[], object]] = {
+        "screen_ids": lambda: encoder.screen_ids(ids),
+        "screen": lambda: encoder.screen(texts),
+        "encode": lambda: encoder.encode(texts),
+        BASELINE: lambda: encoder.library_model.encode(
+            texts, batch_size=_BASELINE_BATCH, show_progress_bar=False
+        ),
+    }
     products = _products(encoder)
-    for run in paths.values():
-        run()
-    loops = {shape: _loops(run, encoder.device) for shape, run in products.items()}
+    for run in (*paths.values(), *products.values()):  # the first call is slow
+        _seconds(run, encoder.device)
+    loops = {
+        shape: max(1, round(_PRODUCT_SECONDS / _seconds(run, encoder.device)))
+        for shape, run in products.items()
+    }
     seconds: dict[str, list[float]] = {name: [] for name in paths}
     rates: dict[Shape, list[float]] = {shape: [] for shape in products}
     for repeat in range(repeats):
@@ -267,11 +255,8 @@ def flops_per_string(encoder: Encoder, tokens: int) -> float:
     """Return the FLOPs of one string's matrix products; a multiplication and addition are 2.
 
     Projections, feed-forward and attention products are counted by torch as they run, in the
-    float32 model, whose kernels torch knows; the screening copy does the same products.
-
-    Args:
-        encoder: its model is run once.
-        tokens: tokens of the string, without the special ones, which are added.
+    float32 model, whose kernels torch knows; the screening copy does the same products. Special
+    tokens are added to the string's.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
@@ -309,20 +294,6 @@ def sample_strings(encoder: Encoder, count: int, tokens: int, *, seed: int = 0) 
     )
 
 
-def _paths(
-    encoder: Encoder, texts: Sequence[str], ids: Sequence[TokenIds]
-) -> dict[str, Callable[[], object]]:
-    library = encoder.library_model
-    return {
-        "screen_ids": lambda: encoder.screen_ids(ids),
-        "screen": lambda: encoder.screen(texts),
-        "encode": lambda: encoder.encode(texts),
-        BASELINE: lambda: library.encode(
-            list(texts), batch_size=_BASELINE_BATCH, show_progress_bar=False
-        ),
-    }
-
-
 def _products(encoder: Encoder) -> dict[Shape, Callable[[], object]]:
     """Return plain products of the screening dtype, by shape: a feed-forward layer's, a square."""
     width = encoder.input_embeddings().shape[1]
@@ -336,11 +307,6 @@ def _products(encoder: Encoder) -> dict[Shape, Callable[[], object]]:
         return lambda: torch.mm(left, right)
 
     return {shape: product(*shape) for shape in shapes}
-
-
-def _loops(run: Callable[[], object], device: str) -> int:
-    _seconds(run, device)
-    return max(1, round(_PRODUCT_SECONDS / _seconds(run, device)))
 
 
 def _seconds(run: Callable[[], object], device: str, loops: int = 1) -> float:

@@ -36,15 +36,11 @@ class CachedPredictor:
 
     def __init__(self, predictor: Predictor, folder: Path | None = None) -> None:
         self._predictor = predictor
+        self.identity = predictor.identity  # caching changes no prediction
         self._cached = 0
         key = hashlib.sha256(f"schema {_SCHEMA} {predictor.identity}".encode()).hexdigest()[:24]
         self.path = (folder or cache_folder()) / "predictions" / f"{key}.sqlite"
         self._open().close()  # a cache that cannot be used is refused before any work
-
-    @property
-    def identity(self) -> str:
-        """The predictor's own identity: caching changes no prediction."""
-        return self._predictor.identity
 
     def predict(
         self, rows: Rows, examples: Examples | None = None, *, deadline: Deadline | None = None

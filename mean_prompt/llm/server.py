@@ -59,16 +59,10 @@ class ServerPredictor:
         self._address = ServerAddress(url)
         self._options = options or LLMOptions()
         self._counts = Counts()
+        asked = asking_identity(self._options.sampling)
+        self.identity = f"server {model} at {self._address.shown} {asked}"
         self._reached = False  # whether the server ever responded
         self._too_slow = f"time-out: no whole answer within {self._options.timeout:g} s"
-
-    @property
-    def identity(self) -> str:
-        """Model, address without credentials, sampling, instruction and cleaning."""
-        return (
-            f"server {self._model} at {self._address.shown} "
-            f"{asking_identity(self._options.sampling)}"
-        )
 
     def predict(
         self, rows: Rows, examples: Examples | None = None, *, deadline: Deadline | None = None

@@ -1,5 +1,7 @@
 """The growth of a search's cost, at sizes small enough for a test."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -8,20 +10,25 @@ from mean_prompt.bench import scale
 from mean_prompt.bench.scale import bench_scale, made_up_prompts, measure
 from mean_prompt.encoder import cache as vectors_module
 from mean_prompt.objective import compression
+from tests.bench.processes import name_process
 
 
-def test_a_size_has_a_process_of_its_own():
-    [row] = bench_scale([300], dimension=16, encode=False, repeats=1)
-    assert (row.prompts, row.dimension) == (300, 16)
-    assert row.step_seconds > 0
-    assert row.step_seconds == pytest.approx(row.objective_seconds, rel=0.1)
-    assert 0.05 < row.peak_gib < 4
+def test_each_size_has_a_process_of_its_own(monkeypatch):
+    monkeypatch.setattr(scale, "measure", name_process)
+    rows = list(bench_scale([7, 8]))
+    assert [size for size, _ in rows] == [7, 8]
+    assert len({os.getpid(), *(process for _, process in rows)}) == 3
 
 
-def test_an_exact_search_has_no_error():
+def test_an_exact_search_has_no_error(monkeypatch):
+    monkeypatch.setattr(scale, "REFERENCE", 800)
     row = measure(500, 24, encode=False, repeats=2, seed=1)
+    assert (row.prompts, row.dimension) == (500, 24)
     assert (row.error, row.step_error) == (0, 0)
     assert row.score_error < 1e-5
+    assert row.step_seconds == pytest.approx(row.objective_seconds, rel=0.1)
+    assert row.step_seconds > 0
+    assert row.peak_gib > 0.05
 
 
 def test_a_compressed_search_reports_exact_scores_from_half_precision(monkeypatch):

@@ -23,11 +23,10 @@ def small_t5():
     return random_sentence_t5(screening="float32", **SMALL)
 
 
-@pytest.fixture
-def report(tiny_bert, monkeypatch):
+@pytest.fixture(autouse=True)
+def short_products(monkeypatch):
     monkeypatch.setattr(speed, "_SQUARE", 64)
     monkeypatch.setattr(speed, "_PRODUCT_SECONDS", 0.001)
-    return bench_speed([tiny_bert], tokens=6, batch=10, repeats=3)
 
 
 def test_flops_are_those_of_the_matrix_products(tiny_bert):
@@ -47,7 +46,8 @@ def test_strings_have_as_many_tokens_as_asked(tiny_bert, small_t5):
         assert texts == sample_strings(encoder, 30, 7)
 
 
-def test_every_path_is_reported_with_its_ratio(report):
+def test_paths_and_products_are_reported_with_their_ratios(tiny_bert):
+    report = bench_speed([tiny_bert], tokens=6, batch=10, repeats=3)
     [row] = report.models
     rates = {path.path: path for path in row.paths}
     assert list(rates) == ["screen_ids", "screen", "encode", BASELINE]
@@ -56,10 +56,6 @@ def test_every_path_is_reported_with_its_ratio(report):
         assert 0 < path.slowest <= path.strings_per_second <= path.fastest
         assert path.ratio > 0
     assert (row.tokens, row.strings, report.repeats) == (6, 10, 3)
-
-
-def test_the_share_is_of_the_best_product(report):
-    [row] = report.models
     rates = [product.flops_per_second for product in row.products]
     assert rates == sorted(rates, reverse=True)
     assert len(rates) == 3
@@ -67,18 +63,10 @@ def test_the_share_is_of_the_best_product(report):
     assert row.share_of_product > 0
 
 
-def test_report_files(tiny_bert, tmp_path, monkeypatch):
-    monkeypatch.setattr(speed, "_SQUARE", 64)
-    monkeypatch.setattr(speed, "_PRODUCT_SECONDS", 0.001)
+def test_report_files(tiny_bert, tmp_path):
     events = []
-    report = bench_speed(
-        [tiny_bert],
-        tokens=4,
-        batch=5,
-        repeats=2,
-        out=tmp_path,
-        listener=events.append,
-    )
+    options = {"out": tmp_path, "listener": events.append}
+    report = bench_speed([tiny_bert], tokens=4, batch=5, repeats=2, **options)
     assert SpeedReport.model_validate_json((tmp_path / "speed.json").read_text()) == report
     text = (tmp_path / "speed.md").read_text()
     assert f"| {BASELINE} |" in text
@@ -94,14 +82,6 @@ def test_more_tokens_than_the_model_reads_are_refused(tiny_bert):
 
 
 # -- the model of sentence-t5-base's shape -------------------------------------------------------
-
-
-def test_the_default_shape_is_sentence_t5_bases():
-    from mean_prompt.bench.models import _SHAPE
-
-    width, inner, layers = _SHAPE["d_model"], _SHAPE["d_ff"], _SHAPE["num_layers"]
-    assert _SHAPE["num_heads"] * _SHAPE["d_kv"] == width
-    assert layers * (4 * width * width + 2 * width * inner) == 84_934_656
 
 
 def test_a_random_model_is_an_encoder_like_any_other(small_t5):

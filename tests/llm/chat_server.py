@@ -123,12 +123,6 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.forward(body, count)
 
-    def broken_once(self, body, count):
-        if count == 1:
-            self._refuse(500, "it broke")
-        else:
-            self.forward(body, count)
-
     def broken(self, _body, _count):
         self._refuse(500, "it broke")
 

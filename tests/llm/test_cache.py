@@ -3,7 +3,6 @@
 import pytest
 
 from mean_prompt.corpus import Rows
-from mean_prompt.llm import cache as llm_cache
 from mean_prompt.llm.base import Example, Prediction
 from mean_prompt.llm.cache import CachedPredictor
 from mean_prompt.system import InputError
@@ -72,19 +71,18 @@ def test_a_kept_row_serves_other_ids_and_orders(tmp_path):
     assert spy.asked == ["new"]
 
 
-@pytest.mark.parametrize("change", ["identity", "original", "rewritten", "examples"])
-def test_what_differs_in_anything_is_asked_again(tmp_path, change):
-    row = ROWS.take([0])
+@pytest.mark.parametrize(
+    ("identity", "original", "rewritten", "prompt"),
+    [("other", "AB", "1", "z"), ("spy", "A", "B1", "z"), ("spy", "AB", "1!", "z"),
+     ("spy", "AB", "1", "z!")],
+)  # fmt: skip
+def test_what_differs_in_anything_is_asked_again(tmp_path, identity, original, rewritten, prompt):
+    row = Rows(("a",), ("AB",), ("1",))
     list(CachedPredictor(Spy(), tmp_path).predict(row, [[Example("x", "y", "z")]]))
-    spy = Spy("other" if change == "identity" else "spy")
-    other = Rows(
-        ("a",),
-        ("A!" if change == "original" else "A",),
-        ("1!" if change == "rewritten" else "1",),
-    )
-    examples = [[Example("x", "y", "z!" if change == "examples" else "z")]]
-    list(CachedPredictor(spy, tmp_path).predict(other, examples))
-    assert len(spy.asked) == 1
+    spy = Spy(identity)
+    other = Rows(("a",), (original,), (rewritten,))
+    list(CachedPredictor(spy, tmp_path).predict(other, [[Example("x", "y", prompt)]]))
+    assert spy.asked == [original]
 
 
 def test_examples_go_with_the_rows_that_are_asked(tmp_path):
@@ -92,12 +90,6 @@ def test_examples_go_with_the_rows_that_are_asked(tmp_path):
     examples = [[Example("", "", str(row))] for row in range(5)]
     found = texts(CachedPredictor(Spy(), tmp_path).predict(ROWS, examples))
     assert {row: shown[1] for row, shown in found.items()} == {n: str(n) for n in range(5)}
-
-
-def test_a_file_of_another_schema_is_left_alone(tmp_path, monkeypatch):
-    before = CachedPredictor(Spy(), tmp_path).path
-    monkeypatch.setattr(llm_cache, "_SCHEMA", 0)
-    assert CachedPredictor(Spy(), tmp_path).path != before
 
 
 def test_faults_are_passed_on_and_not_kept(tmp_path):
@@ -119,10 +111,3 @@ def test_a_broken_cache_is_named(tmp_path):
     path.write_bytes(b"not a database" * 1000)
     with pytest.raises(InputError, match="delete it, or set MEAN_PROMPT_CACHE"):
         CachedPredictor(Spy(), tmp_path)
-
-
-def test_texts_are_not_run_together(tmp_path):
-    list(CachedPredictor(Spy(), tmp_path).predict(Rows(("a",), ("AB",), ("C",))))
-    spy = Spy()
-    list(CachedPredictor(spy, tmp_path).predict(Rows(("a",), ("A",), ("BC",))))
-    assert spy.asked == ["A"]

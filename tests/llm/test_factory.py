@@ -5,7 +5,6 @@ import pytest
 from mean_prompt.llm.cache import CachedPredictor
 from mean_prompt.llm.factory import SPECS, make_predictor
 from mean_prompt.llm.options import LLMOptions
-from mean_prompt.llm.recorded import RecordedPredictor
 from mean_prompt.system import InputError
 
 
@@ -16,30 +15,19 @@ def file(tmp_path):
     return path
 
 
-def test_none_is_none():
+def test_none_is_none_and_a_column_is_of_the_test_file(file):
     assert make_predictor("none") is None
-
-
-def test_a_column_of_the_test_file(file):
     predictor = make_predictor("column:other", test=file)
-    assert isinstance(predictor, RecordedPredictor)
     assert predictor.notes()[0] == f"recorded predictions: column 'other' of {file}"
-
-
-def test_a_column_needs_its_file():
     with pytest.raises(InputError, match="there is none; give file:PATH#COLUMN"):
         make_predictor("column:other")
 
 
-def test_a_file_with_or_without_a_column(file):
-    assert "'llm_prediction'" in make_predictor(f"file:{file}").notes()[0]
-    assert "'other'" in make_predictor(f"file:{file}#other").notes()[0]
-
-
-def test_a_files_name_may_hold_the_mark(file):
-    marked = file.rename(file.with_name("test#2.csv"))
-    assert "'llm_prediction'" in make_predictor(f"file:{marked}").notes()[0]
-    assert "'other'" in make_predictor(f"file:{marked}#other").notes()[0]
+@pytest.mark.parametrize("name", ["test.csv", "test#2.csv"])
+def test_a_files_name_may_hold_the_mark_before_a_column(file, name):
+    path = file.rename(file.with_name(name))
+    assert "'llm_prediction'" in make_predictor(f"file:{path}").notes()[0]
+    assert "'other'" in make_predictor(f"file:{path}#other").notes()[0]
 
 
 def test_a_local_model_is_cached_by_default(chat_folder):
@@ -67,17 +55,10 @@ def test_other_specifications_are_refused_with_the_list(spec):
     assert all(known in str(caught.value) for known in SPECS)
 
 
-def test_credentials_in_a_mistyped_specification_are_not_shown():
-    with pytest.raises(InputError, match=r"found 'sever:\.\.\.'") as caught:
-        make_predictor("sever:m@http://me:secret@host/v1")
-    assert "secret" not in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("spec", "options", "idle"),
     [
         ("none", {"batch": 2}, "batch"),
-        ("column:x", {"max_new_tokens": 9}, "max_new_tokens"),
         ("file:x", {"temperature": 1.0, "samples": 2}, "samples, temperature"),
         ("transformers:x", {"timeout": 3, "retries": 0}, "timeout, retries"),
         ("server:m@http://h", {"four_bit": True, "dtype": "float16"}, "dtype, four_bit"),
@@ -93,7 +74,6 @@ def test_options_without_an_effect_are_refused(spec, options, idle):
     [
         ({"samples": 0}, "samples must be from 1 to 64: found 0"),
         ({"temperature": float("nan")}, "temperature must be"),
-        ({"timeout": 0}, "timeout must be"),
         ({"dtype": "int8"}, "dtype must be one of auto, float32, bfloat16, float16: found 'int8'"),
         ({"samples": 2}, "2 samples at temperature 0; set one"),
     ],

@@ -101,14 +101,7 @@ def test_texts_are_limited_whatever_the_model_reads():
     short = Question(long, "y", (Example(long, long, "z"),)).shortened(TEXT_LIMIT)
     assert (len(short.original), short.rewritten) == (TEXT_LIMIT, "y")
     assert len(short.examples[0].original) == EXAMPLE_LIMIT
-
-
-@pytest.mark.parametrize("length", [0, 1200, 1201, 3001])
-def test_nothing_is_cut_at_the_length_of_the_longest(length):
-    question = Question("x" * 5, "y", (Example("", "z" * length, "p"),))
-    assert question.shortened(question.longest) == question
-    if question.longest > 5:
-        assert question.shortened(question.longest - 4) != question
+    assert short.shortened(short.longest) == short
 
 
 def ticking(limit):
@@ -174,20 +167,18 @@ def test_a_template_that_refuses_the_chat_is_named(tmp_path):
         list(predictor(folder).predict(ROWS))
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_the_dtype_is_what_was_asked(chat_folder, dtype):
-    local = predictor(chat_folder, dtype=dtype)
+def test_the_dtype_is_what_was_asked(chat_folder):
+    local = predictor(chat_folder, dtype="bfloat16")
     assert len(texts(local.predict(ROWS))) == 5
-    assert str(local._model._model.dtype) == f"torch.{dtype}"
-    assert dtype in local.identity
+    assert local._model._model.dtype == torch.bfloat16
+    assert "bfloat16" in local.identity
     assert predictor(chat_folder).notes()[0] == "local model: tiny-chat, float32 on cpu"
 
 
 @pytest.mark.parametrize(
     ("capabilities", "on_cpu"),
-    [({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16"),
-     ({"avx512_f": True, "amx_bf16": False}, "float32"), (None, "float32")],
-)  # fmt: skip
+    [({"amx_bf16": True}, "bfloat16"), ({"avx512_f": True}, "float32"), (None, "float32")],
+)
 def test_the_default_dtype_follows_the_device(monkeypatch, capabilities, on_cpu):
     if capabilities is None:  # an older torch
         monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
@@ -215,14 +206,12 @@ def test_a_folder_must_be_whole(copy, file, message):
         predictor(copy)
 
 
-def test_all_shards_must_be_there(copy):
+def test_missing_shards_and_broken_models_are_refused_in_one_line(copy):
     index = '{"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}'
     (copy / "model.safetensors.index.json").write_text(index)
     with pytest.raises(InputError, match=r"lacks model-2\.safetensors"):
         predictor(copy)
-
-
-def test_a_broken_model_is_refused_in_one_line(copy):
+    (copy / "model.safetensors.index.json").unlink()
     (copy / "model.safetensors").write_bytes(b"broken")
     with pytest.raises(InputError, match="the LLM damaged does not load") as caught:
         list(predictor(copy).predict(ROWS))

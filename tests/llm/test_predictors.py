@@ -87,11 +87,8 @@ def test_an_expired_deadline_ends_at_once(make):
     predictor = make()
     start = time.monotonic()
     assert list(predictor.predict(ROWS, deadline=Deadline(0))) == []
+    assert list(predictor.predict(Rows((), (), ()))) == []
     assert time.monotonic() - start < 0.5
-
-
-def test_no_rows_are_no_predictions(make):
-    assert list(make().predict(Rows((), (), ()))) == []
 
 
 def test_a_caller_may_leave_early(make):

@@ -40,14 +40,10 @@ def test_a_column_may_be_named(file):
     assert predictor.identity != RecordedPredictor.from_file(file).identity
 
 
-def test_the_column_of_a_submission_is_found(tmp_path):
-    path = tmp_path / "submission.csv"
-    path.write_text("id,rewrite_prompt\n7,Sing it\n")
-    assert predictions(RecordedPredictor.from_file(path))[0] == ("Sing it",)
-
-
 def test_a_file_without_a_likely_column_is_refused(tmp_path):
     path = tmp_path / "odd.csv"
+    path.write_text("id,rewrite_prompt\n7,Sing it\n")
+    assert predictions(RecordedPredictor.from_file(path))[0] == ("Sing it",)
     path.write_text("id,guess\n7,Sing it\n")
     with pytest.raises(InputError, match=r"file:PATH#COLUMN: .*odd\.csv has none of these"):
         RecordedPredictor.from_file(path)
@@ -61,15 +57,11 @@ def test_predictions_for_other_rows_are_refused(file):
         list(predictor.predict(Rows(("q",), ("",), ("",))))
 
 
-def test_what_cleaning_changed_is_counted():
-    predictor = RecordedPredictor(["7", "9"], ['"Sing it"', "I."], source="a test")
-    assert predictions(predictor) == {0: ("Sing it",), 1: (), 2: ()}
-    assert predictor.notes()[-1] == "answers cleaned: quotes 1, list marker 1, empty 1"
-
-
 def test_the_answers_as_written_are_kept_beside_the_cleaned_ones():
     answers = ["Sing it", "I.", '"Make it sad"', "  ", "Make it sad", '"Make it sad"', "'Sing it'"]
-    [found] = RecordedPredictor(["7"] * 7, answers, source="a test").predict(ROWS.take([0]))
+    predictor = RecordedPredictor(["7"] * 7, answers, source="a test")
+    [found] = predictor.predict(ROWS.take([0]))
+    assert predictor.notes()[-1] == "answers cleaned: quotes 3, list marker 1, empty 1"
     assert found.texts == ("Make it sad", "Sing it")
     # By how often a cleaned text was given, then by how often it was written so; no prompt last.
     assert found.raw == ('"Make it sad"', "Make it sad", "Sing it", "'Sing it'", "I.")

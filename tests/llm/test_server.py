@@ -65,12 +65,11 @@ def test_samples_are_drawn_with_a_seed(chat_server, chat_folder):
     assert predictions(1) != first
 
 
-@pytest.mark.parametrize(("fault", "pause"), [("busy", 0.7), ("broken-once", 0.35)])
-def test_a_refused_request_is_repeated(asked, proxy, undisturbed, fault, pause):
-    found, predictor = asked(fault)
+def test_a_refused_request_is_repeated(asked, proxy, undisturbed):
+    found, predictor = asked("busy")
     assert found == undisturbed
-    first, second = proxy.times[fault]
-    assert second - first >= pause
+    first, second = proxy.times["busy"]
+    assert second - first >= 0.7
     assert predictor.notes()[1] == "predictions: 3 of 3 rows"
 
 
@@ -111,22 +110,15 @@ def test_an_endless_answer_is_abandoned(asked, undisturbed):
     assert predictor.notes()[-1] == "answers cut at the length limit: 3"
 
 
-def test_open_requests_are_dropped_at_the_deadline(asked, proxy):
-    before = len(proxy.times.get("hang", []))
-    start = time.monotonic()
-    found, _ = asked("hang", deadline=Deadline(1))
-    assert time.monotonic() - start < 2
-    assert sorted(found) == [0, 2]
-    assert len(proxy.times["hang"]) == before + 1
-
-
-def test_a_stopped_deadline_ends_the_requests(proxy, chat_folder):
+def test_open_requests_are_dropped_at_the_deadline(proxy, chat_folder):
     deadline = Deadline()
     predictor = ServerPredictor(str(chat_folder), proxy.url("hang"), OPTIONS)
     predictions = predictor.predict(ROWS, deadline=deadline)
-    assert next(predictions).row in {0, 2}
+    assert {next(predictions).row, next(predictions).row} == {0, 2}
     deadline.stop()
+    start = time.monotonic()
     assert list(predictions) == []
+    assert time.monotonic() - start < 2
 
 
 def test_leaving_early_ends_the_requests(proxy, chat_folder):
@@ -188,8 +180,7 @@ def test_a_wrong_model_or_key_ends_the_run_with_a_remedy(proxy, fault, message):
         list(predictor.predict(ROWS.take([1])))
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host/v1", "http://", "http://[::1/v1",
-                                 "http://host:port/v1"])  # fmt: skip
+@pytest.mark.parametrize("url", ["ftp://host/v1", "http://", "http://host:port/v1"])
 def test_an_address_must_be_one(url):
     with pytest.raises(InputError, match="such as http://localhost:8000/v1"):
         ServerPredictor("m", url)

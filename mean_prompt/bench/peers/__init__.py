@@ -7,8 +7,6 @@ for the engine, only scored strings count as evaluations; gradients do not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from mean_prompt.bench.method import Method
@@ -18,9 +16,9 @@ from mean_prompt.bench.peers.gcg import GCG
 from mean_prompt.bench.peers.random_search import RandomSearch
 from mean_prompt.bench.peers.tpe import TPE
 
-_METHODS: Final[tuple[Method, ...]] = (RandomSearch(), Beam(), GCG(), Gaslite(), TPE())
-
 #: Every peer in its published settings, by name.
-PEERS: Final[Mapping[str, Method]] = MappingProxyType({peer.name: peer for peer in _METHODS})
+PEERS: Final[dict[str, Method]] = {
+    peer.name: peer for peer in (RandomSearch(), Beam(), GCG(), Gaslite(), TPE())
+}
 
 __all__ = ["GCG", "PEERS", "TPE", "Beam", "Gaslite", "RandomSearch"]

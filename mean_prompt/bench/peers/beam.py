@@ -33,7 +33,6 @@ class Beam:
     ends before all pairs of string and word were tried has tried a random subsample of them.
 
     Attributes:
-        width: number of strings kept.
         batch: pairs of string and word tried before the round's share is checked again.
     """
 

@@ -26,9 +26,7 @@ _FILLER: Final = "!"
 class LinearModel:
     """Ranks replacements by the objective's first-order change.
 
-    Attributes:
-        allowed: (A,) ids of the tokens that may replace others.
-        embeddings: (A, h) their input embeddings, on the encoder's device.
+    Symbols: (A,) ids of the allowed tokens, (A, h) their embeddings, on the encoder's device.
     """
 
     allowed: NDArray[np.int64]

@@ -38,11 +38,6 @@ class Gaslite:
     limit, where the paper attacks with 100 tokens after a given text; shorter strings have fewer
     than ``n_flip`` positions, and then all of them are taken; and it runs until the budget ends
     rather than for 100 steps.
-
-    Attributes:
-        n_grad: number of strings whose gradients are averaged.
-        n_flip: number of positions changed in a step.
-        n_cand: number of replacements scored at a position.
     """
 
     name: ClassVar[str] = "gaslite"
@@ -74,7 +69,12 @@ class Gaslite:
     ) -> Vectors:
         """Return the mean of the gradients, (L, h); of fewer strings if the budget ends before."""
         evaluator = task.evaluator
-        flips = self._random_flips(state, task, rng)
+        positions = rng.integers(len(state.body), size=self.n_grad - 1)
+        flipped = np.minimum(evaluator.rules.frame_tokens[0] + positions, len(state.ids) - 1)
+        tokens = rng.choice(task.vocabulary.allowed, self.n_grad - 1)
+        pairs = zip(flipped.tolist(), tokens.tolist(), strict=True)
+        # The string itself, and copies with one token of the body flipped.
+        flips = [state.ids, *(replaced(state.ids, *pair) for pair in pairs)]
         step = _CPU_GRADIENTS if evaluator.encoder.device == "cpu" else self.n_grad
         total: Vectors | None = None
         for first in range(0, len(flips), step):
@@ -89,17 +89,6 @@ class Gaslite:
         # Only the order of the products matters: the sum ranks as the mean does.
         inside: Vectors = body_gradients(total, len(state.body), evaluator.rules)[0]
         return inside
-
-    def _random_flips(
-        self, state: Candidate, task: SearchTask, rng: np.random.Generator
-    ) -> list[tuple[int, ...]]:
-        """Return the whole string's tokens, and copies with one token of the body flipped."""
-        first = task.evaluator.rules.frame_tokens[0]
-        positions = first + rng.integers(len(state.body), size=self.n_grad - 1)
-        inside = np.minimum(positions, len(state.ids) - 1).tolist()
-        tokens = rng.choice(task.vocabulary.allowed, self.n_grad - 1).tolist()
-        flips = [replaced(state.ids, *pair) for pair in zip(inside, tokens, strict=True)]
-        return [state.ids, *flips]
 
 
 def _flipped(

@@ -32,10 +32,6 @@ class GCG:
     Different here: the first string is the best corpus prompt filled up with "!", where the paper
     begins with "!" alone (see :func:`~mean_prompt.bench.peers.coordinates.padded`); and it runs
     until the budget ends rather than for 500 steps.
-
-    Attributes:
-        top_k: number of replacements kept for each position.
-        batch: B, number of replacements scored in a step.
     """
 
     name: ClassVar[str] = "gcg"

@@ -17,15 +17,7 @@ _BATCH: Final = 512
 
 
 class Incumbent:
-    """The best string of a search, scored in float32.
-
-    Args:
-        task: of the search.
-        start: the best string of an earlier search, or ``None`` for the best corpus prompt.
-
-    Attributes:
-        best: the best string so far.
-    """
+    """The best string of a search, scored in float32; at first its start or a corpus prompt."""
 
     def __init__(self, task: SearchTask, start: Candidate | None) -> None:
         self.best = start or task.starts[0]

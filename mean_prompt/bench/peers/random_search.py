@@ -24,8 +24,7 @@ class RandomSearch:
 
     Attributes:
         batch: lambda, number of edits tried in a step.
-        replace: share of replacements.
-        insert: share of insertions; the rest are deletions.
+        insert: share of insertions; what ``replace`` leaves are deletions.
     """
 
     name: ClassVar[str] = "random"

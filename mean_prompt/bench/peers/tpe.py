@@ -23,14 +23,7 @@ _FORBIDDEN: Final = -1.0
 
 @dataclass(frozen=True, slots=True)
 class _SlotSpace:
-    """The strings that one study draws from.
-
-    Attributes:
-        heads: bodies that a string may begin with.
-        phrases: bodies that a slot may contain.
-        slots: number of slots.
-        room: most tokens of a body.
-    """
+    """The strings that one study draws from: a head, then phrases, at most ``room`` tokens."""
 
     heads: list[TokenIds]
     phrases: list[TokenIds]
@@ -65,12 +58,6 @@ class TPE:
     learns any of its scores (constant liar). It takes several milliseconds a trial, more as trials
     add up, and the bank's ranking ages as the best string moves: every ``trials`` trials a new
     study begins at the best string.
-
-    Attributes:
-        slots: number of phrases of one string.
-        bank: number of phrases and words that a slot may contain.
-        batch: number of trials scored at once.
-        trials: number of trials of one study.
     """
 
     name: ClassVar[str] = "tpe"

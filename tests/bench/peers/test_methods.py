@@ -17,7 +17,7 @@ from tests.bench.peers.worlds import (
 )
 
 #: TPE's model takes milliseconds a trial, the more the wider its space and the longer its study.
-NARROW_TPE = replace(PEERS["tpe"], slots=2, bank=16, trials=64)
+NARROW_TPE = replace(PEERS["tpe"], slots=1, bank=16, batch=8, trials=24)
 #: Every method. A new one is added here and must pass all tests.
 METHODS = (Engine(), *(PEERS | {"tpe": NARROW_TPE}).values())
 #: Most strings that a method may try before it checks its budget again.
@@ -26,21 +26,11 @@ BATCH = 512
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 
-class WorkClock:
-    """A clock that advances by a hundredth of a second with every string encoded."""
-
-    def __init__(self, encoder):
-        self._encoder = encoder
-
-    def __call__(self):
-        return self._encoder.encoded / 100
-
-
 @every_method
 def test_a_search_ends_at_its_deadline(method):
     encoder = GradientFake()
-    clock = WorkClock(encoder)
-    task = make_task(Budget(6.0, clock=clock), encoder=encoder)
+    # A string encoded takes a hundredth of a second.
+    task = make_task(Budget(6.0, clock=lambda: encoder.encoded / 100), encoder=encoder)
     task.evaluator.budget.align(0.0)
     list(method.search(task))
     assert 5.4 <= task.evaluator.budget.elapsed <= 6.0
@@ -62,36 +52,28 @@ def test_a_search_spends_its_evaluations_in_batches_of_limited_size(method, monk
 
 
 @every_method
-def test_a_stop_ends_the_search_within_a_batch(method):
+def test_a_stopped_search_yields_the_best_start_alone_or_ends_within_a_batch(method):
     task = make_task(evaluations(10**9))
     budget = task.evaluator.budget
-    steps = method.search(task)
-    list(itertools.islice(steps, 3))
+    running = method.search(task)
+    list(itertools.islice(running, 3))
     spent = budget.evaluations
     budget.stop()
-    list(steps)
+    list(running)
     assert budget.evaluations <= spent + BATCH
-
-
-@every_method
-def test_a_budget_that_is_over_still_yields_the_best_start(method):
-    task = make_task(evaluations(10))
-    task.evaluator.budget.stop()
+    budget.evaluations = 0
     assert [row.text for row in method.search(task)] == [task.starts[0].text]
-    assert task.evaluator.budget.evaluations == 0
+    assert budget.evaluations == 0
 
 
 @every_method
 @pytest.mark.parametrize(
     "rules",
     [
-        {"phrases": ()},
-        {"max_tokens": 1},
-        {"prefix": "make", "suffix": "email"},
-        {"banned_words": ("poem", "tone", "!")},
-        {"alphabet": "words"},
+        {"phrases": (), "max_tokens": 1},
+        {"prefix": "make", "suffix": "email", "banned_words": ("poem", "tone", "!")},
     ],
-    ids=["no-phrases", "one-token", "frame", "banned", "words"],
+    ids=["one-token", "frame"],
 )
 def test_every_string_obeys_the_rules(method, rules):
     task = make_task(evaluations(150), **rules)
@@ -105,7 +87,7 @@ def test_every_string_obeys_the_rules(method, rules):
 @every_method
 @pytest.mark.parametrize("encoder", [GradientFake, RoughFake])
 def test_the_best_never_falls_and_has_its_exact_score(method, encoder):
-    task = make_task(evaluations(300), encoder=encoder())
+    task = make_task(evaluations(200), encoder=encoder())
     found = list(method.search(task))
     scores = [row.score for row in found]
     assert scores == sorted(scores)
@@ -118,8 +100,8 @@ def test_the_best_never_falls_and_has_its_exact_score(method, encoder):
 
 @every_method
 def test_a_search_continues_from_a_start_and_never_loses_it(method):
-    first = list(method.search(make_task(evaluations(200))))[-1]
-    task = make_task(evaluations(200), seed=1)
+    first = list(method.search(make_task(evaluations(100))))[-1]
+    task = make_task(evaluations(100), seed=1)
     rest = [row.score for row in method.search(task, first)]
     assert rest[0] >= first.score
     assert rest == sorted(rest)

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mean_prompt.bench.peers import GCG, PEERS, TPE, Beam, Gaslite, RandomSearch
+from mean_prompt.bench.peers import GCG, TPE, Beam, Gaslite, RandomSearch
 from tests.bench.peers.worlds import GradientFake, evaluations, make_task, objective_for
 
 
@@ -29,11 +29,6 @@ def spied(monkeypatch):
 
 def distance(first, second):
     return sum(old != new for old, new in zip(first, second, strict=True))
-
-
-def test_the_peers_go_by_their_names():
-    assert list(PEERS) == ["random", "beam", "gcg", "gaslite", "tpe"]
-    assert all(name == peer.name for name, peer in PEERS.items())
 
 
 # -- random -------------------------------------------------------------------------------------
@@ -59,13 +54,6 @@ def test_a_full_body_gets_no_insertions(spied):
     list(itertools.islice(RandomSearch().search(task), 2))
     assert len(task.starts[0].body) == 5
     assert {len(body) for body in batches[0]} == {4, 5}
-
-
-def test_edits_that_do_not_apply_become_replacements(spied):
-    task = make_task(evaluations(64), max_tokens=1)
-    batches = spied(task)
-    list(itertools.islice(RandomSearch().search(task), 2))
-    assert {len(body) for body in batches[0]} == {1}
 
 
 # -- beam ---------------------------------------------------------------------------------------
@@ -196,69 +184,27 @@ def test_gaslite_averages_over_the_string_and_its_random_flips(monkeypatch):
 def test_gaslite_takes_the_best_candidate_of_one_position_after_another(spied):
     task = make_task(evaluations(10**6))
     batches = spied(task)
-    search = Gaslite(n_grad=4, n_cand=999).search(task)
-    found = list(itertools.islice(search, 2 + 6))
+    search = Gaslite(n_grad=4, n_flip=4, n_cand=999).search(task)
+    found = list(itertools.islice(search, 2 + 4))
     flips = [batch for batch in batches if len(batch) > 2]
-    assert len(flips) == 6
+    assert len(flips) == 4
     assert all(len(batch) == len(task.vocabulary.allowed) for batch in flips)
-    state = None
+    state, changed = None, set()
     for batch in flips:
-        columns = [len(set(column)) > 1 for column in zip(*batch, strict=True)]
-        assert sum(columns) == 1
+        [column] = [n for n, column in enumerate(zip(*batch, strict=True)) if len(set(column)) > 1]
+        changed.add(column)
         if state is not None:
             assert all(distance(body, state) <= 1 for body in batch)
         scores = task.evaluator.objective.score(task.evaluator.encoder.encode_ids(batch))
         state = batch[int(scores.argmax())]
     assert found[-1].body == state
-
-
-def test_gaslite_changes_as_many_positions_as_it_should_a_step(spied):
-    task = make_task(evaluations(10**6), max_tokens=12)
-    batches = spied(task)
-    list(itertools.islice(Gaslite(n_grad=2, n_flip=4, n_cand=50).search(task), 2 + 4))
-    flips = [batch for batch in batches if len(batch) > 2]
-    positions = [
-        next(i for i, column in enumerate(zip(*batch, strict=True)) if len(set(column)) > 1)
-        for batch in flips
-    ]
-    assert len(positions) == len(set(positions)) == 4
+    assert len(changed) == 4
 
 
 # -- TPE ----------------------------------------------------------------------------------------
 
 
-def test_tpe_tries_the_best_start_first_and_then_heads_with_phrases(spied):
-    task = make_task(evaluations(10**6))
-    batches = spied(task)
-    list(itertools.islice(TPE(bank=4, batch=16).search(task), 2))
-    assert batches[0][0] == task.starts[0].body
-    heads = [row.body for row in task.starts]
-    pieces = [
-        *task.vocabulary.phrases.bodies,
-        *((int(token),) for token in task.vocabulary.allowed),
-    ]
-    assert all(_spelled(body, heads, pieces) for body in batches[0] if body)
-    assert len(set(batches[0])) > 8
-
-
-def _spelled(body, heads, pieces):
-    """Return whether a body is the beginning of a head and then pieces, the last one cut."""
-    beginnings = {head[:kept] for head in heads for kept in range(len(head) + 1)}
-    return any(
-        body[: len(beginning)] == beginning and _joined_from(body[len(beginning) :], pieces)
-        for beginning in beginnings
-    )
-
-
-def _joined_from(rest, pieces):
-    return not rest or any(
-        piece[: len(rest)] == rest
-        or (rest[: len(piece)] == piece and _joined_from(rest[len(piece) :], pieces))
-        for piece in pieces
-    )
-
-
-def test_tpe_begins_a_new_study_at_the_best_string(spied):
+def test_tpe_begins_a_new_study_at_the_best_string(spied, capfd):
     task = make_task(evaluations(10**6))
     batches = spied(task)
     found = list(itertools.islice(TPE(batch=16, trials=32).search(task), 1 + 2 + 1))
@@ -266,16 +212,12 @@ def test_tpe_begins_a_new_study_at_the_best_string(spied):
     assert firsts[0] == task.starts[0].body
     assert found[2].score > found[0].score
     assert firsts[2] == found[2].body
-
-
-def test_tpe_keeps_silent(capfd):
-    list(TPE(batch=8).search(make_task(evaluations(20))))
     assert capfd.readouterr() == ("", "")
 
 
 def test_tpe_learns():
     """TPE in its later trials proposes better strings than random ones."""
-    task = make_task(evaluations(300), max_tokens=8)
+    task = make_task(evaluations(128), max_tokens=8)
     screen, scores = task.evaluator.screen, []
 
     def record(bodies):
@@ -284,5 +226,5 @@ def test_tpe_learns():
         return rows
 
     task.evaluator.screen = record
-    list(TPE(slots=3, bank=24, batch=16, trials=10_000).search(task))
+    list(TPE(slots=2, bank=12, batch=16, trials=10_000).search(task))
     assert np.mean(scores[-4:]) > np.mean(scores[:2]) + 0.05 * task.ceiling
