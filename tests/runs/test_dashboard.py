@@ -83,12 +83,9 @@ def attributes(trial):
     return {row["key"]: row["value"] for row in trial["user_attrs"]}
 
 
-def test_the_study_is_listed_by_its_name(study):
+def test_every_climb_is_a_trial_with_its_score_and_its_string(get, study, climbs):
     assert study["study_name"] == "mean-prompt"
     assert study["directions"] == ["maximize"]
-
-
-def test_every_climb_is_a_trial_with_its_score_and_its_string(study, climbs):
     shown = [
         (trial["state"].lower(), trial["values"], attributes(trial)["text"])
         for trial in study["trials"]
@@ -98,6 +95,10 @@ def test_every_climb_is_a_trial_with_its_score_and_its_string(study, climbs):
     assert [attributes(trial)["number"] for trial in study["trials"]] == [
         str(climb["trial"]) for climb in climbs
     ]
+    # So has the table that is downloaded.
+    rows = list(csv.DictReader(io.StringIO(get(f"/csv/{study['study_id']}"))))
+    assert [row["UserAttribute text"] for row in rows] == [climb["text"] for climb in climbs]
+    assert '<div id="dashboard">' in get(f"/dashboard/studies/{study['study_id']}")
 
 
 def test_climbs_have_intermediate_values_that_rise_to_their_score(study):
@@ -132,12 +133,3 @@ def test_a_long_string_is_shown_whole(tmp_path):
     with dashboard(tmp_path / "study.db") as get:
         [trial] = only_study(get)["trials"]
     assert attributes(trial)["text"] == text
-
-
-def test_the_table_that_is_downloaded_has_the_strings(get, study, climbs):
-    rows = list(csv.DictReader(io.StringIO(get(f"/csv/{study['study_id']}"))))
-    assert [row["UserAttribute text"] for row in rows] == [climb["text"] for climb in climbs]
-
-
-def test_the_page_is_there(get, study):
-    assert '<div id="dashboard">' in get(f"/dashboard/studies/{study['study_id']}")
