@@ -17,7 +17,7 @@ from tests.report.live.conftest import best
 #: Milliseconds that a page has to show something: a model has to load on a busy machine.
 PATIENCE = 120_000
 SHOWN = "document.querySelector('#string .text')?.textContent"
-DRAWN = "document.getElementById('plot-progress')?.data?.[0]?.y ?? []"
+DRAWN = "document.getElementById('plot-progress')?.data?.at(-1)?.y ?? []"
 
 
 @pytest.fixture
