@@ -1,4 +1,4 @@
-"""Sentence encoders: strings to unit vectors."""
+"""Sentence encoders: models that turn strings into unit vectors, their files and their cache."""
 
 from typing import TYPE_CHECKING
 

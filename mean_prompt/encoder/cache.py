@@ -1,8 +1,8 @@
-"""Vectors of strings, and other arrays that are costly to compute, kept on disk between runs.
+"""An on-disk cache of sentence vectors, and of other arrays that are costly to compute.
 
-Of vectors there is one SQLite file per model and dtype. Its name holds the hash of the model's
-files, so that vectors of one model are never used with another. Rows are written chunk by chunk:
-what was computed before an interruption is not computed again.
+Vectors are stored in one SQLite file per model and dtype. The file's name holds the hash of the
+model's files, so that vectors of one model are never used with another. Rows are written chunk by
+chunk: vectors computed before an interruption are not computed again.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from mean_prompt.system import (
     write_atomically,
 )
 
-#: Strings encoded between two writes, and the characters of these: half a second on two cores for
+#: Most strings, and most characters, encoded between two writes: half a second on two cores for
 #: long strings, so that a deadline is kept, and large batches of short ones.
 _CHUNK: Final = 512
 _CHARACTERS: Final = 24_000
-#: Numbers of all vectors above which they are kept in half precision: 1 GiB in float32.
+#: Count of floats (rows x dimension) above which vectors are kept as float16: 1 GiB in float32.
 _HALF_ABOVE: Final = 2**28
 
 Encode = Callable[[Sequence[str]], Vectors]
 
 
 def need_half(rows: int, dimension: int) -> bool:
-    """Return whether so many vectors are kept in half precision, to save memory."""
+    """Return whether ``rows`` vectors are so large together that they are held as float16."""
     return rows * dimension > _HALF_ABOVE
 
 
 def cache_folder() -> Path:
-    """Return the folder of all caches: ``MEAN_PROMPT_CACHE``, else the user's cache folder."""
+    """Return the folder of all caches: ``$MEAN_PROMPT_CACHE``, else one in the user's cache."""
     chosen = os.environ.get("MEAN_PROMPT_CACHE")
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("mean-prompt"))
 
 
 class VectorCache:
-    """Looks vectors up by text and computes the missing ones.
+    """A cache of one model's vectors on disk: looks strings up and encodes the missing ones.
 
     Args:
         key: model identity and dtype, as :attr:`ModelIdentity.key` gives it.
-        folder: of the cache; the user's by default.
+        folder: the folder of all caches; the result of :func:`cache_folder` by default.
     """
 
     def __init__(self, key: str, folder: Path | None = None) -> None:
@@ -76,15 +76,15 @@ class VectorCache:
 
         Args:
             texts: the strings.
-            encode: computes the missing ones, (m,) strings -> (m, d).
-            listener: receives the strings done and n before every chunk and at the end.
-            phase: of these events.
-            unit: of these events.
+            encode: computes the vectors of the missing strings, (m,) strings -> (m, d).
+            listener: receives the number of strings done, and n, before every chunk and at the end.
+            phase: name of the phase in the events that the listener receives.
+            unit: name of what is counted in the events that the listener receives.
             deadline: checked before every chunk.
             half: whether to return float16; the cache holds float32 all the same.
 
         Raises:
-            OutOfTimeError: the deadline expired; what was computed stays in the cache.
+            OutOfTimeError: the deadline expired; vectors computed so far stay in the cache.
         """
         keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
         first: dict[bytes, int] = {}
@@ -110,7 +110,7 @@ class VectorCache:
 
 
 def _chunks(texts: Sequence[str], rows: Sequence[int]) -> Iterator[list[int]]:
-    """Yield the rows in chunks, long strings last: equal lengths share a batch."""
+    """Yield row numbers in chunks, sorted by text length so that equal lengths share a batch."""
     chunk: list[int] = []
     characters = 0
     for row in sorted(rows, key=lambda row: len(texts[row])):
@@ -124,7 +124,7 @@ def _chunks(texts: Sequence[str], rows: Sequence[int]) -> Iterator[list[int]]:
 
 
 class _Table:
-    """(n, d) vectors filled row by row, so that there is never a second copy of them."""
+    """An (n, d) array of vectors that is filled in place row by row, never copied."""
 
     def __init__(self, rows: int, dtype: type[np.floating]) -> None:
         self.filled = np.zeros(rows, bool)
@@ -138,7 +138,7 @@ class _Table:
         self.filled[row] = True
 
     def repeated(self, sources: Sequence[int]) -> NDArray[Any]:
-        """Return all rows, those of repeated strings copied from the string's first."""
+        """Return the array; each row not yet filled is copied from its row in ``sources``."""
         assert self._vectors is not None
         for row in np.flatnonzero(~self.filled):
             self._vectors[row] = self._vectors[sources[int(row)]]
@@ -148,9 +148,9 @@ class _Table:
 def cached_arrays(
     key: str, compute: Callable[[], Sequence[NDArray[Any]]]
 ) -> Sequence[NDArray[Any]]:
-    """Return the arrays kept under a key, a file name that identifies all they depend on.
+    """Return the arrays cached on disk under a key, or compute and cache them.
 
-    If there are none they are computed and kept.
+    The key is a file name that identifies everything the arrays depend on.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load, save
@@ -160,7 +160,7 @@ def cached_arrays(
         kept = load(path.read_bytes())
         return [kept[name] for name in sorted(kept)]
     except (FileNotFoundError, NotADirectoryError, SafetensorError):
-        pass  # None yet, or a file torn by a crash: both are computed.
+        pass  # No file yet, or one torn by a crash: compute the arrays.
     except OSError as error:
         raise cache_fault("the cache of arrays", path, error) from error
     arrays = list(compute())

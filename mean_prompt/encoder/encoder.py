@@ -1,4 +1,4 @@
-"""A sentence-transformers model as the search needs it: strings -> unit vectors, token gradients.
+"""The encoder: a sentence-transformers model that gives unit vectors and gradients by token.
 
 Symbols used throughout:
 
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 #: Largest difference allowed between our float32 vectors and SentenceTransformer.encode's.
 PROOF_TOLERANCE: Final = 1e-5
-#: Lowest cosine allowed between a screening vector and its float32 reference. bfloat16 keeps
-#: eight bits of mantissa; all-MiniLM-L6-v2 and a T5 of base size stay above 0.999.
+#: Lowest cosine allowed between a screening vector (computed in a faster, less exact dtype) and its
+#: float32 reference. In bfloat16 all-MiniLM-L6-v2 and a T5 of base size stay above 0.999.
 PARITY_COSINE: Final = 0.995
 #: A faster dtype must be faster by this factor to be worth its noise.
 PARITY_SPEEDUP: Final = 1.1
 #: Tokens in one forward pass. On a CPU the activations of more leave the cache (506 strings/s of
 #: 32 tokens at 2,176, 442 at 4,352); a GPU wants more.
 _BATCH_TOKENS: Final = {"cpu": 2_048, "cuda": 131_072, "mps": 16_384}
-#: Timings that the parity gate takes the best of, since a busy machine must not decide the dtype,
-#: and the speedup, or slowdown, at which one is enough. Where a CPU has no instructions for
-#: bfloat16 it is ten times slower, and all the timings would be most of a model's loading.
+#: Timings that the parity gate (the choice of the screening dtype) takes the best of, since a busy
+#: machine must not decide the dtype, and the speedup or slowdown at which one timing is enough: on
+#: a CPU without bfloat16 instructions it is ten times slower, and more would delay the loading.
 _GATE_TIMINGS: Final = 3
 _GATE_CLEAR: Final = 1.5
 #: Tokens differentiated in one pass, which keeps every layer's activations: by count, 0.7 MB a
@@ -66,7 +66,7 @@ PROBES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """What the parity gate decided, and the figures it decided by."""
+    """The dtype chosen for screening, and the measured cosine and speedup that decided it."""
 
     dtype: str
     lowest_cosine: float
@@ -77,12 +77,12 @@ class Screening:
 class Encoder:
     """A sentence-transformers model with exact-length batches and two precisions.
 
-    ``encode`` is the float32 reference, equal to ``SentenceTransformer.encode``; ``screen`` is
-    the fastest dtype that agrees with it. Both batch strings of equal token count, so that
-    nothing is padded. Make one with :func:`mean_prompt.encoder.loading.load_encoder`.
+    ``encode`` gives the float32 reference, equal to ``SentenceTransformer.encode``; ``screen``
+    uses the fastest dtype that agrees with it. Both batch strings of equal token count, to avoid
+    padding. Make an encoder with :func:`mean_prompt.encoder.loading.load_encoder`.
 
-    The model needs a fast tokenizer. Of ``screening``, ``auto`` tries bfloat16 and measures, and
-    ``float32`` never leaves the reference.
+    The model needs a fast tokenizer. If ``screening`` is ``auto``, bfloat16 is used if measurements
+    favour it; if it is ``float32``, screening uses the reference model.
     """
 
     def __init__(
@@ -113,49 +113,49 @@ class Encoder:
         self.screening_model, self.screening = self._open_gate(screening)
 
     def frame(self, ids: TokenIds) -> torch.Tensor:
-        """Return one string's ids with the special tokens around them: (L,) -> (1, n)."""
+        """Return one string's token ids with the model's special tokens around: (L,) -> (1, n)."""
         return self._frame([ids], len(ids))[0]
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenIds]:
-        """Return the token ids of each string: no special tokens, never truncated."""
+        """Return the token ids of each string, without special tokens and never truncated."""
         encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [tuple(encoding.ids) for encoding in encodings]
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """Return the string that each sequence of ids spells."""
+        """Return the string that each sequence of token ids decodes to."""
         return self.tokenizer.decode_batch([list(row) for row in ids], skip_special_tokens=False)
 
     def input_embeddings(self) -> torch.Tensor:
-        """Return the (V, h) float32 table of input embeddings."""
+        """Return the model's (V, h) float32 table of input embeddings, one row per token id."""
         return _embedding_layer(self.library_model).weight.detach()
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        """Return (n, d) unit vectors in float32; strings are cut to ``max_tokens``."""
+        """Return the strings' (n, d) unit vectors in float32; strings are cut to ``max_tokens``."""
         return self.encode_ids(self.tokenize(texts))
 
     def encode_ids(self, ids: Sequence[TokenIds]) -> Vectors:
-        """Like :meth:`encode`, for token ids without special tokens."""
+        """Encode token ids, without special tokens, as :meth:`encode` does strings."""
         return self._embed(self.library_model, ids)
 
     def screen(self, texts: Sequence[str]) -> Vectors:
-        """Return (n, d) unit vectors in the screening dtype, as float32 numbers."""
+        """Return the strings' (n, d) unit vectors, computed in the screening dtype, as float32."""
         return self.screen_ids(self.tokenize(texts))
 
     def screen_ids(self, ids: Sequence[TokenIds]) -> Vectors:
-        """Like :meth:`screen`, for token ids without special tokens."""
+        """Encode token ids, without special tokens, in the screening dtype (:meth:`screen`)."""
         return self._embed(self.screening_model, ids)
 
     def token_gradients(
         self, ids: Sequence[TokenIds], vector_gradient: Callable[[Vectors], Vectors]
     ) -> Vectors:
-        """Differentiate an objective of the vector through the whole module chain.
+        """Return the gradients of a function of the sentence vector at the input embeddings.
 
         Args:
-            ids: n >= 1 strings of one length L, without special tokens.
-            vector_gradient: (d,) unit vector -> (d,) gradient of the objective there.
+            ids: token ids of n >= 1 strings of equal length L, without special tokens.
+            vector_gradient: (d,) unit vector -> (d,) gradient of the function there.
 
         Returns:
-            (n, L, h) d objective / d input embedding, one row a token.
+            (n, L, h) gradients, one row of width h per token.
         """
         length = len(ids[0])
         if any(len(row) != length for row in ids):
@@ -178,7 +178,7 @@ class Encoder:
         return out
 
     def _pass(self, model: SentenceTransformer, ids: Sequence[TokenIds], length: int) -> Vectors:
-        """Return one forward pass's vectors; where memory ends, passes are halved from then on."""
+        """Return the vectors of one forward pass, halving this and later passes if memory ends."""
         try:
             with torch.inference_mode():
                 vectors = self._forward(model, *self._frame(ids, length))
@@ -196,10 +196,10 @@ class Encoder:
         return np.concatenate(parts)
 
     def _batches(self, lengths: Sequence[int]) -> Iterator[tuple[list[int], int]]:
-        """Group rows by exact length; a few stragglers are padded to a longer group's length.
+        """Yield batches of row numbers, grouped by token count, and each batch's padded length.
 
-        A forward pass costs as much as ``_PASS_TOKENS`` tokens before it does any work, so that
-        padding fewer than these is cheaper than a pass of their own.
+        A forward pass costs as much as ``_PASS_TOKENS`` tokens before it does any work, so that a
+        few rows are padded to a longer group's length if that adds no more tokens.
         """
         by_length: dict[int, list[int]] = defaultdict(list)
         for row, length in enumerate(lengths):
@@ -219,7 +219,7 @@ class Encoder:
                 start += step
 
     def _frame(self, ids: Sequence[TokenIds], length: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return input ids and attention mask, (n, length with specials), cut and padded."""
+        """Return the model's input ids and attention mask, (n, length + special tokens) each."""
         framed = [(*self._head, *row[: self.max_tokens], *self._tail) for row in ids]
         width = length + self.special_token_count
         tokens = np.full((len(framed), width), self._pad, np.int64)
@@ -267,7 +267,7 @@ class Encoder:
         return self.library_model, Screening("float32", lowest, speedup, notice)
 
     def _speedup(self, fast: SentenceTransformer, batch: list[TokenIds]) -> float:
-        """Return how much faster a copy is, by the best of a few timings of each, in turns."""
+        """Return how many times faster a copy of the model is, by the best of a few timings."""
         times: tuple[list[float], list[float]] = ([], [])
         for turn in range(_GATE_TIMINGS + 1):
             for model, taken in zip((self.library_model, fast), times, strict=True):
@@ -282,9 +282,9 @@ class Encoder:
 
 @contextmanager
 def _embedding_leaves(model: SentenceTransformer) -> Iterator[list[Any]]:
-    """Turn outputs of the input embedding layer into leaves, listed, whose gradients are kept.
+    """Collect, inside the block, the embedding layer's outputs as leaf tensors with gradients.
 
-    A hook works for every architecture, where passing ``inputs_embeds`` is supported by some.
+    A hook works for every architecture; only some support passing ``inputs_embeds``.
     """
     leaves: list[Any] = []
 

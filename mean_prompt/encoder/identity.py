@@ -1,4 +1,4 @@
-"""What a model is: the name, the revision and the hash that caches and results are keyed by."""
+"""A model's identity: its name, its revision and the hash of its files, which keys the caches."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Final
 
 from mean_prompt.encoder.trust import UNUSED_FOLDERS
 
-#: Files that a model is loaded from, and what is loaded too where it is trusted.
+#: Suffixes of the files that a model is loaded from, by default and if the user trusts the model.
 _LOADED: Final = frozenset({".json", ".txt", ".model", ".safetensors"})
 _LOADED_TRUSTED: Final = _LOADED | {".bin", ".py"}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """What a model is, for caches and results; the revision is a commit on the hub, if known."""
+    """The identity of a model's files; the revision is a commit on the Hugging Face hub or None."""
 
     name: str
     revision: str | None
@@ -25,15 +25,15 @@ class ModelIdentity:
 
     @property
     def key(self) -> str:
-        """A file-name-safe key, equal for equal files and dtype, whatever their name."""
+        """A cache key, safe as a file name: equal for equal model files and dtype."""
         return f"{self.content_hash[:24]}-{self.dtype}"
 
 
 def content_hash(folder: Path, *, trust: bool = False) -> str:
     """Return the SHA-256 over the relative names and bytes of the files a model is loaded from.
 
-    Documentation and other frameworks' weights do not change a vector and are left out; so are
-    pickled weights and code, which are loaded only if the model is trusted.
+    Documentation and other frameworks' weights are left out, since they do not affect the vectors;
+    so are pickled weights and code unless ``trust`` is true: otherwise they are not loaded.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):

@@ -1,6 +1,6 @@
-"""Faster kernels for the bfloat16 copy of a model that screens strings on a CPU.
+"""Faster attention and linear layers for a bfloat16 transformer on a CPU.
 
-Screening passes are short strings in small batches, which the general kernels serve badly.
+They serve the copy of a model that scores candidates of a search: short strings in small batches.
 Measured on all-MiniLM-L6-v2, 32 tokens, passes of 1,088 tokens, one core with avx512_bf16:
 
 * torch's fused attention took a fifth of a pass, at 21 GFLOP/s; two batched products with an
@@ -8,7 +8,7 @@ Measured on all-MiniLM-L6-v2, 32 tokens, passes of 1,088 tokens, one core with a
 * a linear layer lays its weight out for the matrix product again at every call; laid out once it
   runs at 475 instead of 430 GFLOP/s.
 
-What these do to the vectors is judged by the encoder's parity gate, like bfloat16 itself.
+Their effect on the vectors is checked when an encoder is loaded, along with that of bfloat16.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ import torch
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-#: Name of the attention below among those of transformers.
+#: Name under which the attention below is registered with transformers.
 ATTENTION: Final = "mean_prompt_short"
 #: Longest string, in tokens, that the attention below serves: it holds all L x L scores at once.
 _SHORT: Final = 256
 #: Scores are held within +- this before the exponential, whose sums then stay finite in bfloat16.
-#: Softmax takes the row's maximum away for the same end, which costs as much as all the rest.
+#: Softmax subtracts the row's maximum for the same end, which costs as much as all the rest.
 _LARGEST_SCORE: Final = 80.0
 #: Rows of a matrix product that weights are laid out for; other heights use the same layout.
 _LAYOUT_ROWS: Final = 1_024
 
 
 def use_fast_kernels(model: SentenceTransformer) -> None:
-    """Put the faster kernels into a bfloat16 model, if it is on a CPU that has them.
+    """Replace a bfloat16 model's attention and linear layers by faster ones, if on a CPU.
 
     The model is changed in place; it can then no longer be trained or differentiated.
     """
@@ -45,12 +45,12 @@ def use_fast_kernels(model: SentenceTransformer) -> None:
 
 
 class PackedLinear(torch.nn.Module):
-    """A linear layer in bfloat16 whose weight is laid out once, for inference alone."""
+    """A bfloat16 linear layer, for inference only, whose weight is laid out once in advance."""
 
     def __init__(self, linear: torch.nn.Linear) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        # Others read the weight under this name.
+        # Other modules read the weight under this name.
         self.weight, self.bias = linear.weight, linear.bias
         self._packed = torch.ops.mkldnn._reorder_linear_weight(  # noqa: SLF001
             linear.weight.detach(), _LAYOUT_ROWS
@@ -72,13 +72,13 @@ def _pack_linears(model: torch.nn.Module) -> None:
 
 
 def _can_pack() -> bool:
-    """Return whether this CPU has bfloat16 layouts; those without AVX-512 have none."""
+    """Return whether this CPU supports packed bfloat16 weights, which need AVX-512."""
     available = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
     return available and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
 
 
 def _shorten_attention(model: SentenceTransformer) -> None:
-    """Let a transformer that uses torch's fused attention use :func:`short_attention`."""
+    """Switch a transformer from torch's fused attention, if used, to :func:`short_attention`."""
     network: Any = getattr(model[0], "auto_model", None)
     config = getattr(network, "config", None)
     if getattr(config, "_attn_implementation", None) == "sdpa":
@@ -97,11 +97,11 @@ def short_attention(
     position_bias: torch.Tensor | None = None,
     **options: Any,  # noqa: ANN401 - those of transformers
 ) -> tuple[torch.Tensor, None]:
-    """Attend by two batched products: (n, heads, L, k) each -> (n, L, heads, k).
+    """Compute attention by two batched products: (n, heads, L, k) each -> (n, L, heads, k).
 
-    Equal to softmax attention as long as no score leaves +- ``_LARGEST_SCORE``. Longer strings, and
-    what is not plain attention, go to transformers' own. ``attention_mask`` is true where a token
-    may be looked at; ``scaling`` is ``k ** -0.5`` by default.
+    Equal to softmax attention as long as no score leaves +- ``_LARGEST_SCORE``. Strings longer than
+    ``_SHORT`` and other kinds of attention use transformers' own function. ``attention_mask`` is
+    true for tokens that may be attended to; ``scaling`` is ``k ** -0.5`` by default.
     """
     plain = key.shape[1] == query.shape[1] and not options.get("is_causal")
     if attention_mask is not None and attention_mask.dtype != torch.bool:
@@ -126,7 +126,7 @@ def short_attention(
 
 
 def register_attention(name: str, attend: Callable[..., tuple[torch.Tensor, None]]) -> None:
-    """Register an attention function with transformers, with the masks of torch's fused one."""
+    """Register an attention function with transformers, with masks as for torch's fused kernel."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 

@@ -1,4 +1,4 @@
-"""Finding a model's files: a folder, the hub's cache, an installed package or the hub itself.
+"""Find a model's files in a folder, the Hugging Face cache, a package or on the hub; load them.
 
 Every model is resolved to a local folder first and loaded from there, so that the identity that
 keys the caches is a hash of the very files that were loaded.
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL: Final = "sentence-transformers/sentence-t5-base"
 PACKAGED_MODEL: Final = "sentence-transformers/all-MiniLM-L6-v2"
-#: One attempt to reach the hub may take this long, in seconds.
+#: Seconds that one attempt to reach the Hugging Face hub may take.
 HUB_TIMEOUT: Final = 4.0
 #: Copies of the weights in other frameworks' formats, never needed here.
 _FOREIGN_FORMATS: Final = ["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.onnx"]
 
-#: What the libraries raise on a folder with missing, broken or foreign files.
+#: Exceptions that the libraries raise on a folder with missing, broken or foreign files.
 LOADING_ERRORS: Final = (
     OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError, ImportError,
     EOFError, pickle.UnpicklingError,
@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A model found on this machine, and a warning if it is not the one first asked for."""
+    """A model's folder on this machine, and a warning if another model was preferred."""
 
     name: str
     path: Path
@@ -56,13 +56,13 @@ def load_encoder(
     screening: str = "auto",
     trust: bool = False,
 ) -> Encoder:
-    """Find, load and prove a model.
+    """Find and load a sentence-transformers model, and check that its vectors are reproduced.
 
     Args:
-        name: a folder, or a name on the hub, or a model that was found before. Without one:
-            sentence-t5-base if it can be had, else the packaged all-MiniLM-L6-v2 with a
+        name: a folder, a name on the hub, or a model that was found before. By default
+            sentence-t5-base if it is available, else the packaged all-MiniLM-L6-v2 with a
             ``UserWarning``. A name given is loaded or refused, never replaced.
-        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the fastest one available.
         screening: see :class:`~mean_prompt.encoder.encoder.Encoder`.
         trust: whether the model may run code: load pickled weights, and classes that come with it.
     """
@@ -76,7 +76,7 @@ def load_encoder(
 
 
 def find_default(*, trust: bool = False, fetch: bool = True) -> ModelFolder:
-    """Return sentence-t5-base from the cache or the hub, else the packaged all-MiniLM-L6-v2."""
+    """Return the folder of sentence-t5-base if available, else of the packaged all-MiniLM-L6-v2."""
     folder = _from_hub(DEFAULT_MODEL, trust=trust, fetch=fetch)
     if folder:
         return ModelFolder(DEFAULT_MODEL, folder)
@@ -94,9 +94,9 @@ def find_default(*, trust: bool = False, fetch: bool = True) -> ModelFolder:
 
 
 def find_model(name: str, *, trust: bool = False, fetch: bool = True) -> ModelFolder:
-    """Return the folder of a named model, never of another one.
+    """Return the folder of the model of that name, or raise; never another model's.
 
-    ``trust`` allows pickled weights; ``fetch`` asks the hub for what this machine does not have.
+    ``trust`` allows pickled weights; ``fetch`` allows a download of missing files from the hub.
     """
     path = user_path(name)
     if path_exists(path) and path.is_dir():
@@ -179,15 +179,15 @@ def hub_folder(
     trust: bool,
     fetch: bool = True,
 ) -> Path | None:
-    """Return a model's folder from the hub's cache, else from the hub in one short attempt.
+    """Return a model's folder in the Hugging Face cache, downloaded in one short try if needed.
 
     Args:
-        name: on the hub.
-        is_complete: whether a folder holds all that is loaded, pickled weights too if the second
-            argument is true.
-        patterns: returns which of the hub's files to download, all if ``None``, and which not.
+        name: the model's name on the hub.
+        is_complete: returns whether a folder holds all files that are loaded; pickled weights
+            count if the second argument is true.
+        patterns: returns patterns of the files to download (``None`` for all) and to ignore.
         trust: whether the model may have pickled weights.
-        fetch: whether the hub is asked for what this machine does not have.
+        fetch: whether files missing on this machine may be downloaded.
     """
     from huggingface_hub import constants, errors, snapshot_download
 
@@ -197,7 +197,7 @@ def hub_folder(
     if cached and is_complete(cached, trust):
         return cached
     if not fetch or constants.HF_HUB_OFFLINE or not hub_answers(constants.ENDPOINT):
-        # One with pickled weights is refused by name when it is to be loaded, and not passed over.
+        # A folder with pickled weights is returned too: loading then refuses it with a reason.
         return cached if cached and is_complete(cached, True) else None
     try:
         wanted, unwanted = patterns(hub_files(name))
@@ -209,7 +209,7 @@ def hub_folder(
 
 
 def hub_files(name: str) -> list[PurePosixPath]:
-    """Return the files that the hub has of a model; whatever its client raises goes through."""
+    """Return the names of a model's files on the hub; exceptions of the client propagate."""
     from huggingface_hub import HfApi
 
     listed = HfApi().model_info(name, timeout=HUB_TIMEOUT).siblings or []
@@ -217,25 +217,25 @@ def hub_files(name: str) -> list[PurePosixPath]:
 
 
 def _is_complete(folder: Path, trust: bool) -> bool:
-    """Return whether a cached snapshot holds all that a sentence-transformers model needs."""
+    """Return whether a model folder holds all files that sentence-transformers loads."""
     kinds = ["*.safetensors", *(["pytorch_model*.bin"] if trust else [])]
-    # The transformer is in the model's own folder, or the first of those in it.
+    # The transformer's weights are in the model's folder, or in its subfolder ``0_...``.
     homes = [folder, *folder.glob("0_*")]
     weights = any(next(home.glob(kind), None) for home in homes for kind in kinds)
     return bool((folder / "modules.json").is_file() and weights and tokenizer_files(folder))
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """Return the files below a folder that a tokenizer may be read from."""
+    """Return the files in a model's folder and its subfolders that hold a tokenizer."""
     names = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
     return [path for name in names for path in folder.rglob(name)]
 
 
 def hub_answers(endpoint: str) -> bool:
-    """Return within HUB_TIMEOUT whether the hub can be reached: one attempt, no retries.
+    """Return within ``HUB_TIMEOUT`` seconds whether the Hugging Face hub can be reached.
 
-    The hub's own client retries with growing pauses, which on a machine without a network takes
-    far longer than a user waits.
+    One attempt is made: the hub's own client retries with growing pauses, which on a machine
+    without a network takes far longer than a user waits.
     """
     import concurrent.futures
     import http.client
@@ -252,7 +252,7 @@ def hub_answers(endpoint: str) -> bool:
         except (OSError, ValueError, http.client.HTTPException):  # no server, no URL, no HTTP
             return False
 
-    # A resolver that hangs ignores the socket's time-out, so the wait is bounded from outside.
+    # A DNS look-up that hangs ignores the socket's time-out, so the wait is bounded from outside.
     pool = concurrent.futures.ThreadPoolExecutor(1)
     try:
         return pool.submit(ask).result(timeout=HUB_TIMEOUT)
@@ -270,7 +270,7 @@ def _packaged_folder() -> Path | None:
 
 
 def is_hub_name(name: str) -> bool:
-    """Return whether a string has the form of the hub's names: ``model`` or ``owner/model``."""
+    """Return whether a string is a valid Hugging Face model name: ``model`` or ``owner/model``."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils._validators import validate_repo_id
 
@@ -281,7 +281,7 @@ def is_hub_name(name: str) -> bool:
 
 
 def choose_device(device: str) -> str:
-    """Return the device that ``auto`` stands for here, or the one that was named."""
+    """Return the torch device to use: the one named if present, or the fastest for ``auto``."""
     import torch
 
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
@@ -295,7 +295,7 @@ def choose_device(device: str) -> str:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Keep the libraries' progress bars and notices off the user's terminal while loading."""
+    """Silence the progress bars and notices of transformers inside the block."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from transformers.utils import logging
 
