@@ -1,4 +1,4 @@
-"""The page that a prediction run ends with, which must not cost it anything."""
+"""Write the HTML page at the end of a prediction run, without delaying or failing the run."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Final
 from mean_prompt.hybrid import PAGE
 from mean_prompt.system import MeanPromptError
 
-#: Seconds that a page may take: to load what draws it, and for each row. 1,400 rows took 0.8 s of
-#: a processor, and 2.4 s where eight processes shared two of them.
+#: Seconds that a page may take: to load the plotting code, and for each row. 1,400 rows took 0.8 s
+#: of CPU time, and 2.4 s when eight processes shared two cores.
 _SECONDS: Final = 2.0
 _SECONDS_A_ROW: Final = 0.5e-3
 
 
 def write_last_page(out: Path, rows: int, left: float) -> tuple[Path | None, str | None]:
-    """Write the page of a complete submission of so many rows; return its path, or why it has none.
+    """Write the page of a complete submission; return its path, or ``None`` and the reason.
 
-    ``left`` is the number of seconds until the time limit, infinite without one.
+    ``rows`` is the number of rows, ``left`` the seconds until the time limit, infinite without one.
     """
     page = out.with_suffix(PAGE)
     again = f"mean-prompt report {out} writes it"
@@ -33,7 +33,7 @@ def write_last_page(out: Path, rows: int, left: float) -> tuple[Path | None, str
 
 
 def _write(out: Path) -> Path:
-    # Only here: what draws figures takes a while to load, and a first submission is urgent.
+    # Imported only here: the plotting code loads slowly, and a first submission is urgent.
     from mean_prompt.report.page.submission_files import SubmissionFiles
     from mean_prompt.report.write import write_submission_report
 

@@ -1,4 +1,4 @@
-"""Writing the pages of runs, submissions and evaluations, and the analyses beside a run's."""
+"""Write the HTML pages of runs, submissions and evaluations, and the analyses of runs as JSON."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _SUFFIX: Final = ".html"
 
 
 def write_analysis(run: Path, space: CorpusSpace, string: str) -> None:
-    """Analyse a run's string in its corpus's space, and write the analysis into its folder."""
+    """Compare a run's best string with its corpus, and write the analysis into the run's folder."""
     _write(run / ANALYSIS, space.analyse(string).model_dump_json() + "\n")
 
 
 def write_affix_analysis(run: Path, analysis: AffixAnalysis) -> None:
-    """Write what an affix changes row by row into its run's folder."""
+    """Write the per-row effects of a run's affix (prefix or suffix) into the run's folder."""
     _write(run / ROWS, analysis.model_dump_json() + "\n")
 
 
 def write_report(run: Path) -> Path:
-    """Write the page of a run into its folder, and return its path.
+    """Write the HTML page of a search run into the run's folder, and return the page's path.
 
     Raises:
-        InputError: it is no run's folder, or a file in it is damaged.
+        InputError: ``run`` is no run's folder, or a file in it is damaged.
         RunError: the page cannot be written.
     """
     from mean_prompt.report.page.run_report import run_parts
@@ -51,7 +51,7 @@ def write_report(run: Path) -> Path:
 
 
 def write_submission_report(files: SubmissionFiles, truth: Truth | None = None) -> Path:
-    """Write the page of a submission beside it, and return its path."""
+    """Write the HTML page of a submission next to its file, and return the page's path."""
     from mean_prompt.report.page.hybrid_report import submission_parts
 
     write_page(files.page, submission_parts(files, truth))
@@ -59,7 +59,7 @@ def write_submission_report(files: SubmissionFiles, truth: Truth | None = None) 
 
 
 def write_evaluation_report(path: Path, evaluation: Evaluation, plan: Comparison) -> None:
-    """Write the page of an evaluation."""
+    """Write the HTML page of an evaluation: predictors compared under cross-validation."""
     from mean_prompt.hybrid import universal_string
     from mean_prompt.report.page.hybrid_report import evaluation_parts
 
@@ -67,10 +67,10 @@ def write_evaluation_report(path: Path, evaluation: Evaluation, plan: Comparison
 
 
 def write_page(path: Path, parts: PageParts) -> None:
-    """Write a page as a whole.
+    """Write an HTML page atomically.
 
     Raises:
-        RunError: it cannot be written; what was there before is whole.
+        RunError: the page cannot be written; the file that was there before is unchanged.
     """
     remedy = "give room, or another folder"
     with os_errors("a page must be written", path, remedy, raises=RunError):
@@ -78,12 +78,12 @@ def write_page(path: Path, parts: PageParts) -> None:
 
 
 def check_page(path: Path, option: str) -> None:
-    """Refuse a path that no page can be written to; leave nothing behind.
+    """Check that an HTML page can be written to a path, and leave no file behind.
 
-    A page that is there will be replaced, and nothing else will.
+    Only an existing page may be replaced later, never another kind of file.
 
     Raises:
-        InputError: its name is not that of a page, or it cannot be written.
+        InputError: the path does not end in ``.html``, or cannot be written to.
     """
     if path.suffix.lower() != _SUFFIX:
         raise InputError(f"{option} must be a page, whose name ends in {_SUFFIX}: found {path}")

@@ -1,1 +1,1 @@
-"""A string in its corpus's space: per-prompt scores, token contributions, clusters, a map."""
+"""Analyse a string against a corpus of prompts: scores, token contributions, clusters, a map."""

@@ -1,4 +1,4 @@
-"""What an affix changes row by row, and what each of its tokens is worth."""
+"""Effect of an affix (a prefix or suffix of LLM predictions) on each row, and of each token."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mean_prompt.report.analysis.prompt_scores import truncate
 from mean_prompt.report.analysis.tokens import left_out
 from mean_prompt.system import Deadline
 
-#: Characters of a prediction or prompt that are kept: some are whole documents.
+#: Most characters of a prediction or prompt that are kept: some are whole documents.
 _LONGEST: Final = 1_000
 #: Strings encoded between two checks of the deadline: a few seconds of a large model on two cores.
 _STRINGS: Final = 128
@@ -25,15 +25,15 @@ _STRINGS: Final = 128
 def analyse_affix(
     problem: AffixProblem, encoder: Encoder, affix: str, affixed: Scores, *, deadline: Deadline
 ) -> AffixAnalysis:
-    """Analyse an affix on the rows that it was searched on and on those held out.
+    """Analyse an affix on the rows that it was optimised on and on the held-out rows.
 
     Args:
-        problem: the n rows.
-        encoder: the model.
-        affix: a string that is not empty.
-        affixed: (n,) SCS of the rows with it.
-        deadline: ends the worths of its tokens, which are computed over rows in a random order;
-            the first few rows are judged in any case.
+        problem: the search problem, with n rows of a prediction and its true prompt.
+        encoder: the embedding model.
+        affix: a prefix or suffix of predictions, not empty.
+        affixed: (n,) SCS of the predictions with the affix.
+        deadline: ends the computation of the tokens' contributions, which takes rows in random
+            order; the first few rows are used in any case.
     """
     held = set(problem.split.holdout.tolist())
     context = problem.context
@@ -56,9 +56,9 @@ def analyse_affix(
 def _worths(
     problem: AffixProblem, encoder: Encoder, affix: str, affixed: Scores, deadline: Deadline
 ) -> tuple[tuple[TokenWorth, ...], int]:
-    """Return what each token is worth, and the number of rows judged.
+    """Return the contribution of each token of an affix, and the number of rows averaged over.
 
-    The mean SCS of these rows with the affix, less that with the affix without the token.
+    It is the rows' mean SCS with the affix, less that with the affix without the token.
     """
     pieces, without = left_out(affix, encoder)
     if not pieces:
@@ -86,7 +86,7 @@ def _losses(
     affixed: Scores,
     rows: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return the sum over some rows of what the score loses: (m,) rows -> (k,) tokens."""
+    """Return the SCS lost without each of an affix's k tokens, summed over ``rows``: (k,)."""
     texts = [text for affix in without for text in problem.texts(rows, affix)]
     vectors: Vectors = encoder.encode(texts).reshape(len(without), len(rows), -1)
     scores = row_scores(vectors, np.broadcast_to(problem.truths[rows], vectors.shape))

@@ -1,4 +1,4 @@
-"""Clusters of prompts, and the words that distinguish them."""
+"""Cluster the prompts of a corpus, and find the words that distinguish each cluster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mean_prompt.report.analysis.prompt_scores import truncate
 
 #: Most clusters that a reader can survey.
 _MOST: Final = 12
-#: Words that name a cluster, and characters of a prompt that they are taken from.
+#: Most words that name a cluster, and the characters of a prompt that they are taken from.
 _WORDS: Final = 4
 _READ: Final = 500
 _EXAMPLE: Final = 200
@@ -24,12 +24,12 @@ _EXAMPLE: Final = 200
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Clustering:
-    """A clustering of all prompts.
+    """A k-means clustering of all N prompts of a corpus by their embeddings.
 
     Attributes:
         members: (N,) number of each prompt's cluster.
-        words: words that name each cluster.
-        examples: the prompt nearest to each centre.
+        words: for each cluster, the words that name it.
+        examples: for each cluster, the prompt nearest to its centre, shortened.
     """
 
     members: NDArray[np.int64]
@@ -40,7 +40,7 @@ class Clustering:
     def fit(
         cls, prompts: Sequence[str], objective: ExpectedSCS, sample: NDArray[np.int64], seed: int
     ) -> Clustering:
-        """Cluster some rows by k-means, and assign every prompt to the nearest centre."""
+        """Cluster a sample of prompts by k-means, and assign every prompt to the nearest centre."""
         vectors = to_numpy(objective.rows(sample))
         centres = _centres(vectors, len(prompts), seed)
         members, nearest = _assign(objective, centres)
@@ -51,9 +51,9 @@ class Clustering:
     def scored(
         self, scores: NDArray[np.floating], weights: NDArray[np.floating]
     ) -> tuple[PromptCluster, ...]:
-        """Return the clusters with a string's expected SCS in each, the largest share first.
+        """Return the clusters with a string's mean SCS in each, the largest cluster first.
 
-        (N,) SCS of the string with each prompt, and (N,) weights of the prompts of sum 1.
+        ``scores`` are the (N,) SCS of the string with the prompts; ``weights`` of prompts sum to 1.
         """
         count = len(self.words)
         sizes = np.bincount(self.members, minlength=count)
@@ -72,7 +72,7 @@ class Clustering:
         )
 
     def by_share(self, weights: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Return each prompt's cluster, numbered as :meth:`scored` orders them: (N,)."""
+        """Return the (N,) cluster numbers of the prompts, in :meth:`scored`'s order of clusters."""
         mass = np.bincount(self.members, weights=weights, minlength=len(self.words))
         rank = np.argsort(np.argsort(-mass, kind="stable"), kind="stable")
         return rank[self.members]
@@ -89,7 +89,7 @@ def _centres(vectors: Vectors, size: int, seed: int) -> Vectors:
 
 
 def _assign(objective: ExpectedSCS, centres: Vectors) -> tuple[NDArray[np.int64], list[int]]:
-    """Return the nearest centre of every prompt, and the nearest prompt of every centre."""
+    """Return the number of every prompt's nearest centre, and of every centre's nearest prompt."""
     points = to_tensor(centres).to(objective.device)
     lengths = (points**2).sum(dim=1) / 2
     members = []
@@ -97,7 +97,7 @@ def _assign(objective: ExpectedSCS, centres: Vectors) -> tuple[NDArray[np.int64]
     nearest = np.zeros(len(centres), np.int64)
     first = 0
     for rows, _ in objective.blocks():
-        near = to_numpy(rows @ points.T - lengths)  # half the squared distance, up to a constant
+        near = to_numpy(rows @ points.T - lengths)  # -0.5 squared distance, plus a constant
         members.append(near.argmax(axis=1))
         top = near.argmax(axis=0)
         better = near[top, np.arange(len(centres))] > best
@@ -110,7 +110,7 @@ def _assign(objective: ExpectedSCS, centres: Vectors) -> tuple[NDArray[np.int64]
 def _distinctive_words(
     texts: Sequence[str], members: NDArray[np.int64], count: int
 ) -> list[tuple[str, ...]]:
-    """Return the words whose mean TF-IDF in a cluster exceeds that of the others the most."""
+    """Return for each cluster the words of highest mean TF-IDF compared with the other clusters."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(stop_words="english", max_features=5_000, sublinear_tf=True)

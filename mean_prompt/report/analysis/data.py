@@ -1,4 +1,4 @@
-"""The data of an analysis, as it is written to a run's folder and read back."""
+"""Data classes of the analysis of a string, stored as JSON in the folder of a search run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class _Data(BaseModel):
 
 
 class TokenWorth(_Data):
-    """What one token of a string is worth, by leaving it out.
+    """The contribution (worth) of one token to a string's score, by leaving the token out.
 
     Attributes:
-        piece: the token as it stands in the string, blanks before it included.
-        worth: expected SCS of the string less that of the string without the token.
+        piece: the part of the string that is the token, with the blanks before it.
+        worth: expected SCS of the string, less that of the string without the token.
     """
 
     piece: str
@@ -22,10 +22,10 @@ class TokenWorth(_Data):
 
 
 class PromptScore(_Data):
-    """A prompt, and how close a string is to it.
+    """A prompt of the corpus and its cosine with the analysed string.
 
     Attributes:
-        cosine: cosine of the string with it, within [-1, 1]; its cube is the string's score there.
+        cosine: cosine of the string and the prompt, within [-1, 1]; its cube is their SCS.
         share: share of the prompt in the corpus, within (0, 1].
     """
 
@@ -35,11 +35,11 @@ class PromptScore(_Data):
 
 
 class CosineSpread(_Data):
-    """How a string's cosines with the prompts are distributed.
+    """Histogram of a string's cosines with the prompts of a corpus.
 
     Attributes:
-        edges: B + 1 rising cosines.
-        shares: B shares of the corpus between them, sum 1.
+        edges: the B + 1 rising edges of the bins.
+        shares: shares of the corpus in the B bins, of sum 1.
     """
 
     edges: tuple[float, ...]
@@ -48,17 +48,17 @@ class CosineSpread(_Data):
 
 
 class StringAnalysis(_Data):
-    """The analysis of one string in a corpus's space.
+    """Comparison of one string with all prompts of a corpus, in the embedding space.
 
     Attributes:
-        tokens: number of its tokens, without special ones.
-        is_cut: whether the model reads only its beginning.
-        score: expected SCS over every prompt.
-        fraction: the score as a share of the ceiling.
-        worths: worths of its tokens, in their order, as far as the model reads.
-        nearest: the prompts that it scores best on, the best first.
-        farthest: the prompts that it scores worst on, the worst first.
-        place: its place on the corpus's map.
+        tokens: number of the string's tokens, without special ones.
+        is_cut: whether the model reads only the string's beginning.
+        score: expected SCS of the string over every prompt.
+        fraction: the score divided by the ceiling, the highest score of any unit vector.
+        worths: contributions of the tokens that the model reads, in their order.
+        nearest: the prompts that the string scores best on, the best first.
+        farthest: the prompts that the string scores worst on, the worst first.
+        place: the string's coordinates on the map of the corpus.
     """
 
     text: str
@@ -74,14 +74,14 @@ class StringAnalysis(_Data):
 
 
 class CorpusMap(_Data):
-    """A corpus in two dimensions.
+    """A sample of a corpus's prompts projected onto two principal components.
 
     Attributes:
-        x: first coordinates of K prompts, a sample; ``y`` has their second ones, ``prompts``
-            their beginnings and ``clusters`` the numbers of their clusters.
+        x: first coordinates of the K prompts of the sample; ``y`` has the second ones, ``prompts``
+            the beginnings of the prompts and ``clusters`` the numbers of their clusters.
         explained: share of the vectors' variance that the two dimensions hold, within [0, 1].
-        mean: place of the normalised mean vector.
-        ceiling: place of the vector that reaches the ceiling.
+        mean: coordinates of the normalised mean vector of the corpus.
+        ceiling: coordinates of the unit vector with the highest expected SCS.
     """
 
     x: tuple[float, ...]
@@ -94,13 +94,13 @@ class CorpusMap(_Data):
 
 
 class PromptCluster(_Data):
-    """Prompts that are alike.
+    """A cluster of similar prompts, with the analysed string's score on it.
 
     Attributes:
-        words: words that distinguish it from the rest of the corpus.
-        example: the prompt nearest to its centre, shortened.
+        words: words that distinguish the cluster from the rest of the corpus.
+        example: the prompt nearest to the cluster's centre, shortened.
         share: share of the corpus by weight, within (0, 1].
-        score: expected SCS of the string over these prompts alone.
+        score: expected SCS of the string over the prompts of the cluster.
     """
 
     words: tuple[str, ...]
@@ -111,10 +111,10 @@ class PromptCluster(_Data):
 
 
 class Analysis(_Data):
-    """The analysis of a run's string, and the corpus around it.
+    """The analysis of a run's best string, with the map and the clusters of its corpus.
 
     Attributes:
-        ceiling: highest expected SCS of any unit vector.
+        ceiling: highest expected SCS that any unit vector reaches.
         clusters: clusters of the prompts, the largest share first.
     """
 
@@ -125,13 +125,13 @@ class Analysis(_Data):
 
 
 class Suggestion(_Data):
-    """An edit to make next.
+    """A suggested edit of a string, with the score after the edit.
 
     Attributes:
-        edit: the edit, in words.
-        text: the string after it.
-        score: expected SCS of that string over every prompt.
-        gain: ``score`` less that of the string before; ``None`` if that was blank.
+        edit: description of the edit in words.
+        text: the string after the edit.
+        score: expected SCS of ``text`` over every prompt.
+        gain: ``score`` less the score before the edit; ``None`` if the string was blank.
     """
 
     edit: str
@@ -141,12 +141,12 @@ class Suggestion(_Data):
 
 
 class Advice(_Data):
-    """Suggestions for a string.
+    """Suggested edits of a string, the best first.
 
     Attributes:
-        fault: which of the run's rules it breaks, such as ``is blank``; ``None`` if none.
-        tried: number of strings that were scored.
-        suggestions: edits that keep to the rules, the best first.
+        fault: the run's rule that the string breaks, such as ``is blank``; ``None`` if none.
+        tried: number of edited strings that were scored.
+        suggestions: edits whose results keep to the rules, the best first.
     """
 
     text: str
@@ -156,11 +156,11 @@ class Advice(_Data):
 
 
 class AffixRow(_Data):
-    """One row of an affix's context.
+    """One LLM prediction scored with and without an affix (a prefix or suffix).
 
     Attributes:
-        prompt: the true prompt.
-        without: SCS of the prediction alone.
+        prompt: the true prompt that the prediction is compared with.
+        without: SCS of the prediction without the affix.
         affixed: SCS of the prediction with the affix.
     """
 
@@ -173,14 +173,14 @@ class AffixRow(_Data):
 
 
 class AffixAnalysis(_Data):
-    """An affix, row by row.
+    """The effect of an affix (a prefix or suffix of LLM predictions) on each row.
 
     Attributes:
         position: ``suffix`` or ``prefix``.
-        rows: all rows, in the file's order.
-        worths: worths of the affix's tokens, in their order: mean SCS of predictions with it less
-            that with the affix without the token.
-        judged: number of rows that the worths are means over, drawn at random.
+        rows: all rows, in the order of the input file.
+        worths: contributions of the affix's tokens, in their order: mean SCS of predictions with
+            the affix, less that with the affix without the token.
+        judged: number of random rows that the contributions are averaged over.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""An edit of a string of tokens: described in words, and applied to the text as it was typed."""
+"""Describe a change of token ids in words, and apply the change to the text that was typed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from mean_prompt.optimize import Rules
 from mean_prompt.report.analysis.prompt_scores import truncate
 from mean_prompt.report.analysis.tokens import pieces_of
 
-#: Characters of an inserted or removed part that a description shows.
+#: Most characters of an inserted or removed part that a description shows.
 _SHOWN: Final = 40
-#: Replacements that are listed one by one.
+#: Most replacements that a description lists one by one.
 _LISTED: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
 class TypedText:
-    """A text as the user typed it, by its tokens.
+    """A text as the user typed it, split into parts by its tokens.
 
     Attributes:
-        pieces: parts of the text, one a token, that together are the text.
+        pieces: the parts of the text, one per token; joined, they are the text.
     """
 
     text: str
@@ -32,7 +32,7 @@ class TypedText:
 
     @classmethod
     def read(cls, text: str, encoder: Encoder) -> TypedText:
-        """Split a text into its tokens."""
+        """Tokenize a text, and split it into one part per token."""
         read = encoder.tokenizer.encode(text, add_special_tokens=False)
         count = len(read.ids)
         pieces = pieces_of(text, read.offsets, count) if count else []
@@ -40,10 +40,10 @@ class TypedText:
 
 
 def edited(typed: TypedText, ids: TokenIds, rules: Rules) -> str:
-    """Return the text with some tokens replaced, and all others as they were typed.
+    """Return the text for new token ids, with the unchanged tokens written as the user typed them.
 
-    Decoding the ids would rewrite the whole text, in small letters with some models. The result
-    may be read as other tokens, which the caller has to check.
+    Decoding the ids would rewrite the whole text, in lower case with some models. The result may
+    be tokenized to other ids, which the caller has to check.
     """
     parts: list[str] = []
     for kind, a, b, c, d in _opcodes(typed.ids, ids):
@@ -56,7 +56,7 @@ def edited(typed: TypedText, ids: TokenIds, rules: Rules) -> str:
 
 
 def described(typed: TypedText, ids: TokenIds, rules: Rules) -> str:
-    """Return in words how a text's tokens were changed; tokens are counted from 1."""
+    """Describe in words how new token ids differ from a text's; tokens are counted from 1."""
     old = typed.ids
     changed = [i for i, (a, b) in enumerate(zip(old, ids, strict=False)) if a != b]
     if len(old) == len(ids) and len(changed) == 2 and _is_swap(old, ids, *changed):
@@ -87,7 +87,7 @@ def _is_swap(old: TokenIds, new: TokenIds, first: int, second: int) -> bool:
 
 
 def _move(typed: TypedText, ids: TokenIds, opcodes: Sequence[_Opcode]) -> str | None:
-    """Return what was moved, if one part was removed and inserted elsewhere."""
+    """Return a description of a move if the only change is one part moved, else ``None``."""
     if sorted(code[0] for code in opcodes) != ["delete", "insert"]:
         return None
     out, put = sorted(opcodes, key=lambda code: code[0])

@@ -1,4 +1,4 @@
-"""A run opened from its folder, with its corpus and its model as the run had them."""
+"""Open a search run from its folder, and load the corpus and the model that it used."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mean_prompt.system import InputError, Listener, ignore
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenRun:
-    """A run of a whole string, with all that its strings are analysed with.
+    """A search run with its model and embedded corpus loaded, for analyses of strings.
 
     Attributes:
-        best: its best string so far.
-        result: its result, or ``None`` if it has not finished.
-        problem: the corpus in the model's space, split as the run split it.
+        best: the run's best string so far.
+        result: the run's result, or ``None`` if the run has not finished.
+        problem: the embedded corpus, with the run's split into training and hold-out prompts.
     """
 
     folder: Path
@@ -35,16 +35,16 @@ class OpenRun:
 
 
 def open_run(folder: Path, *, corpus: Sequence[str] = (), listener: Listener = ignore) -> OpenRun:
-    """Open a run; vectors come from the cache if it has them.
+    """Load a search run with its model and corpus; embeddings come from the cache if it has them.
 
     Args:
         folder: the run's folder.
-        corpus: files of its corpus, if they have moved since; those of the recipe when left out.
+        corpus: files of the run's corpus, if they have moved; by default those of its recipe.
         listener: receives the progress of embedding the corpus.
 
     Raises:
-        InputError: there is no such run, it searched an affix, it has no string yet, or its
-            corpus or model is missing or has changed.
+        InputError: there is no such run, it searched for an affix (prefix or suffix), it has no
+            string yet, or its corpus or model is missing or has changed.
     """
     status = RunStatus.read(folder)
     recipe = Recipe.load(folder / RECIPE)
@@ -84,7 +84,7 @@ def open_run(folder: Path, *, corpus: Sequence[str] = (), listener: Listener = i
 
 
 def _hash(result: SearchResult | None, part: str, name: str) -> str | None:
-    """Return a hash from the result of a finished run."""
+    """Return the corpus or model hash in a run's result, or ``None`` if there is none."""
     details: Any = {} if result is None else result.details.get(part, {})
     return details.get(name) if isinstance(details, dict) else None
 

@@ -1,4 +1,4 @@
-"""A string's cosines with the prompts: their distribution, the nearest and the farthest."""
+"""Histogram of a string's cosines with a corpus's prompts; nearest and farthest prompts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from mean_prompt.report.analysis.data import CosineSpread, PromptScore
 
-#: Bins of the distribution.
+#: Bins of the histogram.
 _BINS: Final = 40
 #: Width of the bins if all cosines are equal.
 _LEAST_RANGE: Final = 1e-3
-#: Characters of a prompt that are kept: some are whole documents.
+#: Most characters of a prompt that are kept: some are whole documents.
 _LONGEST: Final = 1_000
 
 
 def spread(cosines: NDArray[np.floating], weights: NDArray[np.floating]) -> CosineSpread:
-    """Return the distribution of (N,) cosines under (N,) weights of sum 1."""
+    """Return the histogram and the mean of (N,) cosines with (N,) weights of sum 1."""
     low, high = float(cosines.min()), float(cosines.max())
     high = max(high, low + _LEAST_RANGE)
     shares, edges = np.histogram(cosines, bins=_BINS, range=(low, high), weights=weights)
@@ -36,7 +36,7 @@ def nearest_and_farthest(
     weights: NDArray[np.floating],
     count: int,
 ) -> tuple[tuple[PromptScore, ...], tuple[PromptScore, ...]]:
-    """Return the prompts with the highest and with the lowest cosines, the extreme ones first."""
+    """Return the ``count`` prompts of highest and those of lowest cosine, most extreme first."""
     order = np.argsort(-cosines, kind="stable")
 
     def rows(numbers: NDArray[np.int64]) -> tuple[PromptScore, ...]:

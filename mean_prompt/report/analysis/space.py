@@ -1,4 +1,4 @@
-"""The space of a corpus, in which strings are analysed."""
+"""Compare strings with the embedded prompts of a corpus: scores, neighbours, clusters, a map."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from mean_prompt.report.analysis.tokens import token_worths
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA
 
-#: Prompts that map and clusters are fitted to, and those that are drawn on the map.
+#: Most prompts that map and clusters are fitted to, and most that are drawn on the map.
 _FITTED: Final = 20_000
 _DRAWN: Final = 3_000
-#: Characters of a prompt on the map.
+#: Most characters of a prompt on the map.
 _LABEL: Final = 100
 #: Prompts that are listed as nearest and as farthest.
 _LISTED: Final = 10
@@ -33,37 +33,37 @@ _LISTED: Final = 10
 class Projection:
     """The first two principal components of a corpus's vectors.
 
-    A linear map places a new string at once; a neighbour embedding would have to be fitted again.
+    A linear projection places a new string at once; t-SNE or UMAP would have to be fitted again.
     """
 
     pca: PCA
 
     @classmethod
     def fit(cls, vectors: Vectors) -> Projection:
-        """Fit to (n, d) unit vectors, n and d at least 2."""
+        """Fit the principal components to (n, d) unit vectors, n and d at least 2."""
         from sklearn.decomposition import PCA
 
         return cls(PCA(n_components=2, random_state=0).fit(vectors))
 
     @property
     def explained(self) -> float:
-        """Share of the variance that the two dimensions hold, within [0, 1]."""
+        """Share of the vectors' variance that the two components hold, within [0, 1]."""
         return float(np.nan_to_num(self.pca.explained_variance_ratio_).sum())
 
     def places(self, vectors: Vectors) -> list[tuple[float, float]]:
-        """Return the places of unit vectors: (n, d) -> n pairs."""
+        """Return the two-dimensional coordinates of (n, d) unit vectors: n pairs."""
         rows = np.round(self.pca.transform(vectors), 4).tolist()
         return [(x, y) for x, y in rows]
 
 
 class CorpusSpace:
-    """A corpus in the space of a model.
+    """The embedded prompts of a corpus, with which any string can be compared.
 
     Args:
-        prompts: N prompts.
-        objective: the objective over all of them.
-        ceiling: its ceiling.
-        encoder: the model.
+        prompts: the N prompts of the corpus.
+        objective: the expected SCS over all prompts.
+        ceiling: the unit vector of highest expected SCS, and that score.
+        encoder: the embedding model.
         seed: seed of the samples that represent a large corpus.
     """
 
@@ -87,18 +87,18 @@ class CorpusSpace:
 
     @classmethod
     def of_problem(cls, problem: Problem, encoder: Encoder) -> Self:
-        """Return the space of a search, hold-out and all."""
+        """Return the corpus of a search problem, with its hold-out prompts, for comparisons."""
         return cls(problem.prompts, problem.everything, problem.ceiling, encoder, seed=problem.seed)
 
     def analyse_string(
         self, text: str, *, listed: int = _LISTED, with_worths: bool = True
     ) -> StringAnalysis:
-        """Return a string's score, the prompts closest to it, and what its tokens are worth.
+        """Return a string's score, nearest and farthest prompts, and its tokens' contributions.
 
         Args:
             text: any string.
-            listed: prompts to list as nearest and as farthest.
-            with_worths: whether to judge its tokens, which encodes one string a token.
+            listed: number of nearest and of farthest prompts to list.
+            with_worths: whether to compute the tokens' contributions; it encodes one string each.
         """
         vector = self.encoder.encode([text])[0]
         cosines = to_numpy(self.objective.cosines(vector))
@@ -119,11 +119,11 @@ class CorpusSpace:
         )
 
     def clusters(self) -> Clustering:
-        """Return the corpus's clusters; takes a second or two for thousands of prompts."""
+        """Cluster the corpus's prompts; this takes a second or two for thousands of prompts."""
         return Clustering.fit(self.prompts, self.objective, self._sample, self._seed)
 
     def map(self, clusters: Clustering) -> CorpusMap:
-        """Return the map of the corpus with a sample of its prompts."""
+        """Return a two-dimensional map of a sample of the corpus's prompts."""
         rows = _sample(len(self.prompts), _DRAWN, self._seed)
         centre = to_numpy(self.objective.mean())
         landmarks = np.stack([centre / np.linalg.norm(centre), self.ceiling.vector])
@@ -141,7 +141,7 @@ class CorpusSpace:
         )
 
     def analyse(self, text: str) -> Analysis:
-        """Return all that a report shows of a string and its corpus."""
+        """Return the analysis of a string with the map and the clusters of the corpus."""
         look, clusters = self.analyse_string(text), self.clusters()
         scores = self.objective.per_prompt(self.encoder.encode([text])[0])
         return Analysis(
@@ -153,7 +153,7 @@ class CorpusSpace:
 
 
 def _sample(size: int, most: int, seed: int) -> NDArray[np.int64]:
-    """Return the rows of a sample, in their order."""
+    """Return at most ``most`` random row numbers below ``size``, ascending."""
     if size <= most:
         return np.arange(size)
     return np.sort(np.random.default_rng(seed).choice(size, most, replace=False))

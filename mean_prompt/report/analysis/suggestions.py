@@ -1,4 +1,4 @@
-"""Suggestions for the next edit of a string: the engine's shortlist, scored in float32."""
+"""Suggest the next edit of a string: the search's likeliest edits, scored in float32."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from mean_prompt.report.analysis.opened_run import OpenRun
 from mean_prompt.report.analysis.tokens import token_worths
 from mean_prompt.system import Deadline, Listener, RunError, ignore
 
-#: Suggestions that are given.
+#: Suggestions that are returned by default.
 _GIVEN: Final = 12
-#: Steps of the engine at one string, each of which learns from those before it.
+#: Steps of the search at one string, each of which learns from those before it.
 _STEPS: Final = 3
-#: Edits scored in float32 beyond those that are given, because screening is noisy.
+#: Extra edits scored in float32, because screening in low precision is noisy.
 _SPARE: Final = 4
 #: Temperature, as a share of the ceiling: the likeliest edits are wanted, not a random walk.
 _COLD: Final = 0.0002
-#: A climb is at full length nearly always; a user who types is not, and adds words.
+#: A search's string nearly always has its full length; a user's is shorter, so more is inserted.
 _SETTINGS: Final = ClimbSettings(
     width=24,
     predicted=384,
@@ -47,15 +47,15 @@ _SETTINGS: Final = ClimbSettings(
         replace=0.45, combine=0.2, insert=0.2, delete=0.04, swap=0.02, move=0.05, phrase_in=0.04
     ),
 )
-#: Excess tokens up to which the least worthy ones are searched, with one string encoded a token;
-#: of a longer text only an end is kept.
+#: Excess tokens up to which those of least contribution are dropped, which encodes one string per
+#: token; with more, only the beginning or the end of the text is kept.
 _FEW: Final = 16
-#: More evaluations than any suggestion takes.
+#: A budget of evaluations that no suggestion uses up.
 _NO_LIMIT: Final = 2**62
 
 
 class Suggester:
-    """Suggests edits of strings on one problem, under a run's rules.
+    """Suggests edits that raise a string's score on a corpus and keep to a run's constraints.
 
     The same string gets the same suggestions, whatever was asked before. Calls must not overlap.
 
@@ -78,23 +78,23 @@ class Suggester:
             problem.train_prompts, encoder, self.rules, listener=listener
         )
         budget = Budget(None, _NO_LIMIT)
-        # Found by their score over the training side, as in the search; shown with that over all.
+        # Edits are found by their score on the training prompts, and shown with that on all.
         self._search = Evaluator(encoder, problem.screening, self.rules, budget)
         self._whole = Evaluator(encoder, problem.everything, self.rules, budget)
         self._starts: list[Candidate] | None = None
 
     @classmethod
     def of_run(cls, run: OpenRun, listener: Listener = ignore) -> Self:
-        """Return the suggester of a run's problem and rules."""
+        """Return a suggester with the corpus, the model and the constraints of a search run."""
         return cls(run.problem, run.encoder, run.recipe.constraints, listener=listener)
 
     def suggest(
         self, text: str, *, count: int = _GIVEN, deadline: Deadline | None = None
     ) -> Advice:
-        """Suggest edits of a string.
+        """Suggest edits of a string, the one with the highest expected SCS first.
 
-        Suggestions keep to the rules, the one with the highest expected SCS first. If the string
-        breaks a rule, they repair it; if it is blank, they are prompts to start from.
+        The edited strings keep to the run's rules. If the string breaks a rule, the edits repair
+        it; if it is blank, they are prompts to start from.
 
         Raises:
             OutOfTimeError: the deadline expired.
@@ -117,7 +117,7 @@ class Suggester:
         return Advice(text=text, fault=None, tried=tried, suggestions=suggestions)
 
     def _tried_at(self, state: Candidate, text: str, deadline: Deadline) -> list[Candidate]:
-        """Return the strings that the engine's likeliest edits lead to, screened."""
+        """Return the strings that the search's likeliest edits lead to, with approximate scores."""
         ceiling = self._problem.train_ceiling
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         rng = np.random.default_rng([self._problem.seed, int.from_bytes(digest[:8])])
@@ -130,7 +130,7 @@ class Suggester:
         return found
 
     def _repairs(self, typed: TypedText, fault: str, count: int, deadline: Deadline) -> Advice:
-        """Suggest strings that keep to the rules, near one that breaks them."""
+        """Suggest edits of a string that breaks a rule, so that it keeps to the rules."""
         bodies = _repaired_bodies(
             typed, self.rules, self._encoder, self._problem.everything, deadline
         )
@@ -140,11 +140,11 @@ class Suggester:
         return Advice(text=typed.text, fault=fault, tried=len(bodies), suggestions=suggestions)
 
     def _starting_prompts(self, count: int) -> Advice:
-        """Suggest the best prompts of the corpus, cut to the rules."""
+        """Suggest the best prompts of the corpus, shortened to the token limit."""
         if self._starts is None:
             try:
                 self._starts = corpus_starts(*self._problem.likely_starts(), self._whole)
-            except RunError:  # no prompt keeps to the rules, even cut
+            except RunError:  # no prompt keeps to the rules, even shortened
                 self._starts = []
         suggestions = tuple(
             Suggestion(edit="start with this", text=row.text, score=row.score, gain=None)
@@ -170,10 +170,10 @@ class Suggester:
         )
 
     def _as_typed(self, typed: TypedText, found: Sequence[Candidate]) -> dict[str, str]:
-        """Return each candidate's string with everything it keeps as it was typed.
+        """Return, by candidate text, the string with its unchanged tokens as the user typed them.
 
-        A string of the same tokens has the same vector. If the tokens would change or a rule be
-        broken, it is the candidate's own text.
+        A string of the same tokens has the same vector. If the tokens would change or a rule would
+        be broken, the string is the candidate's own text.
         """
         texts = [edited(typed, row.ids, self.rules) for row in found]
         chosen: dict[str, str] = {}
@@ -196,10 +196,10 @@ def _repaired_bodies(
     objective: Objective,
     deadline: Deadline | None = None,
 ) -> list[TokenIds]:
-    """Return distinct strings of tokens that may keep to the rules which a text breaks.
+    """Return token ids of shortened versions of a text that may keep to the rules that it breaks.
 
-    They are the text as the tokenizer writes it, and without the tokens that no move may insert;
-    if that is too long, its beginning, its end, and the rest without its least worthy tokens.
+    They are the text's ids, and the ids without the tokens that may not be inserted; if these are
+    too long, their beginning, their end, and all but the tokens of least contribution.
     """
     ids = encoder.tokenize([rules.body_of(typed.text)])[0]
     allowed = set(rules.allowed.tolist())

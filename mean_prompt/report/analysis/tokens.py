@@ -1,4 +1,4 @@
-"""The worth of each token of a string: what the score loses without it."""
+"""Contribution (worth) of each token to a string's score, by leaving the token out."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _CHUNK: Final = 32
 def token_worths(
     text: str, encoder: Encoder, objective: Objective, *, deadline: Deadline | None = None
 ) -> tuple[TokenWorth, ...]:
-    """Return leave-one-out worths: f of the string, less f of the string without the token.
+    """Return each token's worth: the string's score, less its score without the token.
 
-    The string without a token is the remaining ids decoded, and tokenized again: strings are what
-    is scored, and a token's neighbours may merge without it.
+    The string without a token is the remaining ids decoded and tokenized again, because strings
+    are scored, and the token's neighbours may merge.
 
-    Of a long string only the tokens that the model reads are judged. The deadline is checked
-    between batches of strings, and raises :class:`OutOfTimeError` once it has expired.
+    Only tokens within the model's length limit have a worth. The deadline is checked between
+    batches of strings, and raises :class:`OutOfTimeError` once it has expired.
     """
     pieces, without = left_out(text, encoder)
     if not pieces:
@@ -43,7 +43,7 @@ def token_worths(
 
 
 def left_out(text: str, encoder: Encoder) -> tuple[list[str], list[str]]:
-    """Return a string's tokens, as far as the model reads, and the string without each of them."""
+    """Return a string's parts, one per token that the model reads, and the string without each."""
     read = encoder.tokenizer.encode(text, add_special_tokens=False)
     ids = tuple(read.ids[: encoder.max_tokens])
     if not ids:
@@ -53,14 +53,14 @@ def left_out(text: str, encoder: Encoder) -> tuple[list[str], list[str]]:
 
 
 def pieces_of(text: str, offsets: list[tuple[int, int]], count: int) -> list[str]:
-    """Return the part of the string at each token; together they are the string that is read.
+    """Split a string into one part per token, for the first ``count`` tokens.
 
     What lies between two tokens, such as a blank that the tokenizer drops, goes to the second.
 
     Args:
         text: the string.
-        offsets: begin and end of each of its tokens.
-        count: number of tokens that are read, the first ones.
+        offsets: first and end character of each token of the string.
+        count: number of tokens that the model reads.
     """
     ends = [end for _, end in offsets[:count]]
     last = len(text) if len(offsets) == count else ends[-1]

@@ -1,4 +1,4 @@
-"""The explorer without its page: analyses of texts and suggestions, as they are typed."""
+"""Analyse texts and suggest edits while the user types: the explorer without its web page."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from mean_prompt.report.analysis.tokens import token_worths
 from mean_prompt.report.page.search_figures import map_clusters
 from mean_prompt.system import Deadline, Listener, OutOfTimeError, ignore
 
-#: A text box: the browser page that is open, and the letter of the string there.
+#: A text box: the session of the open browser page, and the letter of the box on that page.
 BoxKey = tuple[str, str]
 
 #: Words that name a cluster in the legend.
 _NAMED: Final = 3
-#: Boxes whose newest text is remembered; those of closed pages are dropped.
+#: Most text boxes whose newest text is remembered; the oldest, of closed pages, are dropped.
 _REMEMBERED: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class TextResult:
-    """What is known of a text so far.
+    """The analysis of a typed text and suggested edits of it, as far as they are computed.
 
     Attributes:
-        look: its analysis; without its tokens' worths at first.
-        whole: whether these are known.
-        fault: which rule of the run it breaks, if any.
-        advice: suggestions, or ``None`` until they are found.
+        look: the analysis of the text; at first without the contribution of each token.
+        whole: whether the contributions of the tokens are computed.
+        fault: which of the run's rules the text breaks, or ``None``.
+        advice: suggested edits, or ``None`` until they are found.
     """
 
     look: StringAnalysis
@@ -45,12 +45,12 @@ class TextResult:
 
 
 class Explorer:
-    """Analyses texts as they are typed; may be called from several threads.
+    """Analyses texts and suggests edits while the user types; safe to call from several threads.
 
     Args:
-        space: the space of the corpus.
-        suggester: suggests edits.
-        facts: facts of the run, for the head of the page.
+        space: compares strings with the corpus.
+        suggester: suggests edits of strings.
+        facts: folder, model and other facts of the run, for the head of the page.
     """
 
     def __init__(self, space: CorpusSpace, suggester: Suggester, facts: dict[str, Any]) -> None:
@@ -76,13 +76,13 @@ class Explorer:
         }
         self.limit = suggester.rules.constraints.max_tokens
         self._newest: dict[BoxKey, tuple[str, Deadline]] = {}
-        # The model's inner states are read through hooks, so that texts are analysed one by one.
+        # The model's hidden states are read through hooks, so texts are analysed one at a time.
         self._turn = threading.Lock()
         self._guard = threading.Lock()
 
     @classmethod
     def of_run(cls, run: OpenRun, listener: Listener = ignore) -> Self:
-        """Return the explorer of a run."""
+        """Return an explorer for the corpus, the model and the rules of a search run."""
         facts = {
             "run": str(run.folder),
             "finished": run.result is not None,
@@ -93,7 +93,7 @@ class Explorer:
         return cls(run.space, Suggester.of_run(run, listener), facts)
 
     def note(self, box: BoxKey, text: str) -> None:
-        """Record the newest text of a box, and end the work on the text before it."""
+        """Record the newest text of a text box, and stop the analysis of the text before it."""
         with self._guard:
             _, before = self._newest.pop(box, (text, Deadline()))
             before.stop()
@@ -102,12 +102,12 @@ class Explorer:
                 del self._newest[next(iter(self._newest))]
 
     def is_newest(self, box: BoxKey, text: str) -> bool:
-        """Return whether no newer text of a box is known."""
+        """Return whether ``text`` is the newest text of a text box, as far as is recorded."""
         with self._guard:
             return self._newest.get(box, (text,))[0] == text
 
     def analyse(self, text: str, box: BoxKey = ("", "")) -> Iterator[TextResult]:
-        """Yield what is known of a text, which is not blank, until a newer one is in its box."""
+        """Yield the growing analysis of a nonblank text; stop if its text box has a newer text."""
         with self._guard:
             noted, deadline = self._newest.get(box, (text, Deadline()))
         if noted != text:
@@ -134,11 +134,11 @@ class Explorer:
             return
 
     def starting_prompts(self) -> Advice:
-        """Return prompts to start from if nothing is typed."""
+        """Return prompts of the corpus to start from, for an empty text box."""
         with self._turn:
             return self._suggester.suggest("")
 
 
 def readable(text: str) -> str:
-    """Return a text that every tokenizer accepts: halves of characters become question marks."""
+    """Return a text with lone surrogates replaced, so that every tokenizer accepts it."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

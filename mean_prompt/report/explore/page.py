@@ -1,7 +1,7 @@
-"""The explorer's page: a thin layer of Gradio over the :class:`Explorer`.
+"""The web page on which the user types strings and sees their analyses, built with Gradio.
 
-Gradio sends what is typed to Python, and HTML back; that is rendered by
-:mod:`mean_prompt.report.explore.views`, and a short script draws the map and applies suggestions.
+Gradio sends typed texts to the :class:`Explorer`, and the HTML that
+:mod:`mean_prompt.report.explore.views` renders to the page; a script draws the map of the corpus.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from mean_prompt.report.explore.views import advice_view, look_view
 from mean_prompt.report.page.page import fragment
 
 LETTERS: Final = "ABCD"
-#: Seconds without a key stroke before a text is analysed.
+#: Seconds without a keystroke before a text is analysed.
 _PAUSE: Final = 0.15
 _QUIET: Final[dict[str, Any]] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def build_page(explorer: Explorer, text: str) -> gr.Blocks:
-    """Return the page, with a string in its first column."""
+    """Return the explorer's Gradio page, with ``text`` in its first column."""
     page = gr.Blocks(title="mean-prompt explorer", analytics_enabled=False, fill_width=True)
     with page:
         gr.HTML(fragment("about.html", **explorer.facts), js_on_load=None, apply_default_css=False)
@@ -40,7 +40,7 @@ def build_page(explorer: Explorer, text: str) -> gr.Blocks:
 
 
 def theme() -> gr.themes.Base:
-    """Return a theme whose fonts are on every machine."""
+    """Return a Gradio theme with system fonts, so that none is downloaded."""
     return gr.themes.Default(
         primary_hue="blue",
         font=["system-ui", "sans-serif"],
@@ -49,7 +49,7 @@ def theme() -> gr.themes.Base:
 
 
 class _Column:
-    """One string with its analysis and suggestions."""
+    """A column of the page: a text box, the analysis of its text, and suggested edits."""
 
     def __init__(self, explorer: Explorer, letter: str, text: str) -> None:
         self._explorer = explorer
@@ -80,7 +80,7 @@ class _Column:
         )
 
     def cleared(self, *, visible: bool) -> dict[Any, Any]:
-        """Return the updates that show or hide the column, with nothing typed."""
+        """Return the Gradio updates that show or hide this column and empty its text box."""
         look, advice = self._last("")
         return {
             self.block: gr.Column(visible=visible),
@@ -116,7 +116,7 @@ class _Column:
 
 
 def _connect(shown: gr.State, columns: list[_Column], add: gr.Button) -> None:
-    """Let the buttons show and hide columns."""
+    """Connect the buttons that add and remove a column of the page."""
     outputs = [shown, add] + [
         part for one in columns for part in (one.block, one.text, one.look, one.advice)
     ]

@@ -1,4 +1,4 @@
-"""The explorer's server: the page, its files and the map, for this machine alone."""
+"""The explorer's web server: it serves its page, scripts and map to this machine only."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-#: Previews for social networks, in which Gradio puts addresses of its own.
+#: Preview tags for social networks, in which Gradio puts URLs of its own site.
 _PREVIEW: Final = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>', re.DOTALL)
 _HEAD: Final = (
     '<link rel="stylesheet" href="./explorer/page.css">'
@@ -45,7 +45,7 @@ _HEAD: Final = (
 
 
 def explorer_app(explorer: Explorer, text: str, address: Address) -> ASGIApp:
-    """Return the server's application, with a string in the page's first column."""
+    """Return the explorer as an ASGI application, with ``text`` in the page's first column."""
     app = FastAPI(openapi_url=None)
     assets = files("mean_prompt.report.explore") / "assets"
     served = {
@@ -80,10 +80,10 @@ def explorer_app(explorer: Explorer, text: str, address: Address) -> ASGIApp:
 
 
 class Guard:
-    """Answers only the explorer's own page, and keeps that from reaching other hosts.
+    """ASGI middleware: answers only the explorer's own page, which may load nothing elsewhere.
 
-    A page elsewhere can make its own name resolve to this address, and then read everything here;
-    so the name in the request must be the server's own.
+    A foreign page can make its own host name resolve to this address (DNS rebinding) and then read
+    all responses; so the host name in a request must be the server's own.
     """
 
     def __init__(self, app: ASGIApp, address: Address) -> None:
@@ -91,7 +91,7 @@ class Guard:
         self._address = address
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
+        """Serve one request, or refuse it if its host or origin is foreign."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -115,7 +115,7 @@ class Guard:
 
 
 class _Plain:
-    """Removes what is for other hosts from the page that is sent."""
+    """Removes the preview tags for social networks from a page while the page is sent."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -146,10 +146,10 @@ def _with_headers(send: Send) -> Send:
 
 
 def serve(app: ASGIApp, listening: socket.socket, **options: Any) -> None:  # noqa: ANN401
-    """Serve an application on a socket, with options of uvicorn, until Ctrl-C or SIGTERM."""
+    """Serve an ASGI application with uvicorn on an open socket until Ctrl-C or SIGTERM."""
     import uvicorn
 
-    # Pages hold a stream open, which must not delay the end.
+    # Pages keep a stream open, which must not delay the shutdown.
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, **options
     )

@@ -1,4 +1,4 @@
-"""What the explorer shows, as HTML. Every text is escaped, and isolated in its element."""
+"""Render the explorer's analyses and suggestions as HTML; every text is escaped."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any, Final
 from mean_prompt.report.analysis.data import Advice, StringAnalysis, TokenWorth
 from mean_prompt.report.page.page import fragment
 
-#: Darkest shade behind a token.
+#: Opacity of the shade behind the token that contributes most.
 _STRONGEST: Final = 0.55
-#: Signs for characters that do not show.
+#: Visible signs for control characters.
 _UNSEEN: Final = {"\n": "⏎", "\t": "⇥", "\r": "␍"}
 
 
 def look_view(
     column: str, look: StringAnalysis, *, limit: int, fault: str | None, whole: bool
 ) -> str:
-    """Return the analysis of a string.
+    """Return the analysis of a string as HTML.
 
     Args:
-        column: letter of its column.
+        column: letter of the string's column.
         look: the analysis.
         limit: most tokens that the run allows.
-        fault: which rule of the run it breaks, if any.
-        whole: whether its tokens' worths are known.
+        fault: which of the run's rules the string breaks, or ``None``.
+        whole: whether the contributions of the string's tokens are computed.
     """
     return fragment(
         "look.html",
@@ -39,14 +39,14 @@ def look_view(
 
 
 def advice_view(column: str, advice: Advice | None) -> str:
-    """Return the suggestions for a string, a button each, or that they are being looked for."""
+    """Return suggested edits as HTML buttons, or a waiting message if they are not computed yet."""
     if advice is None:
         return fragment("waiting.html", column=column)
     return fragment("advice.html", column=column, advice=advice, is_blank=not advice.text.strip())
 
 
 def _tokens(worths: tuple[TokenWorth, ...]) -> list[dict[str, Any]]:
-    """Return each token with its shade, relative to the largest worth."""
+    """Return each token with a shade in proportion to its contribution to the score."""
     most = max((abs(row.worth) for row in worths), default=0.0) or 1.0
     return [
         {

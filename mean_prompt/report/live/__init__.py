@@ -1,5 +1,5 @@
-"""The live page: a server that shows a run's page while the search goes on.
+"""The live page: a web server that shows a run's page while the search is running.
 
-It loads neither model nor study, so that it is light, and is a process of its own, so that it
-outlives the search however that ends.
+The server loads neither the model nor the Optuna study, so that it is light. It is a process of its
+own, so that it outlives the search however the search ends.
 """

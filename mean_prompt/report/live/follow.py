@@ -1,4 +1,4 @@
-"""Following a run from outside: the page's parts, read again no oftener than the files change."""
+"""Follow a run from another process: read its page again only if the run's files have changed."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from mean_prompt.report.page.run_report import HEADINGS, page_title, run_parts, 
 from mean_prompt.runs import ANALYSIS, EVENTS, RECIPE, RESULT, ROWS, RunStatus
 from mean_prompt.system import MeanPromptError
 
-#: The files that a page is made of; how the search is, is read every time.
+#: The files that a page is made of; the run's status is read at every request.
 _FILES: Final = (RECIPE, EVENTS, RESULT, ANALYSIS, ROWS)
-#: Seconds between two readings. While a search runs, the pause is also this multiple of the core's
+#: Seconds between two readings. While a search runs, the pause is at least this multiple of the CPU
 #: seconds that a reading takes, up to the last bound, so that the search keeps its cores.
 _LEAST_PAUSE: Final = 1.0
 _PAUSE_FACTOR: Final = 30.0
 _MOST_PAUSE: Final = 15.0
 
-#: What changes with a file: its time in nanoseconds, its size in bytes, its inode.
+#: Modification time in nanoseconds, size in bytes and inode: they change when a file does.
 FileStamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class PageVersion:
-    """One version of a page.
+    """The content of a live page at one time, with a hash that identifies that content.
 
     Attributes:
-        data: the parts as JSON, with the version.
-        version: a hash of the parts.
+        data: the page's sections and figures as JSON, with the version.
+        version: a hash of the sections and figures.
     """
 
     parts: PageParts
@@ -43,7 +43,7 @@ class PageVersion:
 
     @classmethod
     def of(cls, parts: PageParts) -> PageVersion:
-        """Return parts with their version."""
+        """Return the content of a page with its JSON and its hash."""
         body = {"sections": dict(parts.sections), "figures": dict(parts.figures)}
         version = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:32]
         data = json.dumps({"version": version, **body}, allow_nan=False).encode()
@@ -51,7 +51,7 @@ class PageVersion:
 
 
 class Follower:
-    """Reads a run's folder if its files have changed since the last time."""
+    """Holds the content of a run's live page, and reads the run's folder again if files changed."""
 
     def __init__(self, run: Path, read: Callable[[Path], PageParts] = run_parts) -> None:
         self._run = run
@@ -65,10 +65,10 @@ class Follower:
         self._shown = PageVersion.of(self._parts)
 
     def latest(self) -> PageVersion:
-        """Return what the page shows now.
+        """Return the current content of the run's page.
 
         Raises:
-            FileNotFoundError: the folder is gone.
+            FileNotFoundError: the run's folder is gone.
         """
         with self._guard:
             self._run.stat()
@@ -82,7 +82,7 @@ class Follower:
             return self._shown
 
     def _read_again(self, *, is_running: bool) -> bool:
-        """Read the folder again if that is due; return whether there are new parts."""
+        """Read the run's folder again if files changed and the pause is over; return success."""
         stamps = tuple(_stamp(self._run / name) for name in _FILES)
         if stamps == self._stamps or time.monotonic() < self._next:
             return False
@@ -90,7 +90,7 @@ class Follower:
         try:
             self._parts = self._read(self._run)
         except (MeanPromptError, OSError) as error:
-            # What was read before stays, and the folder is read again after the pause.
+            # The content that was read before stays, and the folder is read again after the pause.
             self._fault = f"The run cannot be read: {error}"
             return False
         finally:
@@ -101,7 +101,7 @@ class Follower:
 
 
 def _stamp(path: Path) -> FileStamp | None:
-    """Return a file's stamp, or ``None`` if it is missing."""
+    """Return a file's modification time, size and inode, or ``None`` if it is missing."""
     try:
         found = path.stat()
     except FileNotFoundError:

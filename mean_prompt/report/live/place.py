@@ -1,4 +1,4 @@
-"""The files of a live page in its run's folder: its address, and the log of its process."""
+"""The files of a live page's server in the run's folder: its address and its log."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _LOG: Final = "log.txt"
 
 @dataclass(frozen=True, slots=True)
 class PageServer:
-    """The address and the process of the server that a run's live page has, or had last."""
+    """The address and process id of the server that serves, or last served, a run's live page."""
 
     address: Address
     pid: int
 
     def record(self, run: Path) -> None:
-        """Write the address into the run's folder, where the next server finds it."""
+        """Write the server's address and process id into the run's folder."""
         data = asdict(self.address) | {"pid": self.pid}
         write_atomically(run / LIVE / _ADDRESS, json.dumps(data).encode())
 
 
 def log_of(run: Path) -> Path:
-    """Return the path of a server's log."""
+    """Return the path of the log of the server of a run's live page."""
     return run / LIVE / _LOG
 
 
 def last_server(run: Path) -> PageServer | None:
-    """Return the server that a run has or had last, or ``None`` if it never had one.
+    """Return the current or last server of a run's live page, or ``None`` if there never was one.
 
     Raises:
-        InputError: its file cannot be read.
+        InputError: the file with the address cannot be read.
     """
     path = run / LIVE / _ADDRESS
     try:
@@ -51,7 +51,7 @@ def last_server(run: Path) -> PageServer | None:
 
 
 def running_server(run: Path) -> PageServer | None:
-    """Return the server of a run, or ``None`` if it does not run now."""
+    """Return the running server of a run's live page, or ``None`` if none is running."""
     try:
         return last_server(run) if is_held(run / LIVE) else None
     except OSError:

@@ -1,4 +1,4 @@
-"""The server of a live page: it answers this machine alone, unless it was asked otherwise."""
+"""The web server of a run's live page, reachable from this machine only unless configured."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mean_prompt.system import (
     unwritable,
 )
 
-#: Seconds after which a silent connection is closed.
+#: Seconds without data after which a connection is closed.
 _SILENCE: Final = 30.0
 #: Seconds between two checks whether the server is still needed.
 _CHECK: Final = 1.0
@@ -43,11 +43,11 @@ _HEADERS: Final = {
 
 
 class LiveServer(ThreadingHTTPServer):
-    """Serves the page of one run.
+    """Web server of the live page of one run.
 
     Attributes:
-        asked: when the page was last asked for, by ``time.monotonic``.
-        moved_from: the address of the run's page before, if that is taken.
+        asked: time of the last request, by ``time.monotonic``.
+        moved_from: the run's former address, if another process has taken its port.
     """
 
     daemon_threads = True
@@ -65,7 +65,7 @@ class LiveServer(ThreadingHTTPServer):
         self._page = b""
 
     def page(self) -> bytes:
-        """Return the page, rendered again if it has changed."""
+        """Return the run's page as HTML, rendered again if its content has changed."""
         shown = self.follower.latest()
         with self._guard:
             if shown.version != self._version:
@@ -75,26 +75,26 @@ class LiveServer(ThreadingHTTPServer):
             return self._page
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - inherited
-        """Log what went wrong, except for browsers that closed their connection."""
+        """Log an error in a request, unless a browser closed its connection or timed out."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 
     def serve(self, run: Path, idle: float | None, check: float = _CHECK) -> None:
-        """Serve until Ctrl-C, or until the page is not needed any more.
+        """Answer requests until Ctrl-C, or until the live page is no longer needed.
 
-        It is not needed without the run's folder, nor so many seconds after both the search's end
-        and the last request.
+        It is no longer needed if the run's folder is gone, or if the search ended and the last
+        request came ``idle`` seconds ago or earlier.
 
         Args:
-            run: the run's folder, with the server's own in it.
-            idle: these seconds, or ``None`` for no limit.
-            check: seconds between two checks.
+            run: the run's folder, which holds the server's own folder.
+            idle: seconds since the last request and the search's end; ``None`` for no limit.
+            check: seconds between two checks whether the page is still needed.
         """
         folder = (run / LIVE).stat().st_ino
         ran = time.monotonic()
         self.timeout = check
         try:
-            # Another run may have taken the folder's place.
+            # Another run may have replaced the folder.
             while (run / LIVE).stat().st_ino == folder:
                 if is_held(run):
                     ran = time.monotonic()
@@ -107,13 +107,13 @@ class LiveServer(ThreadingHTTPServer):
 
 @contextmanager
 def live_server(run: Path, asked: Address) -> Iterator[LiveServer]:
-    """Give the one server of a run's page, and record its address in the run's folder.
+    """Open the web server of a run's live page, and record its address in the run's folder.
 
-    Port 0 stands for the port that the run's page had before, else a free one.
+    Port 0 stands for the port that the run's page had before, or a free one if it had none.
 
     Raises:
-        InputError: the folder holds no run, the run has a server, or the address is not free.
-        RunError: the folder cannot be written.
+        InputError: the folder holds no run, the run has a server, or the address is in use.
+        RunError: the folder cannot be written to.
     """
     if not path_exists(run / RECIPE):
         raise InputError(
@@ -141,7 +141,7 @@ def live_server(run: Path, asked: Address) -> Iterator[LiveServer]:
 
 
 def _listen(run: Path, asked: Address) -> tuple[Address, socket.socket, Address | None]:
-    """Return an address with its socket, and where the page was before if that is taken."""
+    """Return an address, its bound socket, and the page's former address if that is in use."""
     before = last_server(run)
     if asked.port or before is None:
         return *asked.listen(_OPTIONS), None
@@ -158,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _SILENCE
 
     def do_GET(self) -> None:
-        """Answer a request, or one for the headers alone."""
+        """Answer a GET or HEAD request for the page or its ``parts.json``."""
         if not self.server.address.admits(self.headers.get("Host")):
             self.send_error(HTTPStatus.FORBIDDEN, "Asked for by another host's name")
             return
@@ -194,15 +194,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def end_headers(self) -> None:
-        """End the headers with those that all answers have."""
+        """Add the headers that all responses have, such as the security policy, and send all."""
         for name, value in _HEADERS.items():
             self.send_header(name, value)
         self.send_header("Content-Security-Policy", policy(live=True))
         super().end_headers()
 
     def version_string(self) -> str:
-        """Return the server's name, without versions."""
+        """Return the ``Server`` header: the program's name without version numbers."""
         return "mean-prompt"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - as inherited
-        """Log no requests."""
+        """Discard the log message of a request."""

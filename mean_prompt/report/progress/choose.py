@@ -1,4 +1,4 @@
-"""The choice of a display of progress that fits the place."""
+"""Choose the progress display for a terminal, a Jupyter notebook or a log file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mean_prompt.report.progress.terminal import Display, LiveDisplay, LogDispla
 
 
 def progress_display(*, quiet: bool = False, log: bool = True) -> Display:
-    """Return a display of progress that fits the place, to be entered and passed as a listener.
+    """Return a progress display for this terminal, notebook or log: a context manager and listener.
 
     ::
 
@@ -16,8 +16,8 @@ def progress_display(*, quiet: bool = False, log: bool = True) -> Display:
             result = search("prompts.csv", listener=listener)
 
     In a Jupyter notebook and on a terminal it is redrawn in place; elsewhere, as in a log file, it
-    prints a few lines. It writes to standard error, except in a notebook, so that standard output
-    holds the result alone.
+    prints a few lines. The display writes to standard error, except in a notebook, so that
+    standard output holds the result alone.
 
     Args:
         quiet: whether to show nothing.

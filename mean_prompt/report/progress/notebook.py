@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 #: Seconds between two redraws, as in a terminal.
 _EVERY: Final = 0.2
-#: Characters of the string that are shown.
+#: Most characters of the best string that are shown.
 _MOST: Final = 2_000
 _LOADING: Final = ProgressEvent("loaded")
 
 
 class NotebookDisplay(Display):
-    """One output that is redrawn in place and keeps the last state.
+    """A progress display in one notebook output, redrawn in place; its last state stays.
 
-    Rich's live display needs a package of widgets here, and clears the output each time, which
-    flickers; Jupyter's own way to replace an output needs neither, and a saved notebook shows it.
+    Rich's live display needs a package of widgets in Jupyter, and clears the output each time,
+    which flickers; Jupyter's own output updates need neither, and a saved notebook keeps them.
     """
 
     def __init__(self, console: Console) -> None:
@@ -53,7 +53,7 @@ class NotebookDisplay(Display):
         search = search_event(event)
         if search and search.text != self._text:
             self._before, self._text = self._text, search.text
-        # Notes also come in the middle of a search, as of a worker that was lost.
+        # Notes also arrive in the middle of a search, such as that a worker was lost.
         if self._event is _LOADING or event.phase != "loaded":
             self._event = event
         self._is_drawn = False
@@ -61,7 +61,7 @@ class NotebookDisplay(Display):
             self._end()
 
     def _end(self) -> None:
-        """Draw the last event, unless it is drawn."""
+        """Draw the last progress event, unless it has been drawn."""
         if self._is_drawn:
             return
         line = log_line(self._event, time.monotonic() - self._began)
@@ -72,12 +72,12 @@ class NotebookDisplay(Display):
 
 
 def progress_html(event: ProgressEvent, before: str = "", notes: list[str] | None = None) -> str:
-    """Return an event as HTML.
+    """Return a progress event as HTML.
 
     Args:
         event: the event, of a search or of other work.
-        before: the best string before this one, compared with which the edit is marked.
-        notes: what the user should know of corpus and model.
+        before: the previous best string; the words that differ from it are marked.
+        notes: messages to the user about the corpus and the model.
     """
     search = search_event(event)
     text = shortened(search.text if search else "", _MOST)
@@ -95,7 +95,7 @@ def progress_html(event: ProgressEvent, before: str = "", notes: list[str] | Non
 
 
 def _share(event: ProgressEvent) -> float | None:
-    """Return the share of the work, or of the search's limits, that is done, if it is known."""
+    """Return the finished share of the work or of a search's limits, or ``None`` if unknown."""
     shares = []
     if event.total and event.phase != "loaded":
         shares.append(event.done / event.total)

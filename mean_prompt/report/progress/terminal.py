@@ -1,4 +1,4 @@
-"""Progress of long work: redrawn in place in a terminal, lines elsewhere."""
+"""Progress displays: a panel redrawn in place in a terminal, or lines in a log."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
     from mean_prompt.runs import SearchProgress
 
-#: Titles of phases whose names do not say enough.
+#: Titles of phases whose names are too short to be understood.
 _PHASES: Final = {
     "loaded": "loading",
     "embedding": "embedding the corpus",
     "vocabulary": "embedding the vocabulary",
 }
-#: Redraws a second.
+#: Redraws per second.
 _REFRESH: Final = 5
-#: Seconds between two log lines that report no gain, and between two that do.
+#: Seconds between two log lines without a new best string, and between two with one.
 _LOG_EVERY: Final = 10.0
 _LOG_GAIN_EVERY: Final = 2.0
 
 
 class Display:
-    """A listener that shows nothing; its subclasses show progress.
+    """A listener for progress events that shows nothing; its subclasses show progress.
 
     Raises:
-        InputError: it is called outside of its ``with`` block.
+        InputError: the display is called outside of its ``with`` block.
     """
 
     def __init__(self, console: Console) -> None:
@@ -56,7 +56,7 @@ class Display:
         self._end()
 
     def __call__(self, event: ProgressEvent) -> None:
-        """Show an event of a search or of other work."""
+        """Show a progress event of a search or of other work, such as embedding."""
         if not self._is_on:
             raise InputError(
                 "a progress display works within its block alone: write `with progress_display() "
@@ -75,7 +75,7 @@ class Display:
 
 
 class LogDisplay(Display):
-    """Prints a few lines: phases as they begin, gains, and one every ten seconds."""
+    """A display that prints lines: at each new phase, at a better string, and every ten seconds."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -102,7 +102,7 @@ class LogDisplay(Display):
 
 
 class LiveDisplay(Display):
-    """A panel that is redrawn in place, with the newest edit highlighted."""
+    """A terminal panel, redrawn in place, with the newest edit of the best string highlighted."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -121,7 +121,7 @@ class LiveDisplay(Display):
             self._live.console.print(Text(note, style="dim"))
         search = search_event(event)
         if search is None:
-            # Notes also come in the middle of a search, as of a worker that was lost.
+            # Notes also arrive in the middle of a search, such as that a worker was lost.
             if event.phase != "loaded" or not self._text:
                 self._live.update(phase_panel(event))
             return
@@ -132,12 +132,12 @@ class LiveDisplay(Display):
 
 
 def search_event(event: ProgressEvent) -> SearchProgress | None:
-    """Return an event of a running search with its score, or ``None`` for other work."""
+    """Return the event as one of a search, with its score, or ``None`` if it is of other work."""
     return cast("SearchProgress", event) if event.phase == "searching" else None
 
 
 def phase_panel(event: ProgressEvent) -> RenderableType:
-    """Return a panel with a bar."""
+    """Return a panel with the progress bar of a phase, such as embedding the corpus."""
     bar = ProgressBar(total=event.total, completed=event.done, width=40, pulse=event.total is None)
     return Panel(
         Group(bar, Text(phase_counts(event))), title=phase_title(event), title_align="left"
@@ -145,7 +145,7 @@ def phase_panel(event: ProgressEvent) -> RenderableType:
 
 
 def search_panel(progress: SearchProgress, string: Text) -> RenderableType:
-    """Return a panel with the figures of a search and its best string."""
+    """Return a panel with a search's score, speed and time left, and its best string."""
     table = Table.grid(padding=(0, 3))
     figures = search_figures(progress)
     table.add_row(*(Text(name, style="dim") for name in figures))
@@ -156,7 +156,7 @@ def search_panel(progress: SearchProgress, string: Text) -> RenderableType:
 
 
 def phase_title(event: ProgressEvent) -> str:
-    """Return the title of an event's phase."""
+    """Return the title of a progress event's phase, such as ``embedding the corpus``."""
     return _PHASES.get(event.phase, event.phase)
 
 
@@ -167,7 +167,7 @@ def phase_counts(event: ProgressEvent) -> str:
 
 
 def search_figures(progress: SearchProgress) -> dict[str, str]:
-    """Return the figures of a search by name; one that is not known is empty."""
+    """Return a search's score, speed and other figures as text by name; unknown ones are empty."""
     left = "" if progress.remaining is None else format_duration(progress.remaining)
     return {
         "score": f"{progress.score:.5f}",
@@ -181,11 +181,11 @@ def search_figures(progress: SearchProgress) -> dict[str, str]:
 
 
 def log_line(event: ProgressEvent, seconds: float) -> str:
-    """Return an event as a line of a log.
+    """Return a progress event as a line of a log.
 
     Args:
         event: the event.
-        seconds: seconds that the display has shown the work; a search reports its own.
+        seconds: seconds since the display was entered; the events of a search hold their own.
     """
     search = search_event(event)
     seconds = getattr(event, "seconds", seconds)
@@ -196,7 +196,7 @@ def log_line(event: ProgressEvent, seconds: float) -> str:
 
 
 def highlight_edit(before: str, after: str) -> Text:
-    """Return a string with the words that were not in its predecessor highlighted."""
+    """Return ``after`` as styled text with the words that were not in ``before`` highlighted."""
     text = Text(overflow="fold")
     for word, is_new in edited_words(before or after, after):
         text.append(f" {word}" if text else word, style="bold green" if is_new else "")
@@ -204,7 +204,7 @@ def highlight_edit(before: str, after: str) -> Text:
 
 
 def edited_words(before: str, after: str) -> Iterator[tuple[str, bool]]:
-    """Yield a string's words, and whether each is new compared with the string before."""
+    """Yield the words of ``after``, each with whether it is new compared with ``before``."""
     old, new = before.split(" "), after.split(" ")
     matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
     for tag, _, _, first, last in matcher.get_opcodes():
