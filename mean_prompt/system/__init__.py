@@ -1,4 +1,4 @@
-"""Files, locks, deadlines, durations, text, signals: what every room uses."""
+"""Utilities that every subpackage uses: files, locks, deadlines, durations, text, signals."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The address that a page is served at."""
+"""The network address (host and port) at which a live web page of a run is served."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final, Self
 from mean_prompt.system.errors import InputError
 from mean_prompt.system.text import preview
 
-#: Reached by this machine alone.
+#: Only this machine can reach this address.
 LOOPBACK: Final = "127.0.0.1"
 LIVE_AT: Final = "--live-at"
 #: All interfaces of a machine, and the address at which it reaches itself there.
@@ -32,11 +32,11 @@ _WHY: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An interface of this machine and a port on it.
+    """Host and port of this machine to serve a web page at.
 
     Attributes:
         host: a name or an IP address, an IPv6 one without brackets.
-        port: 0 stands for a free one.
+        port: port number; 0 stands for any free port.
     """
 
     host: str = LOOPBACK
@@ -44,10 +44,10 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``HOST:PORT``, a port alone, or a host alone.
+        """Parse an address given as ``HOST:PORT``, as a port alone, or as a host alone.
 
         Raises:
-            InputError: it is none of these.
+            InputError: the text is none of these.
         """
         host, port = LOOPBACK, "0"
         if _is_ip(text):
@@ -65,17 +65,17 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The URL for a browser on this machine."""
+        """URL at which a browser on this machine opens the page."""
         host = _WILDCARDS.get(self.host, self.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}/"
 
     @property
     def is_private(self) -> bool:
-        """Whether only this machine can reach it."""
+        """Whether only this machine can reach the address."""
         return self.host in _LOCAL
 
     def listen(self, option: str = LIVE_AT) -> tuple[Self, socket.socket]:
-        """Return the address with its port, and a socket that listens there.
+        """Open a listening socket; return the address, its port filled in, and the socket.
 
         Raises:
             InputError: the port is taken, or the host is not this machine.
@@ -95,9 +95,9 @@ class Address:
         return replace(self, port=bound.getsockname()[1]), bound
 
     def admits(self, header: str | None) -> bool:
-        """Return whether a request's Host header names this server.
+        """Return whether an HTTP request's Host header names this server.
 
-        A foreign site whose name is made to point here is refused, since its requests carry its
+        A site whose name is made to point here (DNS rebinding) is refused: its requests carry its
         own name. A server on all interfaces admits any IP address, and this machine's name.
         """
         match = _FORM.fullmatch(header or "")

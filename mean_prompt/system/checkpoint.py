@@ -1,4 +1,4 @@
-"""State as bytes: nested dicts and lists of plain values and arrays, without pickle.
+"""Serialise nested dicts and lists of plain values and arrays to bytes, without pickle.
 
 A dumped state is a frame around a safetensors file whose metadata hold the plain values as JSON:
 
@@ -27,15 +27,15 @@ from safetensors.torch import load as load_tensors, save as save_tensors
 State = Any
 
 _FRAME: Final = struct.Struct("<QI")
-#: Where an array stood, in the plain values: a key that no state uses for itself.
+#: Key that replaces an array among the plain values; no state uses it otherwise.
 _ARRAY: Final = "\0array"
 
 
 def dump(state: State) -> bytes:
-    """Return a state as one frame.
+    """Serialise a state (nested plain values and arrays) to bytes: one frame with a checksum.
 
     Raises:
-        TypeError: something in it is neither plain nor an array.
+        TypeError: the state holds something that is neither a plain value nor an array.
     """
     arrays: dict[str, torch.Tensor] = {}
     plain = json.dumps(_without_arrays(state, arrays), ensure_ascii=True)
@@ -44,7 +44,7 @@ def dump(state: State) -> bytes:
 
 
 def frames(data: bytes) -> Iterator[tuple[State, int]]:
-    """Yield the states in a file and where each ends, up to the first that is not whole."""
+    """Yield the states in a file's bytes and the offset where each ends, until a damaged one."""
     start = 0
     while start + _FRAME.size <= len(data):
         length, checksum = _FRAME.unpack_from(data, start)
@@ -57,7 +57,7 @@ def frames(data: bytes) -> Iterator[tuple[State, int]]:
 
 
 def load(data: bytes) -> State:
-    """Return the one state that a file holds, as :func:`dump` returned it.
+    """Return the state that :func:`dump` serialised to these bytes.
 
     Raises:
         ValueError: the data are cut short, damaged, or followed by something else.
@@ -69,7 +69,7 @@ def load(data: bytes) -> State:
 
 
 def ragged(rows: Iterable[Sequence[int]]) -> State:
-    """Return sequences of whole numbers as two arrays, which JSON would take long to write."""
+    """Return integer sequences of unequal lengths as two arrays, faster to write than JSON."""
     kept = list(rows)
     flat = [number for row in kept for number in row]
     return {
@@ -79,7 +79,7 @@ def ragged(rows: Iterable[Sequence[int]]) -> State:
 
 
 def ragged_rows(state: State) -> list[tuple[int, ...]]:
-    """Return the sequences that :func:`ragged` was given."""
+    """Return the integer sequences that :func:`ragged` turned into two arrays."""
     numbers = state["numbers"].tolist()
     ends = np.cumsum(state["lengths"].numpy()).tolist()
     return [tuple(numbers[start:end]) for start, end in pairwise([0, *ends])]

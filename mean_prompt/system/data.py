@@ -1,4 +1,4 @@
-"""The data folders that ship with the package: corpora and recipes."""
+"""Where the data folders are that ship with the package: corpora and recipes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def shipped_folder(name: str) -> Path:
-    """Return the folder ``corpora`` or ``search`` of the installed package, or of the checkout."""
+    """Return the path of a data folder, ``corpora`` or ``search``: in the package or checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_shipped" / name
     # In a checkout the folders are beside the package; a wheel has them inside it.

@@ -1,4 +1,4 @@
-"""A time limit that long work asks before each step, and a way to end it early."""
+"""A time limit that long-running work checks before each step, and that can be ended early."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Callable
 
 
 class OutOfTimeError(Exception):
-    """The deadline passed before the work was done; what was computed is kept."""
+    """Raised if a deadline passed before the work was done; what was computed is kept."""
 
 
 class Deadline:
-    """A wall-clock limit, which work asks and which a signal or another thread can end early.
+    """A wall-clock limit for work, which a signal handler or another thread can end early.
 
     Args:
         limit: seconds from ``started``; ``None`` for no limit.
-        started: when the time began, by ``clock``; now, when left out.
-        clock: in seconds, never going back.
-        parent: another deadline, whose end ends this one.
+        started: when the time began, by ``clock``. Default: now.
+        clock: returns a monotonic time in seconds.
+        parent: another deadline, whose end ends this deadline too.
 
     Attributes:
-        limit: as given.
+        limit: seconds from ``started``, or ``None``.
         started: when the time began, by the clock.
     """
 
@@ -42,38 +42,38 @@ class Deadline:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start."""
+        """Seconds since the deadline's start."""
         return self._clock() - self.started
 
     @property
     def remaining(self) -> float:
-        """Seconds left, not below zero; infinite without a limit."""
+        """Seconds until the deadline, at least zero; infinite without a limit."""
         own = math.inf if self.limit is None else max(0.0, self.limit - self.elapsed)
         return own if self._parent is None else min(own, self._parent.remaining)
 
     @property
     def stopped(self) -> bool:
-        """Whether :meth:`stop` was called."""
+        """Whether :meth:`stop` was called on this deadline or a parent."""
         return self._stop.is_set() or (self._parent is not None and self._parent.stopped)
 
     @property
     def expired(self) -> bool:
-        """Whether no further step may start."""
+        """Whether the work must end: its time is over or it was stopped."""
         return self.stopped or self.remaining <= 0
 
     def stop(self) -> None:
-        """End the work at its next step; safe in a signal handler and from another thread."""
+        """Ask the work to end at its next step; safe in a signal handler or another thread."""
         self._stop.set()
 
     def check(self) -> None:
-        """Raise :class:`OutOfTimeError` if no further step may start."""
+        """Raise :class:`OutOfTimeError` if the deadline has passed or was stopped."""
         if self.expired:
             raise OutOfTimeError
 
     def share(self, fraction: float) -> Deadline:
-        """Return a deadline that ends when this fraction of the time left is spent.
+        """Return a new deadline that ends when a fraction of the remaining time is spent.
 
-        Stopping this one, or its end, ends that one too.
+        If this deadline passes or is stopped, the new deadline ends too.
         """
         left = self.remaining
         limit = None if math.isinf(left) else fraction * left

@@ -1,4 +1,4 @@
-"""Durations such as ``90s``, ``10m``, ``2h`` and ``1h30m``."""
+"""Parsing and formatting durations such as ``90s``, ``10m``, ``2h`` and ``1h30m``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _DURATION: Final = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s)?", 
 
 
 def parse_duration(text: str) -> float:
-    """Return the seconds that a duration such as ``1h30m`` stands for.
+    """Parse a duration such as ``1h30m`` and return it in seconds.
 
     Raises:
-        InputError: the text is no duration, or one of no time at all, or of a century.
+        InputError: the text is no duration, or it is zero or longer than 999999h.
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if not match or not any(match.groups()):
@@ -33,7 +33,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Return whole seconds in the notation that :func:`parse_duration` reads; ``0s`` for none."""
+    """Format seconds as :func:`parse_duration` reads them, rounded to whole ones: ``1h30m``."""
     left = max(0, round(seconds))
     parts = []
     for unit, size in _SECONDS.items():

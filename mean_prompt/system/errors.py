@@ -1,4 +1,4 @@
-"""The errors that a user can act on, each with its exit code."""
+"""Exceptions for errors that a user can act on, each with the exit code of the command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar
 
 
 class MeanPromptError(Exception):
-    """An error that a user can act on: one line with the rule, what was found and the remedy."""
+    """An error that a user can act on: one line with the rule, the value found and the remedy."""
 
     exit_code: ClassVar[int] = 1
 
@@ -19,17 +19,17 @@ class MeanPromptError(Exception):
 
 
 class InputError(MeanPromptError):
-    """A file, an option, a recipe or a model that the user gave cannot be used."""
+    """Raised if a file, option, recipe or model that the user gave cannot be used."""
 
     exit_code: ClassVar[int] = 2
 
 
 class RunError(MeanPromptError):
-    """The run failed although its input was good."""
+    """Raised if a run failed although its input was valid."""
 
 
 def unwritable(path: Path, error: OSError) -> RunError:
-    """Return the error of a run that could no longer read or write a file."""
+    """Return the error to raise if a run can no longer read or write one of its files."""
     return RunError(
         f"the run's files must stay writable: {path}: {error.strerror or error}; what was written "
         "before is whole"
@@ -40,7 +40,7 @@ def unwritable(path: Path, error: OSError) -> RunError:
 def os_errors(
     rule: str, path: Path, remedy: str, *, raises: type[MeanPromptError] = InputError
 ) -> Iterator[None]:
-    """Turn an error of the operating system into one line with the rule, the reason and the remedy.
+    """Turn an ``OSError`` in the block into an error of one line: rule, reason and remedy.
 
     Args:
         rule: what must hold, such as ``a recipe must be a file that can be read``.

@@ -1,4 +1,4 @@
-"""Writing files so that each is whole or not there, whatever happens."""
+"""Writing files atomically: after a crash each file is complete, or as it was before."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _NO_FOLDER_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP})
 
 
 def check_target(path: Path, option: str) -> None:
-    """Refuse a path that no file can be written to, without writing one.
+    """Raise an error if no file can be written at a path, without writing one.
 
     Args:
-        path: may be that of a file, which will be replaced.
-        option: the option that the path was given by.
+        path: where a file is to be written; an existing file will be replaced.
+        option: the command-line option that gave the path, for messages.
 
     Raises:
-        InputError: the path is not a file's, or its folder cannot be written.
+        InputError: something else than a file is there, or the folder cannot be written.
     """
     rule = f"{option} must be a file that can be written"
     with os_errors(rule, path, "choose a folder that is there and can be written"):
@@ -37,9 +37,9 @@ def check_target(path: Path, option: str) -> None:
 
 
 def write_atomically(target: Path, data: bytes) -> None:
-    """Write a file so that a crash or a power cut at any moment leaves the old or the new one.
+    """Write a file so that a crash or power cut leaves the complete old file or the new one.
 
-    The data are written beside the file, brought to the disk, and moved to its place.
+    The data are written to a temporary file, synced to the disk, and moved into place.
 
     Raises:
         OSError: the folder cannot be written, which leaves the old file; or it cannot be synced,
@@ -49,7 +49,7 @@ def write_atomically(target: Path, data: bytes) -> None:
 
 
 def write_together(files: Mapping[Path, bytes]) -> None:
-    """Write files that belong together: none is replaced before all are on the disk.
+    """Write several files atomically: none is replaced before all are on the disk.
 
     A full disk leaves all of them as they were. Only a crash between two renames can leave some
     old and some new, in the order given.
@@ -74,9 +74,9 @@ def write_together(files: Mapping[Path, bytes]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's list of files to the disk, without which a power cut loses a new name.
+    """Sync a folder's list of files to the disk, or a power cut may lose a new file's name.
 
-    Windows has no such call, and does it by itself.
+    Windows has no such call, and syncs by itself.
     """
     if os.name == "nt":
         return

@@ -1,4 +1,4 @@
-"""Refusing network file systems, on which SQLite's locks cannot be relied on."""
+"""Detecting network file systems, on which SQLite's locks cannot be relied on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NETWORK: Final = frozenset(
     | {"glusterfs", "gpfs", "ibrix", "lustre", "moosefs", "ncpfs", "nfs", "nfs4", "openafs"}
     | {"orangefs", "panfs", "pvfs2", "quobyte", "smb", "smb2", "smb3", "smbfs", "vboxsf", "wekafs"}
 )
-#: The same for those that run as a program: ``fuse.sshfs``.
+#: The same for file systems that run as a program (FUSE), such as ``fuse.sshfs``.
 _NETWORK_FUSE: Final = _NETWORK | frozenset(
     {"afpfs", "blobfuse", "blobfuse2", "ceph-fuse", "cephfs", "curlftpfs", "davfs2", "gcsfuse"}
     | {"goofys", "hdfs", "juicefs", "mfs", "mount.glusterfs", "mountpoint-s3", "rclone", "s3fs"}
@@ -33,7 +33,7 @@ def network_file_system(path: Path) -> str | None:
     """Return the type of the network file system that a path is on, such as ``nfs4``.
 
     Args:
-        path: need not exist; links are followed.
+        path: a path that need not exist; links are followed.
 
     Returns:
         ``None`` for a local file system, or an unknown one (outside Linux).
@@ -49,7 +49,7 @@ def network_file_system(path: Path) -> str | None:
 
 
 def check_local(path: Path, what: str, remedy: str) -> None:
-    """Refuse a file or folder for SQLite on a network file system; ``what`` names it."""
+    """Raise an error that names ``what`` if an SQLite file's path is on a network file system."""
     kind = network_file_system(path)
     if kind:
         raise InputError(
@@ -63,7 +63,7 @@ def _holds(point: Path, place: Path) -> bool:
 
 
 def _mounts() -> Iterator[tuple[Path, str]]:
-    """Yield the point and the type of every mount, in the order they were made."""
+    """Yield the path and the file system type of every mount, in the order of mounting."""
     try:
         lines = _MOUNTS.read_bytes().decode("utf-8", "surrogateescape").split("\n")
     except OSError:  # not Linux, or no /proc

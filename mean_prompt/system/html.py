@@ -1,4 +1,4 @@
-"""Views as HTML: made of figures and of texts that do nothing, whatever they hold.
+"""HTML views of results for notebooks and pages; every text in them is escaped.
 
 A view has no scripts, fetches nothing, and takes its colours from the page around it, so that it
 looks right on light and on dark. Texts are isolated, so that one that runs from right to left
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-#: Characters of a text that are shown in a cell.
+#: Most characters of a text that are shown in a cell.
 _MOST: Final = 240
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A text as it is shown.
+    """The beginning of a text, cut for display.
 
     Attributes:
-        head: of it, as far as it is shown.
-        of: characters of the whole text, where it was cut; else ``None``.
+        head: the part of the text that is shown.
+        of: number of characters of the whole text if it was cut, else ``None``.
     """
 
     head: str
@@ -36,12 +36,12 @@ Cell = str | Passage
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table whose first column names its rows.
+    """A table to show as HTML, whose first column names its rows.
 
     Attributes:
-        headings: of the columns; none where the caption and the rows' names say enough.
-        rows: of cells: figures, or texts of anybody.
-        strong: number of the row that stands out, if any.
+        headings: headings of the columns; empty if the caption and the rows' names say enough.
+        rows: rows of cells, each a figure or an untrusted text.
+        strong: number of the row that is highlighted, or ``None``.
     """
 
     caption: str
@@ -52,12 +52,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is shown of an object.
+    """The parts of an HTML view of an object: title, string, bar, tables and lines.
 
     Attributes:
-        string: shown apart, its blanks and line ends as they are.
-        share: drawn as a bar, in [0, 1].
-        lines: sentences below.
+        string: a text shown in a block of its own, blanks and line ends kept.
+        share: a number in [0, 1] that is drawn as a bar.
+        lines: sentences below the tables.
         notes: lines that are folded away.
     """
 
@@ -70,7 +70,7 @@ class View:
 
 
 def shortened(text: str, most: int = _MOST) -> Passage:
-    """Return a text, cut if it is long; half an emoji or the like is written as its code."""
+    """Return a text cut to ``most`` characters; a lone surrogate is replaced by its escape."""
     head = text[:most].encode(errors="backslashreplace").decode()
     return Passage(head, len(text) if len(text) > most else None)
 
@@ -81,7 +81,7 @@ def view_html(view: View) -> str:
 
 
 def render(template: str, **values: Any) -> str:  # noqa: ANN401 - as Jinja takes it
-    """Return a template of this package filled in, every value escaped."""
+    """Render a Jinja template of :mod:`mean_prompt.system`, every value HTML-escaped."""
     return _environment().get_template(template).render(**values)
 
 

@@ -1,7 +1,7 @@
-"""Names that a package exports and imports when they are first used.
+"""Lazy exports: a package's public names, each imported when it is first used.
 
-torch takes seconds to import, and ``mean-prompt --help`` must answer at once; so a room's
-``__init__`` names what the room exports, for type checkers, and loads none of it.
+torch takes seconds to import, and ``mean-prompt --help`` must answer at once; so a subpackage's
+``__init__`` lists what it exports, for type checkers, and imports none of it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 
 
 def lazy_exports(package: str, file: str) -> tuple[Callable[[str], object], list[str]]:
-    """Return a package's ``__getattr__`` and ``__all__`` (PEP 562).
+    """Return the ``__getattr__`` and ``__all__`` of a package with lazy exports (PEP 562).
 
     The exported names are those that its source imports under ``if TYPE_CHECKING``.
 
     Args:
-        package: its ``__name__``.
-        file: its ``__file__``.
+        package: the package's ``__name__``.
+        file: the package's ``__file__``.
     """
     homes = {
         alias.asname or alias.name: statement.module or ""

@@ -1,4 +1,4 @@
-"""A lock on a folder, held by the one process that works in it."""
+"""A file lock on a folder, so that only one process works in the folder at a time."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _PATIENCE: Final = 0.05
 
 
 class FolderLock:
-    """Locks a folder for this process, until it is released or the process ends in any way.
+    """A lock on a folder, held by this process until it is released or the process ends.
 
     The lock is on a file in the folder, which is removed at the release. A killed process leaves
-    the file behind but holds nothing.
+    the file behind, but not the lock.
 
     Args:
-        folder: made with its parents if it does not exist.
-        wait: seconds to wait for another process to release it; ``math.inf`` for no limit.
+        folder: created with its parents if it does not exist.
+        wait: seconds to wait for another process to release the lock; ``math.inf`` for no limit.
 
     Raises:
-        BlockingIOError: another process holds it.
-        OSError: the folder cannot be made or written.
+        BlockingIOError: another process holds the lock.
+        OSError: the folder cannot be created or written.
     """
 
     def __init__(self, folder: Path, *, wait: float = _PATIENCE) -> None:
@@ -52,17 +52,17 @@ class FolderLock:
         self.release()
 
     def release(self) -> None:
-        """Release the folder; once is enough, and more does nothing."""
+        """Release the lock on the folder; later calls do nothing."""
         if self._lock.is_locked:
-            # Removed while it is held: who opened it meanwhile sees that it has no name any more,
-            # and tries again. Windows removes no open file; there it stays.
+            # The file is removed while it is locked: a process that opened it meanwhile sees that
+            # it has no name any more, and tries again. Windows keeps an open file.
             with suppress(OSError):
                 self._path.unlink()
             self._lock.release()
 
 
 def is_held(folder: Path) -> bool:
-    """Return whether a process holds the lock of a folder, which need not exist.
+    """Return whether any process holds the :class:`FolderLock` of a folder, which may not exist.
 
     Raises:
         OSError: the lock's file cannot be opened.

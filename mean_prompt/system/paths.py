@@ -1,4 +1,4 @@
-"""Paths that a user gives: with ``~``, too long, or no path at all."""
+"""File paths as a user types them: they may start with ``~``, be too long, or be no path."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def user_path(text: str | Path) -> Path:
 
 
 def path_exists(path: Path) -> bool:
-    """Return whether there is something at a path; a text that can be no path is not there."""
+    """Return whether a file or folder exists at a path; ``False`` if it cannot be a path."""
     try:
         return path.exists()
     except OSError:

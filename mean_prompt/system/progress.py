@@ -1,4 +1,4 @@
-"""Progress of long work: one event and one kind of listener, whatever the work is."""
+"""Progress reports of long-running work: the event, and the callback that receives it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ProgressEvent:
-    """How far long work has come.
+    """How far a long-running job has come, sent to a listener (a callback).
 
     Attributes:
         phase: what is being done, such as ``embedding``.
@@ -29,4 +29,4 @@ Listener = Callable[[ProgressEvent], None]
 
 
 def ignore(_event: ProgressEvent) -> None:
-    """Ignore an event: the listener of work that no one watches."""
+    """Do nothing with a progress event: the default listener."""

@@ -23,7 +23,7 @@ _PARAMETER: Final = re.compile(r"(?<=[?&])([^\s=&#'\"]+)=([^\s&#'\"]*)")
 
 
 def masked_urls(text: str) -> str:
-    """Return a text with the credentials of the URLs in it replaced by ``***``."""
+    """Return a text in which the credentials within URLs are replaced by ``***``."""
 
     def masked(parameter: re.Match[str]) -> str:
         return f"{parameter[1]}={MASK}" if is_secret_name(parameter[1]) else parameter[0]
@@ -32,16 +32,16 @@ def masked_urls(text: str) -> str:
 
 
 def is_secret_name(name: str) -> bool:
-    """Return whether an option or parameter of this name holds a secret."""
+    """Return whether the name of an option or parameter suggests a secret, such as ``api_key``."""
     return _SECRET_NAME.search(name) is not None
 
 
 def scrubbed(text: str, secrets: Iterable[str | None]) -> str:
-    """Return a text with every secret in it replaced by ``***``, also in the forms of URLs.
+    """Return a text in which given secrets are replaced by ``***``, URL-encoded ones as well.
 
     Args:
         text: a message of a library or a server.
-        secrets: blank ones and ``None`` are ignored.
+        secrets: the secrets to replace; blank ones and ``None`` are ignored.
     """
     forms = {
         form

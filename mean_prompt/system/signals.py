@@ -1,4 +1,4 @@
-"""Ending long work on a signal, so that it can save what it has."""
+"""Ending long-running work on SIGINT or SIGTERM, so that it can save its results."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any, Protocol
 
 
 class Stoppable(Protocol):
-    """Work that can be ended early, such as a deadline."""
+    """Protocol of an object that ends work early, such as a deadline."""
 
     def stop(self) -> None:
-        """End the work at its next step."""
+        """Ask the work to end at its next step."""
 
 
 @contextmanager
 def stopping(work: Stoppable) -> Iterator[None]:
-    """Stop work on the first SIGINT or SIGTERM; a second one has its usual effect.
+    """Call ``work.stop()`` on the first SIGINT or SIGTERM; a second one has its usual effect.
 
-    In another thread than the main one this does nothing, since signals do not reach it.
+    Outside the main thread this does nothing, since signals do not reach other threads.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

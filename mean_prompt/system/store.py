@@ -1,4 +1,4 @@
-"""Keyed values on disk: one SQLite file, which several processes may read and write."""
+"""A key-value store in one SQLite file, which several processes may read and write."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _REMEDY: Final = "set MEAN_PROMPT_CACHE to a folder on a local disk"
 
 
 class KeyedStore:
-    """Values by key, kept in the order they arrive.
+    """A key-value store in an SQLite file, which keeps values in the order of insertion.
 
-    Values are found by an index beside the table, not stored in the order of their keys: keys are
-    hashes, and every write would touch a page of its own for each of them (3.5 times slower over
-    50,000 vectors).
+    An index beside the table finds the values, which are not stored in the order of their keys:
+    keys are hashes, and every write would touch a page of its own for each of them (3.5 times
+    slower over 50,000 vectors).
 
     Args:
-        path: of the file, made if need be with its folder.
-        what: the file holds, for messages: ``the cache of vectors``.
+        path: path of the file, which is created with its folder if it does not exist.
+        what: what the file holds, for messages: ``the cache of vectors``.
 
     Raises:
         InputError: the file cannot be written, is broken, or is on a network file system.
@@ -53,7 +53,7 @@ class KeyedStore:
             raise
 
     def get(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the keys that have a value, with it, in no particular order."""
+        """Yield (key, value) for each of the given keys that is stored, in no particular order."""
         for start in range(0, len(keys), _LOOKUP):
             part = keys[start : start + _LOOKUP]
             marks = ",".join("?" * len(part))
@@ -63,14 +63,14 @@ class KeyedStore:
             yield from found
 
     def put(self, entries: Mapping[bytes, bytes]) -> None:
-        """Write values, all of them or none; a key that has one gets the new one."""
+        """Store values by key in one transaction; the new value of a key replaces an old one."""
         with self._guarded(), self._connection:
             self._connection.executemany(
                 "INSERT OR REPLACE INTO entries VALUES (?, ?)", entries.items()
             )
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the connection to the SQLite file."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -97,9 +97,9 @@ _CLOSED: Final = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_I
 
 
 def cache_fault(what: str, path: Path, error: Exception) -> InputError:
-    """Return the error to raise if a cache could not be read or written.
+    """Return the error to raise if a cache file could not be read or written.
 
-    Only a broken file is to be deleted: a good one took hours to compute.
+    Its message advises to delete only a broken file: a good one took hours to compute.
     """
     reason = getattr(error, "strerror", None) or error
     name = str(getattr(error, "sqlite_errorname", ""))

@@ -1,4 +1,4 @@
-"""Any value or text on one line of a message."""
+"""Formatting any value or text so that it fits on one line of a message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOST: Final = 80
 
 
 def preview(value: object) -> str:
-    """Return a value as Python writes it, on one line and at most 80 characters long."""
+    """Return the ``repr`` of a value on one line, cut to at most 80 characters."""
     try:
         text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits, or nested lists
@@ -20,13 +20,13 @@ def preview(value: object) -> str:
 
 
 def preview_name(name: str) -> str:
-    """Return a name as it is written, or its :func:`preview` if it is long or would not show."""
+    """Return a name unchanged, or its :func:`preview` if it is long or not printable."""
     is_plain = name.isprintable() and name == name.strip() and 0 < len(name) <= _MOST
     return name if is_plain else preview(name)
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, with secrets in URLs masked and control characters escaped.
+    """Return a text on one line, secrets in its URLs masked and control characters escaped.
 
     A file's name may hold characters that move the cursor, or bytes that are no text.
     """

@@ -1,4 +1,4 @@
-"""TOML files as untrusted input: their size, syntax and values are checked."""
+"""Reading TOML files as untrusted input: size, syntax and values are checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 from mean_prompt.system.errors import InputError, os_errors
 from mean_prompt.system.text import preview
 
-#: Bytes of a file, a thousand times what people write.
+#: Most bytes of a file, a thousand times what people write.
 _LARGEST: Final = 2**20
 
 
@@ -19,7 +19,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     """Read a TOML file of at most a megabyte.
 
     Args:
-        path: may be one without an end, such as a device.
+        path: path of the file; it may be endless, such as a device.
         what: name of the file in messages, such as ``a recipe``.
 
     Raises:
@@ -44,7 +44,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
 
 def check_plain(data: dict[str, Any], where: str) -> None:
-    """Refuse values that no field can use, at any depth.
+    """Raise an error if parsed TOML holds, at any depth, a value that no field can use.
 
     TOML promises integers of 64 bits; numbers that are not finite pass every comparison with a
     bound or none; and text that is not Unicode, as a command line may hold it, cannot be written.
@@ -54,7 +54,7 @@ def check_plain(data: dict[str, Any], where: str) -> None:
         where: where the data are from, for the message.
 
     Raises:
-        InputError: a value is none of these; the message names its place.
+        InputError: a value is one of these; the message names its place.
     """
     for place, value in _leaves(data):
         reason = _fault(value)
@@ -63,7 +63,7 @@ def check_plain(data: dict[str, Any], where: str) -> None:
 
 
 def _leaves(data: dict[str, Any]) -> Iterator[tuple[str, object]]:
-    """Yield all values with their places, without recursion, since they may be nested deeply."""
+    """Yield the dotted path and value of each leaf, without recursion: nesting may be deep."""
     pending: list[tuple[tuple[str, ...], object]] = [((), data)]
     while pending:
         place, value = pending.pop()
