@@ -1,4 +1,4 @@
-"""One search from start to result: recipe, session, folder, checkpoint."""
+"""One search run from start to result: its recipe, session, folder on disk and checkpoint."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""One search for an affix from end to end: context -> vectors -> races of edits -> result."""
+"""A search for an affix (a string added to each prediction): context to vectors to result."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from mean_prompt.system import InputError, State
 
 #: Share of the search's time that scores of the hold-out may take while it runs.
 _HOLDOUT_SHARE: Final = 0.03
-#: Rows whose encoding is timed to predict the time of the last scores, and the safety put on it.
+#: Number of rows timed to predict the time of the last scores, and the safety factor on it.
 _TIMED_ROWS: Final = 32
 _TIME_MARGIN: Final = 1.5
-#: Share of the run that goes to what the affix's tokens are worth, and its least and most seconds.
+#: Share of the run's time for analysing what each affix token adds; its least and most seconds.
 _WORTH_SHARE: Final = 0.03
 _WORTH_SECONDS: Final = (0.5, 10.0)
 
 
 class AffixSession:
-    """One search for an affix, ready to begin, or to be resumed."""
+    """One search for an affix (a string to add to each prediction), new or resumed."""
 
     def __init__(self, inputs: SearchInputs[Context]) -> None:
         self._inputs = inputs
@@ -53,8 +53,8 @@ class AffixSession:
         """Search until the budget is spent or stopped.
 
         Returns:
-            What was found, the problem that was searched on, and the SCS of its rows with the
-            affix, to analyse it by. The string found is empty if no affix is better than none.
+            The result, the problem that was searched on, and the SCS of each row with the affix,
+            for an analysis. The string found is empty if no affix is better than none.
 
         Raises:
             RunError: the budget ended before there was anything to search with.
@@ -127,7 +127,7 @@ class AffixSession:
     def _best_before(
         self, problem: AffixProblem, evaluator: AffixEvaluator, empty: Affix
     ) -> Affix | None:
-        """Return the best affix that an earlier process wrote, if there is one."""
+        """Return the best affix that an earlier process of the run wrote, if there is one."""
         folder, encoder = self._inputs.folder, self._inputs.encoder
         text = folder.best_before[0] if folder and folder.best_before else ""
         if not text:
@@ -170,7 +170,7 @@ class AffixSession:
 
 
 class AffixScoring:
-    """How affixes are scored over a context."""
+    """Scores affixes over a context: predictions with their true prompts."""
 
     is_exact = True
 
@@ -178,14 +178,14 @@ class AffixScoring:
         self._problem = problem
         self._encoder = encoder
         self._rows = problem.split.holdout
-        #: The affix that the hold-out was last scored with, the scores, and the time of all such.
+        #: The affix that the hold-out was last scored with, the scores, and the seconds of all.
         self._scored = ""
         self._scores = problem.without[self._rows]
         self._seconds = 0.0
         self.train_ceiling = problem.train_ceiling
 
     def reserve(self) -> float:
-        """Return the seconds that the last scores of the hold-out may take."""
+        """Return the seconds to reserve at the end for scoring the hold-out rows."""
         if not len(self._rows):
             return 0.0
         timed = self._problem.texts(self._rows[:_TIMED_ROWS])
@@ -196,15 +196,15 @@ class AffixScoring:
         return _TIME_MARGIN * each * len(self._rows)
 
     def worth(self, found: Affix) -> float:
-        """Return the value, which the search maximises: it counts how sure the gain is."""
+        """Return what the search maximises: the mean gain less a multiple of its standard error."""
         return found.value
 
     def exact(self, found: Affix) -> Affix:
-        """Return the affix: a search for affixes accepts one by exact scores."""
+        """Return the affix unchanged: affix scores are always exact."""
         return found
 
     def holdout(self, found: Affix, seconds: float) -> float | None:
-        """Return the score over the hold-out, or ``None`` if the search is too short for it."""
+        """Return an affix's mean SCS over the hold-out, or ``None`` if that takes too long."""
         if not len(self._rows):
             return None
         if self._seconds > _HOLDOUT_SHARE * seconds and self._scored != found.text:
@@ -212,15 +212,15 @@ class AffixScoring:
         return float(self._holdout(found.text).mean())
 
     def details(self, found: Affix, _holdout: float | None) -> dict[str, Any]:
-        """Return the value, for the event of a new best affix."""
+        """Return further fields for the event of a new best affix: its :meth:`worth`."""
         return {"value": found.value}
 
     def restored(self, state: State) -> Affix:
-        """Return the affix whose state this is."""
+        """Return the affix that a saved state holds."""
         return Affix.of_state(state)
 
     def scores(self, found: Affix) -> Scores:
-        """Return the SCS of all rows with an affix: (n,)."""
+        """Return the SCS of every row's prediction with an affix: (n,)."""
         scores: Scores = np.empty(len(self._problem.context), np.float32)
         scores[self._problem.split.train] = found.scores
         scores[self._rows] = self._holdout(found.text)
@@ -237,13 +237,13 @@ class AffixScoring:
 
 
 def worth_seconds(budget: Budget) -> float:
-    """Return the seconds at the end that go to what each of the affix's tokens is worth."""
+    """Return the seconds to reserve for the analysis of what each affix token adds."""
     least, most = _WORTH_SECONDS
     return most if budget.seconds is None else min(most, max(least, _WORTH_SHARE * budget.seconds))
 
 
 def _joiner(encoder: Encoder, recipe: Recipe) -> Joiner:
-    """Return the joiner of a recipe, within what the model reads."""
+    """Return what joins prediction and affix within the tokens that the model reads."""
     budget = min(recipe.context.max_tokens, encoder.max_tokens)
     longest = recipe.constraints.max_tokens
     if longest >= budget:

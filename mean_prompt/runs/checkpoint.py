@@ -1,7 +1,7 @@
-"""The saved state of a search, from which another process resumes it.
+"""Saving the state of a search, and resuming the search from it in another process.
 
 A search is a function of its seed and of the state that it saves. What an interrupted process did
-after its last save is done again, so that under a limit of evaluations alone a run ends with the
+after its last save is repeated, so that under a limit of evaluations alone a run ends with the
 same string, interrupted or not.
 """
 
@@ -29,17 +29,17 @@ T = TypeVar("T")
 #: Seconds between two saves at least, and the share of the run's time that saving takes at most.
 _LEAST_PAUSE: Final = 10.0
 _SHARE: Final = 0.02
-#: What must be the same for a run to be resumed, by the name in its identity.
+#: Entries of a run's identity that must be the same for it to be resumed.
 _PINNED: Final = ("corpus", "model")
 _RECIPE: Final = "recipe"
 
 
 class Checkpoint:
-    """The file that holds the last saved state of a search.
+    """The checkpoint file of a run, which holds the last saved state of its search.
 
     Attributes:
-        saved: what an earlier process saved last, or ``None`` if none did: ``identity``,
-            ``evaluations``, ``spent`` in seconds, and the state as ``search``.
+        saved: what an earlier process saved last, or ``None``: a dict of ``identity``,
+            ``evaluations``, ``spent`` in seconds, and the search's state as ``search``.
         spent: seconds of the run's budget that earlier processes spent.
     """
 
@@ -50,7 +50,7 @@ class Checkpoint:
         self._due = time.monotonic() + _LEAST_PAUSE
 
     def check(self, found: Mapping[str, Any]) -> None:
-        """Refuse to resume a run with something else than it was begun with: ``found``."""
+        """Raise an error if ``found`` (corpus, model, recipe) differs from the run's own."""
         if self.saved is None:
             return
         kept, folder = self.saved["identity"], self.path.parent
@@ -68,11 +68,11 @@ class Checkpoint:
                 )
 
     def is_due(self) -> bool:
-        """Return whether it is time to save again."""
+        """Return whether it is time to save the search's state again."""
         return time.monotonic() >= self._due
 
     def save(self, saved: State) -> None:
-        """Replace the file by a newer state; if the disk is full, the last one stays whole."""
+        """Write a newer state to the file; if the disk is full, the old state stays whole."""
         began = time.monotonic()
         try:
             write_atomically(self.path, dump(saved))
@@ -96,11 +96,11 @@ class Checkpoint:
 class Resumer:
     """Resumes a search from its checkpoint, and saves it as it runs.
 
-    Without a checkpoint, nothing is saved. The budget's elapsed time must hold already what was
-    spent before.
+    Without a checkpoint, nothing is saved. The budget's elapsed time must already include the
+    time that earlier processes spent.
 
     Attributes:
-        state: the search's state as an earlier process saved it, or ``None`` at the beginning.
+        state: the search's state as an earlier process saved it, or ``None`` for a new run.
 
     Raises:
         InputError: the run was begun with another corpus, model or recipe.
@@ -121,7 +121,7 @@ class Resumer:
             budget.evaluations = saved["evaluations"]
 
     def notes(self) -> list[str]:
-        """Return lines for the user about what is resumed; none at the beginning of a run."""
+        """Return lines that tell the user what is resumed; none for a new run."""
         if self.state is None or self._checkpoint is None:
             return []
         spent = format_duration(self._checkpoint.spent)
@@ -143,7 +143,7 @@ class Resumer:
         state: Callable[[], State],
         restore: Callable[[State], None],
     ) -> Iterator[T]:
-        """Restore a search if it is resumed, and yield its steps, saving it between them."""
+        """Restore a resumed search, then yield its steps and save its state between them."""
         if self.state is None:
             self._save(state)
         else:
@@ -168,7 +168,7 @@ class Resumer:
 
 
 def check_recipe(kept: Recipe, asked: Recipe, folder: Path) -> None:
-    """Refuse to resume a run by another recipe than its own; the limits may be others."""
+    """Raise an error if a run is resumed with another recipe; its limits may differ."""
     for name, before, now in kept.differences(asked):
         raise InputError(
             f"a run is resumed with its own recipe: that of {folder} has {name} = {before!r}, now "

@@ -1,4 +1,4 @@
-"""The files of a run's folder: their names, and how to read them."""
+"""Names of the files in a run's folder, and functions that read them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _Read = TypeVar("_Read")
 
 
 def read_events(path: Path, *, backwards: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield a run's events; a last line that is not complete is left out.
+    """Yield the events of a run from its JSONL file; an incomplete last line is left out.
 
     Raises:
-        InputError: another line is not JSON.
+        InputError: a complete line is not JSON.
         OSError: the file cannot be read.
     """
     *lines, _unfinished = path.read_bytes().split(b"\n")
@@ -46,11 +46,11 @@ def read_events(path: Path, *, backwards: bool = False) -> Iterator[dict[str, An
 
 
 def read_json(path: Path, validate: Callable[[object], _Read]) -> _Read | None:
-    """Read a JSON file of a run; return ``None`` if it does not exist.
+    """Read and validate a JSON file of a run; return ``None`` if it does not exist.
 
     Args:
         path: path of the file.
-        validate: turns its content into what is returned, as pydantic does.
+        validate: converts the parsed content into the value to return, such as by pydantic.
     """
     try:
         return validate(json.loads(path.read_text("utf-8")))

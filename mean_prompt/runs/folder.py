@@ -1,4 +1,4 @@
-"""A run's folder: what a search leaves on disk, written so that no file is ever half there."""
+"""A run's folder: the files of a search on disk, each written atomically."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from mean_prompt.system import (
 
 
 class RunFolder:
-    """The folder of one run, locked by one process at a time.
+    """The folder of one run, locked so that one process at a time works in it.
 
-    The folder of a new run is made if need be, with its parents.
+    The folder of a new run is created if it does not exist, with its parents.
 
     Attributes:
-        checkpoint: what an earlier process saved.
-        resumes: times that the run was resumed before.
-        best_before: the best string that an earlier process wrote, and its worth, or ``None``.
+        checkpoint: the checkpoint file, with the state that an earlier process saved.
+        resumes: number of times that the run was resumed before.
+        best_before: the best string that an earlier process wrote and its value, or ``None``.
 
     Raises:
         InputError: the folder holds a run already, or none to resume; another process works in it;
@@ -88,7 +88,7 @@ class RunFolder:
             self.best_before = bests[-1]["text"], bests[-1].get("value", bests[-1]["score"])
 
     def close(self) -> None:
-        """Release the folder, and remove what was made for a run that then left nothing."""
+        """Release the lock, and remove folders that were created but stayed empty."""
         self._lock.release()
         for folder in self._made:
             if not folder.is_dir() or any(folder.iterdir()):
@@ -96,55 +96,55 @@ class RunFolder:
             folder.rmdir()
 
     def file(self, name: str) -> Path:
-        """Return the path of one of the run's files."""
+        """Return the path of the run's file of a given name."""
         return self.path / name
 
     def write_recipe(self, recipe: Recipe) -> None:
-        """Write the recipe as resolved."""
+        """Write the run's recipe, all options filled in, as TOML."""
         self._replace(RECIPE, recipe.to_toml())
 
     def write_best(self, text: str, worth: float = math.inf) -> None:
-        """Write the best string so far: exactly, in UTF-8, without a newline at the end.
+        """Write the best string so far to its file, in UTF-8 without a newline at the end.
 
-        One of an earlier process stays if its worth, which the search maximises, is higher.
+        A string of an earlier process stays if its worth (what the search maximises) is higher.
         """
         if self.best_before is None or worth >= self.best_before[1]:
             self._replace(BEST, text)
 
     def write_result(self, result: dict[str, Any]) -> None:
-        """Write the result as JSON."""
+        """Write the result of the search as JSON."""
         self._replace(RESULT, json.dumps(result, indent=2, ensure_ascii=False) + "\n")
 
     def log(self, event: dict[str, Any]) -> None:
-        """Append one event as one line."""
+        """Append one event to the run's log of events as one line of JSON."""
         with (
             _writing(self.file(EVENTS)) as path,
             path.open("a", encoding="utf-8", newline="\n") as file,
         ):
             file.write(json.dumps(event, ensure_ascii=False) + "\n")
             file.flush()
-            # A checkpoint that follows must not outlive it.
+            # A checkpoint that is written later must not survive a crash that loses this event.
             os.fsync(file.fileno())
 
     def log_resume(self, seconds: float, evaluations: int) -> None:
-        """Append the event that the run is resumed, with what was spent of its budget."""
+        """Append the event that the run is resumed, with the time and evaluations spent before."""
         number = self.resumes + 1
         event = {"event": "resume", "number": number, "time": round(seconds, 3)}
         self.log(event | {"evaluations": evaluations})
 
     def events_size(self) -> int:
-        """Return the size of the file of events in bytes."""
+        """Return the size of the run's log of events in bytes, 0 if there is none."""
         path = self.file(EVENTS)
         return path.stat().st_size if path.exists() else 0
 
     def cut_events(self, size: int) -> None:
-        """Remove the events that were written after the file had this size in bytes."""
+        """Truncate the run's log of events to a size in bytes, if it is longer."""
         if self.events_size() > size:
             with _writing(self.file(EVENTS)) as path:
                 os.truncate(path, size)
 
     def _whole_events(self) -> list[dict[str, Any]]:
-        """Return the events of earlier processes; a line that a crash cut short is removed."""
+        """Return the logged events of earlier processes; remove a line that a crash cut short."""
         if not self.file(EVENTS).exists():
             return []
         with _writing(self.file(EVENTS)) as path:
@@ -165,13 +165,13 @@ def _writing(path: Path) -> Iterator[Path]:
 
 
 def begun_recipe(path: Path) -> Recipe:
-    """Return the recipe of a run that can be resumed."""
+    """Return the recipe in a run's folder; raise an InputError if it cannot be resumed."""
     _check_begun(path)
     return Recipe.load(path / RECIPE)
 
 
 def _missing(path: Path) -> list[Path]:
-    """Return the folders of a path that do not exist yet, the innermost first."""
+    """Return a path and those of its parents that do not exist yet, innermost first."""
     try:
         return [folder for folder in (path, *path.parents) if not folder.exists()]
     except OSError:  # no name of a folder; making it will say why

@@ -1,4 +1,4 @@
-"""What a search begins with, as one value, and what of it is written down."""
+"""The inputs of a search (data, model, recipe, limits, folder) as one object."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _PACKAGES: Final = ("torch", "sentence-transformers", "transformers", "optuna", 
 
 @dataclass(frozen=True)
 class SearchInputs(Generic[Data]):
-    """What one search begins with.
+    """Everything that one search needs: data, model, recipe, limits, folder and listener.
 
     Attributes:
-        data: the corpus that a string is searched for, or the context of an affix.
-        recipe: all else that was asked. It only records which corpus and model were named.
-        budget: time and evaluations of the run, counted from when the user began to wait.
+        data: the corpus to find a string for, or the context (predictions) to find an affix for.
+        recipe: all settings. It only records the names of the corpus and the model.
+        budget: time and evaluations of the run, counted from the start of the command.
         folder: the run's folder, or ``None`` to keep nothing on disk.
-        sources: what the corpus was read from, as given; empty for one in memory.
+        sources: files that the corpus was read from, as given; empty for a corpus in memory.
     """
 
     data: Data
@@ -45,19 +45,19 @@ class SearchInputs(Generic[Data]):
 
     @cached_property
     def reporter(self) -> ProgressReporter:
-        """The reporter of this search's notes and embeddings."""
+        """Reporter of this search's notes and of the progress of embedding."""
         return ProgressReporter(self.listener, self.budget, len(self.data))
 
     @cached_property
     def recorded(self) -> Recipe:
-        """The recipe as the run's folder keeps it."""
+        """The recipe as written into the run's folder, with the corpus files filled in."""
         return self.recipe.recorded(self.sources)
 
     def identity(self) -> dict[str, Any]:
-        """Return what the run is of.
+        """Return what identifies a run, to compare when it is resumed.
 
-        Corpus, model and recipe must be the same for it to be resumed. What follows them may
-        differ from machine to machine; then the last bits of vectors do, and with them a search.
+        Corpus, model and recipe must be the same. The other entries may differ from machine to
+        machine; then the last bits of vectors differ, and so may the search.
         """
         import torch
 
@@ -73,7 +73,7 @@ class SearchInputs(Generic[Data]):
         }
 
     def announce(self) -> None:
-        """Report what is searched on, and with which model."""
+        """Report notes on the corpus or context and on the model to the listener."""
         data, screening = self.data, self.encoder.screening
         self.reporter.notes(
             *(data.cleaning() if isinstance(data, Corpus) else data.notes),
@@ -83,7 +83,7 @@ class SearchInputs(Generic[Data]):
         )
 
     def begin(self) -> Resumer:
-        """Report what is searched on, record it, and find where an earlier process was."""
+        """Report the inputs, write the recipe, and return the resumer with any saved state."""
         folder = self.folder
         self.announce()
         resumer = Resumer(folder.checkpoint if folder else None, self.budget, self.identity())
@@ -92,14 +92,14 @@ class SearchInputs(Generic[Data]):
         if folder:
             folder.write_recipe(self.recorded)
             if folder.resume:
-                # What came after the last save is done again, and written again.
+                # Work after the last checkpoint is repeated, and its events are written again.
                 folder.cut_events(resumer.state["events"] if resumer.state else 0)
             if resumer.state:
                 folder.log_resume(self.budget.elapsed, self.budget.evaluations)
         return resumer
 
     def details(self) -> dict[str, Any]:
-        """Return what ``result.json`` holds of model, recipe and versions."""
+        """Return the fields of ``result.json`` on model, recipe and versions."""
         return {
             "seed": self.recipe.search.seed,
             "model": asdict(self.encoder.identity) | {"device": self.encoder.device},

@@ -1,4 +1,4 @@
-"""Progress of a search: one event, and a reporter of all that comes before the first string."""
+"""Progress reports of a search: the event, and a reporter for the time before the first step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mean_prompt.system import OutOfTimeError, ProgressEvent, RunError
 
 @dataclass(frozen=True, slots=True)
 class SearchProgress(ProgressEvent):
-    """Where a search stands, for displays and logs.
+    """A progress event of a search, for displays and logs.
 
     ``phase`` is ``loaded``, ``embedding``, ``vocabulary`` or ``searching``; while searching,
     ``done`` and ``total`` count evaluations. Notes come with ``loaded``.
@@ -20,12 +20,12 @@ class SearchProgress(ProgressEvent):
     Attributes:
         remaining: seconds left, or ``None`` if time is not limited.
         rate: evaluations per second while searching.
-        trial: number of the climb.
+        trial: number of the climb (a local search from one start).
         score: expected SCS of the best string ``text``, over every training prompt.
         fraction: ``score`` as a share of the ceiling.
         holdout: the best string's score over the hold-out, or ``None`` if it is not known.
-        move: what last led to a better string.
-        gained: whether ``text`` is new.
+        move: kind of edit that led to the best string.
+        gained: whether this step found ``text``, a new best string.
     """
 
     seconds: float = 0.0
@@ -45,10 +45,10 @@ SearchListener = Callable[[SearchProgress], None]
 
 @dataclass(frozen=True, slots=True)
 class ProgressReporter:
-    """Reports notes, and what is embedded before a search begins.
+    """Reports notes to the user, and the progress of embedding before a search begins.
 
     Attributes:
-        size: number of prompts or rows of the run.
+        size: number of prompts or rows that the run searches on.
     """
 
     listener: SearchListener
@@ -56,12 +56,12 @@ class ProgressReporter:
     size: int
 
     def notes(self, *notes: str) -> None:
-        """Report what the user should know, a line each."""
+        """Send lines that the user should read to the listener."""
         self._report(ProgressEvent("loaded", 0, self.size, notes=notes))
 
     @contextmanager
     def embedding(self) -> Iterator[Callable[[ProgressEvent], None]]:
-        """Give the listener of an embedding, which must end before the budget does."""
+        """Yield a progress callback for embedding; if the budget ends first, raise a RunError."""
         last = ProgressEvent("embedding")
 
         def report(event: ProgressEvent) -> None:

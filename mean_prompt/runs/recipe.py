@@ -1,4 +1,4 @@
-"""A recipe: everything one run was asked to do, as a validated model and as TOML."""
+"""A recipe: all settings of one search run, as a validated pydantic model and as TOML."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from mean_prompt.system import (
     user_path,
 )
 
-#: Fields that may change when a run is resumed.
+#: Fields of a recipe that may change when a run is resumed.
 _FREE: Final = frozenset(
     {"search.budget", "search.max_evaluations", "corpus.sources", "context.triples"}
 )
@@ -51,12 +51,12 @@ class _Section(BaseModel):
 
 
 class CorpusSection(_Section):
-    """Which prompts to search against.
+    """Section of a recipe that says which prompts to search against.
 
     Attributes:
         sources: corpora as on the command line: ``NAME=PATH:WEIGHT``.
-        holdout: share of the groups of near-duplicates that the search does not see, to test the
-            result on.
+        holdout: share of the groups of near-duplicate prompts that the search does not see, to
+            test the result on.
     """
 
     sources: tuple[str, ...] = ()
@@ -65,13 +65,13 @@ class CorpusSection(_Section):
 
 
 class ModelSection(_Section):
-    """Which model's space to search in.
+    """Section of a recipe that says which embedding model to search with.
 
     Attributes:
-        name: a folder or a name on the hub. Default: sentence-t5-base if it can be loaded, else the
+        name: a folder or a hub name. Default: sentence-t5-base if it can be loaded, else the
             packaged all-MiniLM-L6-v2.
-        screening: precision of the first scores; ``auto`` takes bfloat16 if that is faster and
-            its scores agree.
+        screening: precision of the first scores of strings; ``auto`` takes bfloat16 if that is
+            faster and its vectors agree with float32's.
         trust: whether the model may run code: load pickled weights, and classes that come with it.
     """
 
@@ -81,14 +81,14 @@ class ModelSection(_Section):
     trust: bool = False
 
     def load(self) -> Encoder:
-        """Load the model."""
+        """Load the embedding model that this section names."""
         return load_encoder(
             self.name, device=self.device, screening=self.screening, trust=self.trust
         )
 
 
 class SearchSection(_Section):
-    """How long to search.
+    """Section of a recipe that limits a search in time or evaluations, and seeds it.
 
     Attributes:
         budget: wall-clock time of the whole run, from its start to its last file.
@@ -103,12 +103,12 @@ class SearchSection(_Section):
 
 
 class ContextSection(_Section):
-    """Which predictions to search an affix for. Without ``triples``, a string is searched.
+    """Section of a recipe for an affix search: a string to add to each of given predictions.
 
     Attributes:
-        triples: file of rows with their true prompts and predictions.
-        max_tokens: most tokens of prediction and affix together; a longer prediction loses its
-            last words.
+        triples: file of rows with their true prompts and predictions, or ``None`` for a search
+            for one string without predictions.
+        max_tokens: most tokens of prediction and affix; a longer prediction loses its last words.
     """
 
     triples: str | None = None
@@ -118,7 +118,7 @@ class ContextSection(_Section):
 
 
 class Recipe(_Section):
-    """One run: corpus or context, model, constraints, budget, and the engines' own settings."""
+    """All settings of a run: corpus or context, model, constraints, limits, search methods."""
 
     corpus: CorpusSection = CorpusSection()
     model: ModelSection = ModelSection()
@@ -131,13 +131,13 @@ class Recipe(_Section):
 
     @classmethod
     def load(cls, source: str | Path) -> Recipe:
-        """Read a recipe from a TOML file, or by the name of a packaged one (``quick``)."""
+        """Read a recipe from a TOML file, or a packaged recipe by its name (``quick``)."""
         path = _find(source)
         return cls.parse(read_toml(path, "a recipe"), where=str(path))
 
     @classmethod
     def parse(cls, data: dict[str, Any], *, where: str) -> Recipe:
-        """Validate parsed TOML.
+        """Return the recipe that parsed TOML describes, after validation.
 
         Raises:
             InputError: a field is unknown or its value is out of range; the message names it.
@@ -152,17 +152,17 @@ class Recipe(_Section):
         return recipe
 
     def override(self, **sections: dict[str, Any]) -> Recipe:
-        """Return a recipe with some fields replaced; ``None`` leaves a field as it is."""
+        """Return a copy of the recipe with some fields replaced; ``None`` keeps the old value."""
         data = self.model_dump()
         for section, fields in sections.items():
             data[section] |= {key: value for key, value in fields.items() if value is not None}
         return type(self).parse(data, where="the options")
 
     def differences(self, other: Recipe) -> Iterator[tuple[str, Any, Any]]:
-        """Yield the fields that make another recipe another run: name, our value, theirs.
+        """Yield (field, own value, other value) where another recipe must not differ on resuming.
 
-        The length of the search is no such field. Nor are the names of the corpora: whether two
-        are the same depends on what they hold.
+        The limits of the search may differ. So may the names of the corpora: whether two are the
+        same depends on what they hold.
         """
         ours, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
         for section, fields in ours.items():
@@ -172,16 +172,16 @@ class Recipe(_Section):
                     yield field, value, theirs[section][name]
 
     def to_toml(self) -> str:
-        """Return the recipe as TOML that :meth:`load` reads back; unset fields are left out."""
+        """Return the recipe as TOML, which :meth:`load` reads back; unset fields are left out."""
         return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
 
     def recorded(self, sources: Sequence[str]) -> Recipe:
-        """Return the recipe with what its corpus was read from, so that it is found again."""
+        """Return a copy of the recipe with the files its corpus was read from filled in."""
         return self.override(corpus={"sources": tuple(sources)})
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 of the recipe as TOML."""
+        """SHA-256 hash of the recipe as TOML, in hexadecimal."""
         return hashlib.sha256(self.to_toml().encode()).hexdigest()
 
 
@@ -197,7 +197,7 @@ def _find(source: str | Path) -> Path:
 
 
 def _first_fault(error: ValidationError, where: str) -> str:
-    """Return one line for the first fault: the field, the rule and what was found."""
+    """Return a message on the first validation error: the field, the rule and the value."""
     fault = error.errors()[0]
     field = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":

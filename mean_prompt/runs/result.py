@@ -1,4 +1,4 @@
-"""The result of a search: as an object, as ``result.json``, and as shown in notebooks."""
+"""The result of a search: as an object, as ``result.json``, and as HTML in notebooks."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from mean_prompt.optimize import Baseline, ContextScores
 from mean_prompt.runs.files import RESULT, read_json
 from mean_prompt.system import InputError, Table, View, format_duration, shortened, view_html
 
-#: Characters that are shown of a string that is the subject of a view.
+#: Most characters that are shown of the string found.
 _MOST: Final = 2_000
-#: Seconds that an event's time may differ by.
+#: Seconds by which the times of events and results may differ, as they are rounded.
 _ROUNDING: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search found.
+    """The result of a search: the string found, its scores and the effort spent.
 
     Attributes:
-        tokens: number of its tokens without special ones; ``model_tokens`` with them.
+        tokens: number of the string's tokens without special ones; ``model_tokens`` with them.
         score: expected SCS over every prompt, in float32.
         train_score: expected SCS over the prompts that the search saw.
-        holdout_score: expected SCS over the prompts that it did not see, or ``None`` without a
-            hold-out.
+        holdout_score: expected SCS over the prompts that the search did not see, or ``None``
+            without a hold-out.
         holdout_interval: 95 % bootstrap interval of the hold-out score.
-        ceiling: highest score of any unit vector over every prompt; ``fraction`` is a share of it.
+        ceiling: highest score of any unit vector; ``fraction`` is the share of it that is reached.
         evaluations: number of strings encoded by the search.
-        seconds: duration of the whole run; ``search_seconds`` without loading and embedding.
-        stopped: whether the user ended it before its budget was spent.
-        context: for an affix, the scores of predictions with it and without it. The scores above
-            are then mean SCS of predictions with the affix, and the ceiling is the highest mean
-            that a single shift of all predictions' vectors reaches. ``None`` for a string.
+        seconds: duration of the run; ``search_seconds`` is without loading and embedding.
+        stopped: whether the user ended the run before its budget was spent.
+        context: scores of predictions with and without the affix; ``None`` unless one was searched.
+            For an affix, the scores above are mean SCS of predictions with it, and the ceiling is
+            the highest mean that a single shift of all predictions' vectors reaches.
         details: model, corpus, recipe and versions, as in ``result.json``.
     """
 
@@ -61,11 +61,11 @@ class SearchResult:
 
     @property
     def evaluations_per_second(self) -> float:
-        """Strings encoded a second while searching."""
+        """Strings encoded per second while searching."""
         return self.evaluations / max(self.search_seconds, 1e-9)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the content of ``result.json``."""
+        """Return the result as the dict that ``result.json`` holds."""
         data, interval = asdict(self), self.holdout_interval
         del data["out"], data["details"]
         if self.context is None:
@@ -78,12 +78,12 @@ class SearchResult:
         return view_html(result_view(self))
 
     def is_before(self, seconds: float) -> bool:
-        """Return whether the run was resumed after it: its last event is at ``seconds``."""
+        """Return whether the run continued after this result, to a last event at ``seconds``."""
         return seconds > self.seconds + _ROUNDING
 
     @classmethod
     def load(cls, folder: Path) -> SearchResult:
-        """Read the result of a run's folder, which must hold one."""
+        """Read the result in a run's folder; raise an InputError if there is none."""
         result = cls.find(folder)
         if result is None:
             raise InputError(f"a finished run holds a {RESULT}: found none in {folder}")
@@ -91,7 +91,7 @@ class SearchResult:
 
     @classmethod
     def find(cls, folder: Path) -> SearchResult | None:
-        """Read the result of a run's folder, or return ``None`` if there is none."""
+        """Read the result in a run's folder, or return ``None`` if there is none."""
         found = read_json(folder / RESULT, _adapter().validate_python)
         return None if found is None else replace(found, out=folder)
 
@@ -102,7 +102,7 @@ def _adapter() -> TypeAdapter[SearchResult]:
 
 
 def _fields(data: object) -> object:
-    """Return the content of ``result.json``, arranged as the fields of a result."""
+    """Convert the content of ``result.json`` to the fields of :class:`SearchResult`."""
     if not isinstance(data, dict):
         return data
     own = {one.name for one in fields(SearchResult)} - {"out", "details"}
@@ -119,9 +119,9 @@ class ScoredString:
     """A string and its score over every prompt of a corpus.
 
     Attributes:
-        tokens: number of its tokens, without special ones.
+        tokens: number of the string's tokens, without special ones.
         score: expected SCS, in float32.
-        ceiling: highest score of any unit vector; ``fraction`` is a share of it.
+        ceiling: highest score of any unit vector; ``fraction`` is ``score`` / ``ceiling``.
         truncated: whether the model reads only the string's beginning.
     """
 
@@ -137,7 +137,7 @@ class ScoredString:
 
 
 def result_view(result: SearchResult) -> View:
-    """Show the string, its scores, and what it is compared with."""
+    """Return the HTML view of a search result: string, scores and baselines."""
     if result.context is not None:
         return _affix_view(result, result.context)
     *others, (score, share, name, _) = compared(result)
@@ -179,7 +179,7 @@ def _closing(result: SearchResult) -> tuple[str, ...]:
 
 
 def scored_view(scored: ScoredString) -> View:
-    """Show a string and its score."""
+    """Return the HTML view of a scored string."""
     cut = "; the model reads only its beginning" if scored.truncated else ""
     return _scored(scored, scored.text, (), (f"{scored.tokens:,} tokens{cut}",))
 
@@ -197,7 +197,7 @@ def _scored(
 
 
 def effort(result: SearchResult) -> str:
-    """Return a line of the tokens, evaluations and time of a search."""
+    """Return a line with the tokens of the string found and the evaluations and time spent."""
     line = (
         f"{result.tokens} tokens, {result.evaluations:,} evaluations in "
         f"{format_duration(result.seconds)} ({result.evaluations_per_second:,.0f}/s searching)"
@@ -206,7 +206,7 @@ def effort(result: SearchResult) -> str:
 
 
 def holdout_line(result: SearchResult) -> str | None:
-    """Return a line of the scores on either side of the hold-out, or ``None`` without one."""
+    """Return a line with the training and hold-out scores, or ``None`` without a hold-out."""
     interval = result.holdout_interval
     if result.holdout_score is None or interval is None:
         return None
@@ -217,7 +217,7 @@ def holdout_line(result: SearchResult) -> str | None:
 
 
 def compared(result: SearchResult) -> list[tuple[str, str, str, str]]:
-    """Return rows of score, share of the ceiling, name and text: the baselines, then the result."""
+    """Return (score, share of the ceiling, name, text) of each baseline, and of the result last."""
     rows = [(row.score, row.name, row.text) for row in result.baselines]
     rows = [*sorted(rows, key=lambda row: row[0]), (result.score, "found", result.string)]
     return [
@@ -226,13 +226,13 @@ def compared(result: SearchResult) -> list[tuple[str, str, str, str]]:
 
 
 def affix_headings(scores: ContextScores) -> tuple[str, ...]:
-    """Return the headings of the columns of :func:`affix_rows`."""
+    """Return the column headings of the table of affix scores (:func:`affix_rows`)."""
     without, affixed = f"without {scores.position}", f"with {scores.position}"
     return ("rows", "number", "prompts", without, affixed, "change", "95 % interval")
 
 
 def affix_rows(scores: ContextScores) -> list[tuple[str, ...]]:
-    """Return the scores of predictions without and with an affix: a row per side."""
+    """Return table rows of scores without and with an affix: training, hold-out and all."""
     sides = [("searched", scores.train), ("held out", scores.holdout), ("all", scores.everything)]
     return [
         (
@@ -250,7 +250,7 @@ def affix_rows(scores: ContextScores) -> list[tuple[str, ...]]:
 
 
 def no_affix(scores: ContextScores) -> str:
-    """Return a line that no affix is better than none."""
+    """Return the message that no affix was found that is better than none."""
     return (
         f"No {scores.position} was found that is better than none: leave predictions as they are."
     )

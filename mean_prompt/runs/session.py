@@ -1,4 +1,4 @@
-"""One search for a string from end to end: corpus -> vectors -> study of climbs -> result."""
+"""A search for one string, from end to end: embed the corpus, run climbs, write the result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mean_prompt.system import State
 
 
 class SearchSession:
-    """One search for a string, ready to begin, or to be resumed."""
+    """One search for a string by this process alone, new or resumed."""
 
     def __init__(self, inputs: SearchInputs[Corpus]) -> None:
         self._inputs = inputs
@@ -40,7 +40,7 @@ class SearchSession:
         """Search until the budget is spent or stopped.
 
         Returns:
-            What was found, and the problem that was searched on, to analyse it in.
+            The result, and the problem that was searched on, for an analysis.
 
         Raises:
             RunError: the budget ended before there was anything to search with, or no prompt of
@@ -63,7 +63,7 @@ class SearchSession:
 
 
 def build_problem(inputs: SearchInputs[Corpus]) -> Problem:
-    """Split and embed the corpus of a search, unless its budget ends first."""
+    """Split a search's corpus and embed it; raise a RunError if the budget ends first."""
     with inputs.reporter.embedding() as listener:
         problem = Problem.build(
             inputs.data,
@@ -79,7 +79,7 @@ def build_problem(inputs: SearchInputs[Corpus]) -> Problem:
 
 
 class StringScoring:
-    """How the strings of a search are scored over its corpus."""
+    """Scores the strings of a search over its corpus, for :class:`Tracker`."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
@@ -87,32 +87,32 @@ class StringScoring:
         self.is_exact = problem.compression is None
 
     def worth(self, found: Candidate) -> float:
-        """Return the score, which the search maximises."""
+        """Return what the search maximises: the string's score."""
         return found.score
 
     def exact(self, found: Candidate) -> Candidate:
-        """Return a string with its score over every training prompt."""
+        """Return the string with its exact score, over every training prompt."""
         return replace(found, score=self._problem.train_score(found.vector))
 
     def holdout(self, found: Candidate, _seconds: float) -> float | None:
-        """Return the score over the hold-out, which takes no time."""
+        """Return a string's score over the hold-out prompts, or ``None`` without a hold-out."""
         return self._problem.holdout_score(found.vector)
 
     def details(self, _found: Candidate, holdout: float | None) -> dict[str, Any]:
-        """Return the hold-out's score, for the event of a new best string."""
+        """Return further fields for the event of a new best string: its hold-out score."""
         return {"holdout": holdout}
 
     def restored(self, state: State) -> Candidate:
-        """Return the string whose state this is."""
+        """Return the string that a saved state holds."""
         return Candidate.of_state(state)
 
 
 class StudySession:
-    """The climbs of one process on one problem, begun or resumed.
+    """The climbs (local searches from one start) of one process, new or resumed.
 
     Args:
         tracker: keeps the best string, at first the best start.
-        known: bodies of strings that other processes found before.
+        known: strings that other processes found, each as its token ids without prefix and suffix.
     """
 
     def __init__(
@@ -130,8 +130,8 @@ class StudySession:
         self._tracker = tracker
         self._resumer = resumer
         self._evaluator = Evaluator(inputs.encoder, problem.screening, rules, inputs.budget)
-        #: Corpus starts, best first, and the strings screened a second at the token limit. They
-        #: are found once for a run, as they cost evaluations.
+        #: Corpus prompts to start from, best first, and strings screened per second at the token
+        #: limit. Both are computed once per run, as they cost evaluations.
         self._starts: list[Candidate]
         self._rate: float
         if resumer.state is None:
@@ -156,16 +156,16 @@ class StudySession:
             inputs.reporter.notes(self._vocabulary.notice)
 
     def revive(self, body: Sequence[int]) -> Candidate | None:
-        """Score a string that another process found, by its body; ``None`` if it breaks a rule."""
+        """Score a string of another process, given by its ids; ``None`` if it breaks a rule."""
         return self._evaluator.score_body(body)
 
     def study(self, board: ResultBoard | None, *, worker: int = 0, crew: int = 1) -> ClimbStudy:
-        """Return the study that the recipe asks for, at its beginning.
+        """Return the study (all climbs of one process) that the recipe asks for, not yet begun.
 
         Args:
-            board: where climbs that ended are added.
+            board: receives the records of finished climbs.
             worker: number of this process among those that share the board.
-            crew: number of these processes; several are each other's rivals.
+            crew: number of these processes; if several, each runs one climb per round.
         """
         recipe = self._inputs.recipe
         rivals = recipe.study.rivals if crew == 1 else 1
@@ -184,7 +184,7 @@ class StudySession:
         )
 
     def run(self, study: ClimbStudy) -> Iterator[StudyEvent]:
-        """Yield the steps of a study, followed by the tracker and saved on the way."""
+        """Run a study and yield its steps; the tracker follows them, and checkpoints are saved."""
         tracker, folder, board = self._tracker, self._inputs.folder, self._board
 
         def state() -> State:
@@ -233,7 +233,7 @@ class StudySession:
             return None
         spent = budget.evaluations
         found = self._evaluator.read([self._evaluator.rules.body_of(text)])
-        # It is no part of the search, which must not end earlier for it.
+        # Reading the string is no part of the search, which must not end earlier for it.
         budget.evaluations = spent
         return StringScoring(self._problem).exact(found[0]) if found else None
 
@@ -241,7 +241,7 @@ class StudySession:
 def close_search(
     inputs: SearchInputs[Corpus], problem: Problem, tracker: Tracker[Candidate], **more: object
 ) -> SearchResult:
-    """Score the best string over everything, and write the result with ``more`` fields down."""
+    """Score the best string over all prompts; write the result with ``more`` fields."""
     best, encoder, corpus = tracker.finish(), inputs.encoder, inputs.data
     score = float(problem.everything.score(best.vector[None])[0])
     details = {
@@ -279,7 +279,7 @@ def finished(
     ceiling: float,
     **found: Any,  # noqa: ANN401 - fields of a result
 ) -> SearchResult:
-    """Return the result of a search, written into the run's folder with its details."""
+    """Build the result of a search, write it to the run's folder if any, and return it."""
     budget, folder = inputs.budget, inputs.folder
     result = SearchResult(
         tokens=tokens,

@@ -1,4 +1,4 @@
-"""How the search in a run's folder is: the one answer, read from the folder's files alone."""
+"""Status of the search in a run's folder (running, finished, ...), read from its files."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ RunState = Literal["running", "finished", "stopped", "interrupted", "damaged"]
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """How the search in a run's folder is.
+    """Status of the search in a run's folder, with its best string so far.
 
     Attributes:
         state: ``running`` while a process works in the folder, then ``finished``, ``stopped`` by
             the user before its budget was spent, or ``interrupted``, without a result;
             ``damaged`` if a file cannot be read.
         string: the best string so far, or ``None`` if there is none yet.
-        score: its expected SCS, over every prompt once there is a result, until then over the
-            training prompts; or ``None``.
+        score: the string's expected SCS, over every prompt once there is a result, until then
+            over the training prompts; or ``None``.
         fraction: the score as a share of the ceiling, or ``None``.
         seconds: seconds of the run until its last event.
         seconds_left: seconds until the end of the budget; ``None`` if time is not limited or the
-            search does not run.
+            search is not running.
         last_event: when the last event was written, in seconds since the epoch, or ``None``.
     """
 
@@ -52,7 +52,7 @@ class RunStatus:
 
     @classmethod
     def read(cls, folder: Path) -> RunStatus:
-        """Read how the search in a folder is, which must hold a run."""
+        """Read the status of the run in a folder; raise an InputError if it holds no run."""
         if not path_exists(folder / RECIPE):
             raise InputError(
                 f"a run's folder must hold its {RECIPE}: found none in {folder}; name the folder "
@@ -67,7 +67,7 @@ class RunStatus:
             return cls(name, "damaged", fault=fault)
 
     def describe(self) -> str:
-        """Return the state, and what was spent, as one sentence."""
+        """Return the run's state and the effort spent as one sentence."""
         if self.fault is not None:
             return f"Damaged: {self.fault}"
         spent = "nothing was found yet"
@@ -77,19 +77,19 @@ class RunStatus:
         return f"{self.state.capitalize()}: {spent}{note}."
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
+        """Return the status as a dict of plain values, for JSON."""
         return asdict(self)
 
 
 def current_result(folder: Path, seconds: float | None) -> SearchResult | None:
-    """Return the result of a run, unless the search continued after it: to ``seconds``."""
+    """Return a run's result, or ``None`` if the search went on after it, to ``seconds``."""
     result = SearchResult.find(folder)
     is_old = result is not None and seconds is not None and result.is_before(seconds)
     return None if is_old else result
 
 
 def ended_state(result: SearchResult) -> RunState:
-    """Return the state of a run that has ended with a result."""
+    """Return the state of a run with a result: ``stopped`` or ``finished``."""
     return "stopped" if result.stopped else "finished"
 
 
@@ -115,7 +115,7 @@ def _read(folder: Path, name: str) -> RunStatus:
 
 
 def _last_events(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Return the last event of a run, and its last improvement."""
+    """Return the last event of a run, and the last event of a new best string."""
     if not path_exists(folder / EVENTS):
         return None, None
     events = read_events(folder / EVENTS, backwards=True)
@@ -132,7 +132,7 @@ def _best_string(folder: Path, best: dict[str, Any] | None) -> str | None:
 
 
 def _seconds_left(folder: Path, seconds: float | None, written: float | None) -> float | None:
-    """Return what is left now of the budget that the recipe allows."""
+    """Return the seconds left now of the recipe's budget, or ``None`` without a time limit."""
     limits = tomllib.loads((folder / RECIPE).read_text("utf-8")).get("search", {})
     if "budget" not in limits:
         return None

@@ -1,4 +1,4 @@
-"""The climbs of a search that ended, each once, in an Optuna study."""
+"""Record of a search's finished climbs (local searches from one start) in an Optuna study."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _PATIENCE: Final = 60.0
 
 
 class StudyFile:
-    """The Optuna study of a search by one process: an SQLite file.
+    """The finished climbs of a search by one process: an Optuna study in an SQLite file.
 
-    Trials that another program made are not climbs, and are ignored.
+    Trials that another program added to the study are no climbs, and are ignored.
 
     Args:
-        ended: keys of the climbs that had ended when the search was saved. Later ones in the file
-            are climbed again, and are not added twice.
+        ended: keys of the climbs that had ended when the search was saved. Later climbs in the
+            file are repeated, and are not added twice.
     """
 
     def __init__(
@@ -52,45 +52,45 @@ class StudyFile:
         self._ended = [self._kept[key] for key in keys if key in self._kept]
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the connections to the SQLite file."""
         self._storage.remove_session()
         self._storage.engine.dispose()
 
     def add(self, record: ClimbRecord) -> None:
-        """Add a climb that ended, unless the file holds it."""
+        """Add a finished climb to the study, unless the file already holds it."""
         if record.key not in self._kept:
             self._study.add_trial(record.trial(self._settings))
             self._kept[record.key] = record
         self._ended.append(record)
 
     def ended(self) -> Sequence[ClimbRecord]:
-        """Return the climbs that ended, in their order."""
+        """Return the records of the finished climbs, in the order in which they ended."""
         return self._ended
 
     def elite(self) -> Elite | None:
-        """Return ``None``: there are no other workers."""
+        """Return ``None`` for the best string of other workers: this process is the only one."""
         return None
 
     def marks(self) -> Sequence[Mark]:
-        """Return nothing: there are no other workers."""
+        """Return no results of other workers' running climbs: this process is the only one."""
         return ()
 
 
 def _write_ahead(connection: sqlite3.Connection, _record: object) -> None:
-    """Let readers and one writer of an SQLite file work at the same time."""
+    """Switch an SQLite connection to write-ahead logging: readers do not block the writer."""
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
 
 
 def _open_file(path: Path) -> RDBStorage:
-    """Open a study file, which is made if need be."""
+    """Open an Optuna study file, and create it if it does not exist."""
     # Optuna announces every study on standard error; the run has a display of its own.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = URL.create("sqlite", database=str(path.absolute())).render_as_string()
     try:
         storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _PATIENCE}})
     except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
-        # RuntimeError is Optuna's own word for tables of another version.
+        # Optuna raises RuntimeError for tables of another version.
         cause = getattr(error.__cause__ or error, "orig", None) or error
         raise InputError(
             f"a run's study must be an SQLite file of this Optuna ({optuna.__version__}): {path}: "

@@ -1,4 +1,4 @@
-"""The best string of a search so far: kept, written down, and reported."""
+"""Keeping track of a search's best string so far: writing it to disk and reporting it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mean_prompt.runs.inputs import SearchInputs
 from mean_prompt.runs.progress import SearchProgress
 from mean_prompt.system import State
 
-#: Share of the search's time that exact scores may take if it goes by a compressed objective.
+#: Share of the search's time for exact scores if the search uses a compressed objective.
 _EXACT_SHARE: Final = 0.02
 
 
@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Candidate | Affix)
 
 
 class _Scoring(Protocol[F]):
-    """How the strings of one kind of search are scored: ``StringScoring`` or ``AffixScoring``."""
+    """Protocol for scoring what a search finds: ``StringScoring`` or ``AffixScoring``."""
 
     train_ceiling: float
     is_exact: bool
@@ -32,16 +32,16 @@ class _Scoring(Protocol[F]):
 
 
 class Tracker(Generic[F]):
-    """Keeps the best string of a run, writes it down, and reports it.
+    """Keeps the best string of a run, writes it to the run's folder, and reports progress.
 
-    Reported scores are over every training prompt. If the search goes by a compressed objective,
-    a string that leads there is scored over all prompts before it is reported, at most for a small
+    Reported scores are over every training prompt. If the search uses a compressed (approximate)
+    objective, its best string is scored over all prompts before it is reported, in at most a small
     share of the time: a string that is overtaken while it waits is never scored.
 
     Attributes:
-        best: the best string.
+        best: the best string so far.
         fallback: a string that an earlier process found after its last save, or ``None``; it is
-            the result of the run if the search does not reach a better one again.
+            the result of the run if the resumed search finds none better.
     """
 
     def __init__(self, inputs: SearchInputs[Any], scoring: _Scoring[F]) -> None:
@@ -62,17 +62,17 @@ class Tracker(Generic[F]):
 
     @property
     def search_seconds(self) -> float:
-        """Seconds since the search began, loading and embedding left out."""
+        """Seconds since the search began, without loading and embedding."""
         return time.monotonic() - self._began
 
     @property
     def rate(self) -> float:
-        """Evaluations per second since the search began."""
+        """Evaluations (strings encoded) per second since the search began."""
         spent = self._budget.evaluations - self._began_evaluations
         return spent / max(self.search_seconds, 1e-9)
 
     def follow(self, best: F, trial: int, move: str | None) -> None:
-        """Note the best string by the objective after a step, and report where the search is."""
+        """Take note of the search's best string after a step, and report progress."""
         if self._scoring.worth(best) > self._leading:
             self._leading = self._scoring.worth(best)
             self._waiting = (best, trial, move)
@@ -80,12 +80,12 @@ class Tracker(Generic[F]):
             self.report(trial)
 
     def improve(self, best: F, *, trial: int, move: str) -> None:
-        """Make a string the best one."""
+        """Make a string the best of the run, and write and report it."""
         self._leading = self._scoring.worth(best)
         self._lead(self._exact(best), trial, move)
 
     def settle(self) -> bool:
-        """Score a string that waits for it; return whether it is the best one now."""
+        """Score the waiting string exactly, if any; return whether it became the best string."""
         if self._waiting is None:
             return False
         (found, trial, move), self._waiting = self._waiting, None
@@ -96,7 +96,7 @@ class Tracker(Generic[F]):
         return True
 
     def finish(self) -> F:
-        """Return the best string of the run, once the search is over."""
+        """Return the best string of the run; called once the search is over."""
         self.settle()
         fallback = self.fallback
         if fallback is not None and self._scoring.worth(fallback) > self._scoring.worth(self.best):
@@ -104,7 +104,7 @@ class Tracker(Generic[F]):
         return self.best
 
     def report(self, trial: int, *, gained: bool = False) -> None:
-        """Report where the search stands."""
+        """Send the search's progress to the listener."""
         budget = self._budget
         self._listener(
             SearchProgress(
@@ -126,13 +126,13 @@ class Tracker(Generic[F]):
         )
 
     def log_found(self, event: str, trial: int, found: F, **more: object) -> None:
-        """Write an event of a string down, with its exact score if there is time for it."""
+        """Log an event with a string's exact score; if time is short, only a climb's end."""
         if self._folder and (self._affordable() or event == "climb"):
             found = self._exact(found)
             self.log(event, trial, found.score, found.text, **more)
 
     def log(self, event: str, trial: int, score: float, text: str, **more: object) -> None:
-        """Write an event down."""
+        """Append an event to the run's log of events, if the run has a folder."""
         if self._folder:
             self._folder.log(
                 {
@@ -148,7 +148,7 @@ class Tracker(Generic[F]):
             )
 
     def state(self) -> State:
-        """Return all that :meth:`restore` needs."""
+        """Return the tracker's state for a checkpoint; :meth:`restore` reads it."""
         waiting = self._waiting
         return {
             "best": self.best.state(),
@@ -161,7 +161,7 @@ class Tracker(Generic[F]):
         }
 
     def restore(self, state: State) -> None:
-        """Return to a :meth:`state` of a tracker of the same search."""
+        """Restore the tracker from the :meth:`state` of a tracker of the same search."""
         self.best = self._scoring.restored(state["best"])
         self._move, self._leading = state["move"], state["leading"]
         if state["waiting"]:
