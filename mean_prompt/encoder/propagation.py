@@ -1,14 +1,14 @@
-"""What a replaced token does to a string's vector, at the cost of one token instead of n.
+"""Predict how replacing one token changes a string's vector, at the cost of one token, not n.
 
 A replacement at position i moves the pooled vector m (before its normalisation) in two ways:
 
 * along the token's *own path*: its hidden states change a lot and non-linearly. They are computed
-  exactly, layer by layer, while it attends to the keys and values of the other tokens as they
-  were;
-* through *the others*: at every layer, each other token attends to the new key and value. That
-  changes its context by an amount that is computed exactly too, and moves m by as much as m
-  responds to contexts at that layer. This response is linear, and was found to depend little on
-  the string or the position: one matrix a layer, averaged over the tokens of a probe string.
+  exactly, layer by layer, while the token attends to the other tokens' keys and values from before
+  the replacement;
+* through *the others*: at every layer, each other token attends to the new key and value. The
+  change of its context (its attention output) is computed exactly too; the resulting change of m
+  is approximated as linear in the context. The linear map was found to depend little on the string
+  or the position: one matrix a layer, averaged over the tokens of a probe string.
 
 Measured on all-MiniLM-L6-v2 over random replacements, Spearman correlation with the true score:
 0.91 to 0.94 in four strings of 12 to 32 tokens at 0.6 to 0.83 of the ceiling, 0.72 to 0.89 in short
@@ -41,30 +41,30 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from transformers import PreTrainedModel
 
-#: The string whose contexts' responses are taken for every string's.
+#: The string at which the derivatives of the vector are measured, to be used for every string.
 _PROBE: Final = "Rewrite the following text in a more formal tone, and keep its meaning and style."
-#: Cotangents carried back through the model at once.
+#: Cotangents propagated back through the model at once.
 _COTANGENTS: Final = 64
 #: Replacements propagated at once: more were no faster on two cores (15,100/s at 512, 15,700/s at
 #: 1,024), fewer slower (9,600/s at 128).
 _BATCH: Final = {"cpu": 512, "cuda": 16_384, "mps": 2_048}
 #: An attention share of exactly 1 would leave the others none to divide.
 _LARGEST_SHARE: Final = 1.0 - 1e-4
-#: The proof at start-up: replacements by the token that is there must do nothing, to this share
-#: of the vector's length, and true changes must be met with this cosine on average.
+#: The check at start-up: a token replaced by itself may move the vector by at most this share of
+#: its length, and predicted and true changes must have at least this cosine on average.
 _PROOF_STILL: Final = 0.02
 _PROOF_COSINE: Final = 0.6
 _PROOF_TOKENS: Final = 64
-#: Name of our attention among those of transformers.
+#: Name under which the attention function below is registered with transformers.
 _ATTENTION: Final = "mean_prompt_propagation"
 
 
 class NotPropagable(Exception):  # noqa: N818 - an answer, not a failure
-    """The model's architecture does not allow propagation; the message says why."""
+    """Raised if a model's architecture does not allow token propagation; the message says why."""
 
 
 class Heads(NamedTuple):
-    """What an attention function is called with; query, key and value are (rows, H, n, k)."""
+    """Arguments of one call of an attention function; query, key, value are (rows, H, n, k)."""
 
     query: torch.Tensor
     key: torch.Tensor
@@ -84,7 +84,7 @@ class Heads(NamedTuple):
         return scores
 
 
-#: Returns contexts, (rows, n, H, k).
+#: An attention function: returns contexts (outputs before the projection), (rows, n, H, k).
 _Attend = Callable[[Heads], torch.Tensor]
 _ACTIVE: ContextVar[_Attend] = ContextVar("mean_prompt_attention")
 
@@ -99,7 +99,7 @@ def _attend(
 
 @contextmanager
 def attending(network: PreTrainedModel, attend: _Attend) -> Iterator[None]:
-    """Use an attention function in a transformer inside the block."""
+    """Replace a transformer's attention by the function ``attend`` inside the ``with`` block."""
     register_attention(_ATTENTION, _attend)
     usual = network.config._attn_implementation  # noqa: SLF001 - set_attn_implementation checks
     token = _ACTIVE.set(attend)
@@ -113,22 +113,22 @@ def attending(network: PreTrainedModel, attend: _Attend) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """One layer's attention at a string, as propagation needs it."""
+    """One layer's queries, keys, values and attention weights for one string."""
 
     queries: torch.Tensor  # (H, k, n), scaled, as are the keys
     keys: torch.Tensor
     values: torch.Tensor  # (H, n, k), as are the contexts
     contexts: torch.Tensor
     context_sums: torch.Tensor  # (H, k) over all tokens
-    shares: torch.Tensor  # (n, H, n): what token j (last axis) gives to token i (first axis)
-    rests: torch.Tensor  # (n, H, n): logarithm of j's exponentiated scores summed without i's
-    bias_from: torch.Tensor | None  # (n, H, n): of query i (first axis) at every key
-    bias_to: torch.Tensor | None  # (n, H, n): of every query (last axis) at key i
+    shares: torch.Tensor  # (n, H, n): attention weight of query j (last axis) on key i (first axis)
+    rests: torch.Tensor  # (n, H, n): log-sum-exp of query j's scores over all keys but i
+    bias_from: torch.Tensor | None  # (n, H, n): bias of query i (first axis) at every key
+    bias_to: torch.Tensor | None  # (n, H, n): bias of every query (last axis) at key i
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrozenString:
-    """A string's last hidden states, (n, h) float32, and its attention at every layer."""
+    """A string's last hidden states, (n, h) float32, and its attention tensors at every layer."""
 
     hidden: torch.Tensor
     length: float  # of the pooled vector before its normalisation
@@ -136,12 +136,12 @@ class FrozenString:
 
 
 class TokenPropagation:
-    """Propagates replacements of single tokens through a sentence-transformers model.
+    """Predicts the change of a string's vector for replacements of single tokens, in batches.
 
-    Works where transformers lets the attention be exchanged, every token attends to every other,
-    and the vector is a linear function of the mean hidden state: BERT, RoBERTa, DistilBERT and T5
-    kinds with mean pooling among them. That is proved on a probe string when one is made, which
-    raises :class:`NotPropagable` for other models. The encoder's screening model is used.
+    Works if transformers lets the attention be replaced, every token attends to every other, and
+    the vector is a linear function of the mean hidden state: among others BERT, RoBERTa, DistilBERT
+    and T5 with mean pooling. The constructor checks this on a probe string and raises
+    :class:`NotPropagable` for other models. The encoder's screening model is used.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -150,20 +150,20 @@ class TokenPropagation:
         self._network = _network(self._model)
         parameters = inspect.signature(self._network.forward).parameters
         self._takes_positions = "position_ids" in parameters
-        # RoBERTa kinds count positions from behind the padding's.
+        # RoBERTa models number positions from the padding index + 1.
         embeddings: Any = getattr(self._network, "embeddings", None)
         counted = hasattr(embeddings, "create_position_ids_from_input_ids")
         self._first_position = int(embeddings.padding_idx) + 1 if counted else 0
         dtype = next(self._model.parameters()).dtype
         responses = cached_arrays(f"responses-{encoder.identity.key}", self._measure_responses)
         tensors = [torch.from_numpy(matrix).to(encoder.device) for matrix in responses]
-        # The last one is the response to hidden states themselves; the rest belong to contexts.
+        # The last matrix is the derivative by the hidden states, the others by the contexts.
         self._tail = tensors[-1]
         self._responses = [matrix.to(dtype) for matrix in tensors[:-1]]
         self._prove()
 
     def freeze(self, ids: TokenIds) -> FrozenString:
-        """Run one string, without its special tokens, and keep its inner states."""
+        """Run one string (token ids without special ones) and return its states at every layer."""
         layers: list[_Layer] = []
 
         def attend(heads: Heads) -> torch.Tensor:
@@ -178,16 +178,16 @@ class TokenPropagation:
     def effects(
         self, frozen: FrozenString, positions: Sequence[int], tokens: Sequence[int]
     ) -> torch.Tensor:
-        """Return what (B,) replacements do to the vector, its length being the unit.
+        """Return how B replacements of a token change a string's vector, in units of its length.
 
         Args:
             frozen: the string.
-            positions: of its tokens, the special ones in front not counted.
-            tokens: ids put there.
+            positions: (B,) positions of the replaced tokens, special ones in front not counted.
+            tokens: (B,) ids of the new tokens.
 
         Returns:
-            (B, 2 d) float32: along the own path (d), and through the other tokens (d). Their sum
-            is the expected change of the vector.
+            (B, 2 d) float32: the change along the own path (d) and through the other tokens (d).
+            The sum of both is the expected change of the vector.
         """
         device = frozen.hidden.device
         where = torch.as_tensor(positions, device=device) + self._encoder.head_tokens
@@ -221,9 +221,9 @@ class TokenPropagation:
         return torch.cat([own, through_others], dim=1) * scale
 
     def _measure_responses(self) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
-        """Return d m / d context of every layer, and d m / d hidden state, times n.
+        """Return n times the derivatives of the pooled vector by each layer's attention outputs.
 
-        Each is (width, d), averaged over the tokens of the probe; the contexts' width is H k.
+        Each is (H k, d), averaged over the probe's tokens; last, (h, d): by the hidden states.
         """
         model = self._encoder.library_model
         ids = self._encoder.tokenize([_PROBE])[0]
@@ -262,7 +262,7 @@ class TokenPropagation:
 
 
 def _layer(heads: Heads) -> _Layer:
-    """Lay out one string's attention, (1, H, n, ...) each, for lookups by position."""
+    """Return one layer's attention tensors of one string, laid out for indexing by position."""
     query, key, value, _, bias, scaling = heads
     scores = heads.scores()
     shares = scores.softmax(dim=-1)
@@ -285,7 +285,7 @@ def _layer(heads: Heads) -> _Layer:
 def _own_context(
     layer: _Layer, where: torch.Tensor, heads: Sequence[torch.Tensor], scaling: float
 ) -> torch.Tensor:
-    """Return the context of each replacing token among the others: (B, H, k) -> (B, 1, H, k)."""
+    """Return the attention output of each new token at its place: (B, H, k) -> (B, 1, H, k)."""
     query, key, value = heads
     index = where[None, :, None].expand(query.shape[1], len(where), 1)
     itself = ((query * key).sum(dim=-1).float() * scaling).T[:, :, None]
@@ -302,10 +302,10 @@ def _own_context(
 def _change_of_others(
     layer: _Layer, where: torch.Tensor, key: torch.Tensor, value: torch.Tensor
 ) -> torch.Tensor:
-    """Return the change of all other tokens' contexts, summed: (B, H, k) -> (B, H k).
+    """Return the summed change of all other tokens' attention outputs: (B, H, k) -> (B, H k).
 
-    Token j gave the share a to position i and gives it a' now. The rest of its context keeps its
-    direction, so that its context c becomes (1 - a') (c - a v) / (1 - a) + a' v'.
+    Token j's attention weight on position i changes from a to a', the value there from v to v'. The
+    rest of j's context c keeps its direction: c becomes (1 - a') (c - a v) / (1 - a) + a' v'.
     """
     scores = torch.bmm(key.transpose(0, 1), layer.queries).float()
     if layer.bias_to is not None:
@@ -325,9 +325,9 @@ def _change_of_others(
 def _jacobian_rows(
     model: SentenceTransformer, framed: torch.Tensor, inside: slice, cotangents: torch.Tensor
 ) -> list[torch.Tensor]:
-    """Return each layer's contexts' and the last hidden states' gradients for r cotangents.
+    """Backpropagate r cotangents of the pooled vector to each layer's attention outputs.
 
-    Each is (r, width), averaged over the tokens ``inside``.
+    Returns (r, width) gradients, averaged over tokens ``inside``; the last is by hidden states.
     """
     network = _network(model)
     contexts: list[torch.Tensor] = []
@@ -347,7 +347,7 @@ def _jacobian_rows(
 
 
 def _pool(model: SentenceTransformer, hidden: torch.Tensor) -> torch.Tensor:
-    """Return the vectors before their normalisation: (n, L, h) -> (n, d)."""
+    """Return the pooled sentence vectors of hidden states, not normalised: (n, L, h) -> (n, d)."""
     from sentence_transformers.sentence_transformer.modules import Normalize
 
     features: dict[str, Any] = {
@@ -362,7 +362,7 @@ def _pool(model: SentenceTransformer, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def _network(model: SentenceTransformer) -> PreTrainedModel:
-    """Return the transformer inside, or say why it does not do."""
+    """Return the transformer of a model, or raise :class:`NotPropagable` if it is unsuitable."""
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     network = getattr(model[0], "auto_model", None)

@@ -1,4 +1,4 @@
-"""Tokenizers of sentence-transformers models: plain copies, special tokens, vocabularies."""
+"""Helpers for the tokenizers of sentence-transformers models: special tokens, vocabulary."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plain_tokenizer(model: SentenceTransformer, name: str) -> Tokenizer:
 
 
 def special_frame(tokenizer: Tokenizer) -> tuple[TokenIds, TokenIds]:
-    """Return the special tokens that the tokenizer puts before and after a string."""
+    """Return the ids of the special tokens that a tokenizer puts before and after a string."""
     probe = tokenizer.encode("text", add_special_tokens=True)
     inner = probe.special_tokens_mask
     first = inner.index(0)
@@ -38,7 +38,7 @@ def special_frame(tokenizer: Tokenizer) -> tuple[TokenIds, TokenIds]:
 
 
 def token_strings(tokenizer: Tokenizer) -> list[str]:
-    """Return every vocabulary entry by id, as the tokenizer spells it (``##ing``, ``▁the``)."""
+    """Return the vocabulary as a list indexed by token id, in raw form (``##ing``, ``▁the``)."""
     entries = tokenizer.get_vocab(with_added_tokens=True)
     strings = [""] * (max(entries.values()) + 1)
     for entry, index in entries.items():
@@ -47,5 +47,5 @@ def token_strings(tokenizer: Tokenizer) -> list[str]:
 
 
 def special_ids(tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """Return the ids of all special and added tokens."""
+    """Return the sorted ids of all special and added tokens of a tokenizer."""
     return np.array(sorted(tokenizer.get_added_tokens_decoder()), np.int64)

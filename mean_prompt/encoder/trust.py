@@ -1,8 +1,8 @@
-"""A model's folder as untrusted input: what it may hold to be loaded without being trusted.
+"""Security checks of a model's folder: refuse files that could run code unless it is trusted.
 
 A model is weights and settings, and neither needs to run. Two things in a folder can run code of
-its maker's choice: weights that are pickles, and settings that name classes, kernels or other
-models to be fetched. A folder that has any of these is refused before anything of it is loaded,
+its author's choice: weights that are pickles, and settings that name classes, kernels or other
+models to be fetched. A folder with any of these is refused before any file in it is loaded,
 unless the user trusts it.
 """
 
@@ -16,23 +16,22 @@ from typing import Any, Final
 
 from mean_prompt.system import InputError
 
-#: Folders of a model that are never loaded from: other frameworks' weights, and the hub's notes.
+#: Subfolders of a model that are never loaded: other frameworks' weights, and the hub's metadata.
 UNUSED_FOLDERS: Final = frozenset({"onnx", "openvino", ".cache"})
-#: Weights that are pickles, and what is loaded in their place where it stands beside them.
+#: File names of pickled weights, and of the safetensors loaded instead if beside them.
 _PICKLE: Final = "pytorch_model.bin"
 _PICKLES: Final = "pytorch_model*.bin"
 _SAFE: Final = "model.safetensors"
 _SAFE_SHARDS: Final = "model.safetensors.index.json"
-#: What a folder may ask of the loading: nothing that fetches or runs what is not in it.
+#: Loading arguments that a model's settings may name: none of them fetches or runs other code.
 _HARMLESS: Final = frozenset({"add_pooling_layer", "attn_implementation", "dtype", "torch_dtype"})
 _REMEDY: Final = "trust it with --trust-model (trust = true in a recipe), or take another model"
 
 
 def check_untrusted(name: str, folder: Path, *, modules: bool = True) -> None:
-    """Refuse a model that is not safetensors and settings alone.
+    """Raise ``InputError`` if a model holds pickled weights or settings that load other code.
 
-    ``modules`` is whether the folders in its folder are loaded too, as those of
-    sentence-transformers are.
+    ``modules`` is whether its subfolders are loaded too, as they are by sentence-transformers.
     """
     files = list(_files(folder, "**/*" if modules else "*"))
     check_pickles(name, files, modules=modules)
@@ -49,7 +48,7 @@ def check_untrusted(name: str, folder: Path, *, modules: bool = True) -> None:
 
 
 def check_pickles(name: str, files: Iterable[PurePosixPath], *, modules: bool = True) -> None:
-    """Refuse a model of which some weights, of files relative to its folder, are a pickle alone."""
+    """Raise ``InputError`` if some weights among a model's files exist only as a pickle."""
     alone, _ = pickled_weights(files, modules=modules)
     if alone:
         raise InputError(
@@ -61,15 +60,15 @@ def check_pickles(name: str, files: Iterable[PurePosixPath], *, modules: bool = 
 def pickled_weights(
     files: Iterable[PurePosixPath], *, modules: bool = True
 ) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
-    """Return a model's pickled weights: those that stand alone, and those that are copies.
+    """Return a model's pickled weight files: those without and those with a safetensors version.
 
-    A copy has safetensors beside it, which are loaded in its place. Weights in several files are
-    no such thing to modules, which know one file alone and would fall back to the pickle.
+    Safetensors beside a pickle are loaded in its place; but those split into several files are not
+    found by sentence-transformers' modules (``modules``), which would fall back to the pickle.
     """
     used = sorted(file for file in files if not UNUSED_FOLDERS & set(file.parts))
     whole = {file.parent for file in used if file.name == _SAFE}
     sharded = {file.parent for file in used if file.name == _SAFE_SHARDS}
-    # Whatever the case: some disks do not mind it, and the libraries open what they know.
+    # In any letter case: some file systems ignore case, and the libraries open names they know.
     pickles = [file for file in used if fnmatchcase(file.name.lower(), _PICKLES)]
     copies = [
         file
@@ -81,7 +80,7 @@ def pickled_weights(
 
 
 def check_shards(name: str, folder: Path) -> None:
-    """Refuse an index of weights that names files outside of its own folder."""
+    """Raise ``InputError`` if a model's weight index names files outside of its own folder."""
     for file in _files(folder, "**/*.index.json"):
         for shard in shard_names(folder / file):
             if PurePosixPath(shard).name != shard or shard in {"", ".."} or "\\" in shard:
@@ -92,7 +91,7 @@ def check_shards(name: str, folder: Path) -> None:
 
 
 def shard_names(index: Path) -> list[str]:
-    """Return the files that an index of weights names, each once; none if it is no index."""
+    """Return the distinct file names in a weight index (``*.index.json``), sorted."""
     table = _settings(index).get("weight_map")
     return sorted(set(map(str, table.values()))) if isinstance(table, dict) else []
 
@@ -105,7 +104,7 @@ def _files(folder: Path, pattern: str) -> Iterator[PurePosixPath]:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """Return the settings in a file; none if it holds none, which the libraries then report."""
+    """Return the object in a JSON settings file; empty if the file is invalid."""
     found = _json(path)
     return found if isinstance(found, dict) else {}
 
@@ -118,7 +117,7 @@ def _json(path: Path) -> object:
 
 
 def _check_types(name: str, folder: Path) -> None:
-    """Refuse modules of other packages than sentence-transformers."""
+    """Raise ``InputError`` if ``modules.json`` names classes not of sentence-transformers."""
     modules = _json(folder / "modules.json")
     for module in modules if isinstance(modules, list) else ():
         kind = module.get("type") if isinstance(module, dict) else None
@@ -130,7 +129,7 @@ def _check_types(name: str, folder: Path) -> None:
 
 
 def _asked(file: str, settings: dict[str, Any]) -> str | None:
-    """Return what settings ask for that is not in the folder, or ``None``."""
+    """Return a description of outside code or files that settings ask for, or ``None``."""
     if file == "adapter_config.json":
         return f"the model {settings.get('base_model_name_or_path')!r} under it"
     if settings.get("auto_map"):
@@ -148,7 +147,7 @@ def _asked(file: str, settings: dict[str, Any]) -> str | None:
 
 
 def _kernels(settings: object) -> Iterator[str]:
-    """Yield the attention kernels that settings would have fetched from the hub."""
+    """Yield the names of attention kernels in settings that would be downloaded from the hub."""
     if not isinstance(settings, dict):
         return
     for key, value in settings.items():

@@ -1,4 +1,4 @@
-"""Sharpened cosine similarity, its expectation over a corpus, and its bounds."""
+"""The objective: mean sharpened cosine similarity to a corpus's prompts, and its upper bound."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""An approximation of expected SCS whose cost does not grow with the number of prompts.
+"""Approximate a string's mean SCS (cosine cubed) to N prompts at a cost that is independent of N.
 
 Symbols beside those of :mod:`mean_prompt.objective.scs`:
 
@@ -50,19 +50,19 @@ _CELLS: Final = 64
 #: A search over more prompts than this maximises a compressed objective: from twice the sample on
 #: the exact one costs more.
 COMPRESS_ABOVE: Final = 2 * POINTS
-#: Sampled prompts that ascents to the ceiling start from. Random directions beside them found no
-#: higher peak in nine trials.
+#: Sampled prompts from which the ascents to the ceiling (the maximum over unit vectors) start.
+#: Random directions beside them found no higher peak in nine trials.
 _STARTS: Final = 32
-#: Number of vectors at which F is compared with f, and the distance of their neighbours: about as
-#: far as a string moves if one of its 32 tokens is replaced.
+#: Number of vectors at which F is compared with f, and the distance of their neighbours: about the
+#: distance that a string's vector moves if one of its 32 tokens is replaced.
 _PROBES: Final = 128
 _NEIGHBOUR: Final = 0.15
-#: Most prompts whose mean makes a probe.
+#: Most prompts that are averaged to make a probe (a vector at which the error is measured).
 _PROBE_PROMPTS: Final = 8
 
 
 class CompressedSCS(Objective):
-    """Expected SCS from exact first and second moments and a sampled third.
+    """Approximate expected SCS: first and second moments exact, the third from sampled prompts.
 
     Args:
         mean: μ (d,).
@@ -82,7 +82,7 @@ class CompressedSCS(Objective):
         self._peaks: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def score(self, vectors: Vectors) -> Vectors:
-        """Return F of each row: (n, d) unit rows -> (n,)."""
+        """Return the approximate score F of each unit row: (n, d) -> (n,)."""
         points = self._to_tensor(vectors)
         along = points @ self._mean
         spread = ((points @ self._covariance) * points).sum(dim=1)
@@ -90,7 +90,7 @@ class CompressedSCS(Objective):
         return to_numpy(sharpened(along) + 3 * along * spread + skewness)
 
     def expansion(self, vector: Vectors | torch.Tensor) -> Expansion:
-        """Return F's expansion around any vector m, of unit length or not: (d,) -> terms.
+        """Return the second-order expansion of F around a vector m of any length.
 
         With ``a = μ·m``, ``u = C m`` and ``z = Z m``, half the Hessian is
         ``H = 3 a μμᵀ + 3 (μuᵀ + uμᵀ) + 3 a C + 3 Zᵀ diag(z) Z / K``.
@@ -110,7 +110,7 @@ class CompressedSCS(Objective):
         return Expansion(float(values[0]), SHARPNESS * pulls[0], curvature)
 
     def _values_and_pulls(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return F and a third of its gradient: (m, d) -> (m,), (m, d)."""
+        """Return F and a third of its gradient at m points: (m, d) -> (m,), (m, d)."""
         along = (points @ self._mean)[:, None]
         bent = points @ self._covariance
         spread = (bent * points).sum(dim=1, keepdim=True)
@@ -124,13 +124,13 @@ class CompressedSCS(Objective):
         return values[:, 0], pulls
 
     def peaks(self, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the local maxima of F, computed once: they guide several ceilings."""
+        """Return the local maxima of F on the unit sphere, (m,) values, (m, d) points; cached."""
         if self._peaks is None:
             self._peaks = super().peaks(seed)
         return self._peaks
 
     def ascent_starts(self, rng: np.random.Generator) -> torch.Tensor:
-        """Return (m, d) unit rows: some sampled prompts and the mean."""
+        """Return (m, d) unit starting points for an ascent: some sampled prompts and the mean."""
         count = min(_STARTS, len(self._deviations))
         chosen = torch.from_numpy(rng.choice(len(self._deviations), count, replace=False))
         prompts = self._deviations[chosen.to(self.device)] + self._centre
@@ -139,15 +139,15 @@ class CompressedSCS(Objective):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compression:
-    """A compressed objective and its error.
+    """An approximate objective F, made from the exact objective f, and its measured error.
 
     Attributes:
         objective: F.
-        prompts: N, of the exact objective.
-        points: K, of the sample.
-        error: root mean square of ``F - f`` at probe vectors, as a share of F's ceiling.
-        step_error: the same of ``F(x') - F(x) - (f(x') - f(x))`` for neighbours x and x', whose
-            differences decide a search's steps.
+        prompts: N, number of prompts of the exact objective.
+        points: K, number of sampled prompts.
+        error: root mean square of ``F - f`` at probe vectors, as a share of F's maximum.
+        step_error: likewise for ``F(x') - F(x) - (f(x') - f(x))`` at neighbours x and x', since
+            such differences decide a search's steps.
     """
 
     objective: CompressedSCS
@@ -157,7 +157,7 @@ class Compression:
     step_error: float
 
     def note(self) -> str:
-        """Return a line for the user."""
+        """Return a message that tells the user the sample's size and the error."""
         return (
             f"searching on {self.points:,} of {self.prompts:,} prompts and the moments of all: "
             f"off by {self.error:.2%} of the ceiling, {self.step_error:.2%} between neighbours; "
@@ -165,7 +165,7 @@ class Compression:
         )
 
     def as_dict(self) -> dict[str, float | int]:
-        """Return what goes into ``result.json``."""
+        """Return the numbers that are stored in ``result.json``, by name."""
         return {
             "prompts": self.prompts,
             "points": self.points,
@@ -175,17 +175,17 @@ class Compression:
 
 
 def compress_if_large(exact: ExpectedSCS, *, seed: int = 0) -> Compression | None:
-    """Compress an objective over more than ``COMPRESS_ABOVE`` prompts; ``None`` for others."""
+    """Return an approximation of an objective over many prompts, or ``None`` for few prompts."""
     return compress(exact, seed=seed) if len(exact) > COMPRESS_ABOVE else None
 
 
 def compress(exact: ExpectedSCS, *, points: int = POINTS, seed: int = 0) -> Compression:
-    """Compress an objective and measure the error at vectors like those that a search meets.
+    """Approximate an objective, and measure the error at vectors like those that a search meets.
 
     Args:
-        exact: f over N prompts; read a few times, block by block.
+        exact: f over N prompts; iterated a few times, block by block.
         points: K, number of prompts to sample.
-        seed: of the sample and of the probes.
+        seed: random seed of the sample and of the vectors at which the error is measured.
     """
     rng = np.random.default_rng(seed)
     mean, covariance = _moments(exact)
@@ -208,7 +208,7 @@ def _moments(exact: ExpectedSCS) -> tuple[torch.Tensor, torch.Tensor]:
 def _even_sample(
     exact: ExpectedSCS, mean: torch.Tensor, count: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Return rows drawn in proportion to their weights, evenly over prompts of every kind.
+    """Return row numbers of prompts drawn by weight, spread evenly over clusters of similar ones.
 
     Systematic sampling: prompts are sorted by the nearest of a few random prompts and then by
     their cosine with the mean; each of ``count`` equal shares of the cumulative weight gives one
@@ -227,7 +227,7 @@ def _even_sample(
 def _errors(
     exact: ExpectedSCS, compressed: CompressedSCS, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Return the errors of values and of differences, as shares of the compressed ceiling."""
+    """Return the RMS errors of F's values and of their differences, as shares of F's maximum."""
     ceiling = compressed.ceiling(seed=int(rng.integers(2**31)))
     probes, neighbours = _probes(exact, ceiling.vector, rng)
     both = np.concatenate([probes, neighbours])
@@ -236,9 +236,9 @@ def _errors(
 
 
 def _probes(exact: ExpectedSCS, top: Vectors, rng: np.random.Generator) -> tuple[Vectors, Vectors]:
-    """Return vectors on the way from means of few prompts to the top, and a neighbour of each.
+    """Return vectors between means of a few prompts and ``top``, and a neighbour of each vector.
 
-    A search's strings are there: it starts from prompts and climbs. Shapes (m, d), (m, d).
+    A search visits such vectors: it starts from prompts and climbs. Shapes (m, d), (m, d).
     """
     prompts = to_numpy(exact.rows(rng.integers(len(exact), size=_PROBES * _PROBE_PROMPTS)))
     groups = prompts.reshape(_PROBES, _PROBE_PROMPTS, -1)

@@ -1,4 +1,4 @@
-"""Confidence intervals."""
+"""Bootstrap confidence intervals of weighted means."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def bootstrap_interval(
     """Return the 95 % percentile interval of a weighted mean, resampling whole groups.
 
     Near-duplicates share a group; drawing groups rather than rows (Field and Welsh 2007, the
-    cluster bootstrap) keeps the interval from shrinking where the rows repeat each other.
+    cluster bootstrap) keeps the interval from shrinking if rows repeat each other.
 
     Args:
-        values: (N,) what is averaged.
-        weights: (N,) of the average.
-        groups: (N,) any integers; rows of one group are drawn together.
-        seed: of the resampling.
+        values: (N,) values to average.
+        weights: (N,) weights of the values.
+        groups: (N,) group numbers, any integers; rows of one group are drawn together.
+        seed: random seed of the resampling.
         resamples: number of bootstrap samples.
     """
     _, members = np.unique(groups, return_inverse=True)

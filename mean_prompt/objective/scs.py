@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
-#: Vectors as they are stored: in half precision if float32 would not fit. Rounding is independent
-#: from entry to entry, and leaves f within 1e-5 of its value.
+#: Vectors as they are stored: as float16 if float32 would not fit into memory. Rounding is
+#: independent from entry to entry, and leaves f within 1e-5 of its value.
 StoredVectors = NDArray[np.float32] | NDArray[np.float16]
 
 #: The exponent of the competition's metric (Kaggle, LLM Prompt Recovery): SCS(c) = sign(c) |c|³.
@@ -32,10 +32,10 @@ SHARPNESS: Final = 3
 _CEILING_STARTS: Final = 64
 _CEILING_ITERATIONS: Final = 500
 _CEILING_TOLERANCE: Final = 1e-7
-#: Best maxima of a guide from which the ascent over all prompts continues.
+#: Highest maxima of an approximate objective from which the ascent over all prompts continues.
 _GUIDED_STARTS: Final = 4
 #: The shift at which every step of the ascent raises f, (3 - 1) max Σ w |c| <= 2, and the first
-#: one tried, which converges faster and is mostly enough.
+#: shift tried, which converges faster and is mostly enough.
 _SAFE_SHIFT: Final = float(SHARPNESS - 1)
 _FIRST_SHIFT: Final = _SAFE_SHIFT / 32
 #: Rows of P multiplied at once: 50 MB at d = 768, and no slower than all of them.
@@ -47,7 +47,7 @@ _BLOCK_CELLS: Final = 32_000_000
 
 
 def sharpened(cosines: torch.Tensor) -> torch.Tensor:
-    """Return the sharpened cosine similarity of each cosine; same shape, within [-1, 1].
+    """Return the sharpened cosine similarity (the cube) of each cosine; same shape.
 
     An odd power keeps the sign, so that ``sign(c) |c|³`` is simply ``c³``.
     """
@@ -55,19 +55,19 @@ def sharpened(cosines: torch.Tensor) -> torch.Tensor:
 
 
 def sharpened_cosines(vectors: Vectors, others: Vectors) -> Vectors:
-    """Return the SCS of each unit row with the row beside it: (n, d), (n, d) -> (n,)."""
+    """Return the SCS (cosine cubed) of each pair of unit rows: (n, d), (n, d) -> (n,)."""
     scores: Vectors = np.einsum("nd,nd->n", vectors, others) ** SHARPNESS
     return scores
 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """The highest expected SCS that any unit vector reaches.
+    """The highest expected SCS of any unit vector, an upper bound for the score of any string.
 
     Attributes:
         value: ``max f``; no string can score more.
-        vector: (d,) the unit vector that reaches it.
-        agreement: share of the starts, in (0, 1], that led to this value.
+        vector: (d,) the unit vector that reaches the maximum.
+        agreement: share of the ascents, in (0, 1], that ended at this value.
     """
 
     value: float
@@ -76,7 +76,7 @@ class Ceiling:
 
 
 class Expansion(NamedTuple):
-    """f around a vector m, to second order: ``f(m + δ) = value + g·δ + δᵀHδ + O(|δ|³)``.
+    """Taylor expansion of the objective f at m: ``f(m + δ) = value + g·δ + δᵀHδ + O(|δ|³)``.
 
     Attributes:
         value: f(m).
@@ -90,7 +90,7 @@ class Expansion(NamedTuple):
 
 
 class Objective(ABC):
-    """The function that a search maximises, exact or compressed: a homogeneous cubic of (d,)."""
+    """The function f of a vector that a search maximises: exact or approximate expected SCS."""
 
     #: The device that the products run on.
     device: torch.device
@@ -99,19 +99,19 @@ class Objective(ABC):
 
     @abstractmethod
     def score(self, vectors: Vectors) -> Vectors:
-        """Return f of each row: (n, d) unit rows -> (n,)."""
+        """Return the objective f at each unit row: (n, d) -> (n,)."""
 
     @abstractmethod
     def expansion(self, vector: Vectors | torch.Tensor) -> Expansion:
-        """Return f's expansion around any vector m, of unit length or not: (d,) -> terms."""
+        """Return the second-order expansion of f around a (d,) vector of any length."""
 
     @abstractmethod
     def _values_and_pulls(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return f and a third of its gradient: (m, d) -> (m,), (m, d)."""
+        """Return f and a third of its gradient at m points: (m, d) -> (m,), (m, d)."""
 
     @abstractmethod
     def ascent_starts(self, rng: np.random.Generator) -> torch.Tensor:
-        """Return (m, d) unit rows to start ascents from; the best of these finds the ceiling."""
+        """Return (m, d) unit vectors to start ascents from; the highest end is the maximum of f."""
 
     def value_and_gradient(self, vector: Vectors) -> tuple[float, Vectors]:
         """Return f(x) and its Euclidean gradient ``3 Pᵀ(w ∘ (P x)²)``: (d,) -> float, (d,)."""
@@ -124,12 +124,12 @@ class Objective(ABC):
         return gradient - np.float32(gradient @ vector) * vector
 
     def ceiling(self, *, seed: int = 0, guide: Objective | None = None) -> Ceiling:
-        """Return ``max f`` over unit vectors.
+        """Return the maximum of f over all unit vectors, which no string's score can exceed.
 
         Args:
-            seed: of the random starts.
-            guide: a cheaper objective close to this one. If given, the ascent starts from its
-                best maxima alone.
+            seed: random seed of the starting points.
+            guide: a cheaper objective close to this one. If given, the ascent starts only from
+                the guide's highest maxima.
         """
         values, points = (guide or self).peaks(seed)
         if guide is not None:
@@ -141,11 +141,11 @@ class Objective(ABC):
         return Ceiling(value, to_numpy(points[top]), float(met))
 
     def peaks(self, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the local maxima found from :meth:`ascent_starts`: (m,) values, (m, d) points."""
+        """Return local maxima of f on the unit sphere: (m,) values, (m, d) points."""
         return self.ascend(self.ascent_starts(np.random.default_rng(seed)))
 
     def ascend(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the local maxima that m starts lead to: (m, d) -> (m,) values, (m, d) points.
+        """Climb f from m unit vectors to local maxima: (m, d) -> (m,) values, (m, d) points.
 
         Iterates ``x <- normalize(Pᵀ(w ∘ (P x)²) + a x)`` from all starts at once. If all cosines
         are positive, f is convex and no step lowers it with a = 0. A step that does lower f is
@@ -163,7 +163,7 @@ class Objective(ABC):
             best_values = torch.where(rose, values, best_values)
             best_points = torch.where(rose[:, None], points, best_points)
             pulls = torch.where(rose[:, None], new_pulls, pulls)
-            # At the safe shift only rounding lowers f, and waiting for it would never end.
+            # At the safe shift only rounding lowers f, and such paths would never settle.
             unsettled = fell & (shifts[:, 0] < _SAFE_SHIFT)
             shifts[fell] = (2 * shifts[fell]).clamp(_FIRST_SHIFT, _SAFE_SHIFT)
             if float(gains.max()) < _CEILING_TOLERANCE and not bool(unsettled.any()):
@@ -177,13 +177,13 @@ class Objective(ABC):
 
 
 class ExpectedSCS(Objective):
-    """Expected SCS of strings against a weighted set of prompt vectors.
+    """Expected SCS: weighted mean of the cubed cosines of a vector with N prompt vectors.
 
     Args:
-        vectors: (N, d) unit rows, in float32 or half precision; shared, not copied, if the
+        vectors: (N, d) unit rows of the prompts, float32 or float16; shared, not copied, if the
             device allows it.
-        weights: (N,) nonnegative; scaled to sum 1. Default: equal weights.
-        device: where the products run, as torch names it.
+        weights: (N,) nonnegative weights of the prompts; scaled to sum 1. Default: equal weights.
+        device: torch's name of the device that the products run on.
 
     Raises:
         ValueError: there are no rows, a row is not of unit length, or the weights do not fit.
@@ -226,39 +226,39 @@ class ExpectedSCS(Objective):
 
     @property
     def bytes(self) -> int:
-        """Size of the vectors in memory."""
+        """Size of the prompts' vectors in memory, in bytes."""
         return self._prompts.nbytes
 
     def part(self, rows: slice) -> Self:
-        """Return the objective over a slice of the prompts, which shares their memory."""
+        """Return the same objective over a slice of the prompts, without copying the vectors."""
         chosen = object.__new__(type(self))
         weights = self.weights[rows]
         chosen._set(self._prompts[rows], weights / weights.sum())
         return chosen
 
     def blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield rows of P in float32 and their weights, a block at a time: (b, d), (b,)."""
+        """Yield the prompts' vectors in float32 and their weights, by blocks: (b, d), (b,)."""
         for i in range(0, len(self), _BLOCK_ROWS):
             yield self._prompts[i : i + _BLOCK_ROWS].float(), self.weights[i : i + _BLOCK_ROWS]
 
     def rows(self, numbers: NDArray[np.int64]) -> torch.Tensor:
-        """Return some rows of P in float32: (k,) -> (k, d)."""
+        """Return the vectors of the prompts with these row numbers, in float32: (k,) -> (k, d)."""
         return self._prompts[torch.from_numpy(numbers).to(self.device)].float()
 
     def cosines(self, vector: Vectors | torch.Tensor) -> torch.Tensor:
-        """Return ``P x``: (d,) -> (N,)."""
+        """Return the products of a vector with all prompts' vectors, ``P x``: (d,) -> (N,)."""
         query = self._to_tensor(vector)
         return torch.cat([rows @ query for rows, _ in self.blocks()])
 
     def mean(self) -> torch.Tensor:
-        """Return the weighted mean of the rows of P, not of unit length: (d,)."""
+        """Return the (d,) weighted mean of the prompts' vectors, not scaled to unit length."""
         return sum(
             (weights @ rows for rows, weights in self.blocks()),
             torch.zeros(self.dimension, device=self.device),
         )
 
     def score(self, vectors: Vectors) -> Vectors:
-        """Return f of each row: (n, d) unit rows -> (n,)."""
+        """Return the expected SCS of each unit row: (n, d) -> (n,)."""
         queries = self._to_tensor(vectors)
         # Sums of a million terms need double precision.
         totals = np.zeros(len(queries))
@@ -270,11 +270,11 @@ class ExpectedSCS(Objective):
         return totals.astype(np.float32)
 
     def per_prompt(self, vector: Vectors) -> Vectors:
-        """Return the SCS of one string with each prompt: (d,) -> (N,)."""
+        """Return the SCS of one string's vector with each prompt: (d,) -> (N,)."""
         return to_numpy(sharpened(self.cosines(vector)))
 
     def expansion(self, vector: Vectors | torch.Tensor) -> Expansion:
-        """Return f's expansion around any vector m, of unit length or not: (d,) -> terms.
+        """Return the second-order expansion of f around a vector m of any length.
 
         f is cubic, so that ``f(m + δ) = f(m) + g·δ + δᵀHδ + Σ w (P δ)³``, with the gradient
         ``g = 3 Pᵀ(w ∘ (P m)²)`` and half the Hessian ``H = 3 Pᵀ diag(w ∘ P m) P``.
@@ -290,7 +290,7 @@ class ExpectedSCS(Objective):
         return Expansion(value, gradient, curvature)
 
     def _values_and_pulls(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return f and ``Pᵀ(w ∘ (P x)²)``, a third of its gradient: (m, d) -> (m,), (m, d)."""
+        """Return f and ``Pᵀ(w ∘ (P x)²)``, a third of f's gradient: (m, d) -> (m,), (m, d)."""
         values, pulls = torch.zeros(len(points), device=self.device), torch.zeros_like(points)
         for rows, weights in self.blocks():
             cosines = points @ rows.T
@@ -299,7 +299,7 @@ class ExpectedSCS(Objective):
         return values, pulls
 
     def ascent_starts(self, rng: np.random.Generator) -> torch.Tensor:
-        """Return (m, d) unit rows: some prompts, the mean and random directions."""
+        """Return (m, d) unit vectors to start ascents from: prompts, the mean, random ones."""
         rows = rng.choice(len(self), min(len(self), _CEILING_STARTS // 2), replace=False)
         directions = rng.standard_normal((_CEILING_STARTS // 2, self.dimension), np.float32)
         starts = torch.cat([self.rows(rows), self.mean()[None], self._to_tensor(directions)])
@@ -307,15 +307,15 @@ class ExpectedSCS(Objective):
 
 
 def to_tensor(array: NDArray[Any]) -> torch.Tensor:
-    """Return a copy of an array in memory that torch aligns.
+    """Copy a numpy array into a torch tensor with aligned memory, for reproducible products.
 
-    A product of two vectors is rounded in an order that depends on where they lie in memory, and
-    numpy's lie anywhere: a search resumed in another process would take another path.
+    The rounding of a product of two vectors depends on their memory alignment, which numpy leaves
+    open: without the copy, a search resumed in another process would take another path.
     """
     return torch.tensor(array)
 
 
 def to_numpy(tensor: torch.Tensor) -> Vectors:
-    """Return a tensor of any device as a numpy array."""
+    """Return a numpy array of a tensor's values, whatever device the tensor is on."""
     array: Vectors = tensor.detach().cpu().numpy()
     return array
