@@ -1,4 +1,4 @@
-"""What the commands do, for notebooks and programs."""
+"""The Python API, for notebooks and programs: search, search_affix, score and predict."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from mean_prompt.workers import Conductor, Crew
 if TYPE_CHECKING:
     from mean_prompt.hybrid import Request, Summary
 
-#: Budget of a search that is given neither time nor evaluations.
+#: Time limit of a search for which neither time nor evaluations are limited.
 DEFAULT_BUDGET = "2m"
 
 CorpusLike = Corpus | str | Path | Sequence[str | Path]
@@ -118,7 +118,7 @@ def search(  # noqa: PLR0913 - an argument an option
         sources = _sources(corpus, asked, resume=resume)
         if folder and (done := _finished(folder, asked.recorded(sources))):
             return done
-        # What is quick to check comes before the model is loaded.
+        # Quick checks come before the model is loaded.
         crew = Crew.asked(folder, workers, storage, study)
         if crew and (isinstance(corpus, Corpus) or isinstance(model, Encoder)):
             raise InputError(
@@ -155,11 +155,11 @@ def search_affix(  # noqa: PLR0913 - an argument an option, as for search
     listener: SearchListener = ignore,
     started: float | None = None,
 ) -> SearchResult:
-    """Search for the string that improves predictions most when put before or after each of them.
+    """Search for the affix that improves predictions most when put before or after each of them.
 
-    The search maximises the mean of SCS(e(prediction + affix), e(true prompt)) over known rows,
-    less a multiple of its standard error. The string it returns is empty if no affix is better
-    than none.
+    The search maximises the mean of SCS(e(prediction + affix), e(true prompt)) over rows with a
+    true prompt, less a multiple of its standard error. The string it returns is empty if no affix
+    is better than none.
 
     Arguments and errors are those of :func:`search`, but for these:
 
@@ -203,7 +203,7 @@ def score(
     listener: Listener = ignore,
     trust: bool = False,
 ) -> list[ScoredString]:
-    """Score strings against a corpus: the expected SCS of each over every prompt, in float32.
+    """Score strings against a corpus: the expected SCS of each over all prompts, in float32.
 
     Args:
         strings: any strings. The model reads only the beginning of one that is too long, which
@@ -244,10 +244,10 @@ def score(
 def predict(
     request: Request, *, listener: Listener = ignore, started: float | None = None
 ) -> Summary:
-    """Answer every row of a test file, and write the page that shows the answers.
+    """Predict the prompt of every row of a test file, and write the submission and a page.
 
     Args:
-        request: the files, the universal string and the options.
+        request: the files, the string for rows about which nothing is known, and the options.
         listener: receives a :class:`~mean_prompt.system.progress.ProgressEvent` at every step.
         started: when the time limit began, by ``time.monotonic``. Default: now.
 
@@ -273,7 +273,7 @@ def _asked(
     seed: int | None,
     folder: RunFolder | None,
 ) -> Recipe:
-    """Return the recipe with the arguments that both kinds of search take."""
+    """Return the recipe of a search, its fields overridden by the arguments of the call."""
     begun = begun_recipe(folder.path) if folder and folder.resume else None
     asked = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe) if recipe else begun
     asked = (asked or Recipe()).override(
@@ -290,7 +290,7 @@ def _asked(
 
 
 def _sources(corpus: CorpusLike | None, asked: Recipe, *, resume: bool) -> tuple[str, ...]:
-    """Return the files of a search's corpus, as given; none for a corpus in memory.
+    """Return the paths of a search's corpus files, as given; none for a corpus in memory.
 
     A resumed run whose corpus is in memory now keeps the files that it was begun with.
     """
@@ -318,7 +318,7 @@ def _check_affix(asked: Recipe, context: Context | str | Path | None) -> None:
 
 @contextmanager
 def _run_folder(out: str | Path | None, *, resume: bool) -> Iterator[RunFolder | None]:
-    """Open a run's folder, which is removed at the end if the run leaves nothing in it."""
+    """Open and lock a run's folder; at the end release it, and remove it if it is empty."""
     if out is None:
         if resume:
             raise InputError("a run that is resumed must be named: give its folder as out")
@@ -333,7 +333,7 @@ def _run_folder(out: str | Path | None, *, resume: bool) -> Iterator[RunFolder |
 
 @contextmanager
 def _budget(asked: Recipe, folder: RunFolder | None, began: float) -> Iterator[Budget]:
-    """Give a run its budget, which signals stop, and which counts what was spent before."""
+    """Yield a run's budget, less what was spent before; SIGINT and SIGTERM stop it."""
     seconds = parse_duration(asked.search.budget) if asked.search.budget else None
     spent = folder.checkpoint.spent if folder else 0.0
     limits = Budget(seconds, asked.search.max_evaluations, started=began - spent)
@@ -342,7 +342,7 @@ def _budget(asked: Recipe, folder: RunFolder | None, began: float) -> Iterator[B
 
 
 def _finished(folder: RunFolder, recorded: Recipe) -> SearchResult | None:
-    """Return the result of a resumed run that has already spent its budget."""
+    """Return the result of a resumed run if it has already spent its budget, else ``None``."""
     result = SearchResult.find(folder.path) if folder.resume else None
     if result is None or result.stopped:
         return None
@@ -350,14 +350,14 @@ def _finished(folder: RunFolder, recorded: Recipe) -> SearchResult | None:
 
 
 def _check_begun(folder: RunFolder | None, asked: Recipe, data: Corpus | Context) -> None:
-    """Refuse a corpus or recipe that the run was not begun with, before a model is loaded."""
+    """Raise an error if the corpus or recipe differs from that of the run being resumed."""
     if folder and folder.checkpoint.saved:
         found = {"corpus": data.content_hash, "recipe": asked.model_dump(mode="json")}
         folder.checkpoint.check(found)
 
 
 def _check_text(strings: Sequence[str]) -> None:
-    """Refuse what no tokenizer accepts, such as an argument that is not UTF-8."""
+    """Raise an error if a string is not valid Unicode, which tokenizers do not accept."""
     for text in strings:
         try:
             text.encode()

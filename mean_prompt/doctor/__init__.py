@@ -1,4 +1,4 @@
-"""Whether everything is there that a run needs, and what to do about what is not."""
+"""Checks that the machine has everything that a run needs, with a remedy for each fault."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""The corpus of a search that is given none."""
+"""Check of the default corpus, which a search uses if none is named."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mean_prompt.system import InputError
 
 
 def check_corpus(_settings: RunSettings) -> Iterator[Diagnosis]:
-    """Read the default corpus, as a search does first."""
+    """Yield whether the default corpus can be read, as a search does first."""
     from mean_prompt.corpus import Corpus, default_corpus_folder
 
     folder = default_corpus_folder()

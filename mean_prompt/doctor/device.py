@@ -1,4 +1,4 @@
-"""The device that a model would run on: a GPU if torch can use one, else the processor."""
+"""Check of the device that a model would run on: a GPU if torch can use one, else the CPU."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Final
 from mean_prompt.doctor.diagnosis import Diagnosis, first_line, format_bytes
 from mean_prompt.doctor.settings import RunSettings
 
-#: NVIDIA's driver lists its GPUs here, whether or not torch can use them.
+#: Folder in which NVIDIA's driver lists its GPUs, whether or not torch can use them.
 _DRIVER: Final = Path("/proc/driver/nvidia/gpus")
 _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
-#: Memory that a model and a batch of strings take on a GPU.
+#: Bytes that a model and a batch of strings take on a GPU.
 _MEMORY: Final = 2 * 10**9
 
 
 def check_device(_settings: RunSettings) -> Iterator[Diagnosis]:
-    """Compute something on the device that a run would choose."""
+    """Yield whether the device that a run would choose computes, and has memory free."""
     import torch
 
     from mean_prompt.encoder import choose_device

@@ -1,4 +1,4 @@
-"""The result of one check."""
+"""The result of one check of the machine, and the formatting of its text."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _UNITS: Final = ("bytes", "kB", "MB", "GB")
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The result of one check, and what to do about it.
+    """The result of one check of the machine, and what to do about it.
 
     Attributes:
         check: name of the check.
-        state: a ``fault`` keeps the run from working; a ``warning`` makes it slower, or other than
-            the user may expect; a ``note`` is worth knowing; ``skipped`` was not asked for or
-            could not be checked.
+        state: ``fault`` if a run would fail; ``warning`` if it would be slower, or other than the
+            user may expect; ``note`` if worth knowing; ``skipped`` if the check was not asked for
+            or not possible.
         found: what was found, in one line.
         remedy: what to do, or ``None`` if nothing is to be done.
     """
@@ -32,7 +32,7 @@ class Diagnosis:
 
     @classmethod
     def of_error(cls, check: str, error: MeanPromptError) -> Self:
-        """Return the fault that a run would end with; its message ends in the remedy."""
+        """Convert an error that a run would end with; its message holds the remedy after "; "."""
         found, semicolon, remedy = str(error).rpartition("; ")
         return cls(check, "fault", found, remedy) if semicolon else cls(check, "fault", remedy)
 
@@ -43,7 +43,7 @@ def first_line(error: BaseException) -> str:
 
 
 def format_bytes(count: float) -> str:
-    """Return a number of bytes in the unit that leaves three digits: ``36.4 MB``."""
+    """Format a number of bytes with three digits and a unit: ``36.4 MB``."""
     for unit in _UNITS:
         if abs(count) < 999.5 or unit == _UNITS[-1]:
             break

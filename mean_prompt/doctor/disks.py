@@ -1,4 +1,4 @@
-"""The folders that a run writes into: their rights, file systems and free room."""
+"""Check of the folders that a run writes to: permissions, file systems and free space."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mean_prompt.doctor.diagnosis import Diagnosis, format_bytes
 from mean_prompt.doctor.settings import RunSettings
 from mean_prompt.system import InputError, check_local, user_path
 
-#: Bytes that are written to try a folder, brought to the disk and removed.
+#: Bytes that are written to test a folder, synced to the disk and removed.
 _PROBE: Final = 64 * 1024
-#: Room that a search may take: with all-MiniLM-L6-v2 over the packaged corpus the caches took
+#: Bytes that a search may take: with all-MiniLM-L6-v2 over the packaged corpus the caches took
 #: 154 MB and the run 10 MB; sentence-t5-base's vectors are twice as long.
 _ROOM: Final = 500 * 10**6
 
 
 def check_disks(settings: RunSettings) -> Iterator[Diagnosis]:
-    """Write into the folder of runs, that of the caches, and the system's temporary folder."""
+    """Yield whether the runs', caches' and temporary folders can be written and have space."""
     from mean_prompt.encoder import cache_folder
 
     yield _check("runs' folder", user_path(settings.out), "give another --out")
@@ -37,7 +37,7 @@ def check_disks(settings: RunSettings) -> Iterator[Diagnosis]:
 
 
 def probe(folder: Path) -> None:
-    """Write a file without a name, which no process sees and no crash leaves behind.
+    """Check that a folder can be written, by a temporary file that no crash leaves behind.
 
     Raises:
         OSError: the folder cannot be written.
@@ -49,7 +49,7 @@ def probe(folder: Path) -> None:
 
 
 def _check(check: str, folder: Path, remedy: str) -> Diagnosis:
-    """Return whether a folder, or the one that it will be made in, takes an SQLite file."""
+    """Check that an SQLite file can be written in a folder, or in its first existing parent."""
     above = folder.absolute()
     try:
         existing = next(path for path in (above, *above.parents) if path.exists() or not path.name)

@@ -1,4 +1,4 @@
-"""All checks, one after another."""
+"""Runs all checks of what a search needs, one after another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mean_prompt.doctor.storage import check_storage
 
 Check = Callable[[RunSettings], Iterator[Diagnosis]]
 
-#: The load comes before this program adds to it, and packages before the checks that need them.
+#: Load is checked before this program adds to it, packages before the checks that need them.
 CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("load", check_load),
     ("installation", check_python),
@@ -38,14 +38,14 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
 def examine(
     settings: RunSettings, checks: Sequence[tuple[str, Check]] = CHECKS
 ) -> Iterator[Diagnosis]:
-    """Check everything that a run needs, and yield each finding as soon as it is there.
+    """Check everything that a run needs, and yield each result as soon as it is known.
 
-    Nothing is changed, and a check that crashes does not keep the others from being made.
+    Nothing is changed, and a check that crashes does not stop the others.
     """
     for name, check in checks:
         try:
             yield from check(settings)
-        # Whatever broke is a finding, since the user asks for what is broken.
+        # Any exception is a result to report, since the user asks what is broken.
         except Exception as error:  # noqa: BLE001
             yield _crashed(name, error, settings)
 

@@ -1,4 +1,4 @@
-"""Python, the packages that every run needs, and those that only some commands need."""
+"""Checks of Python, of the packages that every run needs, and of the optional extras."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 _PROJECT: Final = "mean-prompt"
-#: Packages whose versions decide what a run finds and how fast; the others are counted.
+#: Packages whose versions are shown, as results and speed depend on them; others are counted.
 _NAMED: Final = ("torch", "transformers", "sentence-transformers", "optuna", "faiss-cpu")
-#: Packages that are imported by another name.
+#: Module names of packages that are imported by another name.
 _MODULES: Final = {"faiss-cpu": "faiss", "scikit-learn": "sklearn"}
-#: What each extra is for.
+#: Purpose of each optional extra.
 EXTRAS: Final = {
     "offline": "all-MiniLM-L6-v2, a model that needs no network",
     "postgres": "a study that several machines share in PostgreSQL",
@@ -33,7 +33,7 @@ EXTRAS: Final = {
 
 
 def check_python(_settings: RunSettings) -> Iterator[Diagnosis]:
-    """Check that this program is installed, in a version of Python that it supports."""
+    """Yield whether mean-prompt is installed, in a version of Python that it supports."""
     from packaging.specifiers import SpecifierSet
 
     python = platform.python_version()
@@ -54,7 +54,7 @@ def check_python(_settings: RunSettings) -> Iterator[Diagnosis]:
 
 
 def check_packages(settings: RunSettings) -> Iterator[Diagnosis]:
-    """Check the version of every package that is needed, and import it."""
+    """Yield whether every required package has the right version and can be imported."""
     needed = _requirements()
     absent = {one: fault for one in needed if (fault := _version_fault(one))}
     broken = {one: fault for one in needed if one not in absent and (fault := _import_fault(one))}
@@ -70,7 +70,7 @@ def check_packages(settings: RunSettings) -> Iterator[Diagnosis]:
 
 
 def check_extras(_settings: RunSettings) -> Iterator[Diagnosis]:
-    """Check the versions of the packages that the installed extras bring."""
+    """Yield for each optional extra whether its packages are installed in the right version."""
     for name, purpose in EXTRAS.items():
         check, remedy = f"extra {name}", f"pip install '{_PROJECT}[{name}]'"
         faults = [fault for one in _requirements(name) if (fault := _version_fault(one))]
@@ -83,7 +83,7 @@ def check_extras(_settings: RunSettings) -> Iterator[Diagnosis]:
 
 
 def _requirements(extra: str = "") -> list[Requirement]:
-    """Return the packages that an extra brings, or those that are always needed, without one."""
+    """Return the requirements that an extra adds, or without an extra those of every run."""
     from packaging.requirements import Requirement
 
     every = map(Requirement, distribution(_PROJECT).requires or [])

@@ -1,4 +1,4 @@
-"""Load, memory, cores and threads of this machine."""
+"""Checks of this machine's load, memory, cores and threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from mean_prompt.doctor.diagnosis import Diagnosis, format_bytes
 from mean_prompt.doctor.settings import RunSettings
 
-#: Memory that a search takes: with all-MiniLM-L6-v2 over the packaged corpus, 64 tokens, on a CPU,
+#: Bytes that a search takes: with all-MiniLM-L6-v2 over the packaged corpus, 64 tokens, on a CPU,
 #: 1.3 GB were resident at its peak. A T5 of base size has 0.5 GB more in its two copies.
 _MEMORY: Final = 18 * 10**8
 #: Variables that set the threads of the libraries below torch, numpy and the tokenizers.
@@ -18,8 +18,8 @@ _THREADS: Final = tuple(f"{library}_NUM_THREADS" for library in ("OMP", "MKL", "
 _MEMINFO: Final = Path("/proc/meminfo")
 _CPUINFO: Final = Path("/proc/cpuinfo")
 _GROUPS: Final = Path("/sys/fs/cgroup")
-#: A container's limit of memory, what it uses of it, and the part of that in cached files, which
-#: can be taken back: in both versions of control groups.
+#: Files with a container's memory limit, its usage, and the part of that in cached files, which
+#: can be freed: in both versions of control groups.
 _LIMITS: Final = (
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     (
@@ -29,12 +29,12 @@ _LIMITS: Final = (
         "total_inactive_file",
     ),
 )
-#: Names of fast arithmetic in bfloat16 among a processor's flags.
+#: Processor flags that stand for fast bfloat16 arithmetic.
 _FAST_BFLOAT16: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "sve_bf16"})
 
 
 def check_load(_settings: RunSettings) -> Iterator[Diagnosis]:
-    """Compare what else the machine does with its cores."""
+    """Yield whether the machine is already busy: its load average against its cores."""
     import joblib
 
     if not hasattr(os, "getloadavg"):
@@ -50,7 +50,7 @@ def check_load(_settings: RunSettings) -> Iterator[Diagnosis]:
 
 
 def check_memory(_settings: RunSettings) -> Iterator[Diagnosis]:
-    """Compare the memory that is free with what a search takes."""
+    """Yield whether the available memory is enough for a search."""
     free = available_memory()
     if free is None:
         yield Diagnosis("memory", "skipped", "this system does not report what is available")
@@ -65,12 +65,12 @@ def check_memory(_settings: RunSettings) -> Iterator[Diagnosis]:
 
 
 def check_threads(_settings: RunSettings) -> Iterator[Diagnosis]:
-    """Compare torch's threads with the cores that this process may use."""
+    """Yield whether torch's number of threads fits the cores that this process may use."""
     import joblib
     import torch
 
-    # At most a container's share of time; and one thread a core, as torch starts by itself: the
-    # second thread of a core gains little.
+    # The first count is within a container's share of time. Torch starts one thread per physical
+    # core: a second thread on a core gains little.
     cores, physical = joblib.cpu_count(), joblib.cpu_count(only_physical_cores=True)
     threads = torch.get_num_threads()
     found = f"torch uses {_counted(threads, 'thread')} on {_counted(cores, 'core')}"
@@ -88,7 +88,7 @@ def check_threads(_settings: RunSettings) -> Iterator[Diagnosis]:
 
 
 def available_memory() -> int | None:
-    """Return the bytes that this process can take without swapping, or ``None`` if unknown."""
+    """Return the bytes this process can allocate without swapping, or ``None`` if unknown."""
     available = _entry(_MEMINFO, "MemAvailable:")
     free = [] if available is None else [available * 1024]
     for limit_name, used_name, table, cached in _LIMITS:
@@ -108,7 +108,7 @@ def has_fast_bfloat16() -> bool | None:
 
 
 def _entry(path: Path, name: str) -> int | None:
-    """Return the number behind a name in a table of the system's."""
+    """Return the number that follows a name in a system file such as ``/proc/meminfo``."""
     rows = (line.split() for line in _read(path).splitlines())
     return next((int(row[1]) for row in rows if row and row[0] == name), None)
 

@@ -1,4 +1,4 @@
-"""The model of a run: where it is, whether it loads, and what its faster precision is worth."""
+"""Checks of the embedding model: where it is, whether it loads, and how fast it is."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 _FILES: Final = "model files"
 _OFFLINE: Final = "offline"
-#: Tokens of a string that is timed, and strings at once: a search's usual step.
+#: Tokens per timed string, and strings per batch: a search's usual step.
 _TOKENS: Final = 32
 _BATCH: Final = 24
-#: Timings that the best is taken of, after one that is not counted.
+#: Number of timings, of which the best counts, after a warm-up.
 _TIMINGS: Final = 3
 
 
 def check_model(settings: RunSettings) -> Iterator[Diagnosis]:
-    """Find the model as a run does, without fetching anything; load it and time it."""
+    """Yield whether the model is on this machine (nothing is downloaded), loads, and how fast."""
     try:
         found = _find(settings)
     except InputError as error:
@@ -49,7 +49,7 @@ def check_model(settings: RunSettings) -> Iterator[Diagnosis]:
     yield _offline(settings, found)
     start = time.perf_counter()
     try:
-        # Without the warning of a model that is not the default: the finding before says it.
+        # No warning that the model is not the default: the result before says so.
         encoder = load_encoder(replace(found, warning=None), trust=settings.trust)
         seconds = time.perf_counter() - start
         yield _loaded(encoder, seconds)
@@ -79,7 +79,7 @@ def _offline(settings: RunSettings, found: ModelFolder) -> Diagnosis:
 
 
 def _missing(settings: RunSettings, error: InputError) -> Iterator[Diagnosis]:
-    """Yield the findings about a model that is not on this machine, but may be on the hub."""
+    """Yield the results for a model that is not on this machine, but may be on the hub."""
     name = DEFAULT_MODEL if settings.model is None else settings.model
     is_folder = path_exists(user_path(name)) and user_path(name).is_dir()
     if is_folder or not is_hub_name(name) or not _hub_is_there():
@@ -90,7 +90,7 @@ def _missing(settings: RunSettings, error: InputError) -> Iterator[Diagnosis]:
 
 
 def _on_the_hub(settings: RunSettings, name: str) -> Iterator[Diagnosis]:
-    """Ask the hub for the list of a model's files, and fetch none."""
+    """Yield whether the hub has a model's files, by their list alone; none is downloaded."""
     from huggingface_hub import errors
 
     try:
@@ -115,7 +115,7 @@ def _on_the_hub(settings: RunSettings, name: str) -> Iterator[Diagnosis]:
 
 
 def _hub_is_there() -> bool:
-    """Return whether a run would ask the hub, and get an answer."""
+    """Return whether the Hugging Face hub may be asked and answers."""
     from huggingface_hub import constants
 
     return not constants.HF_HUB_OFFLINE and hub_answers(constants.ENDPOINT)
@@ -138,7 +138,7 @@ def _loaded(encoder: Encoder, seconds: float) -> Diagnosis:
 
 
 def _precision(encoder: Encoder) -> Diagnosis:
-    """Time both precisions, and return which one a search uses for screening and why."""
+    """Time float32 and bfloat16; report which one gives a search its first scores, and why."""
     from mean_prompt.encoder import PARITY_COSINE
 
     screening, batch = encoder.screening, _batch(encoder)
@@ -170,13 +170,13 @@ def _speeds(dtype: str, rate: float, reference: float) -> str:
 
 
 def _batch(encoder: Encoder) -> list[TokenIds]:
-    """Return strings of equal length, cut to what the model reads."""
+    """Return a batch of equal token sequences to time, no longer than the model reads."""
     [ids] = encoder.tokenize(["Rewrite this text as a story for children. " * _TOKENS])
     return [ids[: min(_TOKENS, encoder.max_tokens)]] * _BATCH
 
 
 def _rate(embed: Callable[[Sequence[TokenIds]], Any], batch: list[TokenIds]) -> float:
-    """Return strings a second, by the best of a few timings: a busy machine is slower at times."""
+    """Return strings embedded per second, the best of a few timings on a possibly busy machine."""
     times = []
     for _ in range(_TIMINGS + 1):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The run that the doctor is asked about."""
+"""Settings of the planned run that ``mean-prompt doctor`` checks the machine for."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-#: The folder of runs that are given none.
+#: Default folder for runs.
 RUNS: Final = Path("results") / "runs"
 
 
 @dataclass(slots=True)
 class RunSettings:
-    """The options of a run, and the packages that it cannot use.
+    """Options of the planned run to check for, and the packages found unusable.
 
     Attributes:
-        model: a folder or a name, as for a search, or ``None`` for the default model.
+        model: a folder or a hub name, as for a search, or ``None`` for the default model.
         trust: whether the model may run code.
-        storage: URL of a shared storage, or ``None``.
+        storage: URL of a database that workers share, or ``None``.
         study: name of a run in the storage, or ``None``.
-        out: the folder to write runs into.
-        unusable: packages that are missing, too old or broken, which the check of packages fills:
-            a later check that fails for want of one is skipped and no second fault.
+        out: the folder to write runs to.
+        unusable: packages that are missing, too old or broken, filled in by the check of packages:
+            a later check that fails while any are unusable is skipped, not a second fault.
     """
 
     model: str | None = None

@@ -1,4 +1,4 @@
-"""The storage that workers share."""
+"""Check of the database that the workers of a shared search use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RUNS: Final = "mean_prompt_runs"
 
 
 def check_storage(settings: RunSettings) -> Iterator[Diagnosis]:
-    """Open the storage as a worker does, without making any tables."""
+    """Yield whether the workers' database can be opened; no tables are created in it."""
     from mean_prompt.workers import StorageURL
 
     if settings.storage is None:
