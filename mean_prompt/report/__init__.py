@@ -1,4 +1,4 @@
-"""Reports: pages of runs and submissions, the live page, the explorer, progress displays."""
+"""Reports: HTML pages of searches and submissions, live page, string explorer, progress bars."""
 
 from typing import TYPE_CHECKING
 

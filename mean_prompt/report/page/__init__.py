@@ -1,1 +1,1 @@
-"""A report as one page: its data, figures and templates."""
+"""HTML pages of search runs, submissions and evaluations: data, figures and templates."""

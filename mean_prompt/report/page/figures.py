@@ -1,8 +1,8 @@
-"""What all figures share: colours, markers, axes. Figures are plain data, as Plotly.js reads them.
+"""Build Plotly figures as plain dictionaries, with the colours, markers and axes that all share.
 
-Colours are those of a light page; in the dark the page's script puts others in their places. The
-palette follows Okabe and Ito's, which most colour-blind readers tell apart; lines and markers
-differ in shape as well. Nothing here loads Plotly, which takes half a second.
+Colours are those of a light page; in dark mode the page's script replaces them. The palette follows
+Okabe and Ito's, which most colour-blind readers can distinguish; lines and markers differ in shape
+as well. Nothing here imports Plotly, which takes half a second.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from mean_prompt.objective import Interval
 
-#: Colours of series, of lines across a figure, and of its ground; and those in the dark.
+#: Colours of series, of lines across a figure, and of its background; and those in dark mode.
 SERIES: Final = ("#0072B2", "#D55E00", "#00805D", "#AA4499", "#B8860B", "#3399CC", "#666666")
 INK: Final = "#1B1F24"
 PAPER: Final = "#FFFFFF"
@@ -25,9 +25,9 @@ _DARK: Final = ("#4DA3E0", "#FF8A47", "#2BC79A", "#E59AC4", "#F0B429", "#8FD0F5"
 PALETTE: Final = dict(zip((*SERIES, INK, PAPER), (*_DARK, "#E6EDF3", "#14181D"), strict=True))
 SYMBOLS: Final = ("circle", "square", "triangle-up", "diamond", "cross", "x", "star-triangle-down")
 DASHES: Final = ("solid", "dot", "dash", "dashdot", "longdash")
-#: Characters on a line of a label.
+#: Most characters on a line of a label.
 _LINE: Final = 60
-#: Bars of a histogram, and the least range that they cover, for numbers that are all equal.
+#: Bars of a histogram, and the least range that they cover if all numbers are equal.
 _BINS: Final = 40
 _LEAST_RANGE: Final = 1e-3
 
@@ -38,7 +38,7 @@ Trace = dict[str, Any]
 def figure(
     traces: Sequence[Trace], *, x: str, y: str, height: int = 400, **layout: object
 ) -> Figure:
-    """Return a figure with the titles of its axes."""
+    """Return a Plotly figure of ``traces``, with ``x`` and ``y`` as the titles of its axes."""
     shared = {
         "xaxis": {"title": {"text": x}},
         "yaxis": {"title": {"text": y}},
@@ -46,7 +46,7 @@ def figure(
         "margin": {"l": 56, "r": 16, "t": 16, "b": 48},
         "legend": {"orientation": "h", "y": -0.28, "yanchor": "top"},
         "hoverlabel": {"align": "left"},
-        # What a reader zoomed into stays when new data come.
+        # A reader's zoom stays when new data arrive.
         "uirevision": "kept",
     }
     return {"data": list(traces), "layout": shared | layout}
@@ -55,7 +55,7 @@ def figure(
 def points(
     name: str, x: Sequence[float], y: Sequence[float], hover: str, marker: Trace, **trace: object
 ) -> Trace:
-    """Return a trace of markers, with the text at each in Plotly's notation."""
+    """Return a scatter trace of markers; ``hover`` is a Plotly template of the tooltip."""
     shape = {"type": "scatter", "mode": "markers", "name": label(name), "x": x, "y": y}
     return {**shape, "marker": marker, "hovertemplate": f"{hover}<extra></extra>", **trace}
 
@@ -63,7 +63,7 @@ def points(
 def bars(
     names: Sequence[str], values: Sequence[float], *, x: str, row_height: int = 32, **trace: object
 ) -> Figure:
-    """Return horizontal bars with their names, the first on top."""
+    """Return a figure of horizontal bars with names, the first bar on top."""
     bar = {
         "type": "bar",
         "orientation": "h",
@@ -84,7 +84,7 @@ def histogram(
     bins: int = _BINS,
     span: tuple[float, float] | None = None,
 ) -> Figure:
-    """Return how numbers, of which there is at least one, are distributed.
+    """Return a histogram figure of at least one number.
 
     The bars cover ``span``, or the range from the least number to the greatest.
     """
@@ -97,15 +97,15 @@ def histogram(
 def distribution(
     edges: Sequence[float], heights: Sequence[float], mean: float, hover: str, *, x: str, y: str
 ) -> Figure:
-    """Return bars between edges, with a line at the mean.
+    """Return a histogram figure of bins that are already counted, with a line at the mean.
 
     Args:
-        edges: B + 1 rising numbers, equally far apart.
-        heights: B numbers.
-        mean: mean of what is distributed.
-        hover: the text at a bar, in Plotly's notation.
+        edges: the B + 1 rising edges of the bins, equally far apart.
+        heights: the B heights of the bars.
+        mean: mean of the numbers that were counted.
+        hover: the text at a bar, a Plotly template.
         x: title of the axis of numbers.
-        y: what is counted.
+        y: title of the axis of heights.
     """
     bar = {
         "type": "bar",
@@ -121,7 +121,7 @@ def distribution(
 
 
 def intervals(means: Sequence[float], found: Sequence[Interval], colour: str) -> dict[str, Any]:
-    """Return bars of error around means, as a trace has them."""
+    """Return error bars that show intervals around means, as a field of a Plotly trace."""
     return {
         "type": "data",
         "symmetric": False,
@@ -132,7 +132,7 @@ def intervals(means: Sequence[float], found: Sequence[Interval], colour: str) ->
 
 
 def add_line(found: Figure, axis: str, value: float, name: str) -> None:
-    """Draw a line with its name across a figure, at a value of one of its axes."""
+    """Add a named line across a figure at a value of its x or y axis."""
     other = "y" if axis == "x" else "x"
     line = {"color": INK, "width": 1, "dash": "dash"}
     across = {f"{other}ref": f"{other} domain", f"{axis}ref": axis}
@@ -146,6 +146,6 @@ def add_line(found: Figure, axis: str, value: float, name: str) -> None:
 
 
 def label(text: str) -> str:
-    """Return a text as a label of a figure, which reads tags: broken into lines, and harmless."""
+    """Return a text as a Plotly label: broken into lines, with HTML tags escaped."""
     lines = [text[i : i + _LINE] for i in range(0, len(text), _LINE)]
     return "<br>".join(escape(line.replace("\n", " ").replace("\r", " ")) for line in lines)

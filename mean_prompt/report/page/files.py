@@ -1,4 +1,4 @@
-"""The files of a run's folder that a report shows, read without the libraries that made them."""
+"""Read the files of a search run that its page shows, without the libraries of the search."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from mean_prompt.system import InputError, path_exists
 
 @dataclass(frozen=True, slots=True)
 class RunFiles:
-    """A run's folder, as far as there is something in it.
+    """The content of a search run's folder, finished or not.
 
     Attributes:
-        recipe: ``recipe.toml`` as text.
+        recipe: the run's settings, ``recipe.toml`` as text.
         result: result of a run that has ended and was not resumed since, or ``None``.
-        analysis: analysis of the best string, or ``None``; ``affix`` if that is an affix.
+        analysis: analysis of the best string, or ``None``; ``affix`` is that of an affix search.
     """
 
     path: Path
@@ -42,10 +42,10 @@ class RunFiles:
 
     @classmethod
     def read(cls, path: Path) -> RunFiles:
-        """Read a folder.
+        """Read the folder of a search run.
 
         Raises:
-            InputError: it holds no run, or a file in it is damaged.
+            InputError: the folder holds no run, or a file in it is damaged.
         """
         status = RunStatus.read(path)
         if status.fault is not None:
@@ -61,7 +61,7 @@ class RunFiles:
         history = read_history(read_events(path / EVENTS)) if has_events else History()
         result = current_result(path, history.last and history.last[0])
         if result is not None:
-            # A search writes its page at its end, while it still works in the folder.
+            # A search writes its page at its end, while it still holds the folder's lock.
             status = replace(status, state=ended_state(result))
         analysis = read_json(path / ANALYSIS, Analysis.model_validate)
         if analysis is not None and analysis.look.text != status.string:

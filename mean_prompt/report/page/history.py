@@ -1,4 +1,4 @@
-"""The history of a search, read from its events."""
+"""Read the history of a search (best strings, climbs, resumptions) from its log of events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mean_prompt.system import InputError
 
 Change = Literal["same", "out", "in"]
 
-#: Blanks go with the word behind them, so that a diff can be read aloud.
+#: White space belongs to the word after it, so that a diff reads as text.
 _WORDS: Final = re.compile(r"\s*(?:\w+|[^\w\s])|\s+")
 
 
@@ -22,9 +22,9 @@ class ProgressPoint:
     """The best score at one time of a search.
 
     Attributes:
-        evaluations: strings encoded until then.
-        score: expected SCS over the training prompts.
-        fraction: the score as a share of the ceiling over these prompts.
+        evaluations: number of strings encoded until then.
+        score: expected SCS (sharpened cosine similarity) over the training prompts.
+        fraction: the score divided by the highest score of any unit vector, the ceiling.
     """
 
     seconds: float
@@ -35,14 +35,14 @@ class ProgressPoint:
 
 @dataclass(frozen=True, slots=True)
 class Improvement:
-    """A string that was better than all before it.
+    """A string of a search that scored higher than all strings before it.
 
     Attributes:
-        trial: number of the climb that found it.
-        move: what led to it: an edit, a kind of start, or a worker.
-        before: the best string until then, or ``None`` for the first.
-        gain: gain in score over that string; the score itself for the first.
-        holdout: score over the hold-out, if it was known.
+        trial: number of the climb (local search from one start) that found the string.
+        move: what led to the string: a kind of edit, a kind of start, or a worker.
+        before: the best string until then, or ``None`` for the first string.
+        gain: gain in score over ``before``; the score itself for the first string.
+        holdout: score over the hold-out prompts, or ``None`` if it was not computed.
     """
 
     point: ProgressPoint
@@ -54,22 +54,22 @@ class Improvement:
     holdout: float | None
 
     def diff(self) -> list[tuple[Change, str]]:
-        """Return what the edit kept, removed and inserted, word by word."""
+        """Return a word diff of the string and the best string before it."""
         return diff("" if self.before is None else self.before, self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class ClimbHistory:
-    """One climb, as far as the run's events report it.
+    """One climb (local search from one start) of a search, as read from the run's events.
 
     Attributes:
-        worker: number of the worker, or ``None`` in a search by one process.
+        worker: number of the worker process, or ``None`` in a search by one process.
         trial: number of the climb.
-        points: points along it, the start first.
-        params: the settings that were drawn for it, by Optuna's names, once it ended.
-        ended: how it ended, or ``None`` while it runs.
-        spent: strings encoded for it, once it ended.
-        score: score of its best string; ``fraction`` is its share of the ceiling.
+        points: best scores along the climb, that of the start first.
+        params: the climb's settings, by their names in Optuna, once the climb ended.
+        ended: how the climb ended, or ``None`` while it is running.
+        spent: number of strings encoded for the climb, once it ended.
+        score: score of the climb's best string; ``fraction`` is the score over the ceiling.
     """
 
     worker: int | None
@@ -83,22 +83,22 @@ class ClimbHistory:
 
     @property
     def start(self) -> str:
-        """How it started; ``running`` while that is not known."""
+        """The kind of string that the climb started from; ``running`` until the events name it."""
         return str(self.params.get("start", "running"))
 
     @property
     def name(self) -> str:
-        """Its name on a page."""
+        """The climb's name on a page, such as ``climb 3``."""
         return f"climb {self.trial}" if self.worker is None else f"{self.worker}: {self.trial}"
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the events of a run report.
+    """The improvements and climbs of a search, as read from the run's events.
 
     Attributes:
-        climbs: the climbs, by worker and number.
-        resumes: seconds of the run at which it was resumed.
+        climbs: local searches from one start each, by worker and number.
+        resumes: times at which the run was resumed, in seconds of the run.
         last: seconds and evaluations at the last event, or ``None`` without events.
     """
 
@@ -108,15 +108,15 @@ class History:
     last: tuple[float, int] | None = None
 
 
-#: Events of one climb, each with the points that it adds.
+#: Events of one climb, each with the scores that it adds to the climb's line.
 _ClimbEvents = list[tuple[dict[str, Any], list[ProgressPoint]]]
 
 
 def read_history(events: Iterable[dict[str, Any]]) -> History:
-    """Read a run's events, in the order in which they stand.
+    """Build the history of a search from its events, in the order of the log.
 
     Raises:
-        InputError: an event lacks what events have.
+        InputError: an event lacks a field, or a field is malformed.
     """
     improvements: list[Improvement] = []
     climbs: dict[tuple[int, int], _ClimbEvents] = defaultdict(list)
@@ -143,7 +143,7 @@ def read_history(events: Iterable[dict[str, Any]]) -> History:
 
 
 def diff(before: str, after: str) -> list[tuple[Change, str]]:
-    """Return what an edit of a string kept, removed and inserted, word by word, in their order."""
+    """Return a word diff of two strings: kept, removed and inserted parts, in their order."""
     old, new = _WORDS.findall(before), _WORDS.findall(after)
     pieces: list[tuple[Change, str]] = []
     matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
@@ -159,9 +159,9 @@ def diff(before: str, after: str) -> list[tuple[Change, str]]:
 
 
 def gains_by_move(history: History) -> list[tuple[str, int, float]]:
-    """Return each move with the number of its improvements and their total gain, the largest first.
+    """Return each kind of edit with its number of improvements and their total gain, largest first.
 
-    The first string of a run is no improvement on another.
+    The first string of a run is left out, as it improves on no other.
     """
     found: dict[str, tuple[int, float]] = {}
     for row in history.improvements[1:]:
@@ -195,9 +195,9 @@ def _point(event: dict[str, Any]) -> ProgressPoint:
 
 
 def _points(event: dict[str, Any]) -> list[ProgressPoint]:
-    """Return the points that an event adds to its climb.
+    """Return the scores that an event adds to its climb, with their times.
 
-    A climb of a worker is reported at its end: its scores are spread over its time.
+    A worker reports a climb only at its end; the scores are spread evenly over the climb's time.
     """
     end = _point(event)
     reports = event.get("reports", ())

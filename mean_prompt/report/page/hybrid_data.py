@@ -1,4 +1,4 @@
-"""The numbers of a page of answers: by kind, by what was expected, and by what they gain."""
+"""Statistics of predicted answers: by kind, by expected score, and by gain over other answers."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from mean_prompt.hybrid import Answer, Outcome
 if TYPE_CHECKING:
     from mean_prompt.objective import Interval
 
-#: Bins that rows are divided into by what was expected of them.
+#: Bins that rows are divided into by the expected SCS of their answers.
 _BINS: Final = 10
-#: Bands of trust that rows are divided into.
+#: Intervals of trust (probability that a row's LLM prediction is useful) for grouping rows.
 _BANDS: Final = 5
 _FEW_BANDS: Final = tuple((band / _BANDS, (band + 1) / _BANDS) for band in range(_BANDS))
 
 
 @dataclass(frozen=True, slots=True)
 class KindRow:
-    """Answers of one kind.
+    """Mean scores of the answers of one kind, such as ``prediction`` or ``retrieved``.
 
     Attributes:
-        rows: number of rows.
-        expected: mean expected SCS over those that have one; ``None`` if none has.
-        universal: the same of the universal string.
-        trust: mean trust in their rows' predictions, likewise.
-        actual: mean SCS with the truth, over those whose truth is known.
+        rows: number of answers of the kind.
+        expected: mean expected SCS of the answers that have one; ``None`` if none has.
+        universal: mean expected SCS of the universal string for the same rows, or ``None``.
+        trust: mean probability that the row's LLM prediction is useful, or ``None``.
+        actual: mean SCS with the true prompt, over rows whose true prompt is known.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class KindRow:
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeRow:
-    """Rows of which the same was known, with the number of answers of each kind."""
+    """Rows with the same level of trust in an LLM prediction, and their answers counted by kind."""
 
     name: str
     rows: int
@@ -52,12 +52,12 @@ class KnowledgeRow:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationBin:
-    """Rows of which about the same was expected.
+    """Rows with about the same expected SCS, with their mean actual SCS.
 
     Attributes:
         rows: number of rows.
-        low: least SCS that was expected; ``high`` is the greatest.
-        expected: mean expected SCS; ``actual`` is that of the actual SCS.
+        low: lowest expected SCS; ``high`` is the highest.
+        expected: mean expected SCS; ``actual`` is the mean actual SCS.
         interval: 95 % interval of the actual mean, from a bootstrap over prompts.
     """
 
@@ -71,11 +71,11 @@ class CalibrationBin:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """An answer and what it gains over another one to the same row.
+    """An answer and its gain in SCS over another answer to the same row.
 
     Attributes:
-        gain: in SCS, actual or expected.
-        actual: SCS with the truth ``prompt``; both are ``None`` if it is not known.
+        gain: difference in SCS, actual or expected.
+        actual: SCS with the true ``prompt``; both are ``None`` if the prompt is not known.
     """
 
     answer: Answer
@@ -85,7 +85,7 @@ class Gain:
 
 
 def by_kind(answers: Sequence[Answer], outcomes: Sequence[Outcome] = ()) -> list[KindRow]:
-    """Return the kinds of answers, the most frequent first."""
+    """Return the number and mean scores of the answers of each kind, the most frequent first."""
     found = []
     for kind, count in Counter(answer.kind for answer in answers).most_common():
         some = [answer for answer in answers if answer.kind == kind]
@@ -103,9 +103,9 @@ def by_kind(answers: Sequence[Answer], outcomes: Sequence[Outcome] = ()) -> list
 
 
 def by_knowledge(answers: Sequence[Answer]) -> list[KnowledgeRow]:
-    """Return rows by what was known of them: a prediction and its trust, none, or a rule's case.
+    """Group rows by trust in their LLM prediction, without a prediction, and by deciding rule.
 
-    They stand in this order; what no row has is left out.
+    The groups are in this order; empty groups are left out.
     """
     rows: dict[str, list[str]] = {}
     for answer in answers:
@@ -120,7 +120,7 @@ def by_knowledge(answers: Sequence[Answer]) -> list[KnowledgeRow]:
 
 
 def calibration(outcomes: Sequence[Outcome], *, seed: int = 0) -> list[CalibrationBin]:
-    """Return tenths of the rows by what was expected of them, the least first.
+    """Divide rows by expected SCS into ten bins of equal size, the lowest first.
 
     Rows without an expected SCS are left out.
     """
@@ -131,10 +131,10 @@ def calibration(outcomes: Sequence[Outcome], *, seed: int = 0) -> list[Calibrati
 
 
 def actual_gains(outcomes: Sequence[Outcome], over: str) -> list[Gain]:
-    """Return what answers gain over another way of answering, the best first.
+    """Return the answers' gains in actual SCS over another way of answering, the largest first.
 
     Args:
-        outcomes: scores with the truth.
+        outcomes: answers with their actual scores.
         over: ``universal``, the universal string, or ``llm``, the LLM's prediction alone.
     """
     scores = ((row, getattr(row, over)) for row in outcomes)
@@ -146,7 +146,7 @@ def actual_gains(outcomes: Sequence[Outcome], over: str) -> list[Gain]:
 
 
 def expected_gains(answers: Sequence[Answer]) -> list[Gain]:
-    """Return what answers are expected to gain over the universal string, the best first."""
+    """Return the answers' expected gains in SCS over the universal string, the largest first."""
     return _sorted(
         Gain(answer, answer.expected - answer.universal)
         for answer in answers
@@ -155,13 +155,13 @@ def expected_gains(answers: Sequence[Answer]) -> list[Gain]:
 
 
 def ends(gains: Sequence[Gain], count: int) -> tuple[list[Gain], list[Gain]]:
-    """Return the best, and the worst that are not among them, the worst first."""
+    """Split sorted gains: return the largest, and the smallest of the others in rising order."""
     best = list(gains[: min(count, -(-len(gains) // 2))])
     return best, list(reversed(gains[len(best) :]))[:count]
 
 
 def _bin(rows: Sequence[tuple[float | None, float, int]], seed: int) -> CalibrationBin:
-    from mean_prompt.objective import bootstrap_interval  # it needs torch, most pages do not
+    from mean_prompt.objective import bootstrap_interval  # imports torch, often not needed
 
     expected, actual = (np.array([row[at] for row in rows], float) for at in (0, 1))
     groups = np.array([row[2] for row in rows], np.int64)

@@ -1,4 +1,4 @@
-"""The figures of answers: which kind of answer won, what was expected, and what it earned."""
+"""Plotly figures of predicted answers: counts by kind, expected and actual scores, and gains."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from mean_prompt.report.page.hybrid_data import CalibrationBin, Gain, KindRow, K
 if TYPE_CHECKING:
     from mean_prompt.hybrid import MethodScore
 
-#: Kinds of answers, which have colours of their own.
+#: Kinds of answers; each has its own colour.
 _KINDS: Final = (
     "prediction", "affixed", "retrieved", "template", "joined", "shortened", "universal",
 )  # fmt: skip
-#: What distinguishes bars if colours do not.
+#: Patterns that distinguish bars if colours do not.
 _PATTERNS: Final = ("", "/", "x", "\\", ".", "-", "|", "+")
-#: Rows that are drawn as points.
+#: Most rows that are drawn as points.
 _MOST_POINTS: Final = 5_000
-#: Characters of an answer that is shown at the pointer.
+#: Most characters of an answer that are shown at the pointer.
 _SHOWN: Final = 300
 
 
 def kinds_bars(kinds: Sequence[KindRow]) -> Figure:
-    """Return how many answers are of each kind, the most frequent on top."""
+    """Return a bar chart of the number of answers of each kind, the most frequent on top."""
     return bars(
         [row.kind for row in kinds],
         [row.rows for row in kinds],
@@ -48,7 +48,7 @@ def kinds_bars(kinds: Sequence[KindRow]) -> Figure:
 
 
 def knowledge_bars(places: Sequence[KnowledgeRow]) -> Figure:
-    """Return the kinds' shares by what was known of the rows, the best known on top."""
+    """Return a bar chart of the kinds of answers at each level of trust in the row's prediction."""
     rows = list(reversed(places))
     kinds = dict.fromkeys(kind for place in places for kind in place.kinds)
     traces = [
@@ -73,7 +73,7 @@ def knowledge_bars(places: Sequence[KnowledgeRow]) -> Figure:
 
 
 def expected_bars(kinds: Sequence[KindRow]) -> Figure:
-    """Return each kind's mean expected SCS, and what else is known of the same rows."""
+    """Return a bar chart of mean expected and actual SCS by kind of answer."""
     columns: dict[str, Callable[[KindRow], float | None]] = {
         "expected of the answers": lambda row: row.expected,
         "expected of the universal string": lambda row: row.universal,
@@ -97,17 +97,17 @@ def expected_bars(kinds: Sequence[KindRow]) -> Figure:
 
 
 def trust_bars(trusts: Sequence[float]) -> Figure:
-    """Return how far predictions are trusted, as a histogram."""
+    """Return a histogram of trust, the probability that a row's LLM prediction is useful."""
     return histogram(trusts, x="trust in the row's prediction", y="rows", bins=20, span=(0.0, 1.0))
 
 
 def gain_bars(gains: Sequence[Gain], over: str) -> Figure:
-    """Return how gains are distributed over the rows."""
+    """Return a histogram of the gains in SCS over another answer, the one named by ``over``."""
     return histogram([row.gain for row in gains], x=f"gain in SCS over {over}", y="rows")
 
 
 def truth_points(outcomes: Sequence[Outcome]) -> Figure:
-    """Return each row's expected and actual SCS, by kinds, with the line where they are equal."""
+    """Return a scatter plot of expected and actual SCS by kind of answer, with the diagonal."""
     judged = drawn(outcomes)
     traces = []
     for kind in sorted({row.answer.kind for row in judged}, key=_number):
@@ -129,13 +129,13 @@ def truth_points(outcomes: Sequence[Outcome]) -> Figure:
 
 
 def drawn(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Return the rows that are drawn as points: those that were weighed, or every n-th of many."""
+    """Return the rows that are drawn as points: those with an expected SCS, thinned if many."""
     judged = [row for row in outcomes if row.answer.expected is not None]
     return judged[:: -(-len(judged) // _MOST_POINTS) or 1]
 
 
 def calibration_line(bins: Sequence[CalibrationBin]) -> Figure:
-    """Return the mean actual SCS of tenths of the rows over what was expected of them."""
+    """Return a calibration plot: mean actual SCS over mean expected SCS, by bins of rows."""
     line = {
         "type": "scatter",
         "mode": "lines+markers",
@@ -154,7 +154,7 @@ def calibration_line(bins: Sequence[CalibrationBin]) -> Figure:
 
 
 def methods_bars(methods: Sequence[MethodScore]) -> Figure:
-    """Return the mean SCS of ways of answering with 95 % intervals, the best on top."""
+    """Return a bar chart of the ways of answering by mean SCS, with 95 % intervals."""
     rows = list(reversed(methods))
     return bars(
         [row.name for row in methods],

@@ -1,4 +1,4 @@
-"""The page of answers: of a submission, or of known rows under cross-validation."""
+"""Build the page of predicted answers: of a submission, or of a cross-validated evaluation."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ HEADINGS: Final = {
     "gains": "Rows that gain and lose most",
     "reproduce": "Reproduce these answers",
 }
-#: Rows that are listed as gaining and as losing the most.
+#: Most rows that are listed as gaining, and as losing, the most.
 _LISTED: Final = 12
-#: Characters of a hash that tell contents apart.
+#: Characters of a hash that are shown.
 _HASH: Final = 16
-#: What the journal records of a run, and its names on the page.
+#: Fields of the request in a prediction run's journal, and their names on the page.
 _PINNED: Final = {
     "universal": "universal string",
     "llm": "LLM",
@@ -48,7 +48,7 @@ _PINNED: Final = {
     "test": "hash of the test rows",
     "triples": "hash of the known rows",
 }
-#: Options that repeat it.
+#: Fields of the request, and the command-line options that repeat them.
 _OPTIONS: Final = {
     "model": "--model",
     "corpus": "--corpus",
@@ -67,16 +67,16 @@ Facts = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class AnswersReport:
-    """What a page of answers shows.
+    """Data of a page of predicted answers: the answers, their scores, and how to reproduce them.
 
     Attributes:
         universal: the universal string, or ``None`` if it is not known.
-        outcomes: scores of the answers whose truth is known.
-        methods: scores of these answers and of other ways of answering.
+        outcomes: scores of the answers whose true prompt is known.
+        methods: mean scores of these answers and of other ways of answering.
         groups: prompts that gain and lose most, by title.
-        facts: what the answers were made of, by name.
-        command: the command that makes them again, and ``how``, a sentence on it.
-        truth_notes: sentences on the scores with the truth.
+        facts: model, corpus, seed and other inputs of the answers, by name.
+        command: the command that reproduces the answers, and ``how``, a sentence on it.
+        truth_notes: sentences on the actual scores.
         notes: how the answers were made, a line each.
     """
 
@@ -94,7 +94,7 @@ class AnswersReport:
 
 
 def submission_parts(files: SubmissionFiles, truth: Truth | None = None) -> PageParts:
-    """Return the page of a submission, with what it really earns where the truth is known."""
+    """Return the content of a submission's page, with actual scores if true prompts are known."""
     return _parts(
         AnswersReport(
             title=f"mean-prompt: {files.path.resolve().name}",
@@ -112,11 +112,11 @@ def submission_parts(files: SubmissionFiles, truth: Truth | None = None) -> Page
 
 
 def evaluation_parts(evaluation: Evaluation, plan: Comparison, universal: str) -> PageParts:
-    """Return the page of a comparison under cross-validation.
+    """Return the content of the page of a cross-validated comparison of ways of answering.
 
     Args:
-        evaluation: what was found.
-        plan: what was compared.
+        evaluation: the results.
+        plan: the settings of the comparison.
         universal: the universal string, which the plan may name by its run's folder.
     """
     known = (
@@ -225,7 +225,7 @@ def _truth(found: AnswersReport, figures: Figures) -> str:
 
 
 def _figures(found: AnswersReport, judged: Sequence[Outcome]) -> list[tuple[str, str, str]]:
-    """Return the figures of all outcomes by name, each with a note."""
+    """Return the mean scores of a page of answers as (name, value, note), all text."""
     figures = []
     if judged:
         expected = sum(row.answer.expected or 0.0 for row in judged) / len(judged)
@@ -242,7 +242,7 @@ def _figures(found: AnswersReport, judged: Sequence[Outcome]) -> list[tuple[str,
 
 
 def _gains(found: AnswersReport, figures: Figures) -> Iterator[dict[str, Any]]:
-    """Yield tables of rows by what they gain, each with its figure."""
+    """Yield tables of the rows that gain and lose most; add a histogram each to ``figures``."""
     kinds = (
         (
             ("plot-gain-universal", "the universal string", "universal"),
@@ -274,7 +274,7 @@ def _gains(found: AnswersReport, figures: Figures) -> Iterator[dict[str, Any]]:
 
 
 def _plan_facts(plan: Comparison, universal: str) -> Facts:
-    """Return what an evaluation was of, by name."""
+    """Return the inputs and settings of an evaluation as (name, value) pairs."""
     options = plan.options
     corpus = options.corpus if isinstance(options.corpus, tuple) else (options.corpus.content_hash,)
     asked = {name: getattr(options, name, getattr(plan, name, None)) for name in _PINNED}
@@ -286,7 +286,7 @@ def _plan_facts(plan: Comparison, universal: str) -> Facts:
 
 
 def _facts(files: SubmissionFiles) -> Facts:
-    """Return what a prediction run was of, by name."""
+    """Return the inputs and fitted settings of a prediction run as (name, value) pairs."""
     facts = [(title, _text(files.job.get(name))) for name, title in _PINNED.items()]
     for name, title in (("text", "without a prediction"), ("all", "with a prediction")):
         facts.append((f"rows are compared by, {title}", _key(files.fit.get(f"{name}_key"))))
@@ -296,7 +296,7 @@ def _facts(files: SubmissionFiles) -> Facts:
 
 
 def _text(value: object) -> str:
-    """Return a value of the journal as a text: hashes cut, missing values empty."""
+    """Format a JSON value for the page: hashes are shortened, missing values are empty."""
     if value is None or value == []:
         return ""
     if isinstance(value, dict):

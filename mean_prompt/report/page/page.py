@@ -1,4 +1,4 @@
-"""A page of sections and figures as HTML: one file that needs nothing else, or a live page."""
+"""Render sections and figures as one HTML file: self-contained, or updated by a live server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from mean_prompt.report.page.figures import PALETTE
 
-#: Where a page may load anything from: itself, and a live page from its own server.
+#: Content security policy: a page loads only from itself; a live page also asks its own server.
 _POLICY: Final = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:; "
     "style-src 'unsafe-inline'; script-src {scripts}; connect-src {server}"
@@ -25,12 +25,12 @@ _FOLDERS: Final = ("page", "explore")
 
 @dataclass(frozen=True, slots=True)
 class PageParts:
-    """What a page shows.
+    """The content of an HTML page: headings, sections and Plotly figures.
 
     Attributes:
-        headings: headings of the sections by their element ids, in their order.
-        sections: HTML of each section that has something to show, by the same ids.
-        figures: Plotly figures by the ids of the elements in the sections that they are drawn in.
+        headings: headings of the sections by their element ids, in the order of the page.
+        sections: HTML of each section that has content, by the same ids.
+        figures: Plotly figures by the ids of the HTML elements that they are drawn in.
     """
 
     title: str
@@ -53,8 +53,8 @@ def _templates() -> Environment:
 def render(parts: PageParts, *, live: bool = False) -> str:
     """Return a whole page as HTML.
 
-    The script of a live one asks its server for ``parts.json`` every second, and shows what has
-    changed.
+    The script of a live page asks the server for ``parts.json`` every second, and updates the
+    sections that have changed.
     """
     return fragment(
         "page.html",
@@ -69,19 +69,19 @@ def render(parts: PageParts, *, live: bool = False) -> str:
 
 
 def fragment(template: str, **values: object) -> str:
-    """Return a template with values filled in, every text among them escaped."""
+    """Render a Jinja template of this package as HTML, with all texts in ``values`` escaped."""
     return _templates().get_template(template).render(**values)
 
 
 def policy(*, live: bool) -> str:
-    """Return the page's content security policy: its scripts, and their hosts."""
+    """Return a page's content security policy, which allows its own scripts by their hashes."""
     allowed = " ".join(_fingerprint(script) for script in (plotly_script(), _own("page.js")))
     return _POLICY.format(scripts=allowed, server="'self'" if live else "'none'")
 
 
 @cache
 def plotly_script() -> str:
-    """Return the source of Plotly.js."""
+    """Return the JavaScript source of Plotly.js from the plotly package."""
     from plotly.offline import get_plotlyjs
 
     script: str = get_plotlyjs()

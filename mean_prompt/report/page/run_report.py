@@ -1,4 +1,4 @@
-"""The page of a search: what its folder holds, section by section."""
+"""Build the HTML page of a search run from the files in its folder, section by section."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ HEADINGS: Final = {
     "study": "Which moves and settings gained most",
     "reproduce": "Reproduce this run",
 }
-#: Edits and climbs that are listed.
+#: Most edits, and most climbs (local searches from one start), that are listed.
 _MOST_EDITS: Final = 400
 _MOST_CLIMBS: Final = 400
-#: Rows that are listed as gaining and as losing the most.
+#: Most rows that are listed as gaining, and as losing, the most.
 _LISTED_ROWS: Final = 12
 #: Settings of climbs that are drawn, and their titles.
 _SETTINGS: Final = {
@@ -45,28 +45,28 @@ _SETTINGS: Final = {
 
 
 def run_parts(run: Path) -> PageParts:
-    """Return the page of a run's folder, as far as the run has come.
+    """Read the folder of a search run, finished or not, and return the content of its page.
 
     Raises:
-        InputError: it is no run's folder, or a file in it is damaged.
+        InputError: ``run`` is no run's folder, or a file in it is damaged.
     """
     return search_parts(RunFiles.read(run))
 
 
 def search_parts(run: RunFiles) -> PageParts:
-    """Return the page of a run that was read."""
+    """Return the content of the page of a search run whose files have been read."""
     figures: dict[str, Figure] = {}
     sections = dict(_sections(run, figures))
     return PageParts(page_title(run.path), HEADINGS, sections, figures)
 
 
 def page_title(run: Path) -> str:
-    """Return the title of a run's page."""
+    """Return the title of a search run's page, which holds the name of the run's folder."""
     return f"mean-prompt: {run.resolve().name}"
 
 
 def status_section(status: RunStatus, fault: str = "") -> str:
-    """Return as HTML how a search is, and why the page could not be made again, if it could not."""
+    """Return the status of a search as HTML, with an error if the page could not be updated."""
     return fragment("search/status.html", state=status.state, line=status.describe(), fault=fault)
 
 
@@ -74,7 +74,7 @@ def _sections(run: RunFiles, figures: dict[str, Figure]) -> Iterator[tuple[str, 
     history, result, string = run.history, run.result, run.status.string
     yield "status", status_section(run.status)
     if string is not None:
-        # As JSON, in which no reader of HTML changes a line's end.
+        # As JSON, because HTML parsers change line ends.
         values = {"exact": json.dumps(string), "tokens": result.tokens if result else None}
         yield "string", fragment("search/string.html", string=string, **values)
     if result or history.improvements:
@@ -120,7 +120,7 @@ def _score(result: SearchResult | None, history: History) -> str:
 
 
 def _result_figures(result: SearchResult) -> list[tuple[str, str, str]]:
-    """Return the figures of a result by name, each with a note."""
+    """Return the scores of a search's result as (name, value, note), all text."""
     what = "mean SCS of predictions with it" if result.context else "expected SCS, every prompt"
     figures = [
         ("score", f"{result.score:.5f}", what),
@@ -167,7 +167,7 @@ def _analysis(analysis: Analysis, figures: dict[str, Figure]) -> Iterator[tuple[
 def affix_sections(
     analysis: AffixAnalysis, figures: dict[str, Figure]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the sections of an affix by their ids, and add their figures to those of the page."""
+    """Yield (id, HTML) of the sections on an affix (prefix or suffix); fill in ``figures``."""
     rows = sorted(analysis.rows, key=lambda row: row.without - row.affixed)
     changes = [row.affixed - row.without for row in rows]
     figures["plot-change"] = histogram(
@@ -207,7 +207,7 @@ def _study(history: History, figures: dict[str, Figure]) -> str:
 
 
 def _starts(climbs: tuple[ClimbHistory, ...]) -> list[dict[str, Any]]:
-    """Return what climbs of each kind of start reached, the best kind first."""
+    """Return the best and median score of the climbs from each kind of start, best kind first."""
     ended = [climb for climb in climbs if climb.ended]
     rows = []
     for start in {climb.start for climb in ended}:
@@ -250,7 +250,7 @@ def _reproduce(run: RunFiles) -> str:
 
 
 def _facts(result: SearchResult) -> list[tuple[str, str]]:
-    """Return model, corpus, seed and versions of a run by name."""
+    """Return the model, corpus, seed and versions of a run as (name, value) pairs."""
     details = result.details
     model, corpus = details.get("model", {}), details.get("corpus", {})
     sources = corpus.get("sources", ())

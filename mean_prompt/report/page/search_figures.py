@@ -1,4 +1,4 @@
-"""The figures of a search: its progress, the prompts' cosines, the map of the corpus."""
+"""Plotly figures of a search: progress, cosines with the prompts, map of the corpus, settings."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from mean_prompt.report.page.figures import (
 )
 from mean_prompt.report.page.history import ClimbHistory, History, Improvement, ProgressPoint
 
-#: Climbs that are drawn; a reader could not distinguish more.
+#: Most climbs (local searches from one start) that are drawn; a reader could not distinguish more.
 MOST_CLIMBS: Final = 24
-#: Improvements that the best line goes through; others lie on a pixel of their neighbours.
+#: Most improvements that the line of the best score is drawn through; more would share pixels.
 _MOST_POINTS: Final = 2_000
 
 
 def progress_lines(history: History) -> Figure:
-    """Return the best score and each climb's, over strings encoded or over seconds.
+    """Return a figure of the best score and each climb's score over evaluations or seconds.
 
-    The figure has both axes; the page's script draws the one that the reader chose.
+    The figure has data for both axes; the page's script draws the one that the reader chose.
     """
     lines = [(_climb_line(climb, n), climb.points) for n, climb in enumerate(drawn_climbs(history))]
     rows = _thinned(history.improvements)
@@ -67,14 +67,14 @@ def progress_lines(history: History) -> Figure:
 
 
 def drawn_climbs(history: History) -> list[ClimbHistory]:
-    """Return the climbs that are drawn: all, or the best of many, in their order."""
+    """Return the best climbs of a search, as many as are drawn, in their order."""
     climbs = history.climbs
     best = sorted(range(len(climbs)), key=lambda row: -climbs[row].fraction)[:MOST_CLIMBS]
     return [climbs[row] for row in sorted(best)]
 
 
 def cosine_bars(spread: CosineSpread) -> Figure:
-    """Return a string's cosines with the prompts as a histogram."""
+    """Return a histogram figure of a string's cosines with the prompts of the corpus."""
     return distribution(
         spread.edges,
         [100 * share for share in spread.shares],
@@ -86,7 +86,7 @@ def cosine_bars(spread: CosineSpread) -> Figure:
 
 
 def map_figure(analysis: Analysis) -> Figure:
-    """Return the map of the corpus by clusters, with string, mean and ceiling on it."""
+    """Return a scatter plot of the corpus by cluster, with the string, mean and ceiling marked."""
     words = [cluster.words for cluster in analysis.clusters]
     landmarks = [
         ("the string", analysis.look.place, "diamond"),
@@ -103,7 +103,7 @@ def map_figure(analysis: Analysis) -> Figure:
 
 
 def map_clusters(corpus: CorpusMap, words: Sequence[Sequence[str]]) -> list[Trace]:
-    """Return the prompts of a map, a trace a cluster, by the words that name each cluster."""
+    """Return one scatter trace per cluster of a map's prompts, named by the cluster's ``words``."""
     traces = []
     for number, named in enumerate(words):
         rows = [row for row, cluster in enumerate(corpus.clusters) if cluster == number]
@@ -127,12 +127,12 @@ def map_clusters(corpus: CorpusMap, words: Sequence[Sequence[str]]) -> list[Trac
 
 
 def cluster_name(words: Sequence[str], number: int) -> str:
-    """Return the name of a cluster: its words, or its number if it has none."""
+    """Return the name of a cluster of prompts: its words, or its number if it has none."""
     return ", ".join(words) or f"cluster {number + 1}"
 
 
 def moves_bars(gains: Sequence[tuple[str, int, float]]) -> Figure:
-    """Return what each move gained, the largest on top."""
+    """Return a bar chart of the total gain of each kind of edit, the largest on top."""
     return bars(
         [move for move, _, _ in gains],
         [gain for _, _, gain in gains],
@@ -144,7 +144,7 @@ def moves_bars(gains: Sequence[tuple[str, int, float]]) -> Figure:
 
 
 def climbs_by_setting(climbs: Sequence[ClimbHistory], name: str, title: str) -> Figure:
-    """Return each climb's fraction by one of its settings, a marker a kind of start."""
+    """Return a scatter plot of climbs' scores by one setting, with a marker per kind of start."""
     drawn = [climb for climb in climbs if name in climb.params]
     traces = []
     for number, start in enumerate(sorted({climb.start for climb in drawn})):

@@ -1,4 +1,4 @@
-"""A submission and the files beside it, read without the libraries that made them."""
+"""Read a submission, the table of its answers and the journal of the prediction run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mean_prompt.corpus import TableFile, open_rows, read_columns
 from mean_prompt.hybrid import ANSWERS, FIT, HEADER, JOB, PAGE, TABLE, WORK, Answer, read_answers
 from mean_prompt.system import InputError
 
-#: Kind of an answer that no file explains.
+#: Kind of an answer that neither the table nor the journal holds.
 UNEXPLAINED: Final = "not explained"
 
 _FIELDS: Final = tuple(field.name for field in fields(Answer))
@@ -28,10 +28,10 @@ class SubmissionFiles:
     """A submission, and how its answers were chosen.
 
     Attributes:
-        answers: the answers to its rows, in its order. The kind of one that no file explains is
-            ``not explained``.
-        job: the request, as the journal keeps it; empty without a journal.
-        fit: what the fit chose, likewise.
+        answers: the answers in the submission's order. An answer that neither the table nor the
+            journal holds is of the kind ``not explained``.
+        job: the prediction run's request, from its journal; empty without a journal.
+        fit: the settings that were fitted, from the journal; empty without one.
     """
 
     path: Path
@@ -41,15 +41,15 @@ class SubmissionFiles:
 
     @classmethod
     def read(cls, path: Path) -> SubmissionFiles:
-        """Read a submission and what is beside it.
+        """Read a submission, and the table and journal of its answers next to it.
 
-        The journal holds more than the table if a run was killed, and the table is all there is
-        if the journal was not kept. They explain a row only if its answer is the one they hold.
+        The journal (a folder that a prediction run writes as it goes) holds more than the table if
+        the run was killed; it may be missing. An entry counts only if its text is the submission's.
 
         The path may also be that of the table.
 
         Raises:
-            InputError: it is no submission, no file beside it explains its answers, or a file is
+            InputError: the path is no submission, there is neither table nor journal, or a file is
                 damaged.
         """
         work = path.with_suffix(WORK)
@@ -67,7 +67,7 @@ class SubmissionFiles:
 
     @property
     def universal(self) -> str | None:
-        """The universal string; ``None`` if no file holds it any more."""
+        """The universal string of the prediction run; ``None`` if no file holds it any more."""
         asked = self.job.get("universal")
         if isinstance(asked, str):
             return asked
@@ -76,12 +76,12 @@ class SubmissionFiles:
 
     @property
     def page(self) -> Path:
-        """The path of its report."""
+        """The path of the submission's HTML report."""
         return self.path.with_suffix(PAGE)
 
 
 def _explained(path: Path, known: dict[str, Answer], universal: object) -> Iterator[Answer]:
-    """Yield the answers of a submission, with what is known of each."""
+    """Yield the submission's answers, with details from ``known`` if the text is the same."""
     columns = read_columns(path, HEADER)
     for name, text in zip(*(columns[column] for column in HEADER), strict=True):
         answer = known.get(name)
@@ -94,7 +94,7 @@ def _explained(path: Path, known: dict[str, Answer], universal: object) -> Itera
 
 
 def _table(path: Path) -> Iterator[Answer]:
-    """Yield the answers of the table, if there is one."""
+    """Yield the answers in the table next to a submission; none if there is no table."""
     if not path.exists():
         return
     source = TableFile(path, "a submission's table")
@@ -134,14 +134,14 @@ def _checked(values: dict[Any, Any], place: str) -> Answer:
             f"each answer must be whole: {place}: {'.'.join(map(str, first['loc']))}: "
             f"{first['msg']}; move the file away, or predict again"
         ) from error
-    # NaN and infinity can be neither drawn nor averaged.
+    # NaN and infinity, which can be neither drawn nor averaged, become ``None``.
     names = ("expected", "trust", "universal")
     odd = [name for name in names if not math.isfinite(getattr(answer, name) or 0.0)]
     return replace(answer, **dict.fromkeys(odd))  # type: ignore[arg-type]
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object; empty if there is no file."""
+    """Read a JSON object from a file; return an empty one if there is no file."""
     try:
         found = json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):

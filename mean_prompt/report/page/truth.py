@@ -1,4 +1,4 @@
-"""The actual scores of a submission, if true prompts are known."""
+"""Score the answers of a submission with the true prompts of its rows."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from mean_prompt.system import InputError
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The actual scores of a submission.
+    """The actual scores of a submission: SCS of its answers with the true prompts.
 
     Attributes:
-        outcomes: scores of the answers whose truth is known, in the submission's order.
+        outcomes: scores of the answers whose true prompt is known, in the submission's order.
         methods: mean scores of these answers, and of other ways of answering the same rows.
-        notes: which rows and which model the scores are of, a line each.
+        notes: the number of scored rows, the model and other remarks, a line each.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -43,7 +43,7 @@ class Truth:
 
 
 def joined_triples(files: SubmissionFiles, path: Path) -> tuple[tuple[Answer, ...], Triples]:
-    """Return the answers whose truth a file holds, and their triples, joined on ids.
+    """Return the answers whose true prompts a file holds, and the file's rows for them.
 
     Raises:
         InputError: the file cannot be used, or has none of the submission's ids.
@@ -62,7 +62,7 @@ def joined_triples(files: SubmissionFiles, path: Path) -> tuple[tuple[Answer, ..
 def find_truth(
     files: SubmissionFiles, answers: Sequence[Answer], triples: Triples, encoder: Encoder
 ) -> Truth:
-    """Score answers with the truth, and also the universal string and the LLM alone.
+    """Score answers, the universal string and the LLM's predictions with the true prompts.
 
     The LLM's prediction is the first one that the run had, cleaned; a row without one gets the
     universal string.
@@ -92,7 +92,7 @@ def find_truth(
 
 
 def _ways(answers: Sequence[Answer], universal: str | None) -> dict[str, list[str]]:
-    """Return the answers of each way of answering, as far as they are known."""
+    """Return the texts to score by way of answering: hybrid, universal string and LLM."""
     ways = {HYBRID: [answer.text for answer in answers]}
     if universal is not None:
         ways[UNIVERSAL] = [universal] * len(answers)
