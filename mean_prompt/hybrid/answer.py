@@ -1,4 +1,4 @@
-"""A row's answer and its reasons and, if the true prompt is known, its score."""
+"""The answer to a row (its predicted prompt), why it was chosen and, if known, its score."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Rule = Literal["blend", "blank", "unchanged", "no neighbours", "not fitted", "no
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a row, and why it was chosen.
+    """The answer to one row, that is, the prompt predicted for it, and why it was chosen.
 
     Attributes:
         kind: how the string was made, see
             :class:`~mean_prompt.hybrid.candidates.AnswerCandidate`.
-        expected: its expected SCS; ``None`` if a rule decided.
-        trust: probability, in [0, 1], that the row's prediction is useful; ``None`` without one.
-        rule: ``blend``, or the rule by which the row has the universal string: its rewritten text
-            is ``blank``, equals the original (``unchanged``), or has ``no neighbours``; or there
-            was ``no time`` for it. ``not fitted``: its first prediction, as there was no time to
-            weigh it.
+        expected: expected SCS (sharpened cosine) with the true prompt; ``None`` if a rule decided.
+        trust: probability that the LLM's prediction is useful; ``None`` without a prediction.
+        rule: ``blend`` if candidates were weighed, else why the row has the universal string: its
+            rewritten text is ``blank``, equals the original (``unchanged``), or has ``no
+            neighbours``; or there was ``no time`` for the row. ``not fitted``: the answer is the
+            row's first prediction, as there was no time to weigh it.
         universal: expected SCS of the universal string for the same row, as ``expected``.
         prediction: the row's first prediction, cleaned; ``None`` without one.
     """
@@ -44,10 +44,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An answer to a row whose true prompt is known.
+    """An answer and its score, for a row whose true prompt is known.
 
     Attributes:
-        group: group number of the rows with the same prompt.
+        group: group number, which rows with the same true prompt share.
         actual: SCS of the answer with the true prompt, by float32 vectors.
         universal: SCS of the universal string; ``None`` if it is no longer known.
         llm: SCS of the LLM's first prediction; ``None`` without an LLM.
@@ -62,7 +62,7 @@ class Outcome:
 
 
 def answer_view(answer: Answer) -> View:
-    """Return a view of an answer and why it was chosen."""
+    """Return an answer and why it was chosen as a view, which notebooks show as HTML."""
     decided = "by weighing candidates" if answer.rule == "blend" else f"by rule: {answer.rule}"
     rows = {
         "kind": answer.kind,

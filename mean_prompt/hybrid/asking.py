@@ -1,4 +1,4 @@
-"""Asking an LLM about test rows in a thread of its own, and the known rows that it is shown."""
+"""Queries an LLM for test rows' prompts in a thread, and chooses its few-shot examples."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mean_prompt.system import Deadline
 
 #: Seconds waited for predictions before the deadline is checked again.
 _WAIT: Final = 0.25
-#: Neighbours looked up for each example: those of one prompt are shown once.
+#: Neighbours looked up for each example, since only one of those with the same prompt is shown.
 _SPARE: Final = 8
 
 
 class PredictionQueue:
-    """Predictions of test rows, in the order in which they arrive.
+    """An LLM's predictions of test rows' prompts, queued by a thread as they arrive.
 
-    After the deadline the LLM asks no row, and no call waits.
+    After the deadline the LLM is asked about no further row, and no call waits.
     """
 
     def __init__(self, deadline: Deadline) -> None:
@@ -39,7 +39,7 @@ class PredictionQueue:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """End the asking at its next row."""
+        """Stop querying the LLM after its next prediction."""
         self._closed.set()
 
     def ask(
@@ -49,7 +49,7 @@ class PredictionQueue:
         examples: Sequence[Sequence[Example]] | None,
         numbers: Sequence[int],
     ) -> None:
-        """Start to ask; ``numbers`` are the rows' numbers in the test file."""
+        """Start querying the LLM for rows; ``numbers`` are their numbers in the test file."""
         self.asked = len(numbers)
 
         def work() -> None:
@@ -65,13 +65,13 @@ class PredictionQueue:
         threading.Thread(target=work, name="llm", daemon=True).start()
 
     def take(self, most: int, *, wait: bool = True) -> list[Prediction]:
-        """Return predictions that have arrived; empty after the last.
+        """Return at most ``most`` predictions that have arrived; none after the last one.
 
-        With ``wait`` the first is waited for; without it the deadline does not matter.
+        If ``wait`` is true, block until one arrives; else return at once, whatever the deadline.
 
         Raises:
-            OutOfTimeError: the deadline expired before one arrived.
-            Exception: whatever else ended the asking, after the predictions before it.
+            OutOfTimeError: the deadline expired before a prediction arrived.
+            Exception: the error that ended the queries, once earlier predictions were returned.
         """
         found: list[Prediction] = []
         for item in self._arriving(wait) if self.asked else ():
@@ -97,9 +97,9 @@ class PredictionQueue:
 
 
 class Examples:
-    """Chooses the known rows most like a row, of different prompts.
+    """Chooses few-shot examples for an LLM: the known rows most similar to a row.
 
-    ``count`` of them are shown with each row.
+    Known rows are rows with a given true prompt; ``count`` of different prompts are chosen.
     """
 
     def __init__(
@@ -113,10 +113,10 @@ class Examples:
         self._index = VectorIndex(self._features(triples.rows))
 
     def of(self, rows: Rows, own_groups: Numbers | None = None) -> list[list[Example]]:
-        """Return the examples of each of n rows, the nearest first.
+        """Return the few-shot examples for each of n rows, the most similar first.
 
-        If the rows are known ones, ``own_groups`` are the (n,) group numbers of their prompts: no
-        row of a row's own prompt is shown.
+        If the rows are known rows themselves, ``own_groups`` are the (n,) group numbers of their
+        prompts: no example has the same prompt as the row.
         """
         _, numbers = self._index.search(self._features(rows), self._count * _SPARE)
         own = np.full(len(rows), -1) if own_groups is None else own_groups

@@ -1,4 +1,4 @@
-"""Strings that might answer a row, made of predictions, retrieved prompts and affixes.
+"""Makes candidate answers to a row from LLM predictions, retrieved prompts and affixes.
 
 The rules fit English prompts: the subject of a request mostly follows a preposition, so that
 ``Turn the text | into a limerick`` has the head ``Turn the text``.
@@ -19,7 +19,7 @@ Kind = Literal["universal", "prediction", "shortened", "template", "retrieved", 
 
 #: Separators between joined strings.
 SEPARATORS: Final = (" ", ". ")
-#: Number of retrieved prompts that are candidates, and that are joined in pairs.
+#: Number of retrieved prompts that become candidates, and of those that are joined in pairs.
 RETRIEVED: Final = 8
 JOINED: Final = 3
 #: Numbers of words that a prediction is shortened to.
@@ -40,10 +40,10 @@ _CORE_END: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AnswerCandidate:
-    """A string that might answer a row.
+    """A string that may be chosen as the predicted prompt of a row.
 
     Attributes:
-        head: number of the template's head, the most frequent first; 0 for other kinds.
+        head: rank, from 0, of a template's head (opening words) by frequency; 0 for other kinds.
         separator: between the parts of joined and affixed strings; empty for other kinds.
     """
 
@@ -55,12 +55,12 @@ class AnswerCandidate:
 
 @dataclass(frozen=True, slots=True)
 class CandidateInputs:
-    """The strings that a row's candidates are made of.
+    """The strings from which the candidate answers to one row are made.
 
     Attributes:
         predictions: cleaned predictions of an LLM, the likeliest first.
-        by_text: prompts retrieved by the row's texts, the nearest first.
-        by_all: prompts retrieved by texts and prediction.
+        by_text: known prompts retrieved by the row's texts, the nearest first.
+        by_all: known prompts retrieved by texts and prediction, the nearest first.
     """
 
     predictions: Sequence[str] = ()
@@ -69,10 +69,10 @@ class CandidateInputs:
 
 
 class CandidateFactory:
-    """Makes the candidates of a row.
+    """Makes the candidate answers to a row from predictions, retrieved prompts and affixes.
 
     The universal string is a candidate itself and an affix of others; prefix and suffix are
-    further affixes. Heads of templates stand the most frequent first.
+    further affixes. Heads are opening words of known prompts, the most frequent first.
     """
 
     def __init__(
@@ -91,10 +91,10 @@ class CandidateFactory:
     def candidates(
         self, inputs: CandidateInputs, settings: BlendSettings | None = None
     ) -> list[AnswerCandidate]:
-        """Return the candidates of one row that the settings allow, none of them blank or twice.
+        """Return the candidate answers to one row that the settings allow, none blank or repeated.
 
-        Without settings a string is listed once for each way in which it is made, so that any
-        settings may choose among them later.
+        Without settings a string is listed once for each way in which it is made, so that
+        candidates can be chosen by any settings later.
         """
         made = list(dict.fromkeys(one for one in self._all(inputs) if one.text.strip()))
         return made if settings is None else [made[n] for n in allowed_numbers(made, settings)]
@@ -144,9 +144,9 @@ class CandidateFactory:
 
 
 def allowed_numbers(candidates: Sequence[AnswerCandidate], settings: BlendSettings) -> list[int]:
-    """Return the numbers of the candidates that the settings allow, one of each text.
+    """Return the indices of the candidates that the settings allow, one for each text.
 
-    A string that is made in several allowed ways counts as the first of them.
+    If a text is made in several allowed ways, the first candidate with it is taken.
     """
     first: dict[str, int] = {}
     for number, candidate in enumerate(candidates):
@@ -168,7 +168,7 @@ def _is_allowed(candidate: AnswerCandidate, settings: BlendSettings) -> bool:
 
 
 def learn_heads(prompts: Iterable[str], count: int = MOST_HEADS) -> list[str]:
-    """Return the most frequent heads of known prompts: the words before the first preposition."""
+    """Return the most frequent heads of prompts, that is, the words before a first preposition."""
     found = ((prompt, _PIVOT.search(prompt)) for prompt in prompts)
     heads = Counter(prompt[: pivot.start()].strip() for prompt, pivot in found if pivot)
     heads.pop("", None)
@@ -176,24 +176,24 @@ def learn_heads(prompts: Iterable[str], count: int = MOST_HEADS) -> list[str]:
 
 
 def shortenings(text: str) -> tuple[str, str, str]:
-    """Return a prediction's first sentence, its first clause, and the clause's core."""
+    """Return a prompt's first sentence, its first clause, and its words before any elaboration."""
     sentence = _cut(_SENTENCE_END, text)
     return sentence, _cut(_CLAUSE_END, sentence), _cut(_CORE_END, sentence)
 
 
 def opening(text: str, words: int) -> str:
-    """Return the first words of a text."""
+    """Return the first ``words`` words of a text, without punctuation at the end."""
     return " ".join(text.split()[:words]).rstrip(",;:.")
 
 
 def tail_of(text: str) -> str:
-    """Return a request from its first preposition on; empty without one."""
+    """Return the part of a prompt from its first preposition on; empty if it has none."""
     found = _PIVOT.search(text)
     return text[found.start() :] if found else ""
 
 
 def joined(parts: Sequence[str], separator: str) -> str:
-    """Return strings joined; a full stop is not doubled, and a blank string adds no separator."""
+    """Join strings by a separator without doubling full stops; blank strings are left out."""
     *firsts, last = parts
     bare = [part.rstrip(". ") if separator.startswith(".") else part for part in firsts]
     return separator.join(part for part in [*bare, last] if part.strip())

@@ -1,4 +1,4 @@
-"""Checking a submission: every fault that could make a scorer fail, and where it is."""
+"""Checks a submission CSV for every fault that could make a scorer fail, and says where it is."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from mean_prompt.system import InputError, os_errors, preview_name
 if TYPE_CHECKING:
     from mean_prompt.encoder import Encoder
 
-#: Places that one finding names.
+#: Most places that one finding names.
 _FEW: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule that a submission breaks, with all rows that break it.
+    """A rule of the submission format that a file breaks, and the lines that break it.
 
     Attributes:
-        severity: a submission with a fault is not valid; a warning is worth knowing.
-        rule: its short name, for programs.
+        severity: a ``fault`` makes the submission invalid; a ``warning`` does not.
+        rule: short name of the rule, for programs.
         message: the rule, what was found and where, in one line.
     """
 
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A row of the submission; ``text`` is ``None`` if its cells are too few or too many."""
+    """A row of a submission file; ``text`` is ``None`` if it has too few or too many cells."""
 
     line: int
     id: str
@@ -56,16 +56,16 @@ def check_submission(
     encoder: Encoder | None = None,
     max_tokens: int | None = None,
 ) -> list[Finding]:
-    """Compare a submission with the test file that it answers: faults, then warnings.
+    """Check a submission against its test file; return the faults found, then the warnings.
 
     Args:
-        submission: a CSV file; whatever it holds, the result says what is wrong with it.
+        submission: a CSV file; unreadable content is reported as a fault, not raised.
         test: a file with the column ``id``.
         encoder: counts tokens; without one, answers that the model would cut are not found.
-        max_tokens: most tokens of an answer; needs the encoder.
+        max_tokens: maximum number of tokens of an answer; requires the encoder.
 
     Raises:
-        InputError: the test file cannot be used, or the submission is not there.
+        InputError: the test file cannot be used, or the submission cannot be opened.
     """
     if max_tokens is not None and encoder is None:
         raise ValueError("max_tokens needs an encoder, which counts the tokens")
@@ -81,7 +81,7 @@ def check_submission(
 
 
 def _read(data: bytes, path: Path, findings: list[Finding]) -> list[_Answer] | None:
-    """Return the rows that have an id, and add the file's own faults; ``None`` without rows."""
+    """Parse a submission's rows and add its faults to ``findings``; ``None`` if it is unusable."""
     if data.startswith(codecs.BOM_UTF8):
         message = "the file should not begin with a byte-order mark"
         findings.append(Finding("warning", "byte-order-mark", message))
@@ -100,7 +100,7 @@ def _read(data: bytes, path: Path, findings: list[Finding]) -> list[_Answer] | N
 
 
 def _parse(text: str) -> list[tuple[int, list[str]]]:
-    """Return the rows that are not blank, each with the line that it begins on."""
+    """Parse CSV text into its non-blank rows, each with the number of the line it begins on."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[tuple[int, list[str]]] = []
     line = 1
@@ -154,7 +154,7 @@ def _check_ids(answers: Sequence[_Answer], ids: Sequence[str]) -> Iterator[Findi
 def _check_order(
     found: Sequence[str], ids: Sequence[str], lines: dict[str, list[int]]
 ) -> Iterator[Finding]:
-    """Compare the order of the ids that are in both files."""
+    """Yield a warning if the ids that both files have are not in the test file's order."""
     expected = [name for name in ids if name in lines]
     for name, other in zip(found, expected, strict=True):
         if name != other:
@@ -203,7 +203,7 @@ def _check_tokens(
 def _broken(
     rule: str, must: str, places: Sequence[str], severity: Literal["fault", "warning"] = "fault"
 ) -> list[Finding]:
-    """Return a finding with how many places break a rule and the first of them, if any do."""
+    """Return a finding that counts and names the places that break a rule; empty if none do."""
     message = f"{must} {len(places):,}: {_first(places)}"
     return [Finding(severity, rule, message)] if places else []
 

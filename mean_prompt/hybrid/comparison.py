@@ -1,7 +1,7 @@
-"""Evaluating a blend: every known row answered by a predictor that never saw its prompt.
+"""Cross-validates hybrid predictions on known rows (rows whose true prompt is given).
 
-Rows are divided into folds that do not split a prompt. In each fold all that is learned - keys,
-settings, weights, templates - is learned from the other folds alone.
+Rows are divided into folds, all rows of one prompt in the same fold. In each fold all that is
+learned - keys, settings, weights, templates - is learned from the other folds alone.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from mean_prompt.llm import LLMOptions, Predictor, RecordedPredictor, make_predi
 from mean_prompt.objective import sharpened_cosines
 from mean_prompt.system import InputError, Listener, ProgressEvent, ignore
 
-#: Prompts shown among winners and among losers.
+#: Number of prompts listed as winners, and as losers.
 _SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What to evaluate.
+    """Inputs and options of an evaluation (``mean-prompt evaluate``).
 
     Attributes:
         prompt: the universal string, the folder of the run that found it, or a text file.
         llm: source of predictions, see :func:`~mean_prompt.llm.factory.make_predictor`.
-        swap: share of the rows whose predictions are exchanged among each other.
+        swap: share of the rows whose predictions are exchanged, to simulate a bad predictor.
     """
 
     triples: Path
@@ -63,7 +63,7 @@ class Comparison:
 
 
 def compare(plan: Comparison, *, listener: Listener = ignore) -> Evaluation:
-    """Evaluate ways of answering the known rows of a file."""
+    """Cross-validate methods of prediction (hybrid, LLM alone, ...) on a file of known rows."""
     file = read_triples(plan.triples)
     universal = universal_string(plan.prompt)
     llm = make_predictor(
@@ -89,9 +89,9 @@ def compare(plan: Comparison, *, listener: Listener = ignore) -> Evaluation:
 def _ask(
     llm: Predictor, triples: Triples, plan: Comparison, space: EmbeddingSpace, listener: Listener
 ) -> tuple[Texts, Texts]:
-    """Return the predictions of every known row, cleaned and as they were written.
+    """Return an LLM's predictions for every known row: cleaned ones, and raw ones as written.
 
-    The examples that an LLM is shown are of other prompts than the row's own.
+    The few-shot examples that the LLM is shown have other prompts than the row itself.
     """
     examples = None
     if plan.shots and not isinstance(llm, RecordedPredictor):
@@ -105,9 +105,9 @@ def _ask(
 
 
 def swapped(texts: Texts, share: float, *, seed: int = 0) -> list[Sequence[str]]:
-    """Return predictions with those of a share of the rows exchanged among each other.
+    """Return the predictions after exchanging them among a random ``share`` of the rows.
 
-    Each of these rows gets another one's, as from a predictor that is often wrong.
+    Each of these rows gets another row's predictions, as from a predictor that is often wrong.
     """
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(texts))[: round(share * len(texts))]
@@ -126,11 +126,11 @@ def evaluate(
     *,
     listener: Listener = ignore,
 ) -> Evaluation:
-    """Compare ways of answering known rows, cross-validated and grouped by prompt.
+    """Compare methods of prediction on known rows by cross-validation grouped by prompt.
 
-    Each row has cleaned predictions of an LLM, empty for a row without one, and the same raw, as
-    the LLM wrote them. ``LLM alone`` is the first of the raw ones, or the universal string for a
-    row without one. The options' seed is of the folds and the bootstrap too.
+    ``predictions`` are an LLM's cleaned predictions for each row, empty for a row without one;
+    ``raw`` are the same as the LLM wrote them. ``LLM alone`` answers with the first raw one, or
+    the universal string without one. The options' seed is used for folds and bootstrap too.
     """
     table = _Table(triples, EmbeddingSpace(options.load_model(), listener=listener))
     answers, notes = dict[int, Answer](), list[str]()
@@ -187,7 +187,7 @@ def _concatenations(
 
 
 class _Table:
-    """SCS of answers, by method and row."""
+    """Scores (SCS, sharpened cosine similarity) of answers, an array over rows by method."""
 
     def __init__(self, triples: Triples, space: EmbeddingSpace) -> None:
         self.earned: dict[str, NDArray[np.float64]] = {}
@@ -200,7 +200,7 @@ class _Table:
         column[rows] = sharpened_cosines(vectors, self._targets[rows])
 
     def put_oracle(self, rows: NDArray[np.int64], pools: Sequence[Sequence[str]]) -> None:
-        """Choose by the truth, with the rough vectors that the blend chooses by; score exactly."""
+        """Score an oracle that picks the string nearest the true prompt, as found by rough vectors."""
         best = []
         for row, pool in zip(rows, pools, strict=True):
             cosines = self._space.screened(pool) @ self._targets[row]

@@ -1,4 +1,4 @@
-"""The results of an evaluation: what each way of answering earns, and how it is shown."""
+"""Results of an evaluation: the scores of each method of prediction, and their tables."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ METHOD_HEADINGS: Final = ("mean", "95 %", "ratio", "difference, 95 %")
 
 @dataclass(frozen=True, slots=True)
 class MethodScore:
-    """The SCS of one way of answering.
+    """Mean SCS (sharpened cosine similarity) of one method of prediction, with intervals.
 
     Attributes:
         mean: mean SCS over all rows, by float32 vectors.
@@ -46,10 +46,10 @@ class MethodScore:
 
 @dataclass(frozen=True, slots=True)
 class GroupScore:
-    """The SCS of the rows of one prompt.
+    """Mean SCS of two methods over the rows that share one true prompt.
 
     Attributes:
-        hybrid, reference: mean SCS of either method.
+        hybrid, reference: mean SCS of the hybrid and of the reference method.
     """
 
     prompt: str
@@ -60,12 +60,12 @@ class GroupScore:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Ways of answering known rows, compared.
+    """Scores of methods of prediction on known rows, that is, rows whose true prompt is given.
 
     Attributes:
         reference: name of the method that others are compared with.
-        methods: the methods, best first, the oracle last: it chooses each row's answer by the
-            truth, from the candidates that the blend chose from.
+        methods: scores of the methods, best first; last the oracle, which chooses each row's
+            answer by the truth, from the candidates that the blend chose from.
         expected: mean SCS that the hybrid expected of its own answers; ``None`` if rules decided
             all of them.
         winners, losers: prompts on which the hybrid gains and loses most against the reference.
@@ -89,7 +89,7 @@ class Evaluation:
         return next(method for method in self.methods if method.name == name)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the evaluation for JSON."""
+        """Return the evaluation as a dictionary that can be written as JSON."""
         return asdict(self)
 
     def _repr_html_(self) -> str:
@@ -103,10 +103,10 @@ def method_scores(
     *,
     seed: int = 0,
 ) -> tuple[MethodScore, ...]:
-    """Compare ways of answering the same rows: best first, the oracle last.
+    """Return the scores of methods that answered the same rows, best first, the oracle last.
 
-    Earned is the (n,) SCS of each method's answers, by its name. The bootstrap resamples groups,
-    (n,) numbers of the true prompts, as a whole.
+    ``earned`` maps a method's name to the (n,) SCS of its answers. The bootstrap resamples whole
+    ``groups``, the (n,) numbers of the rows' true prompts.
     """
     equal = np.ones(len(groups))
 
@@ -131,9 +131,9 @@ def method_scores(
 def outcomes_of(
     answers: Sequence[Answer], triples: Triples, earned: Mapping[str, NDArray[np.float64]]
 ) -> tuple[Outcome, ...]:
-    """Return each of n answers with its row's true prompt and SCS.
+    """Return each of the hybrid's n answers with its row's true prompt and its scores.
 
-    Earned is the (n,) SCS of the hybrid, and of the universal string and the LLM if known.
+    ``earned`` holds the (n,) SCS of the hybrid, and of the universal string and LLM if known.
     """
     columns = [
         earned[name].tolist() if name in earned else [None] * len(answers)
@@ -148,7 +148,7 @@ def outcomes_of(
 def groups_by_gain(
     triples: Triples, hybrid: NDArray[np.float64], base: NDArray[np.float64]
 ) -> list[GroupScore]:
-    """Return the prompts, first the one on whose rows the hybrid gains most in total."""
+    """Return the mean scores by prompt, the prompts with the hybrid's largest total gain first."""
     _, first, members = np.unique(triples.groups(), return_index=True, return_inverse=True)
     counts = np.bincount(members)
     sums = [np.bincount(members, weights=values) for values in (hybrid, base)]
@@ -165,7 +165,7 @@ def groups_by_gain(
 
 
 def evaluation_view(evaluation: Evaluation) -> View:
-    """Return a view of the methods, and of the prompts that gain and lose most."""
+    """Return tables of an evaluation's methods, and of the prompts that gain and lose most."""
     names = [method.name for method in evaluation.methods]
     methods = Table(
         f"SCS, compared with the {evaluation.reference}",
@@ -201,7 +201,7 @@ def _groups(caption: str, groups: tuple[GroupScore, ...]) -> Table:
 
 
 def method_figures(method: MethodScore) -> tuple[str, str, str, str]:
-    """Return the figures of one method for a table."""
+    """Return a method's scores formatted as the cells under ``METHOD_HEADINGS``."""
     interval, difference = method.interval, method.difference_interval
     return (
         f"{method.mean:.4f}",

@@ -1,4 +1,4 @@
-"""Nearest neighbours among unit vectors, by FAISS; an inner product is their cosine."""
+"""Nearest-neighbour search among unit vectors with FAISS, by inner product (the cosine)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ APPROXIMATE_ABOVE: Final = 50_000
 
 
 class VectorIndex:
-    """Finds the nearest of (n, f) unit vectors.
+    """An index that finds the nearest of (n, f) unit vectors to a query.
 
     Up to ``APPROXIMATE_ABOVE`` vectors a query is compared with every one; above, an inverted
     file (IVF) visits a sixteenth of its cells. There must be one vector at least.
@@ -43,10 +43,10 @@ class VectorIndex:
         return int(self._index.ntotal)
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, NDArray[np.int64]]:
-        """Return cosines and numbers of the nearest vectors, best first: (m, f) -> (m, k) twice.
+        """Return cosines and indices, each (m, k), of the k vectors nearest to (m, f) queries.
 
-        An approximate index may find fewer than k: the end of a row is then -1 as number and -1.0
-        as cosine. k is at most the number of vectors.
+        The nearest come first. If an approximate index finds fewer than k, the rest have index -1
+        and cosine -1.0. A k above the number of vectors is lowered to it.
         """
         k = min(k, len(self))
         cosines, numbers = self._index.search(np.ascontiguousarray(queries, np.float32), k)
