@@ -1,4 +1,4 @@
-"""Prompts and triples, from files to rows with weights."""
+"""Read corpora of prompts and the competition's rows (text, rewrite, prompt) from files."""
 
 from typing import TYPE_CHECKING
 

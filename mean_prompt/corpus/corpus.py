@@ -1,4 +1,4 @@
-"""A corpus: the prompts that stand for the hidden ones, how often each counts, and a hold-out."""
+"""A corpus: the distinct prompts that a string is scored on, with weights, and a hold-out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STRATA: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Row numbers of the two sides of a hold-out; ``holdout`` may be empty."""
+    """Indices of a corpus's prompts for training and for the hold-out, which may be empty."""
 
     train: NDArray[np.int64]
     holdout: NDArray[np.int64]
@@ -40,16 +40,16 @@ class Split:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Distinct prompts with weights.
+    """Distinct prompts, each with a weight, read from files or given as strings.
 
-    A text that stands in the files three times is one prompt with three times the weight, so
+    A text that occurs in the files three times is one prompt with three times the weight, so
     that the expectation over the corpus is the expectation over the files' rows.
 
     Attributes:
         prompts: N distinct, stripped, not empty strings.
         weights: (N,) positive, sum 1.
-        sources: what was read, with the counts of the cleaning.
-        folders: the folders of vectors that were read.
+        sources: the files and folders read, with counts of the rows that cleaning changed.
+        folders: the folders of precomputed embeddings among the sources.
     """
 
     prompts: tuple[str, ...]
@@ -84,10 +84,10 @@ class Corpus:
         weights: Sequence[float] | None = None,
         name: str = "prompts",
     ) -> Corpus:
-        """Clean strings already in memory.
+        """Return a corpus of strings already in memory.
 
-        They are stripped, blank ones are dropped, and repeats merged. There is one weight of at
-        least 0 a prompt; all are equal by default.
+        Strings are stripped, blank ones dropped, and repeated ones merged. ``weights`` has one
+        number of at least 0 for each string; all are equal by default.
 
         Raises:
             InputError: a weight cannot be used, or fewer than two prompts are left.
@@ -102,11 +102,11 @@ class Corpus:
 
     @classmethod
     def from_files(cls, *specs: str | Path, column: str | None = None) -> Corpus:
-        """Read corpora: each ``PATH``, ``NAME=PATH``, ``PATH:WEIGHT`` or ``NAME=PATH:WEIGHT``.
+        """Read files given as ``PATH``, ``NAME=PATH``, ``PATH:WEIGHT`` or ``NAME=PATH:WEIGHT``.
 
         Weights are shares of the whole: ``a.csv:3 b.csv:1`` gives a's rows three quarters of it,
-        however many they are. Without weights every row counts once. A path may be of a folder
-        of vectors too, as :func:`~mean_prompt.corpus.vectors.job.embed` makes it.
+        however many they are. Without weights every row counts once. A path may also be a folder
+        of embeddings written by :func:`~mean_prompt.corpus.vectors.job.embed`.
 
         Raises:
             InputError: a file or weight cannot be used, or only some of the corpora have weights.
@@ -148,38 +148,38 @@ class Corpus:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over prompts and weights: equal for equal corpora, wherever they came from."""
+        """SHA-256 of the prompts and weights, whatever files they were read from."""
         digest = hashlib.sha256()
         for prompt, weight in zip(self.prompts, self.weights, strict=True):
             digest.update(f"{len(prompt)}\0{prompt}\0{weight:.12g}\n".encode())
         return digest.hexdigest()
 
     def cleaning(self) -> list[str]:
-        """Return a line a source on what was read and dropped; one more if the corpus is large."""
+        """Return one line per source on the rows read and dropped, and a note if N is large."""
         lines = [source.describe() for source in self.sources]
         return [*lines, duplicates.SKETCH_NOTE] if self._is_large else lines
 
     def groups(self) -> NDArray[np.int64]:
-        """Return (N,) group numbers: near-duplicates, chained, share one.
+        """Return (N,) group numbers: connected components of the graph of near-duplicates.
 
         Two prompts are near-duplicates if their TF-IDF vectors over words and pairs of words have
         a cosine of at least ``NEAR_DUPLICATE``. Above 100,000 prompts not all pairs are compared,
-        and about one in a thousand is missed; what was found is kept in the cache folder.
+        and about one in a thousand is missed; the groups are then cached on disk.
         """
         return self._sketch()[0] if self._is_large else duplicates.groups(self.prompts)
 
     def split(
         self, holdout: float, *, groups: NDArray[np.int64] | None = None, seed: int = 0
     ) -> Split:
-        """Set a share of the groups aside, so that no near-duplicate is on both sides.
+        """Split the prompts into training and hold-out, near-duplicates on the same side.
 
-        The groups are drawn within strata of how typical of the corpus they are. On 6,144 real
+        Groups of them are drawn within strata of how typical of the corpus they are. On 6,144 real
         prompts that halves the chance difference between the two sides' scores: a standard
         deviation of 0.7 standard errors over twelve seeds, where a plain draw has 1.2.
 
         Args:
             holdout: share of the groups, within [0, 0.9]; 0 keeps everything for training.
-            groups: (N,) as from :meth:`groups`, computed by default.
+            groups: (N,) the result of :meth:`groups`, computed by default.
             seed: seed of the draw.
 
         Raises:
@@ -210,7 +210,7 @@ class Corpus:
         return Split(rows[is_kept], rows[~is_kept])
 
     def _strata(self, members: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-        """Return each group's stratum, by the rank of its mean cosine with the corpus's mean."""
+        """Return each group's stratum, by rank of its mean TF-IDF cosine with all prompts."""
         along = self._sketch()[1] if self._is_large else duplicates.typicality(self.prompts)
         typicality = np.bincount(members, weights=along) / np.bincount(members)
         ranks = np.argsort(np.argsort(typicality, kind="stable"), kind="stable")
@@ -221,7 +221,7 @@ class Corpus:
         return len(self) > duplicates.COMPARED_UP_TO
 
     def _sketch(self) -> Sequence[NDArray[Any]]:
-        """Return the groups and each prompt's typicality, from the cache if they are known."""
+        """Return each prompt's near-duplicate group and typicality, cached on disk."""
         from mean_prompt.encoder import cached_arrays
 
         key = f"duplicates-{self.content_hash[:24]}"
@@ -242,7 +242,7 @@ def _clean(
     before: Sequence[_Part] = (),
 ) -> _Part:
     merged: dict[str, float] = {}
-    # Those of a folder of vectors were counted in part when it was made.
+    # A folder of vectors comes with the counts made when it was embedded.
     stripped, empty, repeats = source.stripped, source.empty, source.duplicates
     for index, prompt in enumerate(prompts):
         text = prompt.strip()
@@ -259,7 +259,7 @@ def _clean(
 def _of_folder(
     folder: VectorFolder, source: Source, column: str | None, *, before: Sequence[_Part]
 ) -> _Part:
-    """Return the prompts of a folder of vectors; repeats between its shards are merged here."""
+    """Return the prompts of a folder of embeddings, merging repeats in different shards."""
     known = folder.manifest.column
     if column not in {None, known}:
         found = "with the column that was guessed" if known is None else f"with --column {known}"
@@ -280,7 +280,7 @@ def _of_folder(
 
 
 def corpus_view(corpus: Corpus) -> View:
-    """Show how many prompts there are, where they come from, and some of them."""
+    """Return a view of a corpus: number of prompts, sources, weights and a few examples."""
     count, shown = len(corpus), min(len(corpus), 6)
     rows = [round(number * (count - 1) / (shown - 1)) for number in range(shown)]
     examples = Table(

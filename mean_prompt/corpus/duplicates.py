@@ -1,13 +1,13 @@
-"""Near-duplicates among prompts, and how typical each is: by TF-IDF over words and pairs of words.
+"""Find near-duplicate prompts, and how typical each prompt is, by TF-IDF of words and word pairs.
 
 Symbols used throughout:
 
     N   prompts, T terms
     X   (N, T) sparse float32   TF-IDF vectors of the prompts, unit rows
-    J   how alike two rows are, in [0, 1]: the chance that one hash of X² is the same for both
+    J   similarity of two rows, in [0, 1]: the chance that one hash of X² is the same for both
 
-Above ``COMPARED_UP_TO`` prompts, pairs are found by weighted MinHash and banding, where X² holds
-each row's share of every column.
+Above ``COMPARED_UP_TO`` prompts, pairs are found by weighted MinHash and banding; the weights are
+X², whose rows sum to 1.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 #: Prompts whose TF-IDF vectors have at least this cosine are near-duplicates, and stay on one
 #: side of a split.
 NEAR_DUPLICATE: Final = 0.8
-#: Prompts up to which all pairs are compared, which takes 13 seconds there (prompts of the
-#: grammar, two cores), a minute and a half at thrice as many, and grows with their square.
+#: Number of prompts up to which all pairs are compared. That takes 13 seconds at this number
+#: (generated prompts, two cores), 90 seconds at three times it, and grows with its square.
 COMPARED_UP_TO: Final = 100_000
 SKETCH_NOTE: Final = (
     f"over {COMPARED_UP_TO:,} prompts: near-duplicates are found by hashing, which misses about "
@@ -48,12 +48,12 @@ _HASHES: Final = 4
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT: Final = np.uint64(29)
 
-#: Says which pairs of rows are alike: (2, P) row numbers -> (P,).
+#: Returns which pairs of rows are similar enough to be grouped: (2, P) row numbers -> (P,).
 Alike = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 
 
 def groups(prompts: tuple[str, ...]) -> NDArray[np.int64]:
-    """Return (N,) group numbers: near-duplicates, chained, share one; exact."""
+    """Return (N,) group numbers: exact connected components of the near-duplicate graph."""
     from scipy.sparse.csgraph import connected_components
 
     _, labels = connected_components(near_duplicates(prompts), directed=False)
@@ -61,15 +61,15 @@ def groups(prompts: tuple[str, ...]) -> NDArray[np.int64]:
 
 
 def typicality(prompts: tuple[str, ...]) -> NDArray[np.floating]:
-    """Return (N,) cosines of the prompts with the mean of all."""
+    """Return (N,) mean TF-IDF cosines of each prompt with all prompts."""
     return _along_mean(tfidf(prompts))
 
 
 def sketch(prompts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
-    """Return what :func:`groups` and :func:`typicality` do, for any number of prompts.
+    """Approximate :func:`groups` and :func:`typicality` in linear time, for many prompts.
 
-    Time and memory grow with the prompts, not with their square. Typicality is that of hashed
-    terms; of the groups see :func:`joined`.
+    Memory is linear in N too. Typicality is computed from hashed terms; for the errors of the
+    groups see :func:`joined`.
     """
     vectors = _hashed_tfidf(prompts)
     labels = joined(vectors, lambda pairs: cosines(vectors, pairs) >= NEAR_DUPLICATE)
@@ -77,7 +77,7 @@ def sketch(prompts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.floati
 
 
 def near_duplicates(prompts: tuple[str, ...]) -> csr_matrix:
-    """Return the (N, N) sparse graph of near-duplicates, upper half, exact, in blocks of rows."""
+    """Return the exact (N, N) sparse adjacency matrix of near-duplicates, upper triangle."""
     from scipy.sparse import csr_matrix
 
     vectors = tfidf(prompts)
@@ -104,10 +104,10 @@ def cosines(vectors: csr_matrix, pairs: NDArray[np.integer]) -> NDArray[np.float
 
 
 def _prefixes(vectors: csr_matrix) -> csr_matrix:
-    """Return each row's rarest terms, as many as leave less than ``NEAR_DUPLICATE`` in length.
+    """Keep each TF-IDF row's rarest terms, so that the rest has a norm below ``NEAR_DUPLICATE``.
 
-    Two unit rows that share none of these have a cosine below it, for what they share lies in
-    the rest (Bayardo, Ma and Srikant 2007, "Scaling up all pairs similarity search"). Rare terms
+    Two unit rows that share no kept term have a cosine below it, for all they share lies in the
+    rest (Bayardo, Ma and Srikant 2007, "Scaling up all pairs similarity search"). Rare terms
     pair few rows, which makes this thirteen times faster than all products on 6,144 prompts.
     """
     from scipy.sparse import csr_matrix
@@ -133,7 +133,7 @@ def _along_mean(vectors: csr_matrix) -> NDArray[np.floating]:
 
 @lru_cache(maxsize=1)
 def tfidf(prompts: tuple[str, ...]) -> csr_matrix:
-    """Return X over the vocabulary of all prompts."""
+    """Return the (N, T) TF-IDF matrix of prompts, with unit rows, over all their terms."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(analyzer=_terms, sublinear_tf=True, dtype=np.float32)
@@ -151,22 +151,22 @@ def _hashed_tfidf(prompts: Sequence[str]) -> csr_matrix:
 
 
 def _terms(prompt: str) -> list[str]:
-    """Return words and pairs of words in lower case, or the signs of a prompt without words.
+    """Split a prompt into lower-case words and word pairs, or into symbols if it has no words.
 
-    Signs beside words are left out: a full stop more or less makes no other prompt.
+    Punctuation beside words is ignored: a full stop more or less makes no other prompt.
     """
     words = re.findall(r"\w+", prompt.lower()) or re.findall(r"\S", prompt)
     return words + [f"{first} {second}" for first, second in pairwise(words)]
 
 
 def joined(vectors: csr_matrix, alike: Alike, *, seed: int = 0) -> NDArray[np.int64]:
-    """Return (N,) group numbers: rows that are alike, chained, share one; but for a few misses.
+    """Return (N,) group numbers: approximate connected components of the graph of ``alike`` rows.
 
-    In each band rows with the same hashes stand together, in random order, and each is compared
-    with the next; so rows are never joined without being alike, and a band costs N comparisons
-    at most. Equal rows are never missed. Of the 114,628 pairs of near-duplicates among 100,000
-    prompts of the grammar, 0.12 % were in two groups in the end, where comparing all pairs would
-    have put them in one.
+    In each band, rows with the same hashes are sorted together in random order, and each is
+    compared with the next; so no two rows are joined that are not alike, and a band costs N
+    comparisons at most. Equal rows are never missed. Of the 114,628 pairs of near-duplicates
+    among 100,000 generated prompts, 0.12 % were in two groups in the end, although comparing all
+    pairs would have put them in one.
     """
     rng = np.random.default_rng(seed)
     columns, used = np.unique(vectors.indices, return_inverse=True)
@@ -180,7 +180,7 @@ def joined(vectors: csr_matrix, alike: Alike, *, seed: int = 0) -> NDArray[np.in
 
 
 def _join(labels: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return group numbers with both sides of each pair in one group: (N,), (2, P) -> (N,)."""
+    """Return group numbers after merging the groups of each pair: (N,), (2, P) -> (N,)."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -191,7 +191,7 @@ def _join(labels: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int
 
 
 def _neighbours(keys: NDArray[np.uint64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the (2, P) pairs of rows that are next to each other among those of one key."""
+    """Shuffle the rows that have the same key, and return (2, P) pairs of consecutive rows."""
     order = np.lexsort((rng.random(len(keys)), keys))
     same = keys[order[1:]] == keys[order[:-1]]
     return np.stack([order[:-1][same], order[1:][same]])
@@ -200,7 +200,7 @@ def _neighbours(keys: NDArray[np.uint64], rng: np.random.Generator) -> NDArray[n
 def _fingerprints(
     vectors: csr_matrix, used: NDArray[np.int64], columns: int, rng: np.random.Generator
 ) -> NDArray[np.uint64]:
-    """Return (N,) keys that are the same for equal rows alone, but for one chance in 2^64."""
+    """Return (N,) 64-bit hashes of whole rows; unequal rows collide with a chance of 2^-64."""
     factors = rng.integers(2**64, size=columns, dtype=np.uint64)
     bits = vectors.data.astype(np.float32).view(np.uint32).astype(np.uint64)
     sums: NDArray[np.uint64] = np.add.reduceat(factors[used] * bits, vectors.indptr[:-1])
@@ -210,7 +210,7 @@ def _fingerprints(
 def _keys(
     vectors: csr_matrix, used: NDArray[np.int64], columns: int, rng: np.random.Generator
 ) -> NDArray[np.uint64]:
-    """Return (N,) keys, each made of a band's hashes.
+    """Return (N,) keys of one band: each combines ``_HASHES`` weighted MinHashes of a row.
 
     One hash of a row is the column c with the least ``E_c / x_c²``, E exponential and the same
     for all rows: two rows share it with chance J (Moulton and Jiang 2018, "Maximally consistent
@@ -224,7 +224,7 @@ def _keys(
         exponential = rng.exponential(size=columns).astype(np.float32)
         arrivals = exponential[used] / vectors.data**2
         first = np.repeat(np.minimum.reduceat(arrivals, starts), lengths) == arrivals
-        # Columns count from 1; where two arrive at once, the larger number stands for both.
+        # Columns count from 1; if two arrive at once, the larger number is taken.
         chosen = np.maximum.reduceat(np.where(first, used + 1, 0), starts)
         keys = keys * _MIX + chosen.astype(np.uint64)
         keys ^= keys >> _SHIFT

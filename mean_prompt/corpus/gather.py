@@ -1,8 +1,8 @@
-"""The vectors of a corpus's prompts, from its folders of vectors if it has any.
+"""Get the embeddings of a corpus's prompts, read from folders of precomputed ones if it has any.
 
-They are brought together in one memory-mapped file of the cache, in the order that a search needs
-them in: nothing of them is held by the process, and several processes share what the system keeps
-of the file in memory.
+Precomputed embeddings are copied into one memory-mapped file in the cache, in the order that a
+search needs: the process itself holds none of them, and several processes share the pages that
+the system keeps in memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mean_prompt.corpus.vectors.folder import VectorFolder
     from mean_prompt.encoder import Encoder
 
-#: Maps kept in the cache, those used last: each seed and hold-out has one of its own.
+#: Memory-mapped files kept in the cache, the last used: each seed and hold-out has its own.
 _KEPT: Final = 4
 #: Prompts outside of the folders that are encoded at once.
 _CHUNK: Final = 8_192
@@ -46,7 +46,7 @@ _UNIT: Final = "prompts"
 
 
 def check_model(corpus: Corpus, encoder: Encoder) -> None:
-    """Refuse a corpus with folders of vectors of another model than the one to use with them."""
+    """Raise if a corpus has precomputed embeddings of a model other than the encoder's."""
     for folder in corpus.folders:
         theirs, ours = folder.manifest.model, encoder.identity
         if theirs.content_hash != ours.content_hash:
@@ -65,7 +65,7 @@ def corpus_vectors(
     listener: Listener = ignore,
     deadline: Deadline | None = None,
 ) -> StoredVectors:
-    """Return the (n, d) vectors of some of a corpus's prompts, in the order of ``rows``.
+    """Return the (n, d) embeddings of a corpus's prompts at the indices ``rows``, in that order.
 
     The listener receives the prompts done and n; the deadline is checked between chunks, and what
     was encoded by then stays in the cache.
@@ -107,7 +107,7 @@ def _pieces(
     cache: VectorCache,
     deadline: Deadline | None,
 ) -> Iterator[tuple[NDArray[np.int64], StoredVectors]]:
-    """Yield the vectors with their places: first those that folders have, each shard read once."""
+    """Yield indices of prompts with their embeddings: read from the folders, then encoded."""
     place_of = {prompt: place for place, prompt in enumerate(prompts)}
     missing = np.ones(len(prompts), bool)
     for folder in folders:
@@ -131,9 +131,9 @@ def _write(
     listener: Listener,
     deadline: Deadline | None,
 ) -> None:
-    """Write vectors to their places, those next to each other together.
+    """Write each embedding to its row of a file, consecutive rows at once.
 
-    Through the file and not the map: where the disk is full, a write fails and a map kills.
+    Not through a memory map: if the disk is full, a write raises, but a map kills the process.
     """
     total, dimension = shape
     done = 0
@@ -159,7 +159,7 @@ def _key(folders: Sequence[VectorFolder], prompts: Sequence[str]) -> str:
 
 @contextmanager
 def _new(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file that is moved to a path when it is whole and on the disk, or else removed."""
+    """Yield a temporary file, moved to ``path`` when the block ends, removed if it raises."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=_MAP)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -173,7 +173,7 @@ def _new(path: Path) -> Iterator[BinaryIO]:
 
 
 def _sweep(maps: Path) -> None:
-    """Remove what a kill left, and the maps that were used longest ago, to make room for one."""
+    """Delete temporary files of killed processes and the least recently used cached files."""
     for path in maps.glob(f".*{_MAP}"):
         path.unlink()
     found = sorted(maps.glob(f"*{_MAP}"), key=lambda path: path.stat().st_mtime, reverse=True)

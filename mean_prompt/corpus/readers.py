@@ -1,4 +1,4 @@
-"""Files of text: a column of prompts, or several columns that belong together.
+"""Read a column of prompts, or several columns, from CSV, JSON, Parquet and text files.
 
 Every string is kept byte for byte. A file that breaks a rule raises one :class:`InputError` that
 names the file and, if there is one, the line.
@@ -16,14 +16,14 @@ from mean_prompt.system import InputError, os_errors, preview, preview_name
 
 #: Columns taken as the prompts when none is named, in this order.
 COLUMN_GUESSES: Final = ("rewrite_prompt", "prompt", "text")
-#: Names of columns in a message.
+#: Number of column names listed in a message.
 _SHOWN: Final = 20
 _REMEDY: Final = "check its name and its rights"
-#: JSON can spell these (``\ud83d`` without its second half), UTF-8 and tokenizers cannot.
+#: Halves of surrogate pairs: JSON can write one alone (``\ud83d``), UTF-8 and tokenizers cannot.
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-#: What messages call a cell, what must hold of it, and its types.
+#: A rule for cells: their noun in messages, the rule as a sentence, and the types allowed.
 _Rule = tuple[str, str, tuple[type, ...]]
 _PROMPT: Final[_Rule] = ("a prompt", "prompts must be strings", (str,))
 _CELL: Final[_Rule] = ("a cell", "cells must be text or whole numbers", (str, int))
@@ -32,7 +32,7 @@ _CELL: Final[_Rule] = ("a cell", "cells must be text or whole numbers", (str, in
 def read_prompts(path: Path, column: str | None = None) -> list[str]:
     """Return the prompts of one file, or of all readable files of a folder, in order.
 
-    Empty cells and nulls come back as empty strings, to be counted where they are dropped.
+    Empty cells and nulls are returned as empty strings, which the caller counts and drops.
 
     Args:
         path: a file with a known suffix, or a folder that is searched recursively.
@@ -46,9 +46,9 @@ def read_prompts(path: Path, column: str | None = None) -> list[str]:
 
 
 def iter_prompts(path: Path, column: str | None = None) -> Iterator[str]:
-    """Yield what :func:`read_prompts` returns, and never hold a file (but for JSON arrays).
+    """Yield the prompts of a file or folder one by one, as :func:`read_prompts` returns them.
 
-    A fault further on in a file is raised when it is read.
+    Only JSON arrays are held in memory whole. A fault is raised when its row is reached.
     """
     with os_errors("a corpus must be readable", path, _REMEDY):
         if path.is_dir():
@@ -66,7 +66,7 @@ def iter_prompts(path: Path, column: str | None = None) -> Iterator[str]:
 
 
 def check_there(path: Path) -> None:
-    """Refuse a corpus that is neither a file nor a folder."""
+    """Raise if no file or folder of prompts exists at a path."""
     if not path.exists():
         raise InputError(f"a file of prompts must exist: found no file or folder {path}")
 
@@ -74,10 +74,10 @@ def check_there(path: Path) -> None:
 def read_columns(
     path: Path, required: Sequence[str], optional: Sequence[str] = ()
 ) -> dict[str, list[str]]:
-    """Return columns of one file, by name: as many strings each as the file has rows.
+    """Read columns of a table file into lists of strings, one per row, keyed by column name.
 
     Whole numbers are read as text, since ids often are numbers in JSON and Parquet; nulls, and
-    fields that a JSON object does not have, come back as empty strings. Optional columns are
+    fields that a JSON object does not have, become empty strings. Optional columns are
     returned only if the file has them.
 
     Raises:
@@ -106,7 +106,7 @@ def read_columns(
 
 
 def choose_column(names: Sequence[str], column: str | None, path: Path) -> str:
-    """Return the named column, or the likely one; the error lists the columns there are."""
+    """Return the name of the prompts' column: ``column``, or a guess among a file's columns."""
     found = _listed(names)
     if column is not None:
         if column not in names:
@@ -124,7 +124,7 @@ def choose_column(names: Sequence[str], column: str | None, path: Path) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Return columns' names for a message: in one line, shortened."""
+    """Join column names into one line for an error message; at most ``_SHOWN`` are named."""
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return ", ".join(map(preview_name, names[:_SHOWN])) + more or "none"
 
@@ -150,7 +150,7 @@ def _choose(
 
 
 def _files_of(folder: Path) -> list[Path]:
-    """Return the readable files; hidden ones, such as notebooks' copies, are left out."""
+    """Return a folder's files with known suffixes, recursively, except hidden ones."""
     files = [
         path
         for path in sorted(folder.rglob("*"))
@@ -166,7 +166,7 @@ def _files_of(folder: Path) -> list[Path]:
 
 
 def _text(cell: object, rows: TableRows, place: int, number: int, path: Path, rule: _Rule) -> str:
-    """Return a cell as text, or raise with its place if it is none."""
+    """Return a table cell as a string, or raise, naming its row, if it breaks the rule."""
     noun, says, types = rule
     text = "" if cell is None else str(cell)
     if cell is not None and type(cell) not in types:

@@ -1,4 +1,4 @@
-"""Where prompts come from: ``NAME=PATH:WEIGHT`` on the command line, counts once it is read."""
+"""Parse corpus specs (``NAME=PATH:WEIGHT``) into sources, which count the rows read from each."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mean_prompt.system import InputError, path_exists, shipped_folder, user_pat
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where prompts came from and what cleaning did to them.
+    """A file or folder of prompts, with counts of the rows read and changed by cleaning.
 
     Attributes:
-        name: as results show it; the file's stem unless given.
+        name: shown in results; the file's stem by default.
         weight: share of the whole corpus, or ``None`` to let every row count once.
-        stripped: rows with blanks around the text, now without.
-        empty: blank rows, dropped.
-        duplicates: rows whose text stood before, in this source or an earlier one.
+        stripped: rows whose text had whitespace around it, which was removed.
+        empty: blank rows, which were dropped.
+        duplicates: rows whose text occurs in an earlier row, of this source or a previous one.
     """
 
     name: str
@@ -34,11 +34,11 @@ class Source:
 
     @property
     def kept(self) -> int:
-        """Prompts that came from here and nowhere before."""
+        """Number of distinct prompts that occur in this source and in no previous one."""
         return self.rows - self.empty - self.duplicates
 
     def describe(self) -> str:
-        """Return a line of what was read and what became of it."""
+        """Return one line with the numbers of rows read, dropped and kept."""
         share = "" if self.weight is None else f", weight {self.weight:g}"
         return (
             f"{self.name}: {self.kept:,} prompts of {self.rows:,} rows ({self.empty:,} empty and "
@@ -53,7 +53,7 @@ def default_corpus_folder() -> Path:
 
 
 def parse_source(spec: str) -> Source:
-    """Split ``NAME=PATH:WEIGHT``, cutting off no more than it takes to find a path that exists."""
+    """Parse a spec ``NAME=PATH:WEIGHT``; an existing path may itself contain ``=`` or ``:``."""
     readings = list(_readings(spec))
     name, path, weight = next(
         (reading for reading in readings if path_exists(user_path(reading[1]))), readings[-1]
@@ -63,7 +63,7 @@ def parse_source(spec: str) -> Source:
 
 
 def check_sources(specs: Iterable[str]) -> None:
-    """Refuse corpora that are not there, before anything slow is loaded."""
+    """Raise if the file or folder of a corpus spec does not exist, before any slow loading."""
     # A path that the system cannot look at is left to the reader, whose error says why.
     for spec in specs:
         with suppress(OSError):
@@ -71,7 +71,7 @@ def check_sources(specs: Iterable[str]) -> None:
 
 
 def _readings(spec: str) -> Iterator[tuple[str, str, str | None]]:
-    """Yield name, path and weight in each way that a spec can be read, the least cut first."""
+    """Yield each possible (name, path, weight) of a spec, first with the whole spec as path."""
     named = re.fullmatch(r"([\w.-]+)=(.+)", spec)
     for name, rest in [("", spec), *([(named[1], named[2])] if named else [])]:
         yield name, rest, None

@@ -1,6 +1,6 @@
-"""Formats of files with rows: CSV, TSV, JSONL, JSON, Parquet and TXT -> cells with their places.
+"""Parse CSV, TSV, JSONL, JSON, Parquet and TXT files into numbered rows of cells, one by one.
 
-A parser keeps every string byte for byte and checks no cell. Of a file no more is held than a
+A parser keeps every string byte for byte and checks no cell. It holds in memory no more than a
 line (CSV: a record) of at most :data:`MAX_LINE` bytes, or a slice of a Parquet file; only a JSON
 array is held whole, and has a limit of its own.
 """
@@ -27,7 +27,7 @@ MAX_CELL: Final = 131_072
 MAX_LINE: Final = 2**24
 #: Bytes of a JSON file, whose array has to be held whole: about ten times as many once parsed.
 MAX_JSON: Final = 2**28
-#: Names that the objects of a JSONL file may have between them.
+#: Distinct field names that the objects of a JSON or JSONL file may have in total.
 MAX_FIELDS: Final = 10_000
 #: Bytes of a text file read at once.
 _BLOCK: Final = 2**20
@@ -42,7 +42,7 @@ Cells = tuple[int, tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """A file, and what messages call it: ``a corpus``, ``a table``."""
+    """Path of a file to parse, and its noun in error messages: ``a corpus``, ``a table``."""
 
     path: Path
     what: str
@@ -50,11 +50,11 @@ class TableFile:
 
 @dataclass(frozen=True, slots=True)
 class TableRows:
-    """The rows of a file, read one by one, with the columns that were chosen.
+    """An iterator over the rows of a table file, and the names of the columns read.
 
     Attributes:
         names: names of the columns; ``None`` alone if the rows are bare strings.
-        unit: what the numbers count: the line that a row ends on, or the row itself.
+        unit: what row numbers count: ``line`` (the one on which a row ends) or ``row``.
     """
 
     names: tuple[str | None, ...]
@@ -64,9 +64,9 @@ class TableRows:
 
 @contextmanager
 def open_rows(source: TableFile, choose: Choose) -> Iterator[TableRows]:
-    """Open a file whose suffix is one of :data:`SUFFIXES`, for reading row by row.
+    """Open a table file, whose suffix is one of :data:`SUFFIXES`, to be read row by row.
 
-    ``choose`` is not called if the rows are bare strings.
+    ``choose`` selects the columns to read; it is not called if the rows are bare strings.
 
     Raises:
         InputError: the file is broken.
@@ -77,12 +77,12 @@ def open_rows(source: TableFile, choose: Choose) -> Iterator[TableRows]:
 
 
 def text_lines(text: str) -> list[str]:
-    """Return a text's lines: ended by newlines alone, not by the U+2028 that a prompt may hold."""
+    """Split a text at newlines alone: ``str.splitlines`` would split a prompt at U+2028."""
     return [line.removesuffix("\n") for line in io.StringIO(text, newline=None)]
 
 
 def decode(data: bytes, source: TableFile, first_line: int = 1) -> str:
-    """Return a file's text, or a part's; a byte-order mark at the start is not part of it."""
+    """Decode a file's bytes as UTF-8, without a byte-order mark, or raise naming the line."""
     try:
         return data.decode("utf-8-sig" if first_line == 1 else "utf-8")
     except UnicodeDecodeError as error:
@@ -94,13 +94,13 @@ def decode(data: bytes, source: TableFile, first_line: int = 1) -> str:
 
 
 def csv_reason(error: csv.Error) -> str:
-    """Return what the standard reader found, in words that fit a message."""
+    """Return the message of a :class:`csv.Error`, in plain words if a cell is too long."""
     is_long = "field larger than field limit" in str(error)
     return f"a cell holds more than {MAX_CELL:,} characters" if is_long else str(error)
 
 
 def _blocks(file: BinaryIO, source: TableFile) -> Iterator[tuple[int, str]]:
-    """Yield a text file in pieces of whole lines, each with the number of its first line."""
+    """Yield a file's text in blocks of whole lines, each with the number of its first line."""
     number, rest = 1, b""
     while block := file.read(_BLOCK):
         ended = block.find(b"\n")
@@ -137,7 +137,7 @@ def _txt(file: BinaryIO, source: TableFile, _choose: Choose) -> TableRows:
 
 
 def _csv(file: BinaryIO, source: TableFile, choose: Choose, delimiter: str = ",") -> TableRows:
-    # The standard reader rather than a faster one: it knows the line that a fault stands on.
+    # The standard reader rather than a faster one: it reports the line of a fault.
     records = _records(file, source, delimiter)
     _, header = next(records, (0, None))
     if header is None:
@@ -147,10 +147,10 @@ def _csv(file: BinaryIO, source: TableFile, choose: Choose, delimiter: str = ","
 
 
 def _records(file: BinaryIO, source: TableFile, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield records with the numbers of their last lines.
+    """Yield the records of a CSV file, each with the number of its last line.
 
-    Each is limited here: the standard reader's own limit is one for the whole process, and other
-    libraries raise it.
+    A record's length is limited here: the standard reader's limit is global to the process, and
+    other libraries raise it.
     """
     held = 0
 
@@ -183,7 +183,7 @@ def _chosen(
     for number, record in records:
         if not record and len(header) > 1:
             continue
-        cells = record or [""]  # a blank line is an empty cell where there is one column
+        cells = record or [""]  # a blank line is an empty cell if there is one column
         if len(cells) != len(header):
             raise InputError(
                 f"each row must have the header's {len(header)} cells: {source.path}, line "
@@ -229,7 +229,7 @@ def _json(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows:
 def _names(
     rows: Iterable[tuple[int, Any]], source: TableFile, unit: str, choose: Choose
 ) -> tuple[str | None, ...]:
-    """Return the names chosen from those of all objects, or ``None`` alone for bare strings."""
+    """Choose the fields to read among those of all JSON objects; (None,) for bare strings."""
     names: dict[str, None] = {}
     kind: type | None = None
     for number, row in rows:
@@ -254,7 +254,7 @@ def _fields(rows: Iterable[tuple[int, Any]], names: Sequence[str | None]) -> Ite
 
 
 def parquet_rows(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows:
-    """Read a Parquet file that is open already; as :func:`open_rows`."""
+    """Return the rows of an already open Parquet file, as :func:`open_rows` yields them."""
     from pyarrow.parquet import ParquetFile
 
     with _sound(source):
@@ -276,7 +276,7 @@ def parquet_rows(file: BinaryIO, source: TableFile, choose: Choose) -> TableRows
 
 @contextmanager
 def _sound(source: TableFile) -> Iterator[None]:
-    """Refuse a file in which the reader finds a fault."""
+    """Convert the Parquet reader's errors into an :class:`InputError` that names the file."""
     from pyarrow import ArrowException
 
     try:

@@ -1,4 +1,4 @@
-"""Rows of the competition: a text, its rewrite, and, if it is known, the prompt between them."""
+"""Read the competition's rows: a text, its rewrite by an LLM, and the LLM's prompt if known."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROMPTS: Final = ("rewrite_prompt", "prompt")
 
 @dataclass(frozen=True)
 class Rows:
-    """Texts before and after their rewrites, either maybe blank, with distinct ids."""
+    """Rows to predict prompts for: distinct ids, original texts and rewrites (maybe blank)."""
 
     ids: tuple[str, ...]
     originals: tuple[str, ...]
@@ -44,13 +44,13 @@ class Rows:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over ids and texts, in order."""
+        """SHA-256 of the rows' ids and texts, in order."""
         return _digest(self.ids, self.originals, self.rewritten)
 
 
 @dataclass(frozen=True)
 class Triples:
-    """Rows whose true prompts are known; these are stripped and not blank."""
+    """Rows together with their true prompts; the prompts are stripped and not blank."""
 
     rows: Rows
     prompts: tuple[str, ...]
@@ -68,27 +68,27 @@ class Triples:
         return Triples(self.rows.take(numbers), prompts)
 
     def groups(self) -> NDArray[np.int64]:
-        """Return (n,) group numbers: rows of one prompt, in any case and spacing, share one."""
+        """Return (n,) group numbers: rows with equal prompts, up to case and spacing, share one."""
         seen: dict[str, int] = {}
         names = (" ".join(prompt.lower().split()) for prompt in self.prompts)
         return np.array([seen.setdefault(name, len(seen)) for name in names], np.int64)
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over rows and prompts, in order."""
+        """SHA-256 of the rows and their prompts, in order."""
         return _digest((self.rows.content_hash,), self.prompts)
 
 
 @dataclass(frozen=True, slots=True)
 class TriplesFile:
-    """The triples that were kept of a file, in its order, and a note on each count of cleaning."""
+    """Triples (text, rewrite, prompt) read from a file, and a line on each count of cleaning."""
 
     triples: Triples
     notes: tuple[str, ...]
 
 
 def read_ids(source: str | Path) -> tuple[str, ...]:
-    """Return the ids of a test file, in order, as in the file."""
+    """Return the ``id`` column of a test file, in the file's order."""
     path = user_path(source)
     ids = read_columns(path, (ID,))[ID]
     _check_ids(ids, path)
@@ -96,9 +96,9 @@ def read_ids(source: str | Path) -> tuple[str, ...]:
 
 
 def read_rows(source: str | Path) -> Rows:
-    """Read rows to predict for: ``id``, ``original_text`` and ``rewritten_text``.
+    """Read rows to predict prompts for: ``id``, ``original_text`` and ``rewritten_text``.
 
-    Texts are kept as they are and may be blank; there is an answer for every row.
+    Texts are kept as they are and may be blank, since every row needs a prediction.
     """
     path = user_path(source)
     columns = read_columns(path, (ID, ORIGINAL, REWRITTEN))
@@ -107,11 +107,11 @@ def read_rows(source: str | Path) -> Rows:
 
 
 def read_triples(source: str | Path) -> TriplesFile:
-    """Read rows whose true prompts are known: ``rewrite_prompt``, or else ``prompt``.
+    """Read rows with their true prompts, from a column ``rewrite_prompt`` or else ``prompt``.
 
-    Prompts are stripped. Rows with a blank one are dropped, and so are those whose prompt is the
-    original text itself, a fault of several public collections. Without an ``id`` column the ids
-    are the numbers of the rows, from 1, dropped ones counted.
+    Prompts are stripped. Rows with a blank prompt are dropped, and so are those whose prompt is
+    the original text itself, a fault of several public collections. Without an ``id`` column the
+    ids are the numbers of the rows in the file, from 1.
     """
     path = user_path(source)
     columns = read_columns(path, (ORIGINAL, REWRITTEN), (ID, *PROMPTS))
