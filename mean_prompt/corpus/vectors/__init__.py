@@ -1,1 +1,1 @@
-"""Corpora beyond one machine's memory or patience: prompts -> shards of vectors in a folder."""
+"""Embed large corpora into folders of shards: files of prompts and files of their embeddings."""

@@ -1,4 +1,4 @@
-"""A Ray cluster to embed on: its address, and how its machines are divided among actors."""
+"""The address of a Ray cluster to embed on, and how its CPUs and GPUs are divided among actors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from mean_prompt.system import InputError
 
-#: The address of a cluster on this machine alone, which lasts as long as the work.
+#: The address of a cluster on this machine alone, which is stopped when the work ends.
 LOCAL: Final = "local"
 #: Seconds to wait for an answer from a cluster's address.
 _PATIENCE: Final = 5.0
@@ -20,16 +20,16 @@ _ADDRESS: Final = re.compile(r"local|auto|[\w.-]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A Ray cluster: ``local``, or a running one with this machine (``auto`` or ``HOST:PORT``).
+    """A Ray cluster: ``local`` starts one on this machine; ``auto`` or ``HOST:PORT`` joins one.
 
-    There is one actor per GPU, or one per machine without GPUs, unless ``workers`` says how many.
+    ``workers`` is the number of actors: by default one per GPU, or per machine without GPUs.
     """
 
     address: str = LOCAL
     workers: int | None = None
 
     def check(self) -> None:
-        """Check the address and that Ray is installed, before anything slow begins."""
+        """Raise if the address cannot be reached or Ray is not installed, before any slow work."""
         if not _ADDRESS.fullmatch(self.address):
             raise InputError(
                 f"--ray must be alone, or with local, auto or HOST:PORT: found {self.address!r}; "
@@ -57,7 +57,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class ActorPlan:
-    """How many actors share the work, and the device, CPUs (also threads) and GPUs of each."""
+    """Number of Ray actors, and the device, CPUs (also torch threads) and GPUs of each."""
 
     actors: int
     device: str
@@ -67,7 +67,7 @@ class ActorPlan:
 
 @dataclass(frozen=True, slots=True)
 class ActorModel:
-    """The model as an actor loads it: its name, or a folder on the actor's machine."""
+    """Arguments with which a Ray actor loads the model: its name or folder, device and trust."""
 
     model: str | None
     device: str
@@ -75,7 +75,7 @@ class ActorModel:
 
 
 def plan_actors(nodes: Sequence[tuple[int, int]], workers: int | None, device: str) -> ActorPlan:
-    """Plan one actor per GPU, or CPUs divided among actors of equal size.
+    """Choose the number of Ray actors: one per GPU, or else equal shares of the CPUs.
 
     Args:
         nodes: CPUs and GPUs of each machine of the cluster, as Ray counts them.

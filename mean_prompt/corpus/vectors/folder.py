@@ -1,4 +1,4 @@
-"""A folder of vectors: found, checked against its manifest, read and written shard by shard."""
+"""Read and write a folder of embeddings shard by shard, and check it against its manifest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mean_prompt.system import (
     write_together,
 )
 
-#: Bytes of a file that are looked at to see whether it is a manifest, broken as it may be.
+#: Bytes at the start of a file that identify even a broken manifest, by the format's name.
 _HEAD: Final = 200
 _VECTORS: Final = "vectors"
 _VECTOR_FILES: Final = "vectors-*.safetensors"
@@ -36,14 +36,14 @@ _RESUME: Final = "give the same embed command again, which resumes and embeds da
 
 @dataclass(eq=False)
 class VectorFolder:
-    """A folder with a manifest.
+    """A folder of a corpus's embeddings in shards, with a manifest of the shards' hashes.
 
-    A broken or missing manifest, or a shard that is not what it says, raises an
+    A broken or missing manifest, or a shard that differs from it, raises an
     :class:`InputError`; a folder that cannot be written raises a :class:`RunError`.
 
     Attributes:
         path: the folder.
-        manifest: what it holds; the newest that was read or written.
+        manifest: the manifest that was last read or written.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class VectorFolder:
 
     @classmethod
     def open(cls, path: Path) -> VectorFolder | None:
-        """Return the folder of vectors at a path, complete or not; ``None`` if it is none."""
+        """Open a folder of embeddings, complete or not; ``None`` if the path is of none."""
         if not (path_exists(path) and path.is_dir()):
             return None
         rule, remedy = "a folder of vectors must be readable", "check its name and its rights"
@@ -66,7 +66,7 @@ class VectorFolder:
 
     @classmethod
     def open_complete(cls, path: Path) -> VectorFolder | None:
-        """Return the folder of vectors at a path, as a corpus; ``None`` if it is none."""
+        """Open a folder of embeddings like :meth:`open`, but raise if shards are missing."""
         folder = cls.open(path)
         if folder and folder.manifest.unfinished:
             missing, all_shards = len(folder.manifest.unfinished), len(folder.manifest.shards)
@@ -78,14 +78,14 @@ class VectorFolder:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of what makes the vectors: the model, the texts, and the files' own hashes."""
+        """SHA-256 of the hashes of the model, the shards' texts and the files of embeddings."""
         digest = hashlib.sha256(self.manifest.model.content_hash.encode())
         for shard in self.manifest.shards:
             digest.update(f"{shard.texts} {shard.files and shard.files.vectors}\n".encode())
         return digest.hexdigest()
 
     def prompts(self, number: int) -> tuple[list[str], list[int]]:
-        """Return a shard's prompts and their counts."""
+        """Read a shard's prompts, and for each the number of corpus rows that hold it."""
         entry = self.manifest.shards[number]
         assert entry.files
         path, _ = self._files(number)
@@ -102,7 +102,7 @@ class VectorFolder:
         return list(prompts), list(counts)
 
     def vectors(self, number: int) -> Halves:
-        """Return a shard's (n, d) vectors."""
+        """Read a shard's (n, d) float16 embeddings, a unit row for each prompt."""
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
@@ -121,12 +121,12 @@ class VectorFolder:
         return vectors
 
     def all_prompts(self) -> Iterator[tuple[str, int]]:
-        """Yield the prompts of all shards, with their counts."""
+        """Yield each prompt of all shards with the number of corpus rows that hold it."""
         for number in range(len(self.manifest.shards)):
             yield from zip(*self.prompts(number), strict=True)
 
     def is_whole(self, number: int) -> bool:
-        """Return whether a finished shard's files are there, as they were written."""
+        """Return whether an embedded shard's files exist and match the manifest's hashes."""
         try:
             self.prompts(number)
             self.vectors(number)
@@ -135,13 +135,13 @@ class VectorFolder:
         return True
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Replace the manifest."""
+        """Replace the folder's manifest file atomically."""
         with self._writing():
             write_atomically(self.path / MANIFEST, manifest.model_dump_json(indent=1).encode())
         self.manifest = manifest
 
     def write_shard(self, shard: Shard, encoded: Encoded) -> None:
-        """Write a shard's two files, and enter them in the manifest."""
+        """Write a shard's files of prompts and embeddings, and add their hashes to the manifest."""
         import pyarrow as pa
         from pyarrow import parquet
         from safetensors.numpy import save
@@ -164,7 +164,7 @@ class VectorFolder:
         self.write_manifest(self.manifest.with_files(shard.number, files))
 
     def sweep(self) -> None:
-        """Remove what a kill left: files that were not yet in their places."""
+        """Delete the temporary files that a killed process left in the folder."""
         with self._writing():
             for name in (MANIFEST, "prompts-*", "vectors-*"):
                 for path in self.path.glob(f".{name}.*"):
@@ -179,7 +179,7 @@ class VectorFolder:
 
 
 def _checked(path: Path, expected: str) -> bytes:
-    """Return a file's bytes if their SHA-256 is as expected."""
+    """Read a file's bytes, or raise if their SHA-256 is not the expected one."""
     with os_errors(_SHARD_RULE, path, _RESUME):
         data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != expected:
@@ -198,7 +198,7 @@ def _columns(names: Sequence[str], path: Path) -> tuple[str, str]:
 
 
 def _read_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest in a folder; ``None`` where there is no file that could be one."""
+    """Read a folder's manifest; ``None`` if there is none, or only another program's file."""
     path = folder / MANIFEST
     try:
         data = path.read_bytes()

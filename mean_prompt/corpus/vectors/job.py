@@ -1,4 +1,4 @@
-"""``embed``: a corpus of any size -> a folder of vectors, by shards, resumed after any kill."""
+"""``embed``: write a corpus's embeddings to a folder shard by shard, resumable when killed."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ SHARD: Final = 8_192
 
 _OUT: Final = "--out must be a folder that can be written"
 
-#: Makes the vectors of some shards, in any order.
+#: A function that embeds shards, and yields each with its embeddings, in any order.
 Encode = Callable[[Iterable[Shard]], Generator[tuple[Shard, Encoded]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Embedding:
-    """The result of a call of :func:`embed`.
+    """The result of a call of :func:`embed`: the folder, its manifest, and the work done.
 
     Attributes:
         made: number of shards that this call embedded.
@@ -68,7 +68,7 @@ class Embedding:
 
     @property
     def complete(self) -> bool:
-        """Whether the folder can be used as a corpus."""
+        """Whether all shards are embedded, so that the folder can be used as a corpus."""
         return not self.manifest.unfinished
 
 
@@ -84,20 +84,20 @@ def embed(
     cluster: Cluster | None = None,
     listener: Listener = ignore,
 ) -> Embedding:
-    """Embed a corpus into a folder that a search accepts in its place.
+    """Write a corpus's embeddings to a folder, which a search accepts in place of the corpus.
 
     The corpus is read twice, row by row: once to count it and to find its faults, once to embed
-    it. Memory holds a shard or two, and the model. If the folder holds a part of the same work,
-    the rest is done; Ctrl-C (or SIGTERM) ends the work after the current shard.
+    it. Memory holds a shard or two, and the model. If the folder holds some of the same shards,
+    only the others are embedded; Ctrl-C (or SIGTERM) ends the work after the current shard.
 
     Args:
         corpus: files and folders as for :func:`~mean_prompt.api.search`, without weights.
         out: a new folder, an empty one, or one in which the same work was begun.
         model: a name, a folder or a loaded :class:`Encoder`; as for a search.
-        device: that the model runs on.
-        trust: whether the model may run code.
+        device: device that the model runs on.
+        trust: whether the model may run code of its own.
         column: name of the prompts' column; guessed by default.
-        shard: distinct prompts that end a shard.
+        shard: number of distinct prompts in a shard.
         cluster: a Ray cluster to embed on, instead of this process.
         listener: receives the phases ``reading the corpus``, ``checking what is there`` and
             ``embedding``, shard by shard, in prompts.
@@ -144,7 +144,7 @@ def _sources(corpus: str | Path | Sequence[str | Path] | None) -> tuple[Source, 
 
 
 def _check_places(sources: Sequence[Source], out: Path) -> None:
-    """Refuse to embed vectors, and to write where the corpus would be read the next time."""
+    """Raise if a source holds embeddings, or if ``out`` is in a source or holds other files."""
     for source in sources:
         path = user_path(source.path)
         if VectorFolder.open(path):
@@ -167,7 +167,7 @@ def _check_places(sources: Sequence[Source], out: Path) -> None:
 
 
 def _locked(path: Path) -> FolderLock:
-    """Make a folder if need be, and lock it for this process."""
+    """Create the output folder if it does not exist, and lock it for this process."""
     with os_errors(_OUT, path, "choose another"):
         try:
             return FolderLock(path)
@@ -179,7 +179,7 @@ def _locked(path: Path) -> FolderLock:
 
 
 def _opened(path: Path, asked: Manifest) -> VectorFolder:
-    """Return the folder as it was left, or a new one, without the files that a kill left."""
+    """Open the output folder of an earlier call, or start one; delete temporary files in it."""
     folder = VectorFolder.open(path)
     if folder is None:
         folder = VectorFolder(path, asked)
@@ -196,7 +196,7 @@ def _opened(path: Path, asked: Manifest) -> VectorFolder:
 def _survey(
     stream: Stream, listener: Listener
 ) -> tuple[tuple[ShardEntry, ...], tuple[Source, ...]]:
-    """Read the corpus once; return its shards to be, and its sources with their counts."""
+    """Read the corpus; return entries for the shards to embed, and sources with row counts."""
     shards: list[ShardEntry] = []
     prompts = 0
     for shard in stream:
@@ -212,10 +212,10 @@ def _survey(
 def _encoding(
     model: str | Encoder | None, device: str, trust: bool, cluster: Cluster | None
 ) -> tuple[ModelEntry, int, Encode]:
-    """Return what the model is, the width of its vectors, and the function that makes them."""
+    """Return the model's identity, its embedding dimension, and a function to embed shards."""
     if cluster and not (model is None or isinstance(model, str)):
         raise InputError("a cluster's actors load their own model: give its name or folder")
-    # For a cluster too: the model's faults are then found before anything is sent there.
+    # For a cluster too: the model's faults are then found before any shard is sent there.
     encoder = model
     if encoder is None or isinstance(encoder, str):
         encoder = load_encoder(encoder, device=device, screening="float32", trust=trust)
@@ -258,7 +258,7 @@ def _embed_missing(
     listener: Listener,
     deadline: Deadline,
 ) -> int:
-    """Write the shards that are missing, until the deadline; return how many were written."""
+    """Write shards to the folder as they are embedded, until the deadline; return how many."""
     made = 0
 
     def report() -> None:

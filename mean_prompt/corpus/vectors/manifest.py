@@ -1,8 +1,8 @@
-"""The manifest of a folder of vectors; without one no such folder is used.
+"""The manifest of a folder of embeddings: its model, its corpus and its shards' hashes.
 
-A folder holds ``manifest.json``, and for every shard a file of prompts (Parquet: the prompt, and
-the rows that held it) and a file of vectors (safetensors: float16, a unit row a prompt). The names
-of these files follow from the shard's number, and are never read from anywhere.
+A folder holds ``manifest.json``, and for every shard a file of prompts (Parquet: prompt, number of
+rows that hold it) and a file of embeddings (safetensors: float16, one unit row per prompt). The
+names of these files follow from the shard's number, and are never read from anywhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 def shard_files(number: int) -> tuple[str, str]:
-    """Return the names of a shard's files of prompts and of vectors."""
+    """Return the names of a shard's file of prompts and of its file of embeddings."""
     return f"prompts-{number:05}.parquet", f"vectors-{number:05}.safetensors"
 
 
@@ -29,7 +29,7 @@ class _Part(BaseModel):
 
 
 class ModelEntry(_Part):
-    """The model that made the vectors; see :class:`~mean_prompt.encoder.identity.ModelIdentity`."""
+    """Embedding model of a folder; see :class:`~mean_prompt.encoder.identity.ModelIdentity`."""
 
     name: str
     revision: str | None
@@ -38,7 +38,7 @@ class ModelEntry(_Part):
 
 
 class SourceEntry(_Part):
-    """A part of the corpus; a row is a duplicate here if its text stood before in its shard."""
+    """A file or folder of the corpus, with row counts; ``duplicates`` are those in a shard."""
 
     name: str
     path: str
@@ -49,11 +49,11 @@ class SourceEntry(_Part):
 
 
 class ShardFiles(_Part):
-    """The files of a finished shard, by their SHA-256.
+    """SHA-256 of an embedded shard's file of prompts and file of embeddings (``vectors``).
 
     Attributes:
-        rounding: largest difference between a number in half precision and the model's.
-        cut: prompts that the model read only the beginning of.
+        rounding: largest absolute error of the embeddings' numbers from float16.
+        cut: number of prompts that the model truncated.
     """
 
     prompts: Hash
@@ -63,7 +63,7 @@ class ShardFiles(_Part):
 
 
 class ShardEntry(_Part):
-    """A shard's number of prompts and its digest; and its files, once it is finished."""
+    """A shard's number of prompts and the hash of their texts; its files once it is embedded."""
 
     prompts: Annotated[int, Field(ge=1)]
     texts: Hash
@@ -71,12 +71,12 @@ class ShardEntry(_Part):
 
 
 class Manifest(_Part):
-    """What a folder holds, or will hold when it is complete.
+    """Content of ``manifest.json``: model, sources and all shards, embedded or not yet.
 
     Attributes:
         column: name of the prompts' column in the files; ``None`` if it was guessed.
-        shard_prompts: distinct prompts that end a shard.
-        shards: all of them, in the order of the corpus.
+        shard_prompts: number of distinct prompts in a shard.
+        shards: all shards, in the order of the corpus.
     """
 
     format: Literal["mean-prompt vectors"] = FORMAT
@@ -91,22 +91,22 @@ class Manifest(_Part):
 
     @property
     def unfinished(self) -> list[int]:
-        """The numbers of the shards that are yet to be made."""
+        """The numbers of the shards that are not embedded yet."""
         return [number for number, shard in enumerate(self.shards) if shard.files is None]
 
     @property
     def prompts(self) -> int:
-        """All prompts; one that stands in several shards counts in each."""
+        """Number of prompts in all shards; a prompt in several shards counts in each."""
         return sum(shard.prompts for shard in self.shards)
 
     def with_files(self, number: int, files: ShardFiles | None) -> Manifest:
-        """Return the manifest with a shard finished, or unfinished again."""
+        """Return a copy with a shard's files set; ``None`` marks the shard as not embedded."""
         shard = self.shards[number].model_copy(update={"files": files})
         shards = (*self.shards[:number], shard, *self.shards[number + 1 :])
         return self.model_copy(update={"shards": shards})
 
     def difference(self, asked: Manifest) -> str | None:
-        """Return how the work that was begun differs from what is asked, or ``None``."""
+        """Return how this manifest differs from the one asked for, in words, or ``None``."""
         ours, theirs = self.model, asked.model
         if ours.content_hash != theirs.content_hash:
             return f"its model is {_described(ours)}, and {_described(theirs)} is asked"

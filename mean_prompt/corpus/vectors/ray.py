@@ -1,4 +1,4 @@
-"""Shards embedded by Ray actors: this machine alone reads the corpus and writes the folder."""
+"""Embed shards on Ray actors; this process alone reads the corpus and writes the folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mean_prompt.system import InputError, MeanPromptError, RunError
 if TYPE_CHECKING:
     from mean_prompt.encoder import Encoder
 
-#: Bytes that a cluster of our own has for shards on their way: forty in 768 dimensions.
+#: Bytes of a local cluster's object store, for shards in transit: forty in 768 dimensions.
 _STORE: Final = 2**29
 #: Shards given to each actor: while it computes one, the next waits.
 _AHEAD: Final = 2
@@ -41,7 +41,7 @@ _RESTARTS: Final = 3
 def encode_on(
     cluster: Cluster, actor_model: ActorModel, model: ModelEntry, shards: Iterable[Shard]
 ) -> Generator[tuple[Shard, Encoded]]:
-    """Yield shards as they are embedded, in any order."""
+    """Embed shards on a Ray cluster; yield each with its embeddings, as they are completed."""
     with _connected(cluster.address):
         plan = plan_actors(_nodes(), cluster.workers, actor_model.device)
         yield from _embedded(plan, replace(actor_model, device=plan.device), model, shards)
@@ -49,7 +49,7 @@ def encode_on(
 
 @contextmanager
 def _connected(address: str) -> Iterator[None]:
-    """Join a cluster for the block, or use the one that this process is part of already."""
+    """Connect to a Ray cluster for the block, unless this process is already connected."""
     if ray.is_initialized():
         yield
         return
@@ -68,7 +68,7 @@ def _connected(address: str) -> Iterator[None]:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep our handler of SIGTERM, which Ray replaces, and a quiet terminal.
+    """Restore the SIGTERM handler, which Ray replaces, and silence standard error meanwhile.
 
     Ray's C++ part writes to standard error itself, before it can be configured not to.
     """
@@ -86,7 +86,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _nodes() -> list[tuple[int, int]]:
-    """Return the CPUs and GPUs of each machine of the cluster."""
+    """Return the numbers of CPUs and GPUs of each live machine of the Ray cluster."""
     found: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     alive = [node["Resources"] for node in found if node["Alive"]]
     return [(int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive]
@@ -124,7 +124,7 @@ def _embedded(
 
 
 class ShardEncoder:
-    """Encodes shards in an actor; the model is loaded and compared at the first one."""
+    """Ray actor that embeds shards; loads the model and checks its hash at the first one."""
 
     def __init__(self, asked: ActorModel, expected: ModelEntry, threads: int) -> None:
         self._asked = asked
@@ -132,7 +132,7 @@ class ShardEncoder:
         self._threads = threads
 
     def encode(self, prompts: Sequence[str]) -> Encoded:
-        """Return the vectors of a shard's prompts."""
+        """Return the float16 embeddings of a shard's prompts."""
         return encode_halves(self._encoder, prompts)
 
     @cached_property
@@ -168,6 +168,6 @@ def _failed(error: RayError) -> MeanPromptError:
 
 
 def _last_line(error: BaseException) -> str:
-    """Return the line of a message that says what happened: Ray's messages end with it."""
+    """Return the last line of an error's message, in which Ray says what happened."""
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

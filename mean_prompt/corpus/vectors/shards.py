@@ -1,4 +1,4 @@
-"""A corpus of any size as shards of distinct prompts: read by rows, cleaned, counted, encoded."""
+"""Read a corpus of any size as shards (batches of distinct prompts), and embed the prompts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNIT_TOLERANCE: Final = 2**-11 + 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Distinct, stripped, not empty prompts, in order, and how many rows hold each."""
+    """A numbered batch of distinct non-empty prompts; ``counts`` rows of the corpus hold each."""
 
     number: int
     prompts: tuple[str, ...]
@@ -37,7 +37,7 @@ class Shard:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over prompts and counts."""
+        """SHA-256 of the shard's prompts and counts."""
         digest = hashlib.sha256()
         for prompt, count in zip(self.prompts, self.counts, strict=True):
             data = prompt.encode()
@@ -47,10 +47,10 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """The vectors of n prompts: (n, d) unit rows, as far as half precision goes.
+    """Embeddings of n prompts: (n, d) float16 rows of unit length, up to rounding.
 
     Attributes:
-        rounding: largest difference between one of their numbers and the model's.
+        rounding: largest absolute error of their numbers from float16.
         cut: number of prompts that the model truncated.
     """
 
@@ -60,7 +60,7 @@ class Encoded:
 
 
 class Stream:
-    """Reads a corpus as shards of ``size`` prompts; the same files always make the same ones."""
+    """Iterates over a corpus in shards of ``size`` prompts; equal files give equal shards."""
 
     def __init__(self, sources: Sequence[Source], column: str | None, size: int) -> None:
         self._sources = sources
@@ -70,7 +70,7 @@ class Stream:
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """The parts of the corpus, with the counts of the rows read."""
+        """The files and folders of the corpus, with counts of the rows read so far."""
         counted = zip(self._sources, self._tallies, strict=True)
         return tuple(
             Source(s.name, s.path, s.weight, t["rows"], t["stripped"], t["empty"], t["duplicates"])
@@ -78,7 +78,7 @@ class Stream:
         )
 
     def some(self, numbers: Sequence[int]) -> Iterator[Shard]:
-        """Yield the shards with some numbers, and read no further than the last of them."""
+        """Yield the shards with the given numbers, and stop reading after the last of them."""
         for shard in self if numbers else ():
             if shard.number in numbers:
                 yield shard
@@ -102,7 +102,7 @@ class Stream:
             yield Shard(number, tuple(held), tuple(held.values()))
 
     def _texts(self) -> Iterator[tuple[str, Counter[str]]]:
-        """Yield the prompts that are not blank, stripped, each with its source's tally."""
+        """Yield each non-blank prompt, stripped, with the counter of its source's rows."""
         for source, tally in zip(self._sources, self._tallies, strict=True):
             for prompt in iter_prompts(user_path(source.path), self._column):
                 text = prompt.strip()
@@ -115,7 +115,7 @@ class Stream:
 
 
 def encode_halves(encoder: Encoder, prompts: Sequence[str]) -> Encoded:
-    """Encode strings in float32 to finite unit vectors, and round them to half precision."""
+    """Embed strings in float32, check that rows are finite and unit, and round to float16."""
     ids = encoder.tokenize(prompts)
     vectors = encoder.encode_ids(ids)
     halves = vectors.astype(np.float16)
