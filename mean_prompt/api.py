@@ -72,7 +72,7 @@ def search(  # noqa: PLR0913 - an argument an option
     listener: SearchListener = ignore,
     started: float | None = None,
 ) -> SearchResult:
-    """Search for the string with the highest expected SCS against a corpus.
+    """Search for the string with the highest expected SCS (sharpened cosine) against a corpus.
 
     Ctrl-C (or SIGTERM) ends the search at its next step. It returns what was found so far, and
     the run can be resumed.
@@ -155,7 +155,7 @@ def search_affix(  # noqa: PLR0913 - an argument an option, as for search
     listener: SearchListener = ignore,
     started: float | None = None,
 ) -> SearchResult:
-    """Search for the affix that improves predictions most when put before or after each of them.
+    """Search for the affix (a string) that improves predictions most when added to each of them.
 
     The search maximises the mean of SCS(e(prediction + affix), e(true prompt)) over rows with a
     true prompt, less a multiple of its standard error. The string it returns is empty if no affix
@@ -203,7 +203,7 @@ def score(
     listener: Listener = ignore,
     trust: bool = False,
 ) -> list[ScoredString]:
-    """Score strings against a corpus: the expected SCS of each over all prompts, in float32.
+    """Return the expected SCS (sharpened cosine) of each string over a corpus, in float32.
 
     Args:
         strings: any strings. The model reads only the beginning of one that is too long, which
@@ -244,7 +244,7 @@ def score(
 def predict(
     request: Request, *, listener: Listener = ignore, started: float | None = None
 ) -> Summary:
-    """Predict the prompt of every row of a test file, and write the submission and a page.
+    """Predict the prompt of every row of a test file; write them, and a page that shows them.
 
     Args:
         request: the files, the string for rows about which nothing is known, and the options.

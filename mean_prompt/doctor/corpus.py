@@ -10,7 +10,7 @@ from mean_prompt.system import InputError
 
 
 def check_corpus(_settings: RunSettings) -> Iterator[Diagnosis]:
-    """Yield whether the default corpus can be read, as a search does first."""
+    """Check whether the default corpus can be read, as a search does first."""
     from mean_prompt.corpus import Corpus, default_corpus_folder
 
     folder = default_corpus_folder()

@@ -19,7 +19,7 @@ _MEMORY: Final = 2 * 10**9
 
 
 def check_device(_settings: RunSettings) -> Iterator[Diagnosis]:
-    """Yield whether the device that a run would choose computes, and has memory free."""
+    """Check whether the device that a run would choose computes, and has memory free."""
     import torch
 
     from mean_prompt.encoder import choose_device

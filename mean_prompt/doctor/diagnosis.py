@@ -32,7 +32,7 @@ class Diagnosis:
 
     @classmethod
     def of_error(cls, check: str, error: MeanPromptError) -> Self:
-        """Convert an error that a run would end with; its message holds the remedy after "; "."""
+        """Return an error as a diagnosis of state ``fault``; its message ends in the remedy."""
         found, semicolon, remedy = str(error).rpartition("; ")
         return cls(check, "fault", found, remedy) if semicolon else cls(check, "fault", remedy)
 

@@ -21,7 +21,7 @@ _ROOM: Final = 500 * 10**6
 
 
 def check_disks(settings: RunSettings) -> Iterator[Diagnosis]:
-    """Yield whether the runs', caches' and temporary folders can be written and have space."""
+    """Check whether the runs', caches' and temporary folders can be written and have space."""
     from mean_prompt.encoder import cache_folder
 
     yield _check("runs' folder", user_path(settings.out), "give another --out")

@@ -33,7 +33,7 @@ EXTRAS: Final = {
 
 
 def check_python(_settings: RunSettings) -> Iterator[Diagnosis]:
-    """Yield whether mean-prompt is installed, in a version of Python that it supports."""
+    """Check whether mean-prompt is installed, in a version of Python that it supports."""
     from packaging.specifiers import SpecifierSet
 
     python = platform.python_version()
@@ -54,7 +54,7 @@ def check_python(_settings: RunSettings) -> Iterator[Diagnosis]:
 
 
 def check_packages(settings: RunSettings) -> Iterator[Diagnosis]:
-    """Yield whether every required package has the right version and can be imported."""
+    """Check whether every required package has the right version and can be imported."""
     needed = _requirements()
     absent = {one: fault for one in needed if (fault := _version_fault(one))}
     broken = {one: fault for one in needed if one not in absent and (fault := _import_fault(one))}
@@ -70,7 +70,7 @@ def check_packages(settings: RunSettings) -> Iterator[Diagnosis]:
 
 
 def check_extras(_settings: RunSettings) -> Iterator[Diagnosis]:
-    """Yield for each optional extra whether its packages are installed in the right version."""
+    """Check for each optional extra whether its packages are installed in the right version."""
     for name, purpose in EXTRAS.items():
         check, remedy = f"extra {name}", f"pip install '{_PROJECT}[{name}]'"
         faults = [fault for one in _requirements(name) if (fault := _version_fault(one))]
@@ -83,7 +83,7 @@ def check_extras(_settings: RunSettings) -> Iterator[Diagnosis]:
 
 
 def _requirements(extra: str = "") -> list[Requirement]:
-    """Return the requirements that an extra adds, or without an extra those of every run."""
+    """Return the packages that an extra requires, or without one those of every run."""
     from packaging.requirements import Requirement
 
     every = map(Requirement, distribution(_PROJECT).requires or [])

@@ -34,7 +34,7 @@ _FAST_BFLOAT16: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16", "sve_bf16"
 
 
 def check_load(_settings: RunSettings) -> Iterator[Diagnosis]:
-    """Yield whether the machine is already busy: its load average against its cores."""
+    """Check whether the machine is already busy: its load average against its cores."""
     import joblib
 
     if not hasattr(os, "getloadavg"):
@@ -50,7 +50,7 @@ def check_load(_settings: RunSettings) -> Iterator[Diagnosis]:
 
 
 def check_memory(_settings: RunSettings) -> Iterator[Diagnosis]:
-    """Yield whether the available memory is enough for a search."""
+    """Check whether the available memory is enough for a search."""
     free = available_memory()
     if free is None:
         yield Diagnosis("memory", "skipped", "this system does not report what is available")
@@ -65,7 +65,7 @@ def check_memory(_settings: RunSettings) -> Iterator[Diagnosis]:
 
 
 def check_threads(_settings: RunSettings) -> Iterator[Diagnosis]:
-    """Yield whether torch's number of threads fits the cores that this process may use."""
+    """Check whether torch's number of threads fits the cores that this process may use."""
     import joblib
     import torch
 

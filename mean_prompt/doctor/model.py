@@ -36,7 +36,7 @@ _TIMINGS: Final = 3
 
 
 def check_model(settings: RunSettings) -> Iterator[Diagnosis]:
-    """Yield whether the model is on this machine (nothing is downloaded), loads, and how fast."""
+    """Find the model without downloading anything, load it and time it; yield the results."""
     try:
         found = _find(settings)
     except InputError as error:
@@ -90,7 +90,7 @@ def _missing(settings: RunSettings, error: InputError) -> Iterator[Diagnosis]:
 
 
 def _on_the_hub(settings: RunSettings, name: str) -> Iterator[Diagnosis]:
-    """Yield whether the hub has a model's files, by their list alone; none is downloaded."""
+    """Check whether a model can be had from the Hugging Face hub; download nothing."""
     from huggingface_hub import errors
 
     try:

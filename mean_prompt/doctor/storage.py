@@ -18,7 +18,7 @@ _RUNS: Final = "mean_prompt_runs"
 
 
 def check_storage(settings: RunSettings) -> Iterator[Diagnosis]:
-    """Yield whether the workers' database can be opened; no tables are created in it."""
+    """Check whether the workers' database can be opened; no tables are created in it."""
     from mean_prompt.workers import StorageURL
 
     if settings.storage is None:

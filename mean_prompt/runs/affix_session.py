@@ -50,7 +50,7 @@ class AffixSession:
         self._rules = Rules(inputs.recipe.constraints, inputs.encoder)
 
     def run(self) -> tuple[SearchResult, AffixProblem, Scores]:
-        """Search until the budget is spent or stopped.
+        """Run the search until its time or evaluations are spent, or the user stops it.
 
         Returns:
             The result, the problem that was searched on, and the SCS of each row with the affix,
@@ -220,7 +220,7 @@ class AffixScoring:
         return Affix.of_state(state)
 
     def scores(self, found: Affix) -> Scores:
-        """Return the SCS of every row's prediction with an affix: (n,)."""
+        """Return the SCS of each prediction plus affix with its true prompt: (n,)."""
         scores: Scores = np.empty(len(self._problem.context), np.float32)
         scores[self._problem.split.train] = found.scores
         scores[self._rows] = self._holdout(found.text)
@@ -243,7 +243,7 @@ def worth_seconds(budget: Budget) -> float:
 
 
 def _joiner(encoder: Encoder, recipe: Recipe) -> Joiner:
-    """Return what joins prediction and affix within the tokens that the model reads."""
+    """Return the joiner that adds an affix to a prediction within the model's token limit."""
     budget = min(recipe.context.max_tokens, encoder.max_tokens)
     longest = recipe.constraints.max_tokens
     if longest >= budget:

@@ -56,7 +56,7 @@ class ProgressReporter:
     size: int
 
     def notes(self, *notes: str) -> None:
-        """Send lines that the user should read to the listener."""
+        """Send notes for the user, one line each, to the listener (the progress callback)."""
         self._report(ProgressEvent("loaded", 0, self.size, notes=notes))
 
     @contextmanager

@@ -159,7 +159,7 @@ class Recipe(_Section):
         return type(self).parse(data, where="the options")
 
     def differences(self, other: Recipe) -> Iterator[tuple[str, Any, Any]]:
-        """Yield (field, own value, other value) where another recipe must not differ on resuming.
+        """Yield (field, own value, other's value) for differences that forbid resuming a run.
 
         The limits of the search may differ. So may the names of the corpora: whether two are the
         same depends on what they hold.

@@ -137,7 +137,7 @@ class ScoredString:
 
 
 def result_view(result: SearchResult) -> View:
-    """Return the HTML view of a search result: string, scores and baselines."""
+    """Return what a notebook shows of a search result: string, scores and baselines."""
     if result.context is not None:
         return _affix_view(result, result.context)
     *others, (score, share, name, _) = compared(result)
@@ -179,7 +179,7 @@ def _closing(result: SearchResult) -> tuple[str, ...]:
 
 
 def scored_view(scored: ScoredString) -> View:
-    """Return the HTML view of a scored string."""
+    """Return what a notebook shows of a scored string: text, score and tokens."""
     cut = "; the model reads only its beginning" if scored.truncated else ""
     return _scored(scored, scored.text, (), (f"{scored.tokens:,} tokens{cut}",))
 

@@ -37,7 +37,7 @@ class SearchSession:
         self._rules = Rules(inputs.recipe.constraints, inputs.encoder)
 
     def run(self) -> tuple[SearchResult, Problem]:
-        """Search until the budget is spent or stopped.
+        """Run the search until its time or evaluations are spent, or the user stops it.
 
         Returns:
             The result, and the problem that was searched on, for an analysis.
@@ -156,7 +156,7 @@ class StudySession:
             inputs.reporter.notes(self._vocabulary.notice)
 
     def revive(self, body: Sequence[int]) -> Candidate | None:
-        """Score a string of another process, given by its ids; ``None`` if it breaks a rule."""
+        """Score another process's string, given by token ids; ``None`` if it breaks a rule."""
         return self._evaluator.score_body(body)
 
     def study(self, board: ResultBoard | None, *, worker: int = 0, crew: int = 1) -> ClimbStudy:

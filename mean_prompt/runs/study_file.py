@@ -72,7 +72,7 @@ class StudyFile:
         return None
 
     def marks(self) -> Sequence[Mark]:
-        """Return no results of other workers' running climbs: this process is the only one."""
+        """Return no running climbs of other workers: this process is the only one."""
         return ()
 
 

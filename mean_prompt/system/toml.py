@@ -16,7 +16,7 @@ _LARGEST: Final = 2**20
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """Read a TOML file of at most a megabyte.
+    """Read a TOML file of at most a megabyte and return its content as a dict.
 
     Args:
         path: path of the file; it may be endless, such as a device.
@@ -44,7 +44,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
 
 def check_plain(data: dict[str, Any], where: str) -> None:
-    """Raise an error if parsed TOML holds, at any depth, a value that no field can use.
+    """Raise an error if parsed TOML holds an invalid number or text, at any depth.
 
     TOML promises integers of 64 bits; numbers that are not finite pass every comparison with a
     bound or none; and text that is not Unicode, as a command line may hold it, cannot be written.
