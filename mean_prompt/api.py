@@ -49,7 +49,7 @@ from mean_prompt.workers import Conductor, Crew
 if TYPE_CHECKING:
     from mean_prompt.hybrid import Request, Summary
 
-#: Time limit of a search for which neither time nor evaluations are limited.
+#: Time limit of a search that is given neither a time nor a number of evaluations.
 DEFAULT_BUDGET = "2m"
 
 CorpusLike = Corpus | str | Path | Sequence[str | Path]

@@ -24,7 +24,7 @@ class SearchProgress(ProgressEvent):
         score: expected SCS of the best string ``text``, over every training prompt.
         fraction: ``score`` as a share of the ceiling.
         holdout: the best string's score over the hold-out, or ``None`` if it is not known.
-        move: kind of edit that led to the best string.
+        move: kind of edit, or of start, that led to the best string.
         gained: whether this step found ``text``, a new best string.
     """
 
