@@ -1,4 +1,4 @@
-"""The search: predictions, moves, phrases, climbs, the study over climbs, baselines."""
+"""The search for a string: edits and their predicted scores, annealing, tuning, baselines."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What a search may spend: seconds, evaluations, or both, and a way to end it early."""
+"""The budget of a search: limits on seconds, on encoded strings, or both, and an early stop."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _CLOSING_SHARE: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far a search may go: wall-clock seconds, strings encoded, or both.
+    """Limits of a search: wall-clock seconds, number of strings encoded by the model, or both.
 
-    ``reserve`` seconds are kept for the last scores, beside the few that are always kept.
+    ``reserve`` seconds are kept free for scoring the final results, on top of the few always kept.
     """
 
     seconds: float | None
@@ -25,7 +25,7 @@ class Limits:
     reserve: float = 0.0
 
     def fraction(self, elapsed: float, evaluations: int) -> float:
-        """Return the share spent, within [0, 1]: the larger of time's and evaluations'."""
+        """Return the share of the budget spent, in [0, 1]: of time or evaluations, the larger."""
         shares = []
         if self.seconds is not None:
             # A little is kept for the last scores and files, so that these end in time too.
@@ -37,7 +37,7 @@ class Limits:
 
 
 class Budget:
-    """One budget that every step of a search asks before it begins.
+    """The time and evaluations that a search has spent, and its limits, checked at every step.
 
     Args:
         seconds: wall-clock limit of the whole run, or ``None``.
@@ -49,7 +49,7 @@ class Budget:
         deadline: the limit in time alone, for work outside the search.
         evaluations: strings encoded so far.
         others: strings that other workers on the same budget encoded, as far as is known.
-        reserve: seconds kept for the last scores, beside the few that are always kept.
+        reserve: seconds kept free for scoring the final results, on top of the few always kept.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Budget:
 
     @property
     def seconds(self) -> float | None:
-        """Wall-clock limit of the whole run, or ``None``."""
+        """Wall-clock limit of the whole run in seconds, or ``None`` if time is not limited."""
         return self.deadline.limit
 
     @seconds.setter
@@ -78,40 +78,40 @@ class Budget:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start."""
+        """Seconds since the run started."""
         return self.deadline.elapsed
 
     @property
     def remaining(self) -> float | None:
-        """Seconds left of the whole run, not below zero; ``None`` if time is not limited."""
+        """Seconds left until the run's time limit, at least 0; ``None`` if time is not limited."""
         return None if self.seconds is None else self.deadline.remaining
 
     @property
     def limits(self) -> Limits:
-        """How far the search may go."""
+        """The present limits of the search, as an immutable value."""
         return Limits(self.seconds, self.max_evaluations, self.reserve)
 
     def align(self, elapsed: float) -> None:
-        """Set the seconds since the start, to agree with a clock that several workers share."""
+        """Set the seconds since the run started, to agree with a clock that workers share."""
         self.deadline.started += self.elapsed - elapsed
 
     def spend(self, evaluations: int) -> None:
-        """Count strings that were encoded."""
+        """Add a number of encoded strings to the evaluations spent."""
         self.evaluations += evaluations
 
     def stop(self) -> None:
-        """End the search at its next step; safe in a signal handler and from another thread."""
+        """Ask the search to end before its next step; safe in signal handlers and threads."""
         self.deadline.stop()
 
     @property
     def stopped(self) -> bool:
-        """Whether an early end was asked for."""
+        """Whether the search was asked to end early."""
         return self.deadline.stopped
 
     def expired(self) -> bool:
-        """Return whether no further step may start."""
+        """Return whether the budget is spent or the search was asked to end early."""
         return self.stopped or self.fraction() >= 1.0
 
     def fraction(self) -> float:
-        """Return the share spent; the clock does not matter if only evaluations are limited."""
+        """Return the share of the budget spent; time is ignored if only evaluations are limited."""
         return self.limits.fraction(self.elapsed, self.evaluations + self.others)

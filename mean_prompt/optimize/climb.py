@@ -1,10 +1,10 @@
-"""One climb: annealed moves from a start string to a local optimum.
+"""One climb: simulated annealing by edits of a start string, to a local optimum of the score.
 
 A step predicts hundreds of edits of the present string (:mod:`~mean_prompt.optimize.surrogate`),
-proposes the promising ones (:mod:`~mean_prompt.optimize.moves`), screens these, learns from what
-they score, and draws the next string from them and the present one by their scores, as heat-bath
-annealing does. The temperature falls geometrically over the climb, so that it ends as a greedy
-ascent.
+proposes the promising ones (:mod:`~mean_prompt.optimize.moves`), screens these (scores them in low
+precision), learns from their scores, and draws the next string from them and the present one by
+score, as heat-bath annealing does. The temperature falls geometrically over the climb, so that it
+ends as a greedy ascent.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _DRAW_SHARE: Final = 0.5
 
 
 class ClimbSettings(BaseModel):
-    """Settings of one climb.
+    """Settings of one climb, a simulated annealing from one start string.
 
     Attributes:
-        width: edits evaluated a step.
-        predicted: replacements predicted one by one a step, from which the width is drawn.
-        vocabulary: tokens that these are drawn from, a new sample every step.
-        spread: temperature of that draw, as a share of the ceiling.
-        hot: temperature at the start, as a share of the ceiling: a string that scores this much
-            less is still drawn with weight 1/e.
-        cold: temperature at the end.
-        moves: how often each move is tried.
+        width: number of edits that the encoder scores in each step.
+        predicted: token replacements predicted one by one in each step, to propose some of them.
+        vocabulary: size of the random sample of tokens, new in every step, for replacements.
+        spread: temperature at which replacements to predict are drawn, as a share of the ceiling.
+        hot: temperature at the start, as a share of the ceiling (the highest possible score): a
+            string that scores this much less is still drawn with weight 1/e.
+        cold: temperature at the end, as a share of the ceiling.
+        moves: how often each kind of edit is tried.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,12 +56,12 @@ class ClimbSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """Where a climb stands after a step; step 0 is the start string.
+    """State of a climb after one of its steps; step 0 is the start string.
 
     Attributes:
         best: the best string of this climb, scored in float32.
         gained: whether this step found the best string.
-        move: the move that led to the present string, or ``None`` if the climb stayed.
+        move: kind of edit that led to the present string, or ``None`` if the string is unchanged.
     """
 
     number: int
@@ -71,12 +71,12 @@ class Step:
 
 
 class Climb:
-    """A climb from a start string.
+    """A simulated annealing from a start string, run step by step, that keeps the best string.
 
     Args:
-        start: the string, scored in float32.
-        screened: the same string, as it scores when screened.
-        edits: finds the edits of its strings.
+        start: the start string, scored in float32.
+        screened: the start string, scored in the screening precision.
+        edits: predicts, proposes and scores edits of a string.
 
     Attributes:
         best: the best string so far, scored in float32.
@@ -88,11 +88,11 @@ class Climb:
         self.best = start
         self.number = 0
         self._current = screened
-        # What the best string scored when screened: contenders are measured against like.
+        # The best string's score in the screening precision, to compare screened strings with.
         self._bar = screened.score
 
     def step(self, share: float) -> Step:
-        """Take one step, at the temperature set by the share of the climb that is over, [0, 1)."""
+        """Take one annealing step, its temperature set by the share of the climb over, [0, 1)."""
         settings, budget = self._edits.settings, self._edits.evaluator.budget
         spent = budget.evaluations
         temperature = self._edits.ceiling * settings.hot * (settings.cold / settings.hot) ** share
@@ -106,12 +106,12 @@ class Climb:
         return Step(self.number, self.best, gained, proposal.move if proposal else None)
 
     def switch_to(self, other: Candidate) -> None:
-        """Continue from another climb's string, scored in float32, better than this one's best."""
+        """Continue from another climb's string that scores above this climb's best, in float32."""
         self._current = self._edits.evaluator.screened(other)
         self.best, self._bar = other, self._current.score
 
     def state(self) -> State:
-        """Return all that the rest of the climb depends on, beside what it was made with."""
+        """Return the climb's state for a checkpoint, without its constructor's arguments."""
         return {
             "best": self.best.state(),
             "current": self._current.state(),
@@ -122,7 +122,7 @@ class Climb:
         }
 
     def restore(self, state: State) -> None:
-        """Continue from the :meth:`state` of a climb made with the same vocabulary and settings."""
+        """Restore the :meth:`state` of a climb made with the same vocabulary and settings."""
         self.best = Candidate.of_state(state["best"])
         self._current = Candidate.of_state(state["current"])
         self._bar, self.number = state["bar"], state["number"]
@@ -130,7 +130,7 @@ class Climb:
         self._edits.surrogate.restore(state["surrogate"])
 
     def _accept(self, tried: Sequence[Candidate]) -> bool:
-        """Score in float32 what may be the best string; return whether one of them is."""
+        """Score edited strings that may be a new best in float32; return whether one of them is."""
         bar = self._bar - SCREENING_NOISE * self._edits.ceiling
         above = [candidate for candidate in tried if candidate.score > bar]
         contenders = sorted(above, key=lambda row: -row.score)[:CONTENDERS]
@@ -144,9 +144,9 @@ class Climb:
     def _draw_next(
         self, tried: Sequence[_Tried], temperature: float
     ) -> tuple[Proposal | None, Candidate]:
-        """Draw from the present string and the tried ones, with weights exp(score / temperature).
+        """Draw the next string, the present or an edited one, by weights exp(score / temperature).
 
-        There is no proposal if the present string is drawn.
+        Return it with the edit that made it, ``None`` if the present string is drawn.
         """
         choices = [(None, self._current), *tried]
         scores = np.array([candidate.score for _, candidate in choices])
@@ -155,9 +155,9 @@ class Climb:
 
 
 class Edits:
-    """Finds edits of the strings of one climb, and learns from what they score.
+    """Predicts, proposes and scores edits of one climb's strings, and learns from their scores.
 
-    The ceiling of the objective is the unit of temperatures; ``rng`` is the climb's own.
+    ``ceiling``, the objective's highest value, is the unit of temperatures in the settings.
     """
 
     def __init__(
@@ -175,10 +175,10 @@ class Edits:
         self.surrogate = Surrogate(vocabulary, evaluator, rng)
 
     def try_at(self, current: Candidate, temperature: float) -> list[_Tried]:
-        """Predict, propose and screen edits of a string; none is tried twice at one string.
+        """Predict, propose and score edits of a string, without predicted ones scored before.
 
         Return the edits that keep to the rules and change the string, with the strings they make.
-        The temperature is that of the draw by what edits are expected to score, in its units.
+        Edits are drawn by expected score at a share of ``temperature``, in units of the score.
         """
         settings, evaluator = self.settings, self.evaluator
         predictions = self.surrogate.predict(
@@ -213,10 +213,10 @@ class Edits:
 def _outcomes(
     move: MoveName, proposals: Sequence[Proposal], found: Sequence[Candidate | None]
 ) -> dict[int, Candidate | None]:
-    """Return what one move's proposals became, by their row among the predictions.
+    """Return the strings that proposals of one kind made, by row of the prediction they came from.
 
-    A body that reads back as other tokens says nothing about its replacements, and counts as
-    ``None``, as one that breaks a rule does.
+    ``None`` stands for a string that breaks a rule, or that is tokenized as other tokens than were
+    proposed, which says nothing about the prediction.
     """
     return {
         proposal.row: candidate if candidate and candidate.body == proposal.body else None

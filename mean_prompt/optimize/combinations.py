@@ -1,4 +1,4 @@
-"""Combinations of measured replacements: the widest neighbourhood of a climb.
+"""Edits that combine several token replacements, each of a measured effect on the vector.
 
 At a good string hardly one replacement in a million improves it, but what replacements do to the
 vector adds up, so that two that each lose a little may make up for one another. The effects of
@@ -55,12 +55,12 @@ LEAST_SQUARED_LENGTH: Final = 0.25
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Combinations:
-    """Bodies with several measured replacements, and the scores expected of them.
+    """Token sequences after several measured replacements at once, and their expected scores.
 
     Attributes:
         bodies: token ids of the C bodies.
-        scores: (C,) expected SCS: ``sums`` less what such sums were seen to overestimate.
-        sums: (C,) SCS at the sum of the members' changes.
+        scores: (C,) expected SCS: ``sums`` less the overestimate learned for such sums.
+        sums: (C,) SCS at the string's vector plus the members' changes.
         faults: (C, 2) number of pairs among the members, and of replacements made in the string
             since each was measured, summed over the members.
     """
@@ -72,11 +72,11 @@ class Combinations:
 
 
 class MeasuredEffects:
-    """What replacements did to the vector of a string, updated as the string changes."""
+    """Measured changes of a string's vector by token replacements, updated as it is edited."""
 
     def __init__(self, dimension: int) -> None:
-        #: (m, 2) position and token of each, (m, d) its change, (m,) replacements made in the
-        #: string since it was measured; the newest last.
+        #: (m, 2) position and token of each replacement, (m, d) change of the vector by it, (m,)
+        #: replacements made in the string since it was measured; the newest last.
         self._cells = torch.empty((0, 2), dtype=torch.int64)
         self._changes = torch.empty((0, dimension))
         self._ages = torch.empty(0)
@@ -88,9 +88,9 @@ class MeasuredEffects:
         return len(self._cells)
 
     def observe(self, cells: torch.Tensor, changes: torch.Tensor) -> None:
-        """Add (B, 2) replacements, position and token, at the present string.
+        """Store B replacements (position, token) that were measured at the present string.
 
-        Their (B, d) changes start at its unit vector and end at vectors of any length.
+        ``changes`` (B, d) lead from its unit vector to vectors of any length.
         """
         kept = ~(self._cells[:, None] == cells).all(dim=2).any(dim=1)
         self._cells = torch.cat([self._cells[kept], cells])[-_KEPT:]
@@ -104,9 +104,9 @@ class MeasuredEffects:
         rows: Sequence[int],
         found: Sequence[Candidate],
     ) -> None:
-        """Learn how far sums of changes can be trusted, from some rows of the combinations.
+        """Learn how much sums of changes overestimate the score, from evaluated combinations.
 
-        These were evaluated at the current string, and made the strings found.
+        ``rows`` of the combinations, evaluated at the current string, made the strings ``found``.
         """
         scores = torch.tensor([candidate.score for candidate in found])
         missed = combinations.sums[list(rows)] - scores
@@ -121,7 +121,7 @@ class MeasuredEffects:
                 self.observe(self._cells[row][None], change[None])
 
     def follow(self, old: Candidate, new: Candidate) -> None:
-        """Update the effects to what the replacements would do at another string.
+        """Convert the effects measured on an old string to those on the new one made from it.
 
         All are forgotten if a replacement between the strings was not measured, or if the length
         changes.
@@ -148,10 +148,10 @@ class MeasuredEffects:
     def combinations(
         self, current: Candidate, expansion: Expansion, without: Collection[TokenIds]
     ) -> Combinations:
-        """Return the best combinations at a string, found by a beam search over their size.
+        """Return the best combinations of measured replacements in a string, by beam search.
 
-        Single replacements that were measured elsewhere are among them. The expansion is that of
-        the objective around the string's vector; some bodies are left out.
+        They include single replacements measured at earlier strings. The expansion is that of the
+        objective around the string's vector; token sequences ``without`` are left out.
         """
         found = [_NONE, *self._search(to_tensor(current.vector), expansion)]
         cells, body = self._cells.tolist(), dict(enumerate(current.body))
@@ -165,7 +165,7 @@ class MeasuredEffects:
         return Combinations([bodies[number] for number in kept], to_numpy(scores), sums, faults)
 
     def _search(self, here: torch.Tensor, expansion: Expansion) -> Iterator[_Found]:
-        """Yield rows, scores, sums and faults of the best sets, size by size."""
+        """Yield the best sets of replacements of each size: rows, scores, sums and faults."""
         if not len(self):
             return
         gradient, curvature = (part.cpu() for part in expansion[1:])
@@ -207,7 +207,7 @@ class MeasuredEffects:
             taken = taken[first] | same[second]
 
     def state(self) -> State:
-        """Return the measured effects, and what was learned of their sums."""
+        """Return the measured effects and the learned error of their sums, for a checkpoint."""
         return {
             "cells": self._cells,
             "changes": self._changes,
@@ -216,20 +216,20 @@ class MeasuredEffects:
         }
 
     def restore(self, state: State) -> None:
-        """Continue from what :meth:`state` returned."""
+        """Restore the measured effects from what :meth:`state` returned."""
         # Cloned, since these are changed in place and a state may be restored twice.
         self._cells, self._changes = state["cells"].clone(), state["changes"].clone()
         self._ages = state["ages"].clone()
         self._loss.restore(state["loss"])
 
     def _row(self, cell: tuple[int, int]) -> int | None:
-        """Return the row of a replacement, or ``None`` if it is not kept."""
+        """Return the row of a (position, token) replacement's effect, ``None`` if not stored."""
         found = torch.nonzero((self._cells == torch.tensor(cell)).all(dim=1))
         return int(found[0, 0]) if len(found) else None
 
 
 def _best_sets(sets: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the best distinct unions of a set and a row, by their numbers."""
+    """Return the best distinct unions of a set and one more row: indices of sets, and of rows."""
     best, flat = scores.flatten().topk(min(_OVERDRAW * _BEAM, scores.numel()))
     flat = flat[best > -torch.inf]
     first, second = flat // scores.shape[1], flat % scores.shape[1]
@@ -240,7 +240,7 @@ def _best_sets(sets: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, 
 
 
 def _replacements(old: TokenIds, new: TokenIds) -> list[tuple[int, int]] | None:
-    """Return positions and tokens in which two bodies of one length differ."""
+    """Return (position, new token) where token ids differ; ``None`` if their number differs."""
     if len(old) != len(new):
         return None
     return [(i, put) for i, (out, put) in enumerate(zip(old, new, strict=True)) if out != put]

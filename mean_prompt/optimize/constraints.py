@@ -1,4 +1,4 @@
-"""Which strings a search may answer with, and which tokens it may build them from."""
+"""Rules on which strings a search may return and which tokens it may build them from."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _RARE: Final = 50_000
 
 
 class Constraints(BaseModel):
-    """The rules a string obeys, as a recipe states them.
+    """Rules that the string found by a search must obey, as the user states them.
 
     Attributes:
-        max_tokens: tokens of the whole string, without those that the tokenizer puts around it.
+        max_tokens: most tokens of the whole string, not counting the tokenizer's special ones.
         alphabet: ``ascii`` printable ASCII; ``words`` dictionary words with single blanks;
             ``unicode`` any printable characters.
         banned_words: words that the string must not hold, in any case.
@@ -49,13 +49,13 @@ class Constraints(BaseModel):
 
 
 class Rules:
-    """Constraints bound to a model's vocabulary.
+    """Constraints applied to one model's tokenizer: checks strings and lists allowed tokens.
 
     Attributes:
         allowed: (A,) ids of the tokens a search may insert, ascending.
         surfaces: (V,) the text of every token on its own.
-        frame_tokens: tokens that the required prefix and suffix take.
-        room: most tokens that a body between them may have.
+        frame_tokens: number of tokens of the required prefix, and of the required suffix.
+        room: most tokens of the body, the editable part between prefix and suffix.
 
     Raises:
         InputError: the constraints contradict each other or the model.
@@ -88,15 +88,15 @@ class Rules:
         self.allowed = self._allowed_tokens()
 
     def compose(self, body: str) -> str:
-        """Return the whole string around a body: required prefix, body, required suffix."""
+        """Return the whole string: required prefix, body (the editable text), required suffix."""
         return f"{self._prefix}{body}{self._suffix}"
 
     def body_of(self, text: str) -> str:
-        """Return the body of a string that :meth:`compose` made."""
+        """Return a string's editable text, without the required prefix and suffix around it."""
         return text.removeprefix(self._prefix).removesuffix(self._suffix)
 
     def violation(self, text: str, ids: TokenIds) -> str | None:
-        """Return the first rule that a string breaks, or ``None`` if it may be an answer."""
+        """Return a message on the first rule that a string breaks, or ``None`` if it obeys all."""
         if not text.strip():
             return "is blank"
         if len(ids) > self.constraints.max_tokens:
@@ -108,7 +108,7 @@ class Rules:
         return None
 
     def _unfit(self, text: str, ids: TokenIds) -> str | None:
-        """Return the rule on contents that a string, or a part of one, breaks."""
+        """Return a message on the rule on characters, words or tokens that a text breaks."""
         lowered = text.lower()
         special = any(entry in lowered for entry in self._special_texts)
         if special or not self._special.isdisjoint(ids):
@@ -188,7 +188,7 @@ def _in_alphabet(text: str, alphabet: Alphabet) -> bool:
 
 
 def _glued(text: str, *, at_end: bool) -> str:
-    """Return a required text with the blank that keeps it apart from the body."""
+    """Return a required prefix or suffix with a blank between it and the editable text."""
     if not text or text[-1 if at_end else 0].isspace():
         return text
     return f"{text} " if at_end else f" {text}"
@@ -209,5 +209,5 @@ def dictionary() -> frozenset[str]:
 
 
 def is_readable(text: str) -> bool:
-    """Return whether a string is dictionary words with one blank between each two."""
+    """Return whether a string consists of dictionary words separated by single blanks."""
     return bool(_READABLE.fullmatch(text)) and dictionary().issuperset(text.lower().split())

@@ -1,4 +1,4 @@
-"""Scoring strings: bodies of token ids -> whole strings -> vectors -> expected SCS.
+"""Scoring strings: token ids -> string -> vector -> expected sharpened cosine similarity (SCS).
 
 A search edits the *body*, the token ids between the required prefix and suffix. What counts is
 the string it becomes: every body is decoded, completed, tokenized again, and scored as that.
@@ -30,7 +30,7 @@ _Spelled = tuple[str, TokenIds, TokenIds]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """One string and what it scores.
+    """A scored string, with its token ids, unit vector and score.
 
     Attributes:
         text: the whole string.
@@ -47,19 +47,19 @@ class Candidate:
     score: float
 
     def state(self) -> State:
-        """Return the candidate as a state, which :meth:`of_state` reads back."""
+        """Return the candidate's fields for a checkpoint; :meth:`of_state` reads them back."""
         parts = {field.name: getattr(self, field.name) for field in fields(self)}
         return parts | {"body": list(self.body), "ids": list(self.ids)}
 
     @classmethod
     def of_state(cls, state: State) -> Self:
-        """Return the candidate that a state is of."""
+        """Rebuild a candidate from what :meth:`state` returned."""
         ids = {name: tuple(state[name]) for name in ("body", "ids")}
         return cls(**state | ids | {"vector": state["vector"].numpy()})
 
 
 class Evaluator:
-    """Scores candidates against one objective, under rules, within a budget.
+    """Encodes and scores strings that obey the rules, and charges each one to the budget.
 
     Strings that break a rule are never scored. The budget is charged one evaluation for every
     string encoded, in either precision.
@@ -74,9 +74,9 @@ class Evaluator:
         self.budget = budget
 
     def screen(self, bodies: Sequence[TokenIds]) -> list[Candidate | None]:
-        """Score bodies in the screening dtype, in order; ``None`` for one that breaks a rule.
+        """Score strings by their editable token ids, in the encoder's fast screening dtype.
 
-        Bodies of the same string share one evaluation.
+        The result is ``None`` for one that breaks a rule. Equal strings share one evaluation.
         """
         if not bodies:
             return []
@@ -87,18 +87,18 @@ class Evaluator:
         return [None if row is None else found[row[0]] for row in spelled]
 
     def screened(self, candidate: Candidate) -> Candidate:
-        """Score a candidate again in the screening dtype."""
+        """Return a candidate scored again in the encoder's fast screening dtype."""
         return self.screen([candidate.body])[0] or candidate
 
     def exact(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Score candidates again in float32; each keeps its place."""
+        """Return candidates scored again in float32, in the same order."""
         if not candidates:
             return []
         rows = [(row.text, row.body, row.ids) for row in candidates]
         return self._judge(rows, self.encoder.encode_ids)
 
     def read(self, texts: Sequence[str]) -> list[Candidate]:
-        """Score texts in float32 as bodies, cut to the token limit, without those against a rule.
+        """Score texts in float32, cut to the token limit, leaving out those that break a rule.
 
         Texts come from outside the search (a corpus, a user): they are put through the
         tokenizer's decoder once, so that they read as a move would have made them.
@@ -108,12 +108,12 @@ class Evaluator:
         return self._judge(rows, self.encoder.encode_ids)
 
     def score_body(self, body: Sequence[int]) -> Candidate | None:
-        """Score a body that another process found, in float32; ``None`` if it breaks a rule."""
+        """Score another process's editable token ids in float32; ``None`` if they break a rule."""
         [row] = self._spell([tuple(body)])
         return None if row is None else self._judge([row], self.encoder.encode_ids)[0]
 
     def measure_rate(self, length: int, *, batch: int = 16) -> float:
-        """Return strings screened a second, at a length in tokens, in one batch after a warm-up."""
+        """Return how many strings of ``length`` tokens are screened a second, after a warm-up."""
         token = self.encoder.tokenize(["text"])[0][:1]
         ids = [token * length] * batch
         self.encoder.screen_ids(ids)
