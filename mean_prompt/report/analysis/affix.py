@@ -86,7 +86,7 @@ def _losses(
     affixed: Scores,
     rows: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Return the SCS lost without each of an affix's k tokens, summed over ``rows``: (k,)."""
+    """Return the score lost by leaving out each of an affix's k tokens, summed over rows: (k,)."""
     texts = [text for affix in without for text in problem.texts(rows, affix)]
     vectors: Vectors = encoder.encode(texts).reshape(len(without), len(rows), -1)
     scores = row_scores(vectors, np.broadcast_to(problem.truths[rows], vectors.shape))

@@ -1,1 +1,1 @@
-"""The explorer: a local page on which strings are typed and seen in their corpus's space."""
+"""The explorer: a local web page that compares typed strings with the prompts of a corpus."""

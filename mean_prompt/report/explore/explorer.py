@@ -107,7 +107,7 @@ class Explorer:
             return self._newest.get(box, (text,))[0] == text
 
     def analyse(self, text: str, box: BoxKey = ("", "")) -> Iterator[TextResult]:
-        """Yield the growing analysis of a nonblank text; stop if its text box has a newer text."""
+        """Yield ever more complete analyses of a nonblank text until its box has a newer text."""
         with self._guard:
             noted, deadline = self._newest.get(box, (text, Deadline()))
         if noted != text:

@@ -82,7 +82,7 @@ class Follower:
             return self._shown
 
     def _read_again(self, *, is_running: bool) -> bool:
-        """Read the run's folder again if files changed and the pause is over; return success."""
+        """Read the run's folder again if its files have changed; return whether it was read."""
         stamps = tuple(_stamp(self._run / name) for name in _FILES)
         if stamps == self._stamps or time.monotonic() < self._next:
             return False

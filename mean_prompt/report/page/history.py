@@ -159,7 +159,7 @@ def diff(before: str, after: str) -> list[tuple[Change, str]]:
 
 
 def gains_by_move(history: History) -> list[tuple[str, int, float]]:
-    """Return each kind of edit with its number of improvements and their total gain, largest first.
+    """Return (kind of edit, number of improvements, total gain in score), the largest gain first.
 
     The first string of a run is left out, as it improves on no other.
     """
@@ -195,7 +195,7 @@ def _point(event: dict[str, Any]) -> ProgressPoint:
 
 
 def _points(event: dict[str, Any]) -> list[ProgressPoint]:
-    """Return the scores that an event adds to its climb, with their times.
+    """Return the scores, with times, that an event adds to its climb (one local search).
 
     A worker reports a climb only at its end; the scores are spread evenly over the climb's time.
     """

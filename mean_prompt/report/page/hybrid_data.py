@@ -1,4 +1,4 @@
-"""Statistics of predicted answers: by kind, by expected score, and by gain over other answers."""
+"""Statistics of answers (predicted prompts): by kind, by expected score, and by gain."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class KnowledgeRow:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationBin:
-    """Rows with about the same expected SCS, with their mean actual SCS.
+    """Rows whose answers have about the same expected score, with their mean actual score.
 
     Attributes:
         rows: number of rows.
@@ -71,7 +71,7 @@ class CalibrationBin:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """An answer and its gain in SCS over another answer to the same row.
+    """An answer (predicted prompt) and its gain in score over another answer to the same row.
 
     Attributes:
         gain: difference in SCS, actual or expected.
@@ -103,9 +103,9 @@ def by_kind(answers: Sequence[Answer], outcomes: Sequence[Outcome] = ()) -> list
 
 
 def by_knowledge(answers: Sequence[Answer]) -> list[KnowledgeRow]:
-    """Group rows by trust in their LLM prediction, without a prediction, and by deciding rule.
+    """Count answers by trust in the row's LLM prediction, or by the rule that decided.
 
-    The groups are in this order; empty groups are left out.
+    Groups by trust come first, the highest first; empty groups are left out.
     """
     rows: dict[str, list[str]] = {}
     for answer in answers:
@@ -120,7 +120,7 @@ def by_knowledge(answers: Sequence[Answer]) -> list[KnowledgeRow]:
 
 
 def calibration(outcomes: Sequence[Outcome], *, seed: int = 0) -> list[CalibrationBin]:
-    """Divide rows by expected SCS into ten bins of equal size, the lowest first.
+    """Divide rows by expected score into ten bins of equal size, the lowest first.
 
     Rows without an expected SCS are left out.
     """
@@ -131,7 +131,7 @@ def calibration(outcomes: Sequence[Outcome], *, seed: int = 0) -> list[Calibrati
 
 
 def actual_gains(outcomes: Sequence[Outcome], over: str) -> list[Gain]:
-    """Return the answers' gains in actual SCS over another way of answering, the largest first.
+    """Return the answers' gains in actual score over another way of answering, largest first.
 
     Args:
         outcomes: answers with their actual scores.
@@ -146,7 +146,7 @@ def actual_gains(outcomes: Sequence[Outcome], over: str) -> list[Gain]:
 
 
 def expected_gains(answers: Sequence[Answer]) -> list[Gain]:
-    """Return the answers' expected gains in SCS over the universal string, the largest first."""
+    """Return the answers' expected gains over the universal string, the largest first."""
     return _sorted(
         Gain(answer, answer.expected - answer.universal)
         for answer in answers

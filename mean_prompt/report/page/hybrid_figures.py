@@ -73,7 +73,7 @@ def knowledge_bars(places: Sequence[KnowledgeRow]) -> Figure:
 
 
 def expected_bars(kinds: Sequence[KindRow]) -> Figure:
-    """Return a bar chart of mean expected and actual SCS by kind of answer."""
+    """Return a bar chart of mean expected and actual scores by kind of answer."""
     columns: dict[str, Callable[[KindRow], float | None]] = {
         "expected of the answers": lambda row: row.expected,
         "expected of the universal string": lambda row: row.universal,
@@ -102,12 +102,12 @@ def trust_bars(trusts: Sequence[float]) -> Figure:
 
 
 def gain_bars(gains: Sequence[Gain], over: str) -> Figure:
-    """Return a histogram of the gains in SCS over another answer, the one named by ``over``."""
+    """Return a histogram of the gains in score over another answer, named by ``over``."""
     return histogram([row.gain for row in gains], x=f"gain in SCS over {over}", y="rows")
 
 
 def truth_points(outcomes: Sequence[Outcome]) -> Figure:
-    """Return a scatter plot of expected and actual SCS by kind of answer, with the diagonal."""
+    """Return a scatter plot of actual over expected scores by kind of answer, with the diagonal."""
     judged = drawn(outcomes)
     traces = []
     for kind in sorted({row.answer.kind for row in judged}, key=_number):
@@ -129,13 +129,13 @@ def truth_points(outcomes: Sequence[Outcome]) -> Figure:
 
 
 def drawn(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Return the rows that are drawn as points: those with an expected SCS, thinned if many."""
+    """Return the rows that are drawn as points: those with an expected score, thinned if many."""
     judged = [row for row in outcomes if row.answer.expected is not None]
     return judged[:: -(-len(judged) // _MOST_POINTS) or 1]
 
 
 def calibration_line(bins: Sequence[CalibrationBin]) -> Figure:
-    """Return a calibration plot: mean actual SCS over mean expected SCS, by bins of rows."""
+    """Return a calibration plot: mean actual over mean expected score, by bins of rows."""
     line = {
         "type": "scatter",
         "mode": "lines+markers",
@@ -154,7 +154,7 @@ def calibration_line(bins: Sequence[CalibrationBin]) -> Figure:
 
 
 def methods_bars(methods: Sequence[MethodScore]) -> Figure:
-    """Return a bar chart of the ways of answering by mean SCS, with 95 % intervals."""
+    """Return a bar chart of the mean scores of ways of answering, with 95 % intervals."""
     rows = list(reversed(methods))
     return bars(
         [row.name for row in methods],

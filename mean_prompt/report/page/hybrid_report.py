@@ -1,4 +1,4 @@
-"""Build the page of predicted answers: of a submission, or of a cross-validated evaluation."""
+"""Build the page of answers (predicted prompts) of a submission or an evaluation."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ Facts = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class AnswersReport:
-    """Data of a page of predicted answers: the answers, their scores, and how to reproduce them.
+    """Data of a page: answers (predicted prompts), their scores, and how to reproduce them.
 
     Attributes:
         universal: the universal string, or ``None`` if it is not known.

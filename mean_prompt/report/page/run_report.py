@@ -207,7 +207,7 @@ def _study(history: History, figures: dict[str, Figure]) -> str:
 
 
 def _starts(climbs: tuple[ClimbHistory, ...]) -> list[dict[str, Any]]:
-    """Return the best and median score of the climbs from each kind of start, best kind first."""
+    """Return best and median scores of climbs (local searches) by kind of start, best first."""
     ended = [climb for climb in climbs if climb.ended]
     rows = []
     for start in {climb.start for climb in ended}:

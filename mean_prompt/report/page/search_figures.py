@@ -30,7 +30,7 @@ _MOST_POINTS: Final = 2_000
 
 
 def progress_lines(history: History) -> Figure:
-    """Return a figure of the best score and each climb's score over evaluations or seconds.
+    """Return a line chart of the best score and each climb's (local search's) over the search.
 
     The figure has data for both axes; the page's script draws the one that the reader chose.
     """
@@ -67,7 +67,7 @@ def progress_lines(history: History) -> Figure:
 
 
 def drawn_climbs(history: History) -> list[ClimbHistory]:
-    """Return the best climbs of a search, as many as are drawn, in their order."""
+    """Return the best climbs (local searches) of a search, as many as are drawn, in their order."""
     climbs = history.climbs
     best = sorted(range(len(climbs)), key=lambda row: -climbs[row].fraction)[:MOST_CLIMBS]
     return [climbs[row] for row in sorted(best)]
@@ -86,7 +86,7 @@ def cosine_bars(spread: CosineSpread) -> Figure:
 
 
 def map_figure(analysis: Analysis) -> Figure:
-    """Return a scatter plot of the corpus by cluster, with the string, mean and ceiling marked."""
+    """Return a scatter plot of the corpus by cluster, with string, mean and best vector marked."""
     words = [cluster.words for cluster in analysis.clusters]
     landmarks = [
         ("the string", analysis.look.place, "diamond"),
@@ -144,7 +144,7 @@ def moves_bars(gains: Sequence[tuple[str, int, float]]) -> Figure:
 
 
 def climbs_by_setting(climbs: Sequence[ClimbHistory], name: str, title: str) -> Figure:
-    """Return a scatter plot of climbs' scores by one setting, with a marker per kind of start."""
+    """Return a scatter plot of climbs' (local searches') scores over one of their settings."""
     drawn = [climb for climb in climbs if name in climb.params]
     traces = []
     for number, start in enumerate(sorted({climb.start for climb in drawn})):

@@ -1,4 +1,4 @@
-"""Read a submission, the table of its answers and the journal of the prediction run."""
+"""Read a submission (one predicted prompt per row), and how its answers were chosen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CHECKED: Final = TypeAdapter(Answer)
 
 @dataclass(frozen=True, slots=True)
 class SubmissionFiles:
-    """A submission, and how its answers were chosen.
+    """A submission, which has one answer (predicted prompt) per row, and how each was chosen.
 
     Attributes:
         answers: the answers in the submission's order. An answer that neither the table nor the
@@ -67,7 +67,7 @@ class SubmissionFiles:
 
     @property
     def universal(self) -> str | None:
-        """The universal string of the prediction run; ``None`` if no file holds it any more."""
+        """The universal string (one for all rows); ``None`` if no file holds it any more."""
         asked = self.job.get("universal")
         if isinstance(asked, str):
             return asked
@@ -81,7 +81,7 @@ class SubmissionFiles:
 
 
 def _explained(path: Path, known: dict[str, Answer], universal: object) -> Iterator[Answer]:
-    """Yield the submission's answers, with details from ``known`` if the text is the same."""
+    """Yield a submission's answers, with details from ``known`` if the text is the same."""
     columns = read_columns(path, HEADER)
     for name, text in zip(*(columns[column] for column in HEADER), strict=True):
         answer = known.get(name)

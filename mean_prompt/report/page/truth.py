@@ -1,4 +1,4 @@
-"""Score the answers of a submission with the true prompts of its rows."""
+"""Score the answers of a submission against the true prompts of its rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mean_prompt.system import InputError
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The actual scores of a submission: SCS of its answers with the true prompts.
+    """Actual scores of a submission: sharpened cosines (SCS) of answers and true prompts.
 
     Attributes:
         outcomes: scores of the answers whose true prompt is known, in the submission's order.
@@ -62,7 +62,7 @@ def joined_triples(files: SubmissionFiles, path: Path) -> tuple[tuple[Answer, ..
 def find_truth(
     files: SubmissionFiles, answers: Sequence[Answer], triples: Triples, encoder: Encoder
 ) -> Truth:
-    """Score answers, the universal string and the LLM's predictions with the true prompts.
+    """Score answers, the universal string and the LLM's predictions against true prompts.
 
     The LLM's prediction is the first one that the run had, cleaned; a row without one gets the
     universal string.
@@ -92,7 +92,7 @@ def find_truth(
 
 
 def _ways(answers: Sequence[Answer], universal: str | None) -> dict[str, list[str]]:
-    """Return the texts to score by way of answering: hybrid, universal string and LLM."""
+    """Return the texts to score for each way of answering: hybrid, universal string, LLM."""
     ways = {HYBRID: [answer.text for answer in answers]}
     if universal is not None:
         ways[UNIVERSAL] = [universal] * len(answers)
