@@ -1,4 +1,4 @@
-"""Hybrid predictions: the universal string blended, row by row, with retrieval and an LLM."""
+"""Hybrid predictions of rows' prompts: a universal string, similar rows and an LLM combined."""
 
 from typing import TYPE_CHECKING
 

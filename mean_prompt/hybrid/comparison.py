@@ -200,7 +200,7 @@ class _Table:
         column[rows] = sharpened_cosines(vectors, self._targets[rows])
 
     def put_oracle(self, rows: NDArray[np.int64], pools: Sequence[Sequence[str]]) -> None:
-        """Score an oracle that picks the string nearest the true prompt, as found by rough vectors."""
+        """Score the oracle: each pool's string nearest the true prompt, found by rough vectors."""
         best = []
         for row, pool in zip(rows, pools, strict=True):
             cosines = self._space.screened(pool) @ self._targets[row]

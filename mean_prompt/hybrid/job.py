@@ -1,4 +1,4 @@
-"""One prediction run: a test file in, a submission out that is valid at every moment.
+"""Runs predictions from a test file to a submission file that is valid at every moment.
 
 The submission is written first with the universal string for every row. Then retrieval answers
 all rows, and the LLM's predictions, requested in a thread of their own meanwhile, improve them as
@@ -36,18 +36,18 @@ _MARGIN_SECONDS: Final = 3.0
 _MARGIN_SHARE: Final = 0.03
 #: Share of the time left that a fit may take.
 _FIT_SHARE: Final = 0.3
-#: Shares of the known rows to fit on, until a fit ends in its time.
+#: Shares of the known rows to fit on, tried in turn until a fit ends within its time.
 _FIT_PARTS: Final = (1, 1 / 4, 1 / 16)
-#: Rows answered between two writes.
+#: Rows answered between two writes of the submission.
 _BATCH: Final = 64
 _KEPT_OPTIONS: Final = ("prefix", "suffix", "max_tokens", "trials", "seed")
 
 
 class PredictionJob:
-    """Runs one request, whose user started waiting at a time by ``time.monotonic``, or now.
+    """Answers the rows of a test file within a time limit and writes a submission CSV.
 
-    The listener receives the rows answered and the strings embedded. The deadline is the end of
-    the work on answers, which leaves time within the limit for the last files.
+    The limit counts from ``started`` (by ``time.monotonic``; now if ``None``). ``deadline`` ends
+    the work on answers earlier, so that the last files are written within the limit.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class PredictionJob:
         self._arrived = 0
 
     def run(self) -> Summary:
-        """Answer all rows that time allows; the submission is valid whatever happens."""
+        """Answer the rows as far as time allows; the submission is valid even if interrupted."""
         request = self._request
         rows = read_rows(request.test)
         known = read_triples(request.triples)
@@ -94,7 +94,7 @@ class PredictionJob:
         return self._summary(llm)
 
     def _improve(self, triples: Triples, universal: str, llm: Predictor | None) -> None:
-        """Ask the LLM, fit meanwhile, and answer."""
+        """Query the LLM, fit the hybrid predictor meanwhile, and answer the rows."""
         with PredictionQueue(self.deadline) as queue:
             if llm is not None and not self._asks_known_first:
                 self._ask(queue, llm, None)
@@ -115,13 +115,13 @@ class PredictionJob:
 
     @property
     def _asks_known_first(self) -> bool:
-        """Whether known rows come before test rows: to be shown, or to be asked about."""
+        """Whether the LLM needs known rows, as examples or to calibrate, before test rows."""
         return bool(self._request.shots_used or self._request.calibrate_used)
 
     def _known_predictions(
         self, triples: Triples, llm: Predictor | None, queue: PredictionQueue
     ) -> list[tuple[str, ...]] | None:
-        """Return predictions for known rows, if there are any; ask about test rows after them."""
+        """Return the LLM's predictions for known rows, or ``None``; then query it for test rows."""
         request, examples = self._request, None
         if llm is None:
             return None
@@ -138,8 +138,8 @@ class PredictionJob:
         return predictions
 
     def _ask(self, queue: PredictionQueue, llm: Predictor, examples: Examples | None) -> None:
-        """Start to ask about the test rows."""
-        # A recording is asked about all rows, since it refuses rows of which it knows none.
+        """Start querying the LLM for the test rows, with few-shot examples if there are any."""
+        # Recorded predictions are read for all rows: rows are refused if no id of them is known.
         is_recorded = isinstance(llm, RecordedPredictor)
         every = list(range(len(self._sheet.rows)))
         numbers = every if is_recorded else self._sheet.open_rows(with_llm=True)
@@ -147,7 +147,7 @@ class PredictionJob:
         queue.ask(llm, rows, examples.of(rows) if examples else None, numbers)
 
     def _fit(self, triples: Triples, predictions: list[tuple[str, ...]] | None) -> bool:
-        """Fit on the known rows, or on fewer if there is no time for all; return whether it did."""
+        """Fit the predictor to all known rows, or fewer if time is short; return whether it is."""
         journal = self._sheet.journal
         order = np.random.default_rng(self._request.options.seed).permutation(len(triples))
         for share in _FIT_PARTS:
@@ -172,7 +172,7 @@ class PredictionJob:
         return False
 
     def _answer(self, queue: PredictionQueue, *, is_fitted: bool, llm: Predictor | None) -> None:
-        # A recording has all predictions at once, so that retrieval is left with the rows that
+        # Recorded predictions are all there at once, so that retrieval is left with the rows that
         # have none.
         is_recorded = isinstance(llm, RecordedPredictor)
         if is_fitted and not is_recorded:
@@ -183,7 +183,7 @@ class PredictionJob:
             self._answer_by_retrieval(queue)
 
     def _answer_by_retrieval(self, queue: PredictionQueue) -> None:
-        """Answer the rows without an answer; predictions that arrive meanwhile come first."""
+        """Answer unanswered rows by retrieval; LLM predictions that arrive meanwhile go first."""
         sheet = self._sheet
         rows = sheet.open_rows(with_llm=False)
         for start in range(0, len(rows), _BATCH):
@@ -198,7 +198,7 @@ class PredictionJob:
     def _answer_predictions(
         self, arrived: Sequence[Prediction], queue: PredictionQueue, *, is_fitted: bool
     ) -> None:
-        """Answer rows whose predictions have arrived."""
+        """Answer the rows whose LLM predictions have arrived; weigh them if a blend is fitted."""
         if is_fitted:
             given = self._wanted(arrived)
             rows = self._sheet.rows.take([one.row for one in given])
@@ -217,7 +217,7 @@ class PredictionJob:
         self._listener(event)
 
     def _keep_unweighed(self, arrived: Sequence[Prediction]) -> None:
-        """Answer rows without an answer with predictions that there is no time to weigh."""
+        """Answer unanswered rows with their first predictions, as there is no time to weigh any."""
         self._count_faults(arrived)
         given = [one for one in self._wanted(arrived) if self._sheet.is_open(one.row)]
         rows = self._sheet.rows.take([one.row for one in given])
@@ -225,7 +225,7 @@ class PredictionJob:
         self._sheet.keep([replace(answer, rule="not fitted") for answer in answers])
 
     def _wanted(self, arrived: Sequence[Prediction]) -> list[Prediction]:
-        """Return the predictions that hold a text for a row that still needs one."""
+        """Return the non-empty predictions of rows not yet answered with a weighed prediction."""
         sheet = self._sheet
         return [one for one in arrived if one.texts and sheet.is_open(one.row, with_llm=True)]
 
@@ -255,7 +255,7 @@ class PredictionJob:
 
 
 def _settings(request: Request) -> dict[str, Any]:
-    """Return the settings that must be the same when the run is resumed."""
+    """Return the settings of a request that must be unchanged when its run is resumed."""
     options = request.options
     corpus, model = options.corpus, options.model
     return {

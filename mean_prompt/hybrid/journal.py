@@ -1,4 +1,4 @@
-"""The files beside a submission: what was asked, what was decided, and each row's answer.
+"""The files written beside a submission: the request, the fitted settings and the answers.
 
 ``submission.csv`` has a folder ``submission.work`` beside it: ``job.json`` holds what was asked,
 ``fit.json`` what the fit decided, ``answers.jsonl`` every answer as it was given. At the end
@@ -39,9 +39,9 @@ _WHOLE: Final = "the submission is whole"
 
 
 def read_answers(path: Path) -> dict[str, Answer]:
-    """Return the last answer that each row was given, by id; none if there is no file.
+    """Return the last answer recorded for each row, by row id; empty if there is no file.
 
-    Lines torn by a kill, and those that are no answer, are skipped.
+    Lines cut short by a kill, and lines that hold no answer, are skipped.
     """
     try:
         lines = path.read_bytes().split(b"\n")
@@ -59,11 +59,11 @@ def read_answers(path: Path) -> dict[str, Answer]:
 
 
 class Journal:
-    """The work folder of one submission.
+    """The work folder of a submission, from which an interrupted prediction run is resumed.
 
-    ``job`` is what was asked, as JSON values by name. With ``resume`` the work that is there is
-    continued. Work without any decision or answer may be asked something else, so that a mistake
-    in the first command can be fixed. Anything else that is there is refused.
+    ``job`` is the request, as JSON values by name. If ``resume`` is true, existing work is
+    continued; its request may differ only if it has no fit and no answer yet, so that a mistake
+    in the first command can be fixed. Otherwise existing files raise InputError.
     """
 
     def __init__(self, out: Path, job: Mapping[str, Any], *, resume: bool) -> None:
@@ -88,7 +88,7 @@ class Journal:
             self._write_job()
 
     def pin(self, name: str, value: str) -> None:
-        """Record a fact about the input; raise InputError if the run had another one."""
+        """Record a fact about the input; raise InputError if another value was recorded before."""
         if name in self._job:
             _check_same(self._job, {name: value}, self.folder)
             return
@@ -97,24 +97,24 @@ class Journal:
             self._write_job()
 
     def answers(self) -> dict[str, Answer]:
-        """Return the last answer that each row was given, by id."""
+        """Return the last answer recorded for each row, by row id."""
         path = self.folder / ANSWERS
         with os_errors(_RESUMABLE, path, _READABLE):
             return read_answers(path)
 
     def record(self, answers: Sequence[Answer]) -> None:
-        """Append answers."""
+        """Append answers to the file of recorded answers, one JSON line each."""
         lines = "".join(json.dumps(asdict(answer)) + "\n" for answer in answers)
         path = self.folder / ANSWERS
         with os_errors(_WRITABLE, path, _WHOLE, raises=RunError), path.open("ab+") as file:
-            # A torn last line must not swallow the first of these.
+            # The first new answer must not be appended to a last line cut short by a kill.
             if file.tell():
                 file.seek(-1, os.SEEK_END)
                 lines = "\n" * (file.read() != b"\n") + lines
             file.write(lines.encode())
 
     def fit(self) -> FitOutcome | None:
-        """Return what an earlier fit decided, or ``None``."""
+        """Return the keys and settings recorded by an earlier fit, or ``None``."""
         path = self.folder / FIT
         try:
             with os_errors(_RESUMABLE, path, _READABLE):
@@ -126,13 +126,13 @@ class Journal:
             ) from error
 
     def record_fit(self, outcome: FitOutcome) -> None:
-        """Record what a fit decided."""
+        """Record the keys and settings that a fit chose, as JSON."""
         path = self.folder / FIT
         with os_errors(_WRITABLE, path, _WHOLE, raises=RunError):
             write_atomically(path, outcome.model_dump_json(indent=2).encode())
 
     def write_table(self, answers: Sequence[Answer]) -> None:
-        """Write the answers and their reasons as Parquet, in the test file's order."""
+        """Write the answers and why they were chosen as Parquet, in the test file's order."""
         import pyarrow as pa
         from pyarrow import parquet
 
@@ -147,7 +147,7 @@ class Journal:
             write_atomically(self.table, data.getvalue())
 
     def _check_place(self, out: Path, kept: Mapping[str, Any] | None, *, resume: bool) -> None:
-        """Refuse to resume what is not whole, and to overwrite what is there."""
+        """Raise InputError if work to resume is incomplete, or if files would be overwritten."""
         if resume and kept is not None:
             return
         there = [path for path in (out, self.table, self.page) if path.exists()]
@@ -195,9 +195,9 @@ def _check_same(kept: Mapping[str, Any], job: Mapping[str, Any], folder: Path) -
 
 
 class AnswerSheet:
-    """The answers to the rows of a test file, those of an earlier run taken from the journal.
+    """The answers given so far to a test file's rows, kept in a journal and a submission.
 
-    The submission is written at once.
+    Answers of an earlier run are read from the journal; the submission is written at once.
     """
 
     def __init__(self, rows: Rows, submission: Submission, journal: Journal) -> None:
@@ -211,11 +211,11 @@ class AnswerSheet:
         submission.write()
 
     def open_rows(self, *, with_llm: bool) -> list[int]:
-        """Return the rows that still need an answer, or one that a prediction was weighed for."""
+        """Return the numbers of the rows that still need an answer, by :meth:`is_open`."""
         return [row for row in range(len(self.rows)) if self.is_open(row, with_llm=with_llm)]
 
     def is_open(self, row: int, *, with_llm: bool = False) -> bool:
-        """Return whether a row needs an answer, or one that a prediction was weighed for."""
+        """Return whether a row has no answer or, if ``with_llm``, none that weighs a prediction."""
         answer = self._answers.get(self.rows.ids[row])
         if answer is None:
             return True
@@ -234,11 +234,11 @@ class AnswerSheet:
         self._submission.save()
 
     def save(self) -> None:
-        """Write the submission unless it holds all answers already."""
+        """Write the submission file unless it already holds all answers given so far."""
         self._submission.save()
 
     def close(self) -> list[Answer]:
-        """Write the table of the answers and return them, those that had no time included."""
+        """Write the table of all answers and return them; unanswered rows get the fallback."""
         text = self._submission.fallback
         answers = [
             self._answers.get(name)

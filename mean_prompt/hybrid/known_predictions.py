@@ -1,4 +1,4 @@
-"""An LLM's predictions for known rows, from which trust in it is learned."""
+"""An LLM's predictions for rows whose true prompt is given, to learn how far to trust it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ask_known(
     examples: Examples | None,
     deadline: Deadline,
 ) -> tuple[Texts | None, list[str]]:
-    """Ask an LLM about some known rows, if there is time for enough of them.
+    """Query an LLM for some known rows (with given true prompts), if there is time for enough.
 
     Return the predictions of each known row, most of them empty, or ``None`` if there are too few
     to learn from; and notes for the user.
@@ -60,10 +60,10 @@ def ask_in_time(
     *,
     settled: int,
 ) -> list[Prediction]:
-    """Return the predictions of known rows that hold a text.
+    """Query an LLM for known rows until a deadline; return the non-empty predictions.
 
-    The asking ends early if as many as are needed would take too long, which the pace of the
-    first ``settled`` answers shows.
+    Once ``settled`` predictions show the pace, querying ends early if the least number of them
+    that is needed would take too long.
     """
     began, allowed = deadline.elapsed, deadline.remaining
     found: list[Prediction] = []
@@ -79,7 +79,7 @@ def ask_in_time(
 def recorded_known(
     request: Request, triples: Triples, asked: Rows
 ) -> tuple[Texts | None, list[str]]:
-    """Return recorded predictions for known rows, or ``None`` if the file has none, and notes."""
+    """Return known rows' predictions from a file, ``None`` if it has none, and user messages."""
     texts: Texts = [()] * len(triples)
     try:
         source = make_predictor(
@@ -102,7 +102,7 @@ def recorded_known(
 
 
 def _drop_others(known: Rows, texts: Texts, asked: Rows) -> int:
-    """Drop predictions of test rows that have the id of another known row; return how many.
+    """Clear predictions for known rows whose id a different test row has; return how many.
 
     One file of predictions may serve both files of rows, and both may number their rows alike.
     """

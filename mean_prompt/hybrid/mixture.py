@@ -1,8 +1,8 @@
-"""The weights of the posterior's parts, learned from known rows by least squares.
+"""Weights of the posterior's parts, fitted by least squares to rows with given true prompts.
 
 Symbols:
 
-    X   (C, f)   worth of candidates under each part of the posterior, and their traits
+    X   (C, f)   candidates' expected SCS under each part of the posterior, and their traits
     y   (C,)     SCS of the candidates with the true prompts
     r   (C,)     number of the row, of n, that each candidate answers
     g   (n,)     trust in each row's prediction, in [0, 1]
@@ -31,22 +31,22 @@ from mean_prompt.hybrid.retrieval import Numbers
 from mean_prompt.hybrid.samples import Array, Samples
 from mean_prompt.hybrid.settings import BlendSettings
 
-#: Rows with a useful and with a useless prediction below which trust is not learned.
+#: Least number of useful, and of useless, predictions from which trust is learned.
 _LEAST_OF_A_KIND: Final = 10
 
 
 class Trust:
-    """Probability that a row's prediction is useful, by how it fits all else that is known.
+    """Estimates the probability that an LLM's prediction for a row is useful.
 
-    Logistic regression on the signs; 1 for all rows if hardly any known prediction was useless,
-    or hardly any useful.
+    Logistic regression on the signs (cosines of the prediction with what else is known); 1 for
+    all rows if hardly any prediction for a known row was useless, or hardly any useful.
     """
 
     def __init__(self) -> None:
         self._model: Pipeline | None = None
 
     def fit(self, signs: Array, useful: NDArray[np.bool_]) -> Self:
-        """Learn from (n, s) signs and whether (n,) predictions earned more than retrieval."""
+        """Fit to (n, s) signs of predictions and whether each (n,) scored more than retrieval."""
         if min(useful.sum(), (~useful).sum()) >= _LEAST_OF_A_KIND:
             # A few large steps: lbfgs makes many small ones, whose threads wait for each other on
             # a busy machine (0.4 s of 0.5 for a trial of 60 rows, against 0.01).
@@ -56,7 +56,7 @@ class Trust:
         return self
 
     def __call__(self, signs: Array) -> Array:
-        """Return trust in each row's prediction: (n, s) -> (n,)."""
+        """Return the probability that each prediction is useful, by its signs: (n, s) -> (n,)."""
         if self._model is None:
             return np.ones(len(signs))
         trusted: Array = self._model.predict_proba(signs)[:, 1]
@@ -65,11 +65,11 @@ class Trust:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mixture:
-    """Fitted weights.
+    """A linear model of candidates' scores (SCS), its weights fitted by ridge regression.
 
     Attributes:
-        within, between: w and b, (f,) or, with trust, (2 f,).
-        level: the constant a.
+        within, between: weights w and b of the equation above, (f,) or, with trust, (2 f,).
+        level: the constant a of the equation.
     """
 
     within: Array
@@ -80,9 +80,9 @@ class Mixture:
     def fit(
         cls, features: Array, earned: Array, rows: Numbers, trust: Array | None, *, strength: float
     ) -> Self:
-        """Fit to X, y, r (each of 0 to n - 1 at least once) and g (``None`` without predictions).
+        """Fit to features X, scores y, row numbers r and trust g (``None`` without predictions).
 
-        The strength of the ridge penalty is in units of the columns' spread.
+        Each of 0 to n - 1 must be in r. The ridge penalty is in units of the columns' spread.
         """
         parted = _parted(features, None if trust is None else trust[rows])
         counts = np.bincount(rows).astype(float)
@@ -96,7 +96,7 @@ class Mixture:
         return cls(within, between, level - float(middle @ between))
 
     def expected(self, features: Array, trust: float | None) -> Array:
-        """Return the expected SCS of one row's candidates: (c, f) -> (c,)."""
+        """Return the expected SCS of one row's candidates from their features: (c, f) -> (c,)."""
         shares = None if trust is None else np.full(len(features), trust)
         parted = _parted(features, shares)
         mean = parted.mean(axis=0)
@@ -105,7 +105,7 @@ class Mixture:
 
 
 class PreparedSamples:
-    """Samples under given settings: features and SCS of the candidates that they allow."""
+    """Training data for a mixture: features and SCS of the candidates that settings allow."""
 
     def __init__(self, samples: Samples, settings: BlendSettings) -> None:
         allowed = [allowed_numbers(row.candidates, settings) for row in samples.candidates]
@@ -121,7 +121,7 @@ class PreparedSamples:
         ]
 
     def fit(self, numbers: Numbers) -> tuple[Mixture, Trust | None]:
-        """Fit weights and trust to some of the rows."""
+        """Fit the mixture's weights and the trust model to the rows with the given numbers."""
         trust = shares = None
         if self._samples.useful is not None and self._signs is not None:
             trust = Trust().fit(self._signs[numbers], self._samples.useful[numbers])
@@ -136,7 +136,7 @@ class PreparedSamples:
         return mixture, trust
 
     def earn(self, numbers: Numbers, mixture: Mixture, trust: Trust | None) -> tuple[Array, Array]:
-        """Return the SCS that a mixture's choices for some rows earn, and the SCS it expected."""
+        """Return the true and the expected SCS of the candidates a mixture chooses for rows."""
         shares: Sequence[float | None] = [None] * len(numbers)
         if trust is not None and self._signs is not None:
             shares = trust(self._signs[numbers]).tolist()
@@ -150,7 +150,7 @@ class PreparedSamples:
         return np.array(earned), np.array([worth.max() for worth in expected])
 
     def cross_fit(self) -> tuple[Array, Array]:
-        """Return both for every row, each answered by a mixture fitted on the other folds."""
+        """Return each row's true and expected SCS if a mixture fitted to other folds chooses."""
         folds = self._samples.folds
         earned, expected = np.zeros(len(folds)), np.zeros(len(folds))
         for fold in np.unique(folds):
@@ -167,7 +167,7 @@ def _parted(features: Array, trust: Array | None) -> Array:
 
 
 def _ridge(columns: Array, targets: Array, strength: float) -> Array:
-    """Return ridge weights of centred columns, penalised in units of each column's spread."""
+    """Return ridge regression weights of centred columns, penalised in units of their spread."""
     spread = columns.std(axis=0)
     scale = np.where(spread > 1e-9, spread, 1.0)
     scaled = columns / scale

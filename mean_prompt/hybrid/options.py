@@ -1,4 +1,4 @@
-"""The options that predict, evaluate and HybridPredictor share."""
+"""Options shared by the commands ``predict`` and ``evaluate`` and by HybridPredictor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mean_prompt.encoder import Encoder, load_encoder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlendOptions:
-    """How a blend is fitted, and what its answers may be.
+    """Options of a hybrid predictor: its model, corpus, affixes, token limit and tuning.
 
     Attributes:
         model: a name, a folder or a loaded encoder; the default model of a search if ``None``.
@@ -32,13 +32,13 @@ class BlendOptions:
     seed: int = 0
 
     def load_model(self) -> Encoder:
-        """Return the model, loaded unless it is."""
+        """Return the encoder, loading it if only its name or folder is given."""
         if self.model is None or isinstance(self.model, str):
             return load_encoder(self.model, trust=self.trust)
         return self.model
 
     def load_corpus(self) -> Corpus | None:
-        """Return the corpus, loaded unless it is; ``None`` without one."""
+        """Return the corpus of prompts, reading it if files are given; ``None`` without one."""
         if isinstance(self.corpus, Corpus):
             return self.corpus
         return Corpus.from_files(*self.corpus) if self.corpus else None

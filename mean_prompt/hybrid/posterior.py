@@ -1,16 +1,16 @@
-"""Worth of a candidate under each part of the posterior over a row's true prompt.
+"""Expected score of a candidate answer under each part of the posterior of the true prompt.
 
 Minimum Bayes risk with SCS as the utility (Kumar and Byrne 2004 for the decision rule): a
 candidate s is worth ``E[SCS(e(s), t)]`` over the posterior of the true prompt's vector t. The
 posterior is a mixture, so that this is a weighted sum of the same expectation under each part:
 
     llm      the predictions' vectors, equally likely
-    centre   the point in prompt space that the row's key leads to
+    centre   the vector of a prompt that the row's key (features to compare rows by) leads to
     near     known prompts around it, by softmax(cosine / temperature); near2 at twice that
     known    all known prompts, and the corpus of prompts if one is given
 
-``centre`` and ``near`` come twice, by the texts alone and by texts and prediction. Beside these
-stand a few traits of the string, whose worth is learned: its length, and how it was made.
+``centre`` and ``near`` come twice, by the texts alone and by texts and prediction. Further
+features are a few traits of the string, whose worth is learned: its length and how it was made.
 
 Symbols: c candidates of one row, k neighbours, d width of the vectors.
 """
@@ -31,16 +31,16 @@ from mean_prompt.objective import SHARPNESS, Objective, Vectors
 
 Terms = NDArray[np.float64]
 
-#: Kinds of strings whose worth differs from what their vectors predict.
+#: Kinds of candidates whose scores differ from what their vectors predict.
 _KINDS: Final = ("shortened", "template", "retrieved", "joined", "affixed")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Near:
-    """One row's neighbours and its candidates' similarities with them.
+    """The known prompts retrieved for a row, and its candidate answers' SCS with them.
 
     Attributes:
-        middle: (d,) the centre, a point in prompt space.
+        middle: (d,) the centre, a unit vector at which the true prompt is expected.
         centre: (c,) SCS of each candidate with the centre.
         prompts: (c, k) SCS of each candidate with each neighbour.
         cosines, numbers: (k,) cosines and numbers of the neighbours, as retrieved.
@@ -54,14 +54,14 @@ class Near:
 
     @classmethod
     def of(cls, vectors: Vectors, found: Neighbourhood, row: int, bank: Bank) -> Near:
-        """Compare (c, d) candidates with what was retrieved for a row."""
+        """Compute the SCS of (c, d) candidates with the centre and prompts found for a row."""
         numbers, middle = found.numbers[row], found.centres[row]
         centre = scs_between(vectors, middle[None])[:, 0]
         prompts = scs_between(vectors, bank.vectors[numbers])
         return cls(middle, centre, prompts, found.cosines[row], numbers)
 
     def terms(self, settings: BlendSettings) -> list[Terms]:
-        """Return the expected SCS under the centre and under the neighbours: three of (c,)."""
+        """Return (c,) expected SCS under the centre, and under neighbours at two temperatures."""
         k = settings.neighbours
         cosines, numbers = self.cosines[:k], self.numbers[:k]
         expected = [
@@ -73,15 +73,15 @@ class Near:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowCandidates:
-    """One row's candidates and all that their worth is computed from.
+    """One row's candidate answers and all that their expected scores are computed from.
 
     Attributes:
         vectors: (c, d) vectors of the candidates.
-        by_text: neighbours by the texts alone.
-        by_all: neighbours by texts and prediction; ``None`` for a row without a prediction.
+        by_text: neighbours retrieved by the texts alone.
+        by_all: the same by texts and prediction; ``None`` for a row without a prediction.
         llm: (c,) mean SCS with the predictions, or ``None``.
         known: (c, 1 or 2) expected SCS over all known prompts, and over the corpus.
-        signs: (s,) how well the prediction fits all else that is known, or ``None``.
+        signs: (s,) cosines of the prediction with what else is known, or ``None``.
     """
 
     candidates: Sequence[AnswerCandidate]
@@ -93,7 +93,7 @@ class RowCandidates:
     signs: Terms | None
 
     def features(self, settings: BlendSettings) -> Terms:
-        """Return what the mixture weighs: (c, f), the same f for all rows with a prediction."""
+        """Return (c, f) features of the candidates; all rows with a prediction have the same f."""
         words = np.array([len(row.text.split()) for row in self.candidates], float)
         kinds = [row.kind for row in self.candidates]
         made = [np.array([kind == name for kind in kinds], float) for name in _KINDS]
@@ -105,17 +105,17 @@ class RowCandidates:
 
 
 def expected_known(vectors: Vectors, objectives: Sequence[Objective]) -> Terms:
-    """Return (c, m) expected SCS of candidates over each of m sets of prompts."""
+    """Return the (c, m) expected SCS of c candidate vectors over each of m sets of prompts."""
     return np.stack([row.score(vectors) for row in objectives], axis=1).astype(np.float64)
 
 
 def signs_of(
     prediction: Vectors, centre: Vectors, original: Vectors, rewritten: Vectors, bank: Bank
 ) -> Terms:
-    """Return (5,) cosines of a (d,) prediction, by which trust in it is judged.
+    """Return the signs of a (d,) prediction: (5,) cosines from which trust in it is estimated.
 
-    They are with the centre that the texts lead to, both texts, the nearest known prompt, and the
-    mean of the known prompts.
+    The cosines are with the centre that the row's texts lead to, the original and the rewritten
+    text, the nearest known prompt, and the mean of the known prompts.
     """
     mean = bank.vectors.mean(axis=0)
     return np.array(
@@ -131,5 +131,5 @@ def signs_of(
 
 
 def scs_between(vectors: Vectors, others: Vectors) -> Terms:
-    """Return the SCS of every pair of unit rows: (c, d), (m, d) -> (c, m)."""
+    """Return the sharpened cosine (SCS) of all pairs of unit vectors: (c, d), (m, d) -> (c, m)."""
     return (vectors @ others.T).astype(np.float64) ** SHARPNESS

@@ -1,4 +1,4 @@
-"""The blend: for each row the string with the highest expected SCS under all that is known."""
+"""The hybrid predictor, which answers a row with the candidate of the highest expected score."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _BATCH: Final = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedKey:
-    """A blend with its key, what makes its candidates, and how many rows it was fitted on."""
+    """A fitted blend, its retrieval key, its candidate builder and its number of known rows."""
 
     key: Key
     blend: FittedBlend
@@ -53,15 +53,15 @@ class FittedKey:
 
 
 class HybridPredictor:
-    """Answers rows with the best blend of a universal string, predictions and known rows.
+    """Predicts rows' prompts from a universal string, LLM predictions and known rows.
 
-    A row of which nothing is known has the universal string.
+    Known rows have a given true prompt. The universal string is the answer if nothing helps.
 
     Attributes:
-        outcome_: what the fit decided.
-        text_, llm_: the fitted blends; ``llm_`` is ``None`` if too few known rows had a
-            prediction.
-        notes_: what a user should know of the fit, a line each.
+        outcome_: the keys and settings that the fit chose.
+        text_, llm_: the blends fitted without and with predictions; ``llm_`` is ``None`` if too
+            few known rows had a prediction.
+        notes_: messages about the fit for the user, a line each.
 
     Raises:
         InputError: the model or corpus cannot be loaded, or the string cannot be an answer.
@@ -91,7 +91,7 @@ class HybridPredictor:
         outcome: FitOutcome | None = None,
         deadline: Deadline | None = None,
     ) -> Self:
-        """Learn from known rows: keys, the mixture, and how far predictions can be trusted.
+        """Fit retrieval keys, mixture weights and trust in LLM predictions to known rows.
 
         Args:
             triples: known rows, of at least two prompts.
@@ -127,11 +127,11 @@ class HybridPredictor:
     def predict(
         self, rows: Rows, predictions: Texts | None = None, *, deadline: Deadline | None = None
     ) -> list[Answer]:
-        """Answer rows.
+        """Return an answer (the predicted prompt, and why it was chosen) for each row.
 
-        A row without a prediction is answered by retrieval alone. If too few known rows had
-        predictions to weigh them, a row's first prediction is its answer. Predictions are as for
-        :meth:`fit`. The deadline is checked while strings are embedded.
+        A row without an LLM prediction is answered by retrieval alone. If too few known rows had
+        predictions to learn how to weigh them, a row's first prediction is its answer.
+        Predictions are as for :meth:`fit`. The deadline is checked while strings are embedded.
         """
         answers: list[Answer] = []
         given = one_for_each(rows, predictions)
@@ -141,12 +141,12 @@ class HybridPredictor:
         return answers
 
     def first_predictions(self, rows: Rows, predictions: Texts) -> list[Answer]:
-        """Answer rows with their first predictions, unweighed; no fit is needed."""
+        """Answer each row with its first valid LLM prediction, unweighed; no fit is needed."""
         pairs = zip(rows.ids, predictions, strict=True)
         return [self._first_prediction(name, texts) for name, texts in pairs]
 
     def nearest(self, rows: Rows) -> list[str]:
-        """Return each row's known prompt nearest by its texts; the universal string if none is."""
+        """Return the known prompt nearest to each row's texts, or the universal string if none."""
         embedded = EmbeddedRows.embed(rows, None, self.space)
         retriever = self.text_.builder.by_text
         found = retriever.retrieve(embedded, 1)
@@ -154,7 +154,7 @@ class HybridPredictor:
         return [next(iter(prompts), self.universal) for prompts in nearest]
 
     def pools(self, rows: Rows, predictions: Texts | None = None) -> list[list[str]]:
-        """Return the strings that each row's answer is chosen from, rules aside."""
+        """Return each row's candidate answers, also for rows that are answered by a rule."""
         embedded = EmbeddedRows.embed(rows, predictions, self.space)
         candidates = self._candidates(embedded, None)
         return [
@@ -183,7 +183,7 @@ class HybridPredictor:
     def _candidates(
         self, rows: EmbeddedRows, deadline: Deadline | None
     ) -> list[RowCandidates | None]:
-        """Return each row's candidates, ``None`` if its prediction cannot be weighed."""
+        """Return each row's candidates; ``None`` if no blend was fitted to weigh its prediction."""
         candidates: list[RowCandidates | None] = [None] * len(rows)
         predicted = rows.with_prediction()
         plain = np.setdiff1d(np.arange(len(rows)), predicted)
@@ -218,7 +218,7 @@ class HybridPredictor:
         return Answer(name, self.universal, "universal", None, None, rule, 1, with_llm=False)
 
     def _first_prediction(self, name: str, texts: Sequence[str]) -> Answer:
-        """Answer with the first prediction that can be an answer, else the universal string."""
+        """Answer a row with its first valid LLM prediction, else with the universal string."""
         given = replace(
             self._universal_answer(name, "blend"), with_llm=True, prediction=next(iter(texts), None)
         )
@@ -240,7 +240,7 @@ class HybridPredictor:
 
 
 def _rule_of(rows: Rows, row: int) -> Rule | None:
-    """Return the rule by which a row has the universal string, or ``None`` to blend."""
+    """Return why a row must get the universal string, ``None`` if candidates are to be weighed."""
     rewritten = rows.rewritten[row].strip()
     if not rewritten:
         return "blank"
@@ -257,10 +257,10 @@ def fit_key(
     kept: tuple[Key, BlendSettings] | None = None,
     deadline: Deadline | None = None,
 ) -> FittedKey:
-    """Choose a key and tune the blend; the deadline ends tuning early.
+    """Choose a retrieval key by cross-validation and tune a blend, at most until a deadline.
 
-    Beside ``text``, the blend without predictions, it fits the one with predictions, which each
-    known row must have. With the key and settings of an earlier fit nothing is chosen or tuned.
+    If ``text``, the blend without predictions, is given, fit one with predictions, which each
+    known row must have. If ``kept``, from an earlier fit, is given, nothing is chosen or tuned.
     """
     options = context.options
     keys = [kept[0]] if kept else PREDICTION_KEYS if text else TEXT_KEYS

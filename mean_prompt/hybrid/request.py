@@ -1,4 +1,4 @@
-"""What a prediction run is asked to do, and what it did."""
+"""The inputs and options of a prediction run, and the summary of its results."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _SHORT: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a prediction run is asked to do.
+    """Inputs and options of a prediction run (``mean-prompt predict``).
 
     Attributes:
-        test, triples: files of the rows to answer, and of known rows.
+        test, triples: files of the rows to answer, and of known rows (with true prompts).
         prompt: the universal string, the folder of the run that found it, or a text file.
         out: path of the submission.
         llm: source of predictions, see :func:`~mean_prompt.llm.factory.make_predictor`.
@@ -35,7 +35,7 @@ class Request:
         calibrate: known rows that an LLM is asked about, to learn how far to trust it; ``None``
             for 64, or for none in so short a time.
         time_limit: seconds for everything; no limit if ``None``.
-        resume: whether to continue the work that is there.
+        resume: whether to continue the work of an interrupted run.
     """
 
     test: Path
@@ -52,12 +52,12 @@ class Request:
 
     @property
     def shots_used(self) -> int:
-        """Known rows that an LLM is shown, resolved."""
+        """Number of known rows that the LLM is shown with each row: ``shots`` or its default."""
         return self._unless_short(self.shots, _SHOTS)
 
     @property
     def calibrate_used(self) -> int:
-        """Known rows that an LLM is asked about, resolved."""
+        """Number of known rows that the LLM is asked about: ``calibrate`` or its default."""
         return self._unless_short(self.calibrate, _CALIBRATE)
 
     def _unless_short(self, given: int | None, default: int) -> int:
@@ -68,18 +68,18 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a prediction run did.
+    """Results of a prediction run: its files, and how many rows were answered in which way.
 
     Attributes:
-        with_llm: rows answered with a prediction at hand.
-        by_index: rows answered by retrieval alone.
-        universal: rows left with the universal string because time ran out.
+        with_llm: number of rows answered with an LLM's prediction at hand.
+        by_index: number of rows answered by retrieval alone.
+        universal: number of rows left with the universal string because time ran out.
         kinds: number of answers by how they were made.
         rules: number of rows by the rule that decided them.
         faults: number of rows whose predictor failed, by kind of fault.
         expected: mean expected SCS of the blended answers; ``None`` without any.
         out, table: the submission, and the answers with their reasons.
-        page: shows the answers; ``None`` if it was not written, for which a note gives the reason.
+        page: HTML page of the answers; ``None`` if it was not written, which a note explains.
     """
 
     rows: int
@@ -97,16 +97,16 @@ class Summary:
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the summary for JSON."""
+        """Return the summary as a dictionary that can be written as JSON."""
         page = None if self.page is None else str(self.page)
         return asdict(self) | {"out": str(self.out), "table": str(self.table), "page": page}
 
 
 def universal_string(given: str, option: str = "--prompt") -> str:
-    """Return a string given as itself, as the folder of the run that found it, or as a .txt file.
+    """Return the universal string that an option gives as itself, a run's folder or a .txt file.
 
     Raises:
-        InputError: a folder holds no string, or what must be a path leads nowhere.
+        InputError: a folder holds no string, or what looks like a path does not exist.
     """
     if not given.strip():
         return given  # an empty path would be the working directory
@@ -136,7 +136,7 @@ def _read(path: Path, option: str, fault: str) -> str:
 
 
 def _looks_like_path(text: str) -> bool:
-    """Return whether a text is one word like a path: ``results/run``, ``../x``, ``a.txt``.
+    """Return whether a text looks like a path: ``results/run``, ``../x``, ``a.txt``.
 
     A single slash is not enough: ``and/or`` is a string.
     """

@@ -1,4 +1,4 @@
-"""Known rows as vectors, and the prompts of those that a row is like.
+"""Embeds known rows (rows with true prompts) and finds the prompts of those like another row.
 
 Symbols used throughout:
 
@@ -30,14 +30,14 @@ Texts = Sequence[Sequence[str]]
 
 #: Predictions of one row that are used, the likeliest first.
 MOST_PREDICTIONS: Final = 4
-#: Temperature at which neighbours make a raw key's centre.
+#: Softmax temperature of the weights by which neighbours are averaged to a raw key's centre.
 _CENTRE_TEMPERATURE: Final = 0.05
 _FOLDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddedRows:
-    """Rows as vectors, with their predictions.
+    """Vectors of rows' original and rewritten texts and of LLM predictions of their prompts.
 
     Attributes:
         originals, rewritten: (n, d) vectors of the texts before and after the rewrite.
@@ -59,7 +59,7 @@ class EmbeddedRows:
         space: EmbeddingSpace,
         deadline: Deadline | None = None,
     ) -> EmbeddedRows:
-        """Embed rows and predictions; the long texts, which only guide retrieval, roughly."""
+        """Embed rows' texts, at lower precision as they only guide retrieval, and predictions."""
         texts = tuple(tuple(some)[:MOST_PREDICTIONS] for some in one_for_each(rows, predictions))
         flat = space.exact([text for some in texts for text in some], "predictions", deadline)
         both = space.screened([*rows.originals, *rows.rewritten], "texts", deadline)
@@ -88,7 +88,7 @@ class EmbeddedRows:
         )
 
     def features(self, parts: Sequence[Part]) -> Vectors:
-        """Return x of every row: (n, d · parts)."""
+        """Return the feature vector x of every row, its concatenated parts: (n, d · parts)."""
         columns = {
             "original": self.originals,
             "rewritten": self.rewritten,
@@ -100,11 +100,11 @@ class EmbeddedRows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KnownRows:
-    """Rows whose prompts are known, embedded once for all that is fitted on them.
+    """Known rows, that is, rows whose true prompt is given, embedded once for all fits.
 
     Attributes:
-        targets: (n, d) vectors of the prompts.
-        groups: (n,) group numbers; equal prompts share one.
+        targets: (n, d) vectors of the true prompts.
+        groups: (n,) group numbers; rows with equal prompts share a number.
         cut: number of texts that are longer than the model reads.
     """
 
@@ -122,7 +122,7 @@ class KnownRows:
         space: EmbeddingSpace,
         deadline: Deadline | None = None,
     ) -> KnownRows:
-        """Embed triples."""
+        """Embed the texts, true prompts and LLM predictions of known rows."""
         rows = EmbeddedRows.embed(triples.rows, predictions, space, deadline)
         targets = space.exact(triples.prompts, "prompts", deadline)
         cut = space.cut([*triples.rows.originals, *triples.rows.rewritten])
@@ -132,7 +132,7 @@ class KnownRows:
         return len(self.rows)
 
     def take(self, numbers: Numbers) -> KnownRows:
-        """Return some of the rows, their groups numbered as if there were no others."""
+        """Return the known rows with the given numbers, their groups renumbered from 0."""
         seen: dict[int, int] = {}
         groups = [seen.setdefault(int(group), len(seen)) for group in self.groups[numbers]]
         prompts = tuple(self.prompts[row] for row in numbers)
@@ -143,11 +143,11 @@ class KnownRows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bank:
-    """The distinct prompts of known rows.
+    """The distinct true prompts of known rows, with their vectors.
 
     Attributes:
         prompts, vectors: b texts and (b, d) vectors, one for each group of equal prompts.
-        prompt_of: (n,) number of each row's prompt.
+        prompt_of: (n,) index of each known row's prompt among these b.
     """
 
     prompts: tuple[str, ...]
@@ -156,18 +156,18 @@ class Bank:
 
     @classmethod
     def of(cls, known: KnownRows) -> Bank:
-        """Gather the prompts of known rows."""
+        """Return the bank of the distinct prompts of known rows."""
         _, first, prompt_of = np.unique(known.groups, return_index=True, return_inverse=True)
         return cls(tuple(known.prompts[row] for row in first), known.targets[first], prompt_of)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbourhood:
-    """What was retrieved for m rows.
+    """The known prompts nearest to m rows, and where the rows' own prompts are expected.
 
     Attributes:
-        centres: (m, d) unit vectors, the points in prompt space to expect; zeros if unknown.
-        numbers: (m, k) nearest prompts of the bank, best first; -1 for none.
+        centres: (m, d) unit vectors at which the true prompts are expected; zeros if unknown.
+        numbers: (m, k) indices of the bank's nearest prompts, best first; -1 for none.
         cosines: (m, k) cosines of the key with them.
     """
 
@@ -179,7 +179,7 @@ class Neighbourhood:
 def softmax_weights(
     cosines: NDArray[np.floating], numbers: Numbers, temperature: float
 ) -> NDArray[np.float64]:
-    """Return softmax(cosine / temperature) along the last axis; those numbered -1 weigh 0."""
+    """Return softmax(cosine / temperature) along the last axis; entries numbered -1 weigh 0."""
     there = np.where(numbers >= 0, cosines.astype(np.float64), -np.inf)
     top = there.max(axis=-1, keepdims=True, initial=-np.inf)
     with np.errstate(over="ignore"):  # at a temperature near 0 the nearest one has it all
@@ -190,7 +190,7 @@ def softmax_weights(
 
 
 class Retriever:
-    """Finds the known prompts that a row's key points to."""
+    """Finds the known prompts nearest to a row by a key, which defines the features compared."""
 
     def __init__(self, key: Key, known: KnownRows) -> None:
         self.key = key
@@ -203,7 +203,7 @@ class Retriever:
         self.index = VectorIndex(self.bank.vectors if self._ridge else normalized(features))
 
     def retrieve(self, rows: EmbeddedRows, k: int = MOST_NEIGHBOURS) -> Neighbourhood:
-        """Return the centre and the k nearest prompts of each row."""
+        """Return the k known prompts nearest to each row, and a centre to expect its prompt at."""
         features = rows.features(self.key.parts)
         if self._ridge is not None:
             centres = normalized(self._ridge.predict(features))
@@ -222,7 +222,7 @@ class Retriever:
 
 
 def grouped_folds(groups: Numbers, *, seed: int = 0) -> Iterator[tuple[Numbers, Numbers]]:
-    """Yield (known rows, rows to test) so that every row is tested once and no group is split."""
+    """Yield the (training, test) row numbers of folds that test each row once, groups unsplit."""
     count = min(_FOLDS, len(np.unique(groups)))
     if count < 2:
         raise InputError(
@@ -235,7 +235,7 @@ def grouped_folds(groups: Numbers, *, seed: int = 0) -> Iterator[tuple[Numbers, 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldOut:
-    """Numbers of the known rows of one fold and of the others, and a retriever of the others."""
+    """A cross-validation fold: its row numbers, all others, and a retriever over the others."""
 
     rows: Numbers
     others: Numbers
@@ -245,7 +245,7 @@ class HeldOut:
 def choose_key(
     keys: Sequence[Key], known: KnownRows, *, seed: int = 0, deadline: Deadline | None = None
 ) -> list[HeldOut]:
-    """Return the folds of the key whose centres have the highest mean SCS with held-out prompts.
+    """Choose the key whose centres score highest with held-out prompts; return its folds.
 
     The deadline is checked before each fit.
     """
@@ -268,7 +268,7 @@ def choose_key(
 
 
 def one_for_each(rows: Rows, predictions: Texts | None) -> Texts:
-    """Return the predictions of each row, empty ones if there are none at all."""
+    """Return each row's predictions, empty ones if none are given; check their number."""
     given = predictions or [()] * len(rows)
     if len(given) != len(rows):
         raise ValueError(
@@ -279,7 +279,7 @@ def one_for_each(rows: Rows, predictions: Texts | None) -> Texts:
 
 
 def normalized(rows: NDArray[np.floating]) -> Vectors:
-    """Return rows scaled to unit length, in float32; a row of zeros stays one."""
+    """Scale vectors to unit length, in float32; vectors of zeros stay zeros."""
     lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
     scaled: Vectors = (rows / np.maximum(lengths, 1e-12)).astype(np.float32)
     return scaled

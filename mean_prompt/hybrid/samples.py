@@ -1,4 +1,4 @@
-"""Known rows to fit a blend on, each compared with rows of other prompts alone."""
+"""Training data of a blend: known rows, each compared only with rows of other prompts."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _MOST: Final = 1_500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """Known rows to fit a blend on, each seen from rows of other prompts.
+    """Known rows (whose true prompt is given) to fit a blend on, with scored candidates.
 
     Attributes:
-        candidates: the candidates of n rows, compared with rows of other prompts alone.
+        candidates: the candidates of n rows, compared only with rows of other prompts.
         earned: (c,) SCS of each row's candidates with its true prompt.
         folds: (n,) number of the fold that each row was held out in.
-        useful: (n,) whether a row's prediction earned more than the centre of its texts, or
-            ``None`` without predictions.
+        useful: (n,) whether a row's prediction scored more than the centre retrieved by its
+            texts; ``None`` without predictions.
     """
 
     candidates: Sequence[RowCandidates]
@@ -44,7 +44,7 @@ class Samples:
 
     @property
     def signs(self) -> Array | None:
-        """(n, s) signs of the predictions, or ``None`` without predictions."""
+        """(n, s) cosines of predictions from which trust is learned; ``None`` without any."""
         signs = [row.signs for row in self.candidates if row.signs is not None]
         return np.stack(signs) if signs else None
 
@@ -57,11 +57,11 @@ class Samples:
         text_key: Key | None,
         deadline: Deadline | None,
     ) -> Samples:
-        """Compare every row, or a draw of many, with the rows of the other folds.
+        """Make and score the candidates of known rows, or of a sample of them, fold by fold.
 
-        If predictions are used, the folds' retrievers go by texts and prediction, and ``text_key``
-        is the key of the texts; else they go by the texts. The deadline is checked while
-        candidates are embedded.
+        Each fold's retriever uses the other folds' rows: if predictions are used, by texts and
+        prediction, and ``text_key`` is the key for the texts; else by the texts. The deadline is
+        checked while candidates are embedded.
         """
         rng = np.random.default_rng(context.options.seed)
         drawn = rng.permutation(len(known))[:_MOST]

@@ -1,4 +1,4 @@
-"""Rows -> candidates compared with all that is known: retrieve, make strings, embed, compare."""
+"""Builds rows' candidate answers and their features: retrieve, make strings, embed, compare."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mean_prompt.system import Deadline
 
 @dataclass(frozen=True, slots=True)
 class BlendContext:
-    """What fitting and answering share; a corpus is a further part of the posterior."""
+    """Inputs shared by fitting and answering: embeddings, universal string, options, corpus."""
 
     space: EmbeddingSpace
     universal: str
@@ -41,7 +41,7 @@ class BlendContext:
     def builder(
         self, by_text: Retriever, by_all: Retriever | None, deadline: Deadline | None
     ) -> SceneBuilder:
-        """Return what makes candidates and compares them with the retrievers' known rows."""
+        """Return a builder of candidate answers that uses the retrievers' known prompts."""
         bank = by_text.bank
         factory = CandidateFactory(
             self.universal,
@@ -55,7 +55,7 @@ class BlendContext:
         return SceneBuilder(self.space, factory, by_text, by_all, objectives, max_tokens)
 
     def _over_corpus(self, deadline: Deadline | None) -> list[Objective]:
-        """Return the expected SCS over the corpus, computed once; none without a corpus."""
+        """Return the objective over the corpus of prompts, made once; empty without a corpus."""
         if self.corpus is not None and not self._corpus_objectives:
             vectors = self.space.exact(self.corpus.prompts, "corpus", deadline)
             exact = ExpectedSCS(vectors, self.corpus.weights, device=self.space.device)
@@ -69,11 +69,11 @@ class BlendContext:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SceneBuilder:
-    """Makes the candidates of rows and compares them with all that is known.
+    """Makes rows' candidate answers and compares them with known prompts and predictions.
 
     Attributes:
-        by_text: retrieves prompts by the texts alone.
-        by_all: retrieves them by texts and prediction; ``None`` if predictions are not used.
+        by_text: retrieves known prompts by the texts alone.
+        by_all: the same by texts and prediction; ``None`` if predictions are not used.
         objectives: expected SCS over the known prompts, and over a corpus if there is one.
     """
 
@@ -90,7 +90,7 @@ class SceneBuilder:
         settings: BlendSettings | None = None,
         deadline: Deadline | None = None,
     ) -> list[RowCandidates]:
-        """Return each row's candidates; if predictions are used, every row must have one.
+        """Return each row's candidate answers; if predictions are used, every row must have one.
 
         Without settings all candidates are made. The deadline is checked while they are embedded.
         """
@@ -134,7 +134,7 @@ class SceneBuilder:
     def _within_budget(
         self, candidates: Sequence[Sequence[AnswerCandidate]]
     ) -> list[list[AnswerCandidate]]:
-        """Drop strings that are too long for an answer, or that pandas would read as missing."""
+        """Drop candidates with too many tokens, and those that pandas reads as missing values."""
         texts = list(dict.fromkeys(one.text for some in candidates for one in some))
         counts = self.space.tokens(texts)
         fits = {

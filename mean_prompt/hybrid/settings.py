@@ -1,4 +1,4 @@
-"""What a fit decides: by which key rows are compared, and the settings of each blend."""
+"""What fitting a hybrid predictor chooses: retrieval keys, and the settings of each blend."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Part = Literal["original", "rewritten", "difference", "prediction"]
 
-#: Most heads of known prompts that predictions are put behind.
+#: Most heads (opening words of known prompts) that are put before predictions' endings.
 MOST_HEADS: Final = 16
 #: Neighbours that are looked up; a blend uses as many of them as its settings say.
 MOST_NEIGHBOURS: Final = 64
-#: Known rows with a prediction that it takes to learn how far predictions can be trusted.
+#: Least number of known rows with a prediction from which trust in predictions is learned.
 LEAST_PREDICTED: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What rows are compared by.
+    """The features by which similar rows are retrieved, and how they are compared.
 
     A *raw* key compares features with known rows' features. A *ridge* key learns from known rows
     a linear map from features to true prompts (Hoerl and Kennard 1970), and compares the point
@@ -79,13 +79,13 @@ class BlendSettings(BaseModel):
     affixed: bool = True
 
 
-#: Where tuning starts. Beside a prediction, longer strings mostly lose.
+#: Settings that tuning starts from. If there is a prediction, longer strings mostly score less.
 TEXT_DEFAULTS: Final = BlendSettings(heads=0, shortened=False)
 LLM_DEFAULTS: Final = BlendSettings(joined=None, affixed=False)
 
 
 class FitOutcome(BaseModel):
-    """What a fit decided, from which the same predictor is fitted again without tuning.
+    """Keys and settings that a fit chose, with which it can be repeated without tuning.
 
     Attributes:
         text_key, text: key and settings of the blend without predictions.

@@ -1,4 +1,4 @@
-"""Strings -> unit vectors of one model, kept on disk, within a time limit."""
+"""Embeds strings as unit vectors of one model, with a cache on disk and a time limit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mean_prompt.system import Deadline, Listener, ignore
 
 
 class EmbeddingSpace:
-    """Strings as unit vectors of one model, each computed once.
+    """Embeds strings as unit vectors of one model, computing each string once.
 
     The listener receives an event for each chunk of strings embedded.
     """
@@ -35,25 +35,25 @@ class EmbeddingSpace:
     def exact(
         self, texts: Sequence[str], what: str = "texts", deadline: Deadline | None = None
     ) -> Vectors:
-        """Return (n, d) unit vectors in float32; texts over the model's length are cut by it.
+        """Return (n, d) unit vectors of texts in float32; the model truncates texts too long.
 
-        ``what`` names them for the listener. The deadline is checked before each chunk; what was
-        computed by then is kept on disk.
+        ``what`` names the texts for the listener. The deadline is checked before each chunk;
+        vectors computed by then are kept on disk.
         """
         return self._encode(self._exact, texts, self.encoder.encode, what, deadline)
 
     def screened(
         self, texts: Sequence[str], what: str = "candidates", deadline: Deadline | None = None
     ) -> Vectors:
-        """Return (n, d) unit vectors in the screening dtype, as :meth:`exact`."""
+        """Return vectors as :meth:`exact`, in the maybe lower precision for ranking candidates."""
         return self._encode(self._screened, texts, self.encoder.screen, what, deadline)
 
     def tokens(self, texts: Sequence[str]) -> list[int]:
-        """Return how many tokens each string has, special ones left out."""
+        """Return the number of tokens of each string, without special tokens."""
         return [len(ids) for ids in self.encoder.tokenize(texts)]
 
     def cut(self, texts: Sequence[str]) -> int:
-        """Return how many texts are longer than the model reads."""
+        """Return how many texts are longer than the model reads, so that it truncates them."""
         return sum(count > self.encoder.max_tokens for count in self.tokens(texts))
 
     def _encode(

@@ -1,4 +1,4 @@
-"""A submission: a CSV file with an answer for every row, valid at every moment."""
+"""A submission: a CSV file with an answer (a predicted prompt) for every row, always valid."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _PANDAS_NULLS: Final = frozenset(
 
 
 def is_null_to_pandas(text: str) -> bool:
-    """Return whether a scorer that reads the file with pandas would see a missing value."""
+    """Return whether ``pandas.read_csv`` would read a string as a missing value."""
     return text in _PANDAS_NULLS
 
 
 class Submission:
-    """The answers to all rows, and the file that they are written to.
+    """The answers to all rows of a test file, and the CSV file that they are written to.
 
-    A file that is there is replaced. Rows without an answer of their own have the fallback.
+    An existing file is replaced. Rows without an answer of their own get the fallback.
     """
 
     def __init__(self, path: Path, ids: Sequence[str], fallback: str) -> None:
@@ -56,7 +56,7 @@ class Submission:
         self._is_saved = False
 
     def write(self) -> None:
-        """Write the whole file; the first call, before any answer, makes it valid."""
+        """Write the whole submission file, which is valid even before the first answer."""
         data = b"".join((_line(*HEADER), *self._lines))
         rule, state = "the submission must stay writable", "what was written before is whole"
         with os_errors(rule, self.path, state, raises=RunError):
@@ -64,14 +64,14 @@ class Submission:
         self._is_saved = True
 
     def save(self) -> None:
-        """Write the whole file if an answer was put since it was last written."""
+        """Write the whole submission file if an answer was set since it was last written."""
         if not self._is_saved:
             self.write()
 
 
 def _line(name: str, text: str) -> bytes:
     line = io.StringIO(newline="")
-    # Left to itself the writer (Python 3.11) does not quote a carriage return, and the row would
+    # By default the CSV writer (Python 3.11) does not quote a carriage return, and the row would
     # be read as two.
     quoting: Literal[0, 1] = csv.QUOTE_ALL if "\r" in name + text else csv.QUOTE_MINIMAL
     csv.writer(line, lineterminator="\n", quoting=quoting).writerow((name, text))
@@ -79,7 +79,7 @@ def _line(name: str, text: str) -> bytes:
 
 
 def check_universal(text: str) -> None:
-    """Raise InputError unless a string can be written as an answer and read back."""
+    """Raise InputError unless a universal string can be written as an answer and read back."""
     if not text.strip():
         raise InputError(
             f"--prompt must be a string that is not blank: found {text!r}; give another"

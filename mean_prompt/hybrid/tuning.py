@@ -1,4 +1,4 @@
-"""The settings of a blend, found by Optuna under cross-validation grouped by prompt."""
+"""Tunes the settings of a blend with Optuna, by cross-validation grouped by prompt."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NO_JOIN: Final = "none"
 
 
 class Chosen(NamedTuple):
-    """The best candidate of a row.
+    """The candidate answer chosen for a row, with its expected score.
 
     Attributes:
         universal: expected SCS of the universal string, which is the first candidate of every
@@ -41,7 +41,7 @@ class Chosen(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedBlend:
-    """Settings with the weights fitted under them.
+    """Settings of a blend, with the mixture weights and trust model fitted under them.
 
     Attributes:
         score: cross-validated mean SCS of the chosen answers.
@@ -57,7 +57,7 @@ class FittedBlend:
     calibration: float
 
     def choose(self, row: RowCandidates) -> Chosen:
-        """Return the best candidate of a row among those that the settings allow."""
+        """Return the candidate with the highest expected SCS that the settings allow for a row."""
         allowed = allowed_numbers(row.candidates, self.settings)
         trust = None
         if self.trust is not None:
@@ -75,7 +75,7 @@ class FittedBlend:
 
 
 def fit_blend(samples: Samples, settings: BlendSettings) -> FittedBlend:
-    """Fit trust and weights under given settings, and measure them by cross-validation."""
+    """Fit a blend's mixture weights and trust under given settings, and cross-validate it."""
     prepared = PreparedSamples(samples, settings)
     earned, expected = prepared.cross_fit()
     mean = float(expected.mean())
@@ -92,14 +92,14 @@ def tune(
     start: BlendSettings | None = None,
     deadline: Deadline | None = None,
 ) -> FittedBlend:
-    """Return the blend with the best cross-validated settings.
+    """Tune a blend's settings by cross-validation and return the blend fitted with the best.
 
-    The first trial is of the start. Another replaces it only if its gain exceeds the standard
+    The first trial is of ``start``. Another replaces it only if its gain exceeds the standard
     error of the gain: among many trials one always gains by chance (the rule of Breiman et al.
     1984, paired).
 
-    With no trials the start is used, which is the defaults if ``None``. The deadline ends the
-    study early.
+    If ``trials`` is 0, ``start`` is used, or the defaults if it is ``None``. The deadline ends
+    the study early.
     """
     with_llm = samples.useful is not None
     start = start or (LLM_DEFAULTS if with_llm else TEXT_DEFAULTS)
