@@ -1,4 +1,4 @@
-"""The moves of a climb: ways to turn one body of tokens into another."""
+"""Moves of the search: random edits that turn one sequence of token ids into another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MoveName = Literal[
 
 
 class MoveMix(BaseModel):
-    """How often each move is tried, relative to the others."""
+    """Relative frequencies at which a climb tries each kind of edit (move)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -35,9 +35,9 @@ class MoveMix(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A body to try.
+    """An edited sequence of token ids to be scored, and the kind of edit that made it.
 
-    Its row is its number among the predicted replacements or combinations; other moves have none.
+    ``row`` is its index among the predicted replacements or combinations; other moves have none.
     """
 
     body: TokenIds
@@ -55,13 +55,13 @@ def propose(
     temperature: float,
     rng: np.random.Generator,
 ) -> list[Proposal]:
-    """Draw about ``width`` edits of a body, each with weight exp(score / temperature).
+    """Draw about ``width`` edits of a string's token ids by weights exp(score / temperature).
 
     A move that cannot be made (an insertion into a full body, a deletion of the only token)
     leaves its place to the others; there are fewer edits if no move applies.
 
     The body has L >= 1 tokens, and may have ``room`` at most. The temperature is in units of the
-    score; phrases have scores of their own, drawn at 1.
+    score; phrases have standardised scores, and are drawn at temperature 1.
     """
     unit = np.float32(temperature)
     counts = _counts(body, predictions, mix, width, room, rng)
@@ -92,7 +92,7 @@ def _counts(
     room: int,
     rng: np.random.Generator,
 ) -> dict[str, int]:
-    """Divide the width among the moves that can be made here."""
+    """Divide ``width`` edits at random among the moves that apply to this body."""
     weights = mix.model_dump()
     if len(body) >= room:
         weights["insert"] = weights["phrase_in"] = 0.0
@@ -149,7 +149,7 @@ def _phrase_moves(
     room: int,
     rng: np.random.Generator,
 ) -> Iterator[Proposal]:
-    """Put phrases between tokens, or in place of as many tokens as make room for them."""
+    """Yield edits that insert a phrase between tokens, or put one in place of some tokens."""
     total = counts["phrase_in"] + counts["phrase_for_span"]
     for rank, number in enumerate(draw(predictions.phrase_scores, total, rng)):
         phrase = predictions.phrases[number]

@@ -1,9 +1,9 @@
-"""The pair model: the score expected of every replacement, by its two tokens' static vectors.
+"""The pair model: predicts a token replacement's score from the static vectors of both tokens.
 
-It takes the change of the string's vector to be linear in the static vectors s of the token put
-in, t, and the one taken out, o: ``δ = (A s_t - B s_o + b) / n``, with A, B and b learned from
-propagated replacements (or, without propagation, from evaluated ones). At first A and B are
-multiples of the identity, which is matching pursuit.
+It takes the change of the string's vector to be linear in the static vectors s (of tokens encoded
+alone) of the token put in, t, and the one taken out, o: ``δ = (A s_t - B s_o + b) / n``, with A, B
+and b learned from propagated replacements (or, without propagation, from evaluated ones). At first
+A and B are multiples of the identity, which is matching pursuit.
 
 Symbols: A allowed tokens, S of them looked at in a step, L tokens of the body, n tokens of the
 whole string with the special ones, d width of the vectors.
@@ -28,7 +28,7 @@ _SOLVE_EVERY: Final = 10
 
 
 class PairModel:
-    """Predicts what replacements do to a vector, from static vectors of the two tokens.
+    """Predicts how replacing a token changes a string's vector, from vectors of both tokens.
 
     Args:
         static: (A, d) vectors of the allowed tokens on their own.
@@ -51,12 +51,12 @@ class PairModel:
     def learn(
         self, tokens: torch.Tensor, held: torch.Tensor, changes: torch.Tensor, n: int
     ) -> None:
-        """Learn from (B,) replacements, as numbers of allowed tokens, and their (B, d) changes."""
+        """Learn from B replacements (indices of new and old tokens) and their (B, d) changes."""
         if self._ridge.observe(self._rows(tokens, held), changes * n):
             self._put_in = self._changes_put_in()
 
     def changes(self, tokens: torch.Tensor, held: torch.Tensor, n: int) -> torch.Tensor:
-        """Return (B, d) the changes of (B,) replacements."""
+        """Return the (B, d) predicted changes of the string's vector by B replacements."""
         return self._rows(tokens, held) @ self._ridge.weights / n
 
     def scores(
@@ -67,7 +67,7 @@ class PairModel:
         sample: torch.Tensor,
         n: int,
     ) -> tuple[torch.Tensor, Vectors]:
-        """Return the expected score of each replacement (L, S), and of each removal (L,).
+        """Return the string's expected score after each replacement (L, S), each removal (L,).
 
         With ``δ = u - r``, u for the token put in and r for the one taken out, every term of the
         expansion is a product of two vectors, so that all pairs cost one matrix product.
@@ -98,7 +98,7 @@ class PairModel:
         return table, scores_after(expansion, here, -taken)
 
     def _changes_put_in(self) -> torch.Tensor:
-        """Return (A, d) the change that putting each token in makes, times n."""
+        """Return n times the part of the change that is due to each token put in: (A, d)."""
         return self._many @ self._ridge.weights[: self._many.shape[1]].to(self._many.dtype)
 
     def _rows(self, tokens: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
@@ -107,17 +107,17 @@ class PairModel:
         return torch.cat([self._static[tokens], -self._static[held], ones], dim=1)
 
     def state(self) -> State:
-        """Return what was learned."""
+        """Return the learned weights for a checkpoint."""
         return self._ridge.state()
 
     def restore(self, state: State) -> None:
-        """Continue from what :meth:`state` returned."""
+        """Restore the learned weights from what :meth:`state` returned."""
         self._ridge.restore(state)
         self._put_in = self._changes_put_in()
 
 
 def scores_after(expansion: Expansion, here: torch.Tensor, changes: torch.Tensor) -> Vectors:
-    """Return the score after changes of a unit vector: (B, d) -> (B,)."""
+    """Return the expected score after each change of a string's unit vector: (B, d) -> (B,)."""
     gradient, curvature = (part.cpu() for part in expansion[1:])
     numerator = expansion.value + changes @ gradient + ((changes @ curvature) * changes).sum(dim=1)
     squared = (here + changes).square().sum(dim=1).clamp(min=LEAST_SQUARED_LENGTH)

@@ -1,4 +1,4 @@
-"""The problem of one run: a corpus in a model's space, split for an honest score."""
+"""The data of one run: a corpus of prompts as vectors, split into training side and hold-out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FINALISTS: Final = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
-    """A corpus as vectors, whole and split, with its ceilings.
+    """A corpus of prompts as vectors, with the objectives over all of it and over its split.
 
     The training side comes first everywhere, so that either side is a view of the whole.
 
@@ -41,14 +41,14 @@ class Problem:
         prompts: N prompts, those of the training side before those of the hold-out.
         vectors: (N, d) unit vectors of the prompts; in half precision if they are many, and
             mapped from a file if they come from a folder of vectors.
-        weights, groups: (N,) of the prompts.
-        split: rows of the corpus on either side.
+        weights, groups: (N,) weights of the prompts, and numbers of their near-duplicate groups.
+        split: rows of the corpus in the training side and in the hold-out.
         everything: the objective over all prompts, for the reported score.
-        train: over the training side; ``holdout`` over the other, or ``None`` without one.
+        train: the objective over the training side; ``holdout`` over the hold-out, if there is one.
         screening: objective of the search: ``train``, or a compressed one close to it.
-        compression: how close, or ``None`` if the search uses ``train``.
-        ceiling: of ``everything``; ``train_ceiling`` of ``train``.
-        seed: of the split and of the bootstrap.
+        compression: that objective and its error, or ``None`` if the search uses ``train``.
+        ceiling: highest value of ``everything``; ``train_ceiling`` that of ``train``.
+        seed: random seed of the split and of the bootstrap.
     """
 
     prompts: Sequence[str]
@@ -76,10 +76,10 @@ class Problem:
         listener: Listener = ignore,
         deadline: Deadline | None = None,
     ) -> Self:
-        """Split a corpus and embed it, from its folders of vectors or the cache if known.
+        """Split a corpus into training side and hold-out, and embed it or read stored vectors.
 
-        ``holdout`` is the share of the groups of near-duplicates that are held out. What was
-        encoded stays in the cache if the deadline expires, an ``OutOfTimeError``.
+        ``holdout`` is the share of the groups of near-duplicates that are held out. If the
+        deadline expires, ``OutOfTimeError`` is raised; vectors made by then stay in the cache.
         """
         check_model(corpus, encoder)
         groups = corpus.groups() if holdout else np.arange(len(corpus))
@@ -109,7 +109,7 @@ class Problem:
         device: str,
         seed: int,
     ) -> Self:
-        """Return a problem of given vectors, everything in the order of :attr:`prompts`."""
+        """Build a problem from the prompts' vectors; arrays are in the order of ``prompts``."""
         count = len(split.train)
         everything = ExpectedSCS(vectors, weights, device=device)
         train = everything.part(slice(count)) if len(split.holdout) else everything
@@ -140,15 +140,15 @@ class Problem:
         return self.prompts[: len(self.train)]
 
     def train_score(self, vector: Vectors) -> float:
-        """Return a string's expected SCS over every training prompt."""
+        """Return the expected SCS of a string's vector over every training prompt."""
         return float(self.train.score(vector[None])[0])
 
     def holdout_score(self, vector: Vectors) -> float | None:
-        """Return a string's expected SCS over the hold-out, or ``None`` without one."""
+        """Return a string's expected SCS over held-out prompts, or ``None`` if there are none."""
         return None if self.holdout is None else float(self.holdout.score(vector[None])[0])
 
     def holdout_interval(self, vector: Vectors) -> Interval | None:
-        """Return the 95 % interval of :meth:`holdout_score`, from a bootstrap over groups."""
+        """Return the 95 % interval of :meth:`holdout_score`, by a bootstrap over prompt groups."""
         if self.holdout is None:
             return None
         first = len(self.train)
@@ -156,12 +156,12 @@ class Problem:
         return bootstrap_interval(scores, self.weights[first:], self.groups[first:], seed=self.seed)
 
     def likely_starts(self) -> tuple[list[str], Vectors]:
-        """Return the prompts of the training side among which good starts are, (k, d) vectors."""
+        """Return the training prompts that may be good start strings, and (k, d) vectors."""
         rows = self._near_ceiling()
         return self._picked(rows[rows < len(self.train)])
 
     def finalists(self) -> tuple[list[str], Vectors]:
-        """Return prompts to score over everything to find the best one, and (k, d) vectors."""
+        """Return the prompts that may score best over the whole corpus, and (k, d) vectors."""
         prompts, vectors = self._picked(self._near_ceiling())
         if self.compression is None:
             return prompts, vectors
@@ -169,10 +169,10 @@ class Problem:
         return [prompts[row] for row in best], vectors[best]
 
     def _near_ceiling(self) -> NDArray[np.int64]:
-        """Return the rows of all prompts, or of those nearest to the ceiling's vector.
+        """Return all prompts' rows, or in a large corpus those nearest to the optimal vector.
 
         To score each of a million prompts against each would take hours; a prompt that scores
-        well is near that vector.
+        well is near that vector, at which the objective is highest.
         """
         if self.compression is None:
             return np.arange(len(self.prompts))

@@ -1,4 +1,4 @@
-"""Ridge regression that learns as it goes and forgets as things change."""
+"""Online ridge regression: learns batch by batch, and gives older batches less weight."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mean_prompt.system import State
 
 
 class RecursiveRidge:
-    """Linear map ``rows @ weights`` fitted to what was observed, pulled towards a (p, q) prior.
+    """Linear map ``rows @ weights`` fitted to observed pairs, pulled towards a (p, q) prior.
 
     Minimises ``Σ decay^age |rows W - targets|² + ridge |W - prior|²``, age in calls of
     :meth:`observe`; the normal equations are solved after every ``solve_every`` of them. Products
@@ -41,7 +41,7 @@ class RecursiveRidge:
         return True
 
     def state(self) -> State:
-        """Return what was learned."""
+        """Return the weights and the sums that they are solved from, for a checkpoint."""
         return {
             "weights": self.weights,
             "gram": self._gram,
@@ -50,7 +50,7 @@ class RecursiveRidge:
         }
 
     def restore(self, state: State) -> None:
-        """Continue from the :meth:`state` of a ridge made with the same arguments."""
-        # Cloned, since these are changed in place and a state may be restored twice.
+        """Restore the :meth:`state` of a ridge regression made with the same arguments."""
+        # Cloned, since the sums are changed in place and a state may be restored twice.
         self._gram, self._moment = state["gram"].clone(), state["moment"].clone()
         self.weights, self._calls = state["weights"], state["calls"]

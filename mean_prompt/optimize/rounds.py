@@ -1,4 +1,4 @@
-"""Rounds of rival climbs, and each climb's own share of the budget.
+"""Rounds of rival climbs (annealing runs), and the share of the budget that each has spent.
 
 The climbs of a round begin one after another; the one that is ahead halfway continues alone. A
 climb's score halfway predicts most of its final score, and hardly depends on how slowly it was
@@ -23,7 +23,7 @@ HALFWAY: Final = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Milestone:
-    """The best string of a climb (``trial``) after a number of tenths of its length."""
+    """The best string of climb number ``trial`` after ``number`` tenths of the climb's length."""
 
     trial: int
     number: int
@@ -32,14 +32,14 @@ class Milestone:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyEvent:
-    """One step of one climb of a study.
+    """Report of one step of one climb, yielded by a study after the step.
 
     Attributes:
         trial: number of the climb, for which ``evaluations`` strings were encoded so far.
-        params: what was drawn for the climb, by Optuna's names.
+        params: settings drawn for the climb, by Optuna's parameter names.
         milestones: reached since the last event, by this climb or a rival that waits.
-        ended: how, at the climb's last event, else ``None``. ``stopped`` is the end of the
-            process and not of the climb, which can continue in another.
+        ended: how the climb ended, at its last event, else ``None``. ``stopped`` is the end of
+            the process and not of the climb, which can continue in another.
     """
 
     trial: int
@@ -51,36 +51,36 @@ class StudyEvent:
 
     @property
     def start(self) -> StartKind:
-        """How the climb began."""
+        """Kind of start string that the climb began with."""
         kind: StartKind = self.params["start"]
         return kind
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetReading:
-    """The fraction of the budget that is spent, and whether an early end was asked for."""
+    """Snapshot of the budget: the fraction spent, and whether an early end was asked for."""
 
     fraction: float
     stopped: bool
 
     @property
     def expired(self) -> bool:
-        """Whether no further step may start."""
+        """Whether the budget is spent or an early end was asked for, so that no step may start."""
         return self.stopped or self.fraction >= 1.0
 
 
 @dataclass(slots=True, eq=False)
 class ClimbRun:
-    """A climb with the share of the budget that it has spent, counted while it runs.
+    """A climb in a round, with its settings, scores and the share of the budget that it has spent.
 
     Attributes:
         climb: the climb; ``None`` once it ended.
         began: when it began, in seconds since 1970.
         since: fraction of the budget at which it was last resumed, ``None`` while it waits.
-        spent: share of the budget that it took before that.
+        spent: share of the budget that it took before ``since``.
         evaluations: strings encoded for it.
         reports: best score at each tenth of its length.
-        hopeless: whether it was behind most others.
+        hopeless: whether it was behind most other climbs, and is to be ended.
     """
 
     number: int
@@ -95,7 +95,7 @@ class ClimbRun:
 
     @property
     def running(self) -> Climb:
-        """The climb, which must not have ended."""
+        """The annealing run itself, which must not have ended."""
         assert self.climb is not None
         return self.climb
 
@@ -107,18 +107,18 @@ class ClimbRun:
         return (self.spent + running) / length
 
     def resume(self, reading: BudgetReading) -> None:
-        """Count its share from now on."""
+        """Start counting the budget that is spent as this climb's."""
         if self.since is None:
             self.since = reading.fraction
 
     def pause(self, reading: BudgetReading) -> None:
-        """Stop counting its share."""
+        """Stop counting the budget that is spent as this climb's."""
         if self.since is not None:
             self.spent += reading.fraction - self.since
             self.since = None
 
     def state(self) -> State:
-        """Return all that the rest of the climb depends on."""
+        """Return the climb, its settings and its progress for a checkpoint."""
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
         climb = None if self.climb is None else self.climb.state()
         return parts | {"climb": climb, "reports": list(self.reports)}
@@ -126,7 +126,7 @@ class ClimbRun:
 
 @dataclass(slots=True, eq=False)
 class Round:
-    """Climbs that begin one after another, of which the best continues alone.
+    """Rival climbs: each runs to halfway, one after another, then the best continues alone.
 
     Attributes:
         size: number of climbs of the round, of which ``runs`` have begun.
@@ -140,24 +140,24 @@ class Round:
     ahead: int | None = None
 
     def rescale(self, factor: float) -> None:
-        """Multiply all shares by a factor, when the budget they are shares of has changed."""
+        """Multiply all shares of the budget by a factor, after the budget has changed."""
         self.length *= factor
         for run in self.runs:
             run.spent *= factor
             run.since = run.since and run.since * factor
 
     def active(self) -> ClimbRun | None:
-        """Return the climb whose turn it is."""
+        """Return the climb to take the next step, or ``None`` before the first has begun."""
         if self.ahead is not None:
             return self.runs[self.ahead]
         return self.runs[-1] if self.runs else None
 
     def may_run(self, run: ClimbRun, reading: BudgetReading, until: float) -> bool:
-        """Return whether a climb may take a step before a share of its length is over."""
+        """Return whether a climb is not hopeless and less than a share of its length is over."""
         return not run.hopeless and run.progress(self.length, reading) < until
 
     def state(self) -> State:
-        """Return all that the rest of the round depends on."""
+        """Return the round's climbs and their length for a checkpoint."""
         return {
             "size": self.size,
             "length": self.length,

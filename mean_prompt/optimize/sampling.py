@@ -1,6 +1,6 @@
-"""The climbs that ended, and what Optuna decides by them: settings, and which climb is hopeless.
+"""Records of ended climbs, by which Optuna draws settings and decides which climbs to end early.
 
-Both are functions of the climbs that ended and of a seed, asked through a study in memory. So no
+Both decisions depend on the ended climbs and a seed alone, through a study in memory. So no
 trial ever waits in a storage for a process that may be dead, a climb's settings follow from its
 number, and what a storage holds are climbs that ended.
 """
@@ -27,7 +27,7 @@ from mean_prompt.optimize.climb import ClimbSettings
 from mean_prompt.optimize.moves import MoveMix
 from mean_prompt.optimize.starts import StartKind
 
-#: Reports a climb, evenly over its length.
+#: Scores reported of each climb, evenly over its length.
 REPORTS: Final = 10
 #: Reports before which no climb is pruned, and climbs that must have ended before one is.
 PRUNE_FROM: Final = 4
@@ -57,16 +57,16 @@ _Kick = Annotated[int, Field(ge=0)]
 
 
 class StudySettings(BaseModel):
-    """How the study divides a budget and what it varies.
+    """Settings of a study: how it divides a budget among climbs, and what it varies in them.
 
     Attributes:
-        climb_evaluations: length of one climb; a budget that is shorter makes one round of it.
+        climb_evaluations: strings encoded in one climb; a smaller budget is spent on one round.
         rivals: climbs of a round, of which the best alone continues halfway.
         prune: ``median`` ends a climb that is behind half of the earlier ones; ``none`` never.
-        starts: kinds of start that may be drawn; the first climb takes the first.
-        width: range of the edits proposed a step.
-        hot: range of the first temperature, shares of the ceiling.
-        kick: range of the random edits to an elite before a climb starts from it.
+        starts: kinds of start string that may be drawn; the first climb takes the first kind.
+        width: range of the number of edits proposed in each step.
+        hot: range of a climb's first temperature, as a share of the highest possible score.
+        kick: range of the number of random edits to the best string before a climb starts from it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,23 +80,23 @@ class StudySettings(BaseModel):
     kick: Annotated[tuple[_Kick, _Kick], AfterValidator(_rising)] = (0, 6)
 
     def from_elite(self) -> StudySettings:
-        """Return the settings whose first climb starts from the elite, unedited."""
+        """Return a copy whose first climb starts from the best string so far (elite), unedited."""
         rest = [kind for kind in self.starts if kind != "elite"]
         return self.model_copy(update={"starts": ("elite", *rest)})
 
 
 @dataclass(frozen=True, slots=True)
 class ClimbRecord:
-    """A climb that ended.
+    """Record of a climb (annealing run) that ended: its settings, scores and best string.
 
     Attributes:
-        worker: number of the worker that ran it; 0 if there is only one.
-        number: its number among the worker's climbs, from 0.
-        params: what was drawn for it, by Optuna's names.
-        reports: best score at each tenth of its length, as far as it came.
-        text, score: its best string.
-        evaluations: strings encoded.
-        began, over: seconds since 1970.
+        worker: number of the worker that ran the climb; 0 if there is only one.
+        number: the climb's number among the worker's climbs, from 0.
+        params: settings drawn for the climb, by Optuna's parameter names.
+        reports: best score at each tenth of the climb's length, as far as it came.
+        text, score: the climb's best string and its score.
+        evaluations: number of strings encoded for the climb.
+        began, over: times of its start and end, in seconds since 1970.
     """
 
     worker: int
@@ -112,12 +112,12 @@ class ClimbRecord:
 
     @property
     def key(self) -> tuple[int, int]:
-        """Worker and number, which no other climb of the study has."""
+        """Worker and number of the climb, which together are unique in the study."""
         return self.worker, self.number
 
     @classmethod
     def of_dict(cls, data: dict[str, Any]) -> Self:
-        """Return the record of which ``dataclasses.asdict`` made the data.
+        """Rebuild a record from the dictionary that ``dataclasses.asdict`` made of it.
 
         Raises:
             KeyError, TypeError: a field is missing or unknown.
@@ -125,7 +125,7 @@ class ClimbRecord:
         return cls(**data | {"reports": tuple(data["reports"])})
 
     def trial(self, settings: StudySettings) -> FrozenTrial:
-        """Return the climb as a trial of an Optuna study."""
+        """Convert the record to a finished trial of an Optuna study."""
         space: dict[str, BaseDistribution] = {
             "start": CategoricalDistribution(settings.starts),
             "kick": IntDistribution(*settings.kick),
@@ -149,7 +149,7 @@ class ClimbRecord:
 
     @classmethod
     def of_trial(cls, trial: FrozenTrial) -> Self | None:
-        """Return the climb of a trial; ``None`` for a trial that was not made from a climb."""
+        """Rebuild a record from an Optuna trial; ``None`` if :meth:`trial` did not make that."""
         climb = trial.user_attrs
         if not climb.keys() >= set(_ATTRIBUTES):
             return None
@@ -168,59 +168,59 @@ class ClimbRecord:
 
 
 class Elite(TypedDict):
-    """A string that another worker found: ids of its editable part, and its score."""
+    """A string that another worker found: token ids of its editable part, and its score."""
 
     body: list[int]
     score: float
 
 
 class Mark(Elite):
-    """The best string of another worker's climb, of which a share within [0, 1] is over."""
+    """Progress of a worker's running climb: best string, and share in [0, 1] that is over."""
 
     share: float
 
 
 class ResultBoard(Protocol):
-    """Keeps the climbs that ended, and knows other workers' results. No call waits for them."""
+    """Shares ended climbs, best strings and progress between workers, without waiting for any."""
 
     def add(self, record: ClimbRecord) -> None:
-        """Add a climb that ended; adding it twice changes nothing."""
+        """Store the record of an ended climb; storing it twice changes nothing."""
 
     def ended(self) -> Sequence[ClimbRecord]:
-        """Return the climbs known so far, this worker's and others', each once."""
+        """Return the records of all workers' ended climbs received so far, each once."""
 
     def elite(self) -> Elite | None:
-        """Return the best string of the other workers, if there is one."""
+        """Return the best string that other workers found, or ``None`` if there is none."""
 
     def marks(self) -> Sequence[Mark]:
-        """Return where the climbs of the other workers stand."""
+        """Return the progress of the other workers' running climbs."""
 
 
 class LocalBoard:
-    """The board of a single worker, in memory."""
+    """A result board in memory, for a study that a single worker runs."""
 
     def __init__(self) -> None:
         self._ended: dict[tuple[int, int], ClimbRecord] = {}
 
     def add(self, record: ClimbRecord) -> None:
-        """Add a climb that ended; adding it twice changes nothing."""
+        """Store the record of an ended climb; storing it twice changes nothing."""
         self._ended.setdefault(record.key, record)
 
     def ended(self) -> Sequence[ClimbRecord]:
-        """Return the climbs that ended."""
+        """Return the records of this worker's ended climbs."""
         return list(self._ended.values())
 
     def elite(self) -> Elite | None:
-        """Return ``None``: there are no other workers."""
+        """Return ``None``, as there are no other workers that could have found a string."""
         return None
 
     def marks(self) -> Sequence[Mark]:
-        """Return nothing: there are no other workers."""
+        """Return an empty sequence, as there are no other workers with running climbs."""
         return ()
 
 
 class Sampling:
-    """Draws the settings of a worker's climbs, varying ``base``, and ends hopeless climbs."""
+    """Draws settings of a worker's climbs with Optuna, and decides which climbs are hopeless."""
 
     def __init__(
         self, settings: StudySettings, base: ClimbSettings, *, seed: int, worker: int = 0
@@ -233,12 +233,12 @@ class Sampling:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def rng(self, number: int, *, stage: int = 0) -> np.random.Generator:
-        """Return the source of randomness of a climb by its number, or of one stage of it."""
+        """Return the random generator of a climb, by its number, or of one stage of the climb."""
         key = [self._seed, number, self._worker]
         return np.random.default_rng([*key, 2, stage] if stage else key)
 
     def draw(self, number: int, ended: Sequence[ClimbRecord]) -> dict[str, Any]:
-        """Draw the parameters of a climb by its number, learning from climbs that ended."""
+        """Draw a climb's parameters with Optuna, from the climb's number and the ended climbs."""
         [seed] = np.random.SeedSequence([self._seed, number, self._worker, 1]).generate_state(1)
         sampler = optuna.samplers.TPESampler(seed=int(seed), constant_liar=False)
         trial = self._study(ended, sampler).ask()
@@ -252,7 +252,7 @@ class Sampling:
         return trial.params
 
     def is_hopeless(self, reports: Sequence[float], ended: Sequence[ClimbRecord]) -> bool:
-        """Return whether a climb is behind half of those that ended, at the same point."""
+        """Return whether a climb scores below half of the ended climbs at the same point."""
         if self._settings.prune == "none" or len(reports) < PRUNE_FROM:
             return False
         pruner = optuna.pruners.MedianPruner(_PRUNE_AFTER, n_warmup_steps=PRUNE_FROM)
@@ -262,7 +262,7 @@ class Sampling:
         return bool(pruner.prune(self._study(ended), running))
 
     def settings(self, params: dict[str, Any]) -> ClimbSettings:
-        """Return the settings of a climb by its parameters."""
+        """Return a climb's settings: the base settings with the climb's Optuna parameters."""
         if "width" not in params:
             return self._base
         varied = self._base.moves.model_dump() | {
