@@ -1,4 +1,4 @@
-"""Language models that predict a row's prompt: recorded, local, or behind a server."""
+"""Predict the prompt of a rewrite with an LLM: local, behind a server, or recorded in a file."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""A server's address, which is shown and kept, and its credentials, which never are."""
+"""Split an LLM server's URL into an address to display and credentials, which never are."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _URL_LOGGERS: Final = ("httpx", "httpx2", "openai._base_client")
 
 
 class ServerAddress:
-    """A server's URL, its credentials separated from the rest.
+    """The URL of an LLM server, with its credentials separated from the rest.
 
     User and password, a query and the environment's key reach the server, in a header or as
-    parameters; nothing that is shown contains them.
+    parameters; no message and no result contains them.
 
     Attributes:
         shown: the URL without user, password, query and fragment.
 
     Raises:
-        InputError: it is no URL of a server, or the key cannot be sent. The message shows neither.
+        InputError: the URL is invalid, or the key cannot be sent. The message shows neither.
     """
 
     def __init__(self, url: str) -> None:
@@ -36,7 +36,7 @@ class ServerAddress:
         self.key()
 
     def key(self) -> str:
-        """Return the key to send, or a placeholder, since the client insists on one."""
+        """Return the API key from the environment, or a placeholder, as the client needs one."""
         key = os.environ.get(KEY_VARIABLE, "").strip()
         for place, character in enumerate(key, 1):
             if not (character.isascii() and character.isprintable()):
@@ -47,18 +47,18 @@ class ServerAddress:
         return key or "none"  # local servers need none
 
     def headers(self) -> dict[str, str]:
-        """Return user and password as a header: libraries would log them in a URL."""
+        """Return the URL's user and password as an HTTP header: libraries would log the URL."""
         if self._parts.username is None:
             return {}
         pair = f"{unquote(self._parts.username)}:{unquote(self._parts.password or '')}"
         return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
     def query(self) -> Mapping[str, str]:
-        """Return the URL's query, which every request repeats."""
+        """Return the parameters in the URL's query, which are sent with every request."""
         return dict(parse_qsl(self._parts.query, keep_blank_values=True))
 
     def scrub(self, text: str) -> str:
-        """Return a text with the secrets masked: some servers and libraries repeat them."""
+        """Mask the server's credentials in a text, such as an error message that repeats them."""
         secrets = [os.environ.get(KEY_VARIABLE), (os.environ.get(KEY_VARIABLE) or "").strip()]
         secrets += [unquote(self._parts.password or ""), self.headers().get("Authorization")]
         secrets += [value for name, value in self.query().items() if is_secret_name(name)]

@@ -1,4 +1,4 @@
-"""What predicts prompts row by row: the protocol that all LLM predictors share."""
+"""The protocol of predictors, which ask an LLM for each row's prompt, and their results."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from mean_prompt.system import Deadline
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A known row, shown to an LLM before the one that it is asked about."""
+    """A row with its true prompt, shown to an LLM as a few-shot example."""
 
     original: str
     rewritten: str
     prompt: str
 
 
-#: The known rows shown for each row that is asked about.
+#: For each row whose prompt is to be predicted, the examples shown before it.
 Examples = Sequence[Sequence[Example]]
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What an LLM answered for one row.
+    """An LLM's predictions of one row's prompt, or the fault that prevented them.
 
     Attributes:
-        row: number of the row among those that were asked about.
+        row: index of the row in the ``Rows`` given to :meth:`Predictor.predict`.
         texts: cleaned predictions, distinct, not blank, most likely first; may be empty.
-        fault: why there is no prediction: one line that begins with the kind of fault and a
-            colon, or is the kind; ``None`` if the predictor did not fail.
+        fault: why there is no prediction: one line, the kind of fault, if need be with a colon
+            and details; ``None`` if the predictor did not fail.
         raw: the answers as they were written, before cleaning: distinct, not blank, most likely
             first, so that ``texts[0]`` is the cleaned ``raw[0]``. Answers that held no prompt
             come last, and may accompany a fault.
@@ -46,37 +46,37 @@ class Prediction:
 
 
 class Predictor(Protocol):
-    """A source of predictions."""
+    """Protocol: predicts the prompts with which an LLM rewrote texts."""
 
     @property
     def identity(self) -> str:
-        """What the predictions depend on beside the row: names them in caches and results."""
+        """All that predictions depend on besides the row, as a key in caches and results."""
 
     def predict(
         self, rows: Rows, examples: Examples | None = None, *, deadline: Deadline | None = None
     ) -> Iterator[Prediction]:
-        """Predict the prompts of rows.
+        """Predict the prompt of each row from its original and rewritten text.
 
         Once the deadline has expired, no row is begun, and unfinished ones are dropped.
 
         Yields:
-            One prediction for each row that was asked about in time, in any order, as soon as it
-            is there. A row that fails has a fault; it never ends the others.
+            One prediction for each row that was finished in time, in any order, as soon as it
+            is there. A row that fails has a fault; the other rows continue.
 
         Raises:
-            InputError: no row can be asked about: there is no such file, model or server.
+            InputError: no row can be predicted: there is no such file, model or server.
         """
 
     def notes(self) -> list[str]:
-        """Return what a user should know of the predictions made so far, a line each."""
+        """Return lines for the user on the model and the counts of the predictions so far."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """What a predictor did since it was made.
+    """Counts of a predictor's rows, answers and faults since it was created.
 
     Attributes:
-        rows: number of rows that were asked about and finished; ``answered`` have a prediction.
+        rows: number of rows that were finished; ``answered`` of them have a prediction.
         truncated: number of rows whose texts were too long to be shown to the model whole.
         cut: number of answers that were ended at the length limit.
         faults: rows without a prediction because the predictor failed, by kind of fault.
@@ -93,9 +93,9 @@ class Counts:
     def prediction(
         self, row: int, answers: Sequence[str], *, blank_fault: str | None
     ) -> Prediction:
-        """Clean the answers to one row, and count the row.
+        """Turn an LLM's raw answers for one row into a prediction, and count the row.
 
-        An answer given more often is taken as more likely, among equals the earlier one. If none
+        More frequent answers are ranked as more likely, among equals the earlier one. If none
         holds a prompt, the fault is ``blank_fault``.
         """
         written = Counter(answer for answer in answers if answer.strip())
@@ -114,13 +114,13 @@ class Counts:
         return Prediction(row, texts, raw=raw)
 
     def failure(self, row: int, fault: str) -> Prediction:
-        """Return a row's fault, and count the row."""
+        """Return a prediction that holds only the fault of a failed row, and count the row."""
         self.rows += 1
         self.faults[fault.partition(":")[0]] += 1
         return Prediction(row, (), fault)
 
     def notes(self) -> list[str]:
-        """Return the counts that are not zero, a line each."""
+        """Return one line for each count that is not zero."""
         lines = [
             (self.rows, f"predictions: {self.answered:,} of {self.rows:,} rows"),
             (self.faults, f"faults: {_listed(self.faults)}"),

@@ -1,4 +1,4 @@
-"""Predictions kept on disk, row by row, so that no question is asked and paid for twice.
+"""Cache an LLM's predictions on disk row by row, so that no question is asked and paid for twice.
 
 Each predictor has one SQLite file, named by the hash of its identity. A row is written as it
 arrives, so that a killed run loses none. Faults are not kept: the next run asks again.
@@ -18,17 +18,17 @@ from mean_prompt.encoder import cache_folder
 from mean_prompt.llm.base import Examples, Prediction, Predictor
 from mean_prompt.system import Deadline, KeyedStore
 
-#: Part of a file's name: to be raised when the stored value changes, so that files with the old
-#: one are not read.
+#: Part of a file's name: to be raised when the format of stored values changes, so that older
+#: files are not read.
 _SCHEMA: Final = 3
 
 
 class CachedPredictor:
-    """Asks a predictor only about rows that it was not asked about before.
+    """Wraps a predictor, which is asked only about rows without a cached prediction.
 
-    A prediction is kept under the row's texts and the examples shown, not under its id, so that
-    it serves any file with that row. A predictor that looks ids up needs no cache. The folder is
-    the user's cache when left out.
+    The key of a prediction is the row's texts and examples, not its id, so that it serves any
+    file with that row. A predictor that looks ids up needs no cache. The folder is the user's
+    cache by default.
 
     Raises:
         InputError: the cache cannot be written, is broken, or is on a network file system.
@@ -45,7 +45,7 @@ class CachedPredictor:
     def predict(
         self, rows: Rows, examples: Examples | None = None, *, deadline: Deadline | None = None
     ) -> Iterator[Prediction]:
-        """Yield the kept predictions first, then those of the predictor."""
+        """Yield the cached predictions first, then those that the wrapped predictor makes."""
         keys = _keys(rows, examples)
         with self._open() as store:
             kept = dict(store.get(keys))
@@ -67,7 +67,7 @@ class CachedPredictor:
                 yield replace(found, row=row)
 
     def notes(self) -> list[str]:
-        """Return the predictor's notes, and how many rows the cache answered."""
+        """Return a line on the rows found in the cache, and the wrapped predictor's notes."""
         kept = [f"from the cache: {self._cached:,} rows"] if self._cached else []
         return [*kept, *self._predictor.notes()]
 
@@ -76,7 +76,7 @@ class CachedPredictor:
 
 
 def _keys(rows: Rows, examples: Examples | None) -> list[bytes]:
-    """Return a hash of what is asked about each row: its texts, and the examples in order."""
+    """Return each row's key in the cache: a hash of its texts and of its examples in order."""
     keys = []
     for row in range(len(rows)):
         texts = [rows.originals[row], rows.rewritten[row]]

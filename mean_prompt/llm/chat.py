@@ -1,4 +1,4 @@
-"""A loaded causal model: fits questions to it, and draws answers until a deadline."""
+"""Generate a causal model's answers to questions that fit its context, until a deadline."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from mean_prompt.llm.instruction import TEXT_LIMIT, Question
 from mean_prompt.llm.options import LLMOptions
 from mean_prompt.system import Deadline, InputError, OutOfTimeError
 
-#: Least characters that texts are shortened to: with examples, of which one is dropped instead,
-#: and without any.
+#: Fewest characters that texts are shortened to: with examples (one is dropped before going
+#: further) and without.
 _SHORTEST_BESIDE_EXAMPLES: Final = 1000
 _SHORTEST: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class TokenizedQuestion:
-    """A question as tokens that fit the model, and whether its texts had to be shortened."""
+    """A question's token ids, which fit the model's context, maybe with its texts shortened."""
 
     row: int
     question: Question
@@ -42,7 +42,7 @@ class TokenizedQuestion:
 
 @dataclass(frozen=True, slots=True)
 class WrittenAnswer:
-    """An answer, whether it is finished, and whether the length limit ended it."""
+    """A generated answer: ``ended`` if before the deadline, ``cut`` if by the length limit."""
 
     text: str
     ended: bool
@@ -50,7 +50,7 @@ class WrittenAnswer:
 
 
 class ChatModel:
-    """A loaded model with its tokenizer; without a chat template it continues a plain text."""
+    """A causal model with its tokenizer; without a chat template it continues a plain text."""
 
     def __init__(self, model: Any, tokenizer: Any, options: LLMOptions) -> None:  # noqa: ANN401
         self._model = model
@@ -80,10 +80,10 @@ class ChatModel:
         )
 
     def fit(self, row: int, question: Question) -> TokenizedQuestion | None:
-        """Return a question with texts short enough for the model, or ``None``.
+        """Shorten a question to the model's context and tokenize it; ``None`` if it cannot fit.
 
-        Texts are shortened to 1,000 characters, then the last examples go, one by one, and then
-        texts are shortened to 200.
+        Texts are shortened to 1,000 characters, then the last examples are dropped one by one,
+        and then texts are shortened to 200.
         """
         asked, limit = question, TEXT_LIMIT
         while True:
@@ -104,7 +104,7 @@ class ChatModel:
     def answer(
         self, asked: list[TokenizedQuestion], deadline: Deadline
     ) -> list[list[WrittenAnswer]]:
-        """Return the samples of each question; those that the deadline cut are not ``ended``."""
+        """Generate each question's sampled answers; not ``ended`` if the deadline cut them."""
         options, drawn = self._options, range(self._options.samples)
         inputs = self._padded([one.tokens for one in asked for _ in drawn])
         criterion = DeadlineCriterion(deadline)
@@ -146,7 +146,7 @@ class ChatModel:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _padded(self, rows: list[list[int]]) -> dict[str, Tensor]:
-        """Return (n, longest) ids and mask, padded on the left: answers follow their question."""
+        """Return (n, longest) token ids and attention mask, padded on the left for generation."""
         longest = max(len(row) for row in rows)
         ids = [[self._padding] * (longest - len(row)) + row for row in rows]
         mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
@@ -164,10 +164,10 @@ class ChatModel:
 
 
 class Sampler(LogitsProcessor):
-    """Draws by the Gumbel-max trick: argmax(logits / T - log E), E ~ Exp(1), is a softmax draw.
+    """Samples tokens by the Gumbel-max trick: argmax(logits / T - log E), E ~ Exp(1), is a draw.
 
     The library draws a whole batch from one global generator, so that an answer would depend on
-    the rows beside it. Here each row has its own.
+    the other rows of its batch. Here each row has a generator of its own.
     """
 
     def __init__(self, seeds: Sequence[int], temperature: float, device: torch.device) -> None:
@@ -175,7 +175,7 @@ class Sampler(LogitsProcessor):
         self._temperature = temperature
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002 its signature
-        """Return (n, vocabulary) scores whose greatest is a draw."""
+        """Return (n, vocabulary) noisy logits, whose argmax is a sample of the next token."""
         noise = torch.empty_like(scores, dtype=torch.float32)
         for row, generator in zip(noise, self._generators, strict=True):
             row.exponential_(generator=generator)
@@ -183,10 +183,10 @@ class Sampler(LogitsProcessor):
 
 
 class DeadlineCriterion(StoppingCriteria):
-    """Ends generation at the deadline: between tokens, and between layers before the first.
+    """Stops generation at the deadline: between tokens, or between layers for the first token.
 
-    Reading a batch of long questions can take minutes on a CPU, and the library does not check
-    its criteria meanwhile. Later a step is short, and answers that have ended are kept.
+    The first step, over long questions, can take minutes on a CPU, and the library does not check
+    its criteria meanwhile. Later steps are short, and answers that have ended are kept.
     """
 
     def __init__(self, deadline: Deadline) -> None:
@@ -194,13 +194,13 @@ class DeadlineCriterion(StoppingCriteria):
         self._reading = True
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **_: object) -> Tensor:  # noqa: ARG002
-        """Return (n,) whether each answer must end now."""
+        """Return (n,) booleans: whether the deadline has expired, so that answers must end."""
         self._reading = False
         return torch.full((len(input_ids),), self._deadline.expired, device=input_ids.device)
 
     @contextmanager
     def watching(self, model: nn.Module) -> Iterator[None]:
-        """Raise ``OutOfTimeError`` before a layer of the model if the deadline has expired."""
+        """Within the block, raise ``OutOfTimeError`` before a layer if the deadline expired."""
         stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
         with ExitStack() as hooks:
             for layer in itertools.chain.from_iterable(stacks):
@@ -213,7 +213,7 @@ class DeadlineCriterion(StoppingCriteria):
 
 
 def _ends_of(model: Any, tokenizer: Any) -> tuple[int, ...]:  # noqa: ANN401
-    """Return the tokens that end an answer, by the model and by the tokenizer."""
+    """Return the ids of end-of-sequence tokens, of the model's config and of the tokenizer."""
     ends = model.generation_config.eos_token_id
     several = ends if isinstance(ends, list) else [ends]
     known = dict.fromkeys([*several, tokenizer.eos_token_id])

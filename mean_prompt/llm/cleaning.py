@@ -1,4 +1,4 @@
-"""Extracts the prompt from an LLM's answer, by rules that have names and are counted.
+"""Extract the prompt from an LLM's answer by named rules, such as ``label`` and ``quotes``.
 
 Rules are applied in a fixed order, again and again until none of them changes anything: a label
 may stand inside quotes, and quotes after a label. No rule makes a text longer.
@@ -25,10 +25,10 @@ Rule = tuple[str, Callable[[str], str]]
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """A cleaned prediction.
+    """The prompt extracted from an LLM's answer, and the rules that changed the answer.
 
-    The text is one line without blanks around it, empty if no prompt is left. The names of the
-    rules that changed something follow, each once, in the order of first use.
+    The text is one line without blanks around it, empty if no prompt is left. Each rule is named
+    once, in the order of first use.
     """
 
     text: str
@@ -56,7 +56,7 @@ def clean(text: str, *, max_chars: int = MAX_CHARS) -> Cleaned:
 
 
 def _until_stable(text: str, rules: tuple[Rule, ...]) -> tuple[str, dict[str, None]]:
-    """Apply rules until they change nothing; return the text and the rules that did."""
+    """Apply rules until none changes the text; return the text and the rules that did."""
     applied: dict[str, None] = {}
     while True:
         before = text
@@ -90,7 +90,7 @@ _INTRODUCTION: Final = re.compile(
 
 
 def _first_instruction(text: str) -> str:
-    """Return the first line with words that does not only introduce the next one."""
+    """Return an answer's first line with words that does not only introduce another line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) < 2:
         return next(iter(lines), "")
@@ -100,7 +100,7 @@ def _first_instruction(text: str) -> str:
     return next(iter(instructions or with_words), "")
 
 
-# Rules for its one line.
+# Rules for the one line that is left of the answer.
 
 _MARKERS: Final = re.compile(
     r"\*\*|^#{1,6}(?=\s|$)|^>+\s|```\w*|^\*(?=\S)(.+)\*$|^(?P<line>_{1,2})(.+)(?P=line)$"
@@ -139,14 +139,14 @@ def _without_quotes(text: str) -> str:
 
 
 def _is_one_quotation(inside: str, opening: str, closing: str) -> bool:
-    """Return whether the marks around a text belong together, unlike those of "A" and "B"."""
+    """Return whether the quotes around a text are one pair, unlike those of "A" and "B"."""
     if opening == "'" or closing == "\u2019":  # an apostrophe stands between letters
         return re.search(rf"(?<!\w){opening}|{closing}(?!\w)", inside) is None
     return opening not in inside and closing not in inside
 
 
 def _cut(text: str, max_chars: int) -> str:
-    """Return a text of at most so many characters, ended at a sentence, else at a word."""
+    """Truncate a text to ``max_chars`` characters, after a sentence or else after a word."""
     if len(text) <= max_chars:
         return text
     ends = [found.end() for found in re.finditer(r"[.!?](?=\s)", text[: max_chars + 1])]

@@ -1,4 +1,4 @@
-"""Makes the predictor that the command line's ``--llm`` names."""
+"""Create the LLM predictor that the command line's option ``--llm`` names."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def make_predictor(
     cached: bool = True,
     trust: bool = False,
 ) -> Predictor | None:
-    """Return the predictor that one of ``SPECS`` names; ``None`` for ``none``.
+    """Create the LLM predictor of a spec, in a form listed in ``SPECS``; ``None`` for ``none``.
 
-    A column is read from the file ``test``. If ``cached``, an LLM's predictions are kept on disk,
-    and taken from there. Device and trust (to run code of its own) are for a local model.
+    ``column:NAME`` is read from the file ``test``. If ``cached``, an LLM's predictions are cached
+    on disk. Device and trust (whether a model may run code of its own) are for a local model.
 
     Raises:
-        InputError: the specification is not known, an option has no effect with it, or what it
-            names cannot be found or loaded.
+        InputError: the spec has no known form, an option has no effect with it, or the file,
+            model or server cannot be found or loaded.
     """
     kind, mark, rest = spec.partition(":")
     if kind not in _EFFECTIVE or bool(rest) == (kind == "none"):

@@ -1,4 +1,4 @@
-"""The question that an LLM is asked about a row, as a chat or as a plain text."""
+"""Build the question that asks an LLM for a row's prompt, as chat messages or as plain text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLE_LIMIT: Final = 1200
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A row, and the known rows shown before it."""
+    """A row's texts, and few-shot examples: rows with their true prompts, shown before it."""
 
     original: str
     rewritten: str
@@ -30,13 +30,13 @@ class Question:
 
     @property
     def longest(self) -> int:
-        """The least limit at which :meth:`shortened` cuts nothing."""
+        """The smallest limit at which :meth:`shortened` leaves all texts as they are."""
         shown = [len(text) for e in self.examples for text in (e.original, e.rewritten)]
         share = -(-max(shown, default=0) * TEXT_LIMIT // EXAMPLE_LIMIT)
         return max(len(self.original), len(self.rewritten), share)
 
     def shortened(self, limit: int) -> Question:
-        """Return it with texts of at most ``limit`` characters, the examples' in proportion."""
+        """Truncate the texts to ``limit`` characters, those of examples proportionally."""
         shares = max(1, EXAMPLE_LIMIT * limit // TEXT_LIMIT)
         examples = tuple(
             Example(shown.original[:shares], shown.rewritten[:shares], shown.prompt)
@@ -45,7 +45,7 @@ class Question:
         return Question(self.original[:limit], self.rewritten[:limit], examples)
 
     def messages(self) -> list[dict[str, str]]:
-        """Return the turns of a chat that asks for the prompt; examples are earlier turns.
+        """Return chat messages that ask for the row's prompt; examples are earlier turns.
 
         There is no system turn, which some chat templates refuse.
         """
@@ -60,7 +60,7 @@ class Question:
         return turns
 
     def plain(self) -> str:
-        """Return a text to be continued, for models without a chat template."""
+        """Return the question as a text to continue, for models without a chat template."""
         shown = [
             f"{_texts(example.original, example.rewritten)}\n\nInstruction: {example.prompt}"
             for example in self.examples
@@ -69,7 +69,7 @@ class Question:
         return "\n\n".join([INSTRUCTION, *shown, asked])
 
     def seed(self, seed: int, sample: int) -> int:
-        """Return the seed of one sample, which depends on the question but not on other rows."""
+        """Return the random seed of one sampled answer: a hash of the arguments and question."""
         parts = [seed, sample, self.original, self.rewritten]
         parts += [text for e in self.examples for text in (e.original, e.rewritten, e.prompt)]
         digest = hashlib.sha256(repr(parts).encode()).digest()
@@ -77,7 +77,7 @@ class Question:
 
 
 def asking_identity(sampling: str) -> str:
-    """Return what answers depend on beside the model: sampling, instruction and cleaning."""
+    """Return the part of a predictor's identity for sampling, instruction and cleaning."""
     example = Example("original", "rewritten", "prompt")
     asked = Question("original", "rewritten", (example,))
     parts = [asked.messages(), asked.plain(), TEXT_LIMIT, EXAMPLE_LIMIT]
@@ -90,7 +90,7 @@ def _texts(original: str, rewritten: str) -> str:
 
 
 def questions_of(rows: Rows, examples: Examples | None) -> list[Question]:
-    """Return one question a row."""
+    """Return the question about each row, with its few-shot examples if there are any."""
     shown = examples if examples is not None else [()] * len(rows)
     return [
         Question(original, rewritten, tuple(known))

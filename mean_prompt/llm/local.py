@@ -1,4 +1,4 @@
-"""A local causal model of transformers as a predictor."""
+"""Predict prompts with a causal model that transformers runs on this machine."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _WINDOW: Final = 32
 
 
 class LocalPredictor:
-    """Asks a causal model on this machine.
+    """Predicts prompts with a causal model that transformers runs on this machine.
 
-    The model is loaded when the first row is asked about. Each answer draws from a generator of
-    its own, seeded by the row's texts, so that it does not depend on the rows beside it beyond
-    the rounding of a padded batch.
+    The model is loaded for the first row. Each answer is sampled with a random generator of its
+    own, seeded by the row's texts, so that it does not depend on the other rows of its batch,
+    except by the rounding that padding causes.
 
     Args:
         model: a folder with safetensors weights and a tokenizer, or a name on the hub.
@@ -63,7 +63,7 @@ class LocalPredictor:
 
     @cached_property
     def identity(self) -> str:
-        """Weights, dtype, sampling, instruction and cleaning; the batch is not part of it."""
+        """The model, dtype, sampling, instruction and cleaning, as a key; not the batch size."""
         bits = " four_bit" if self._options.four_bit else ""
         weights = weights_identity(self._found, trust=self._trust)
         return (
@@ -74,7 +74,7 @@ class LocalPredictor:
     def predict(
         self, rows: Rows, examples: Examples | None = None, *, deadline: Deadline | None = None
     ) -> Iterator[Prediction]:
-        """Write answers batch by batch."""
+        """Generate answers batch by batch, and yield each row's prediction."""
         questions = questions_of(rows, examples)
         deadline = deadline or Deadline()
         size = max(1, self._options.batch // self._options.samples)
@@ -93,7 +93,7 @@ class LocalPredictor:
                 yield from self._answer(asked[first : first + size], deadline)
 
     def notes(self) -> list[str]:
-        """Return the model, the dtype, how it was asked, and the counts."""
+        """Return lines on the model, its dtype, a missing chat template, and the counts."""
         bits = ", 4-bit" if self._options.four_bit else ""
         lines = [f"local model: {self._found.name}, {self._dtype}{bits} on {self._device}"]
         if "_model" in vars(self) and not self._model.chats:
@@ -128,7 +128,7 @@ class LocalPredictor:
         return ChatModel(model, tokenizer, self._options)
 
     def _answer(self, asked: list[TokenizedQuestion], deadline: Deadline) -> Iterator[Prediction]:
-        """Yield the predictions of a batch; a batch too large for the memory is halved."""
+        """Yield the predictions for a batch of questions; if memory runs out, halve the batch."""
         if not asked or deadline.expired:
             return
         try:
@@ -153,9 +153,9 @@ class LocalPredictor:
 
 
 def _choose_dtype(dtype: str, device: str) -> str:
-    """Return the dtype; bfloat16 for ``auto`` if the device multiplies it in hardware.
+    """Resolve dtype ``auto``: bfloat16 if the device multiplies it in hardware, else float32.
 
-    Chat models are trained in it, and it halves their memory. With avx512_bf16 a Llama of 220
+    Chat models are trained in bfloat16, which halves memory. With avx512_bf16 a Llama of 220
     million weights took 14 s for eight questions of 400 tokens, and 30 s in float32 (2 busy
     cores). CPUs without such instructions emulate it, slowly; a torch that does not report its
     CPU's capabilities gets float32.

@@ -1,4 +1,4 @@
-"""Finding a causal model's files: a folder, the hub's cache, or the hub itself."""
+"""Find a causal model's files in a folder, in the Hugging Face hub's cache, or on the hub."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _PICKLES: Final = "pytorch_model*.bin"
 
 
 def find_chat_model(name: str, *, trust: bool = False) -> ModelFolder:
-    """Return the folder of a causal model, downloaded if need be.
+    """Return the folder of a causal model, downloaded from the hub if it is not cached.
 
-    With ``trust`` it may run code: load pickled weights, and classes that come with it.
+    With ``trust`` the model may run code: load pickled weights, and classes that come with it.
 
     Raises:
-        InputError: it is no folder and neither cached nor on the hub, files are missing from it,
-            or it would run code without being trusted.
+        InputError: the name is of no folder and neither cached nor on the hub, files are missing,
+            or the model would run code without being trusted.
     """
     path = user_path(name)
     if path_exists(path) and path.is_dir():
@@ -64,7 +64,7 @@ def find_chat_model(name: str, *, trust: bool = False) -> ModelFolder:
 
 
 def weights_identity(found: ModelFolder, *, trust: bool = False) -> str:
-    """Return the commit of a model from the hub, else a hash of the folder's files."""
+    """Return an identity of a model's weights: its commit on the hub, or a hash of its files."""
     if found.path.parent.name == "snapshots":
         return found.path.name
     digest = hashlib.sha256(content_hash(found.path, trust=trust).encode())

@@ -1,4 +1,4 @@
-"""The options of asking an LLM, which the command line offers, and their bounds."""
+"""The options of LLM predictors (sampling, batch, time-outs, ...) and their bounds."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _BOUNDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class LLMOptions:
-    """How an LLM is asked.
+    """Options of an LLM predictor: sampling, a local model's batches, a server's requests.
 
     Attributes:
         samples: predictions drawn for each row; more than one needs a temperature.
         temperature: sampling temperature; 0 takes the likeliest token each time.
         batch: answers that a local model writes at once.
-        dtype: of a local model's weights; ``auto`` is bfloat16 on CUDA and on CPUs that
+        dtype: type of a local model's weights; ``auto`` is bfloat16 on CUDA and on CPUs that
             multiply it in hardware, float32 elsewhere.
         four_bit: whether a local model's weights are quantized to four bits.
         timeout: seconds that a server has to begin an answer, and again to finish it.
@@ -69,7 +69,7 @@ class LLMOptions:
 
     @property
     def sampling(self) -> str:
-        """The options that predictions depend on, for an identity; the seed only if it is used."""
+        """The sampling options as a part of a predictor's identity; the seed only if used."""
         drawn = f" seed={self.seed}" if self.temperature > 0 else ""
         return (
             f"samples={self.samples} temperature={self.temperature:g} "

@@ -1,4 +1,4 @@
-"""Predictions that were made before: a column of a file, joined on the rows' ids."""
+"""Read an LLM's earlier predictions from a column of a file, and match them to rows by id."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ COLUMN_GUESSES: Final = ("llm_prediction", "prediction", "rewrite_prompt")
 
 
 class RecordedPredictor:
-    """Returns predictions that were made earlier.
+    """Predictor that returns recorded predictions, which an LLM made earlier, by row id.
 
-    Several predictions of one id are all taken. An id without one is a row without a prediction,
-    which is counted, and not a fault.
+    Several predictions for one id are all used. A row whose id has none gets no prediction;
+    that is counted, and is not a fault.
 
     Args:
         ids: the row id of each prediction.
-        predictions: as the LLM wrote them; a blank one is no prediction.
-        source: where they come from, for messages.
+        predictions: the LLM's answers as written; a blank one is no prediction.
+        source: where the predictions come from, for messages.
     """
 
     def __init__(self, ids: Sequence[str], predictions: Sequence[str], *, source: str) -> None:
@@ -42,9 +42,9 @@ class RecordedPredictor:
 
     @classmethod
     def from_file(cls, path: Path, column: str | None = None) -> Self:
-        """Read a CSV, TSV, JSONL, JSON or Parquet file with a column ``id`` and predictions.
+        """Read predictions from a CSV, TSV, JSONL, JSON or Parquet file with a column ``id``.
 
-        Without a column's name, the first of ``COLUMN_GUESSES`` in the file has the predictions.
+        If ``column`` is ``None``, they are in the first of ``COLUMN_GUESSES`` that the file has.
 
         Raises:
             InputError: the file cannot be read, or lacks the columns.
@@ -68,10 +68,10 @@ class RecordedPredictor:
         *,
         deadline: Deadline | None = None,
     ) -> Iterator[Prediction]:
-        """Look the rows' ids up.
+        """Yield each row's recorded predictions, found by the row's id.
 
         Raises:
-            InputError: no id of the rows is known: predictions of other rows.
+            InputError: none of the ids has a prediction: the file is for other rows.
         """
         if len(rows) and not any(name in self._answers for name in rows.ids):
             raise InputError(
@@ -85,5 +85,5 @@ class RecordedPredictor:
             yield self._counts.prediction(row, self._answers.get(name, []), blank_fault=None)
 
     def notes(self) -> list[str]:
-        """Return how many rows have a prediction, and what cleaning changed."""
+        """Return lines on the source, the rows with a prediction, and the answers cleaned."""
         return [f"recorded predictions: {self._source}", *self._counts.notes()]

@@ -1,4 +1,4 @@
-"""A server as a predictor: vLLM, llama.cpp, ``transformers serve``, or a hosted model."""
+"""Predict prompts with an LLM on a server: vLLM, llama.cpp, ``transformers serve``, or hosted."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ Put = Callable[[Prediction], None]
 
 
 class ServerPredictor:
-    """Asks a model behind the chat completions of an OpenAI-compatible server.
+    """Predicts prompts with a model on a server that has OpenAI's chat completions API.
 
     Requests run concurrently in a thread of their own, so that answers are written while the
     caller does something else. The ``openai`` client repeats a request if the server is busy
     (429) or broken (5xx), does not begin to answer in time, or cannot be connected to.
 
     Args:
-        model: the server's name for it.
-        url: the API's, such as ``http://localhost:8000/v1``.
+        model: the model's name on the server.
+        url: the URL of the API, such as ``http://localhost:8000/v1``.
 
     Raises:
-        InputError: the openai package is missing, the URL is none, or the key cannot be sent.
+        InputError: the openai package is missing, the URL is invalid, or the key cannot be sent.
     """
 
     def __init__(self, model: str, url: str, options: LLMOptions | None = None) -> None:
@@ -67,11 +67,11 @@ class ServerPredictor:
     def predict(
         self, rows: Rows, examples: Examples | None = None, *, deadline: Deadline | None = None
     ) -> Iterator[Prediction]:
-        """Ask about several rows at once.
+        """Request answers for several rows concurrently, and yield predictions as they arrive.
 
         Raises:
-            InputError: nothing answers at the address, or the first response says that the model
-                or the key is not known there.
+            InputError: no server answers at the address, or its first response says that the
+                model or the key is not known there.
         """
         questions = questions_of(rows, examples)
         deadline = deadline or Deadline()
@@ -79,11 +79,11 @@ class ServerPredictor:
             yield from _in_background(lambda put: self._ask_all(questions, put), deadline)
 
     def notes(self) -> list[str]:
-        """Return the model and the address, and the counts."""
+        """Return lines on the model, the server's address, and the counts of answers."""
         return [f"server: {self._model} at {self._address.shown}", *self._counts.notes()]
 
     async def _ask_all(self, questions: list[Question], put: Put) -> None:
-        """Put a prediction for each question, several of them at a time."""
+        """Ask several questions concurrently, and call ``put`` with the prediction for each."""
         from openai import AsyncOpenAI
 
         todo, address = iter(enumerate(questions)), self._address
@@ -104,7 +104,7 @@ class ServerPredictor:
                 await asyncio.gather(*(work() for _ in range(workers)))
 
     async def _ask(self, client: AsyncOpenAI, row: int, question: Question) -> Prediction:
-        """Return the prediction for one row; answers before a fault count."""
+        """Request the samples for one row; those received before a fault are used."""
         from openai import APIConnectionError, APIError, APIStatusError
 
         short = question.shortened(TEXT_LIMIT)
@@ -126,7 +126,7 @@ class ServerPredictor:
         return self._counts.prediction(row, answers, blank_fault=fault)
 
     async def _request(self, client: AsyncOpenAI, question: Question, seed: int) -> str:
-        """Return one answer, read piece by piece, so that an endless one can be abandoned."""
+        """Request one answer, streamed in chunks so that an endless one can be abandoned."""
         from openai import Timeout, omit
 
         seconds = self._options.timeout
@@ -155,7 +155,7 @@ class ServerPredictor:
         return answer[:limit]
 
     def _refusal(self, error: APIStatusError) -> str:
-        """Return the fault in a refusal, or raise if the first response is about key or model."""
+        """Return the fault for an HTTP error; raise if the first response rejects key or model."""
         status, reason = error.status_code, self._scrubbed(error.message)
         first, self._reached = not self._reached, True
         if status in {401, 403} and first:
@@ -173,7 +173,7 @@ class ServerPredictor:
         return f"{'server error' if status >= 500 else 'refused'}: {status} {reason}"
 
     def _lost(self, error: APIConnectionError) -> str:
-        """Return the fault in a lost connection, or raise if there never was one."""
+        """Return the fault for a connection error; raise if the server was never reached."""
         from openai import APITimeoutError
 
         connecting = "Connect" in type(error.__cause__).__name__
@@ -188,14 +188,14 @@ class ServerPredictor:
         return fault
 
     def _scrubbed(self, words: object) -> str:
-        """Return a server's or library's words on one line, without the secrets they repeat."""
+        """Return a server's or library's message on one line, with credentials in it masked."""
         return short_reason(self._address.scrub(str(words)))
 
 
 def _in_background(
     work: Callable[[Put], Awaitable[None]], deadline: Deadline
 ) -> Iterator[Prediction]:
-    """Run a coroutine in a thread and yield what it puts, as it comes.
+    """Run a coroutine in a thread, and yield the predictions that it puts as they arrive.
 
     A thread, since a notebook already runs an event loop. At the deadline, or if the caller stops
     early, the coroutine is cancelled and its connections are closed.
