@@ -1,4 +1,4 @@
-"""Benchmarks: search methods at equal time, speed of the encoder, growth with the corpus."""
+"""Benchmarks: search methods at equal time, encoder speed, and cost by corpus size."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""One corpus, model, vocabulary and set of starts, prepared once for every method."""
+"""Runs search methods on one shared setup: corpus, model, vocabulary and starting prompts."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mean_prompt.optimize import Budget, Candidate, Evaluator, Rules, Vocabulary
 from mean_prompt.runs import SearchInputs, build_problem
 from mean_prompt.system import RunError
 
-#: Called with the run's seconds and its best string so far, at every step of a method.
+#: A callback for every step of a method, with the run's seconds so far and its best string.
 Watch = Callable[[float, Candidate], None]
 
 
 class Arena:
-    """Runs methods on one problem, each with a budget of its own.
+    """Runs search methods on one problem that is prepared once; each run has its own budget.
 
     Attributes:
-        problem: the corpus in the model's space, split.
-        preparation: seconds of each part of the preparation, which no run is charged for.
+        problem: the corpus's prompts as vectors, split into training and hold-out prompts.
+        preparation: seconds of each part of the preparation, not counted in any run's time.
     """
 
     def __init__(self, inputs: SearchInputs[Corpus]) -> None:
@@ -41,7 +41,7 @@ class Arena:
             self._starts = corpus_starts(*self.problem.likely_starts(), evaluator)
 
     def task(self, budget: Budget, seed: int) -> SearchTask:
-        """Return what a search within a budget gets."""
+        """Return the inputs of one search: scoring, starting prompts, vocabulary, ceiling, seed."""
         return SearchTask(
             evaluator=self._evaluator(budget),
             starts=self._starts,
@@ -51,10 +51,10 @@ class Arena:
         )
 
     def run(self, method: Method, seed: int, seconds: float, watch: Watch) -> MethodRun:
-        """Run a method once, its time beginning now, and score afterwards what it yielded.
+        """Run a search method once for a number of seconds, then score the strings it yielded.
 
         Raises:
-            RunError: the method yielded nothing, or a string against the rules.
+            RunError: the method yielded nothing, or a string that breaks the rules.
         """
         budget = Budget(seconds)
         marks: list[tuple[float, int, Candidate]] = []

@@ -1,4 +1,4 @@
-"""The project's own method: an Optuna study over annealed climbs."""
+"""The search of ``mean-prompt search`` (an Optuna study over annealed climbs), as a benchmark."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mean_prompt.optimize import Candidate, ClimbSettings, ClimbStudy, StudySett
 
 
 class Engine:
-    """The search of ``mean-prompt search``, as one method among others."""
+    """The search of ``mean-prompt search``, as one of the methods that a benchmark compares."""
 
     name: ClassVar[str] = OWN
 
@@ -21,7 +21,7 @@ class Engine:
         self._study = study or StudySettings()
 
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
-        """Search until the budget has expired; the first climb continues a given start."""
+        """Search until the budget expires, yielding the best string; continue from any start."""
         starts = [*([start] if start else []), *task.starts]
         yield max(starts, key=lambda row: row.score)
         if task.evaluator.budget.expired():

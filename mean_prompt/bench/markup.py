@@ -1,4 +1,4 @@
-"""Escapes texts for Markdown and HTML, so that they are shown as they are and do nothing."""
+"""Escape texts for Markdown and HTML, so that they are shown literally and never interpreted."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from html import escape
 
 
 def escaped(text: str) -> str:
-    """Return a text escaped for HTML, or for Markdown, which may contain HTML."""
+    """Return a text escaped for HTML, or for Markdown, which may contain HTML, on one line."""
     return escape(" ".join(text.splitlines()))
 
 
 def code_span(text: str) -> str:
-    """Return a text as code within a line of Markdown, which is not read as HTML."""
+    """Return a text as an inline code span of Markdown, in which HTML has no effect."""
     line = " ".join(text.splitlines())
     # Code ends at as many backticks as it began with.
     longest = max((len(run) for run in re.findall(r"`+", line)), default=0)

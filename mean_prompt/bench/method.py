@@ -1,7 +1,7 @@
-"""A search method: the protocol that the engine and its peers share.
+"""The protocol of a search method, followed by the project's own search and published ones.
 
-A method gets one :class:`SearchTask` and yields the best string it has so far after every step,
-until the task's budget is spent. What it yields is scored in float32 and never gets worse.
+A method receives one :class:`SearchTask` and yields its best string so far after every step, until
+the task's budget is spent. The strings yielded are scored in float32 and never get worse.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Final, Protocol
 
 from mean_prompt.optimize import Candidate, Evaluator, Vocabulary
 
-#: The name of the project's own method; the others are its peers.
+#: The name of the project's own method; the others are called its peers.
 OWN: Final = "mean-prompt"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchTask:
-    """What every method searches with.
+    """The inputs of a search method: scoring, starting prompts, vocabulary, ceiling and seed.
 
     Attributes:
-        evaluator: scores strings under the rules, within the budget; gives encoder, objective,
-            rules and budget.
-        starts: prompts of the corpus under the rules, scored in float32, best first; never empty.
-        ceiling: the highest value of the objective, which scores are given as a share of.
+        evaluator: scores strings that obey the rules, within the budget; holds the encoder, the
+            objective, the rules and the budget.
+        starts: prompts of the corpus that obey the rules, scored in float32, best first, >= 1.
+        ceiling: the objective's maximum over unit vectors; scores are shown as a share of it.
     """
 
     evaluator: Evaluator
@@ -35,7 +35,7 @@ class SearchTask:
 
 
 class Method(Protocol):
-    """A way to search."""
+    """A search method: looks for the string of highest score within a task's budget."""
 
     @property
     def name(self) -> str:
@@ -44,7 +44,7 @@ class Method(Protocol):
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
         """Search until the task's budget has expired, yielding the best string after every step.
 
-        The budget is asked before every step. A start is the best string of an earlier search of
-        this task, to continue from; what is yielded is never worse. The best string so far is
+        The budget is checked before every step. ``start`` is the best string of an earlier search
+        of this task, to continue from; no string yielded scores less. The best string so far is
         yielded at least once, even if the budget has expired before the first step.
         """

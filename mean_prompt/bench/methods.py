@@ -1,4 +1,4 @@
-"""``bench methods``: every search method on the same corpus, model, rules and wall clock."""
+"""``bench methods``: compare search methods on the same corpus, model, rules and wall clock."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ DEFAULT_SEEDS: Final = (0, 1, 2)
 
 @dataclass(frozen=True, slots=True)
 class BenchProgress(ProgressEvent):
-    """Where a comparison stands while a method runs: ``done`` of ``total`` runs are finished.
+    """Progress of a comparison of methods: ``done`` of ``total`` runs are finished, one runs.
 
     Attributes:
-        seconds: the run's time so far; each run has ``budget`` seconds.
+        seconds: the current run's time so far; each run has ``budget`` seconds.
         fraction: score of the run's best string over the training prompts, as a share of the
             ceiling.
     """
@@ -50,7 +50,7 @@ class BenchProgress(ProgressEvent):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MethodsPlan:
-    """A comparison that was checked as far as it can be without the model."""
+    """The validated inputs of a comparison of methods, before the model is loaded."""
 
     corpus: Corpus
     recipe: Recipe
@@ -71,21 +71,21 @@ def bench_methods(
     out: str | Path | None = None,
     listener: Listener = ignore,
 ) -> MethodsReport:
-    """Compare search methods at equal wall clock.
+    """Compare search methods at equal wall-clock time, and return all runs with a summary.
 
     Everything that does not depend on the method is done once, before any method's time begins.
     Runs go seed by seed, and the order of the methods rotates from seed to seed, so that a
-    machine whose speed drifts treats all alike. Ctrl-C ends the comparison with the runs that
-    were finished.
+    machine whose speed drifts affects all methods alike. Ctrl-C ends the comparison; finished
+    runs are reported.
 
-    The corpus is as for :func:`mean_prompt.search`, the budget the wall-clock time of each run,
-    ``max_tokens`` that of the recipe, else 32. Without names of methods all are compared. ``out``
-    is a folder for ``methods.json`` (written after every run), ``methods.md`` and
-    ``methods.html``. The listener receives :class:`BenchProgress` while methods run.
+    The corpus is as for :func:`mean_prompt.search`; ``budget`` is the wall-clock time of each run;
+    ``max_tokens`` defaults to the recipe's, else 32; ``methods`` to all. ``out`` is a folder for
+    ``methods.json`` (written after every run), ``methods.md`` and ``methods.html``. The listener
+    receives :class:`BenchProgress` while methods run.
 
     Raises:
-        InputError: something given cannot be used.
-        RunError: it ended before the first run was finished, or a method broke the rules.
+        InputError: an argument is invalid.
+        RunError: no run was finished, or a method broke the rules.
     """
     plan = _checked(corpus, budget, max_tokens, model, methods, seeds, recipe)
     folder = ReportFolder(out) if out is not None else None
@@ -114,7 +114,7 @@ def bench_methods(
 
 
 def known_methods(recipe: Recipe) -> dict[str, Method]:
-    """Return every method by its name, the project's own first, with the recipe's settings."""
+    """Return all search methods by name, first the project's own with the recipe's settings."""
     from mean_prompt.bench.engine import Engine
     from mean_prompt.bench.peers import PEERS
 

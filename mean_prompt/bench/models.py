@@ -39,9 +39,9 @@ _SYLLABLES: Final = [consonant + vowel for consonant in "bdfklmnrst" for vowel i
 def random_sentence_t5(
     *, screening: str = "auto", device: str = "cpu", **shape: int | str
 ) -> Encoder:
-    """Return an encoder of sentence-t5-base's shape with random weights, proven like any other.
+    """Return an encoder with random weights and the layer sizes of sentence-t5-base.
 
-    Tests change the shape, by fields of transformers' ``T5Config``.
+    Tests pass other sizes, as fields of transformers' ``T5Config``.
     """
     from mean_prompt.encoder import Encoder
 
@@ -73,7 +73,7 @@ def _build(folder: Path, shape: dict[str, Any], device: str) -> SentenceTransfor
 
 @cache
 def _pieces(size: int) -> tuple[tuple[str, float], ...]:
-    """Return a Unigram vocabulary: words of syllables, more likely whole than as letters."""
+    """Return a synthetic Unigram vocabulary: ``size`` pairs of a piece and its log probability."""
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     letters = [(chr(code), -14.0) for code in range(33, 127)]
     room = size - len(special) - len(letters) - 1

@@ -1,4 +1,4 @@
-"""Shows a comparison of methods: rows of a table, Markdown, and a page with a plot."""
+"""Present a comparison of search methods: as table rows, Markdown, and an HTML page with a plot."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ HEADINGS: Final = (
     "method", "runs", "median", "lowest", "highest", "by best peer", "s to best peer",
     "hold-out by train", "strings/s",
 )  # fmt: skip
-#: Points in time that a curve is drawn through, and the colours of methods, the engine's first.
+#: Points in time that a curve is drawn through, and the methods' colours, the project's own first.
 _POINTS: Final = 240
 _COLOURS: Final = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf")
 
 
 def summary_rows(report: MethodsReport) -> list[tuple[str, ...]]:
-    """Return the table under ``HEADINGS``, the best method first."""
+    """Return the rows of a table with the columns ``HEADINGS``, one per method, best first."""
     return [
         (
             row.method,
@@ -41,7 +41,7 @@ def summary_rows(report: MethodsReport) -> list[tuple[str, ...]]:
 
 
 def setup_line(report: MethodsReport) -> str:
-    """Return one sentence on what all runs share."""
+    """Return one sentence on the setup that all runs share: corpus, model, budget, machine."""
     setup = report.setup
     machine = setup.machine
     return (
@@ -53,7 +53,7 @@ def setup_line(report: MethodsReport) -> str:
 
 
 def methods_markdown(report: MethodsReport) -> str:
-    """Return the report as Markdown: the command, the table, the best string."""
+    """Return a comparison of methods as Markdown: the command, the table, the best string."""
     best = max(report.runs, key=lambda run: run.fraction)
     note = "" if report.complete else "\nSome of the planned runs are missing.\n"
     return "\n".join(
@@ -75,9 +75,9 @@ def methods_markdown(report: MethodsReport) -> str:
 
 
 def curve(runs: Sequence[MethodRun], times: Sequence[float]) -> list[tuple[float, float, float]]:
-    """Return lowest, median and highest fraction of a method's runs at each time.
+    """Return the lowest, median and highest score of a method's runs at each of some times.
 
-    Before its first string a run counts with the fraction of that string.
+    Scores are shares of the ceiling. Until its first string a run counts with that string's score.
     """
     rows = []
     for at in times:
@@ -88,7 +88,7 @@ def curve(runs: Sequence[MethodRun], times: Sequence[float]) -> list[tuple[float
 
 
 def methods_page(report: MethodsReport) -> str:
-    """Return a page that needs nothing else: score over time, the median of the seeds in bold."""
+    """Return a self-contained HTML page that plots each method's score over time, with a table."""
     import plotly.graph_objects as go
 
     end = report.setup.budget

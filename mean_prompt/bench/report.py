@@ -1,4 +1,4 @@
-"""The data of ``bench methods``: runs with their traces, and a summary of each method."""
+"""The results of ``bench methods``: each run with its improvements, and a summary by method."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mean_prompt.bench.setup import Frozen, Machine
 
 
 class TracePoint(Frozen):
-    """A run's best string at one of its improvements.
+    """Time and scores of a search method's run at the moment when its best string improved.
 
     Attributes:
-        seconds: the method's time when it yielded the string.
-        fraction: the string's score over every prompt, as a share of the ceiling.
-        holdout_score: its score over the prompts that the method did not see, if any.
+        seconds: time from the run's start until the method yielded the string.
+        fraction: the string's score over all prompts, as a share of the ceiling.
+        holdout_score: the string's score over the prompts that the method did not see, if any.
     """
 
     seconds: float
@@ -27,13 +27,13 @@ class TracePoint(Frozen):
 
 
 class MethodRun(Frozen):
-    """One run of one method.
+    """The result of one run of a search method: its best string, scores, cost and improvements.
 
     Attributes:
         tokens: length of the best string, without special tokens.
-        score: its score over every prompt; ``fraction`` is a share of the ceiling.
-        seconds: the method's time, without the preparation.
-        trace: one point for each improvement.
+        score: the string's score over all prompts; ``fraction`` is its share of the ceiling.
+        seconds: the run's time, without the preparation.
+        trace: one point for each improvement of the best string.
     """
 
     method: str
@@ -50,15 +50,15 @@ class MethodRun(Frozen):
     trace: tuple[TracePoint, ...]
 
     def seconds_to(self, fraction: float) -> float:
-        """Return when the run reached a fraction of the ceiling; infinity if it never did."""
+        """Return the seconds until the run's score reached a share of the ceiling, or infinity."""
         return next((at.seconds for at in self.trace if at.fraction >= fraction), math.inf)
 
 
 class MethodSummary(Frozen):
-    """One method over its runs.
+    """Statistics of one search method over its runs (one per seed); peers are published methods.
 
     Attributes:
-        median: median of the runs' final shares of the ceiling, over every prompt.
+        median: median of the runs' final scores over all prompts, as shares of the ceiling.
         ratio: ``median`` divided by the best peer's; ``None`` without a peer.
         seconds_to_peer: median time to reach the best peer's final median; ``None`` if half of
             the runs never did, or without a peer.
@@ -78,14 +78,14 @@ class MethodSummary(Frozen):
 
 
 class MethodsSetup(Frozen):
-    """What every run of a comparison shares.
+    """The setup that all runs of a comparison of methods share: machine, corpus, model, budget.
 
     Attributes:
         corpus_hash: hash of the prompts and their weights.
         train: number of prompts that the methods saw.
         budget: seconds of each run.
-        ceiling: highest expected SCS of any unit vector over every prompt.
-        preparation: seconds of each part that was done once, before any method's time began.
+        ceiling: highest expected SCS over all prompts that any unit vector reaches.
+        preparation: seconds of each step that was done once, before any method's time began.
     """
 
     machine: Machine
@@ -105,7 +105,7 @@ class MethodsSetup(Frozen):
 
 
 class MethodsReport(Frozen):
-    """A comparison of methods; ``complete`` if every planned run is in it."""
+    """The results of a comparison of search methods; ``complete`` if no planned run is missing."""
 
     setup: MethodsSetup
     complete: bool
@@ -114,7 +114,7 @@ class MethodsReport(Frozen):
 
     @classmethod
     def of(cls, setup: MethodsSetup, runs: Sequence[MethodRun]) -> MethodsReport:
-        """Return a report of runs, with a summary of each method, the best method first."""
+        """Return the report of some runs, with a summary of each method, the best method first."""
         return cls(
             setup=setup,
             complete=len(runs) == len(setup.methods) * len(setup.seeds),
@@ -124,7 +124,7 @@ class MethodsReport(Frozen):
 
 
 def summarize(runs: Sequence[MethodRun]) -> list[MethodSummary]:
-    """Return a summary of each method, the highest median first."""
+    """Return statistics of each search method over its runs, the highest median score first."""
     by_method: dict[str, list[MethodRun]] = {}
     for run in runs:
         by_method.setdefault(run.method, []).append(run)

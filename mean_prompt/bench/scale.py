@@ -1,7 +1,7 @@
-"""``bench scale``: cost of a step, memory and exactness of scores as the corpus grows.
+"""``bench scale``: time of a search step, memory and accuracy of scores by number of prompts.
 
-Prompts are made up: unit vectors around random centres that share a direction, as sentence
-embeddings do. Each size has a process of its own, so that its peak memory is measured alone.
+Prompts are synthetic: unit vectors around random centres that share a direction, as sentence
+embeddings do. Each size is measured in a separate process, for the sake of its peak memory.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from mean_prompt.encoder import Encoder
 
 SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
-#: The size that steps are compared with.
+#: The number of prompts whose time of a search step is the unit for other sizes.
 REFERENCE: Final = 10_000
-#: Strings that a step of a climb scores, and tokens of each.
+#: Strings that one step of a search scores, and tokens of each.
 _STRINGS: Final = 64
 _TOKENS: Final = 32
 _CHUNK: Final = 10_000
@@ -36,10 +36,10 @@ _CENTRES: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class ScaleRow:
-    """The costs of a search over one number of prompts.
+    """The measured time, memory and accuracy of a search over a given number of prompts.
 
     Attributes:
-        prepare_seconds: time to compress the prompts and to find both ceilings.
+        prepare_seconds: time to compress the prompts and to find both ceilings (score maxima).
         objective_seconds: time of a step's work on the objective: 64 scores, one gradient on the
             sphere, one expansion.
         step_seconds: time of a step: 64 strings of 32 tokens encoded, and the work on the
@@ -77,10 +77,10 @@ def bench_scale(
     repeats: int = 5,
     seed: int = 0,
 ) -> Iterator[ScaleRow]:
-    """Measure each size in a fresh process, and yield its costs: medians over the repeats.
+    """Measure a search's costs for each number of prompts, in a fresh process each.
 
-    With ``encode`` a step encodes strings, with a model of sentence-t5-base's shape, whose
-    vectors have a dimension of 768.
+    Times are medians over the repeats. If ``encode`` is true, a step also encodes strings, with a
+    randomly initialised model of sentence-t5-base's shape (dimension 768).
     """
     context = multiprocessing.get_context("spawn")
     for size in sizes:
@@ -89,7 +89,7 @@ def bench_scale(
 
 
 def measure(size: int, dimension: int, encode: bool, repeats: int, seed: int) -> ScaleRow:
-    """Measure one size in this process."""
+    """Measure a search's costs over ``size`` synthetic prompts, in this process."""
     encoder = None
     if encode:
         from mean_prompt.bench.models import random_sentence_t5
@@ -127,7 +127,7 @@ def measure(size: int, dimension: int, encode: bool, repeats: int, seed: int) ->
 
 
 def made_up_prompts(size: int, dimension: int, seed: int) -> StoredVectors:
-    """Return (N, d) unit vectors around random centres, in half precision if they are many."""
+    """Return (N, d) synthetic unit vectors around random centres, as float16 if N d is large."""
     kept = np.float16 if need_half(size, dimension) else np.float32
     vectors = np.empty((size, dimension), kept)
     row = 0
@@ -138,7 +138,7 @@ def made_up_prompts(size: int, dimension: int, seed: int) -> StoredVectors:
 
 
 def _chunks(size: int, dimension: int, seed: int) -> Iterator[Vectors]:
-    """Yield the prompts in float32, a chunk at a time: the whole would fill the memory."""
+    """Yield the synthetic vectors in float32 by chunks, since all at once could fill the memory."""
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((_CENTRES, dimension), np.float32) / np.sqrt(dimension)
     centres[:, 0] += 0.6
@@ -158,7 +158,7 @@ def _problem(vectors: StoredVectors, seed: int) -> Problem:
 def _steps(
     encoder: Encoder | None, own: Objective, other: Objective, point: Vectors, repeats: int
 ) -> tuple[float, float, float]:
-    """Return medians of the seconds to encode a step's strings, and to score them on either."""
+    """Return median seconds to encode a step's strings, and to score them by either objective."""
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((_STRINGS, own.dimension), np.float32) / np.sqrt(own.dimension)
     vectors = _unit(point + noise)

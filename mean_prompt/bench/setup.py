@@ -1,4 +1,4 @@
-"""The machine that a benchmark ran on, and the folder that its report goes to."""
+"""The description of the machine that a benchmark ran on, and the folder of its report."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _PACKAGES: Final = ("mean-prompt", "torch", "sentence-transformers", "transforme
 
 
 class Frozen(BaseModel):
-    """A part of a report."""
+    """Base class of a benchmark report's parts: immutable pydantic models without extra fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Machine(Frozen):
-    """Where and when figures were taken.
+    """The machine, software versions and date of a benchmark's measurements.
 
     Attributes:
-        date: when the figures were taken, UTC.
-        threads: threads that torch used.
-        device: the device that the model ran on.
-        versions: versions of Python and of the packages that decide the speed.
+        date: date and time of the measurements, UTC.
+        threads: number of threads that torch used.
+        device: torch's name of the device that the model ran on.
+        versions: versions of Python and of the packages that determine the speed.
     """
 
     command: str
@@ -45,7 +45,7 @@ class Machine(Frozen):
 
     @classmethod
     def here(cls, device: str, program: str = "mean-prompt") -> Machine:
-        """Describe this process, which ``program`` started."""
+        """Return a description of this machine and of this process, started by ``program``."""
         import torch
 
         return cls(
@@ -61,7 +61,7 @@ class Machine(Frozen):
 
 
 class ReportFolder:
-    """A folder of reports, made if need be; each file is replaced as a whole.
+    """A folder for a benchmark's report, created if missing; files are replaced atomically.
 
     Raises:
         InputError: the folder cannot be written.
@@ -76,7 +76,7 @@ class ReportFolder:
                 pass
 
     def write(self, name: str, text: str) -> None:
-        """Write a file beside its place and move it there, so that it is old or new, never part.
+        """Write a text file to the folder atomically: readers see the old file or the new one.
 
         Raises:
             RunError: the disk is full, or the folder is gone.

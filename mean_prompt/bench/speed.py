@@ -1,9 +1,9 @@
-"""``bench speed``: strings a second of each path through a model, timed in turns.
+"""``bench speed``: strings per second of each way to encode with a model, timed in turns.
 
-The paths are timed on the same strings, one after another in every repeat, so that a machine that
-drifts treats all alike; ratios are medians of the repeats' own ratios. A plain matrix product of
-the screening dtype, timed in the same turns, is the speed limit of all that is built from such
-products.
+The ways (paths) are timed on the same strings, one after another in every repeat, so that a
+machine whose speed drifts affects all alike; ratios are medians of the repeats' own ratios. A plain
+matrix product of the screening dtype (that of candidates in a search), timed in the same turns,
+shows the hardware's speed limit.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from mean_prompt.system import InputError, Listener, ProgressEvent, ignore
 
 #: Models timed if none is named: the packaged one, and the competition's true shape.
 DEFAULT_MODELS: Final = (PACKAGED_MODEL, RANDOM_T5)
-#: The path that the others are compared with, in the batches that the library takes by default.
+#: The path that the others are compared with, in the library's default batch size.
 BASELINE: Final = "SentenceTransformer.encode"
 _BASELINE_BATCH: Final = 32
 _SQUARE: Final = 2_048
-#: Seconds that a product is repeated for in one timing: about as long as a path takes, so that
-#: other work of the machine disturbs both alike.
+#: Seconds that a matrix product is repeated for in one timing: about as long as a path takes, so
+#: that other load on the machine disturbs both alike.
 _PRODUCT_SECONDS: Final = 0.2
 
 #: Rows, inner size and columns of a matrix product.
@@ -39,9 +39,9 @@ Shape = tuple[int, int, int]
 
 
 class PathSpeed(Frozen):
-    """The speed of one way from strings to vectors, its median over the repeats.
+    """The speed of one way to encode strings: the median, slowest and fastest of the repeats.
 
-    ``ratio`` is the speed divided by the baseline's.
+    ``ratio`` is the speed divided by that of ``SentenceTransformer.encode``.
     """
 
     path: str
@@ -52,7 +52,7 @@ class PathSpeed(Frozen):
 
 
 class ProductSpeed(Frozen):
-    """A plain matrix product ``(rows, inner) x (inner, columns)``: its median rate."""
+    """The median FLOP/s of a plain matrix product ``(rows, inner) x (inner, columns)``."""
 
     rows: int
     inner: int
@@ -61,16 +61,16 @@ class ProductSpeed(Frozen):
 
 
 class ModelSpeed(Frozen):
-    """One model's speeds.
+    """The speeds of one model: each way to encode strings, and plain matrix products to compare.
 
     Attributes:
-        tokens: tokens of each string, without special ones.
-        screening: dtype that candidates are screened in.
-        lowest_cosine: lowest cosine of a screened vector with its float32 one, at loading.
+        tokens: number of tokens of each string, without special ones.
+        screening: dtype in which a search encodes most candidates.
+        lowest_cosine: lowest cosine of a vector in that dtype with its float32 one, at loading.
         speedup: speed of screening relative to float32, at loading.
         flops_per_string: FLOPs of a string's matrix products; a multiplication and addition are 2.
-        achieved: FLOP/s of ``screen_ids`` at its median.
-        products: matrix products of the screening dtype, the fastest first.
+        achieved: median FLOP/s of ``screen_ids``.
+        products: speeds of matrix products of the screening dtype, the fastest first.
         share_of_product: FLOP/s of ``screen_ids`` divided by the fastest product's.
     """
 
@@ -88,7 +88,7 @@ class ModelSpeed(Frozen):
 
 
 class SpeedReport(Frozen):
-    """Speeds of some models on one machine."""
+    """The encoding speeds of some models on one machine, as ``bench speed`` measured them."""
 
     machine: Machine
     repeats: int
@@ -106,14 +106,14 @@ def bench_speed(
     out: str | Path | None = None,
     listener: Listener = ignore,
 ) -> SpeedReport:
-    """Time the paths through some models, with strings of so many tokens, special ones left out.
+    """Measure how many strings per second some models encode, in float32 and faster dtypes.
 
-    Models are names, folders, ``random-sentence-t5-base`` or loaded encoders; without any, the
-    packaged MiniLM and sentence-t5-base's shape with random weights. With ``trust`` they may run
-    code of their own. ``out`` is a folder for ``speed.json`` and ``speed.md``.
+    Models are names, folders, ``random-sentence-t5-base`` or loaded encoders; by default the
+    packaged MiniLM and sentence-t5-base's shape with random weights. ``tokens`` excludes special
+    ones. If ``trust`` is true, models may run their own code. ``out`` is a folder for the report.
 
     Raises:
-        InputError: something given cannot be used.
+        InputError: an argument is invalid.
     """
     for name, value in (("--tokens", tokens), ("--batch", batch), ("--repeats", repeats)):
         if value < 1:
@@ -136,7 +136,7 @@ def bench_speed(
 
 
 def speed_markdown(report: SpeedReport) -> str:
-    """Return the report as Markdown."""
+    """Return a report of encoding speeds as Markdown, with a table for each model."""
     machine = report.machine
     where = f"{machine.cpu}, {machine.cores} cores, {machine.threads} threads, {machine.date}"
     repeats = f"medians of {report.repeats} interleaved repeats"
@@ -161,7 +161,7 @@ def speed_markdown(report: SpeedReport) -> str:
 
 
 def product_line(row: ModelSpeed) -> str:
-    """Return one sentence that compares the screening path with a plain matrix product."""
+    """Return a sentence that compares encoding in the fast dtype with a plain matrix product."""
     best = row.products[0]
     return (
         f"screen_ids does {row.achieved / 1e9:,.0f} GFLOP/s of matrix products, "
@@ -252,11 +252,11 @@ def _median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
 
 
 def flops_per_string(encoder: Encoder, tokens: int) -> float:
-    """Return the FLOPs of one string's matrix products; a multiplication and addition are 2.
+    """Return the FLOPs of the matrix products that encode one string of ``tokens`` tokens.
 
     Projections, feed-forward and attention products are counted by torch as they run, in the
-    float32 model, whose kernels torch knows; the screening copy does the same products. Special
-    tokens are added to the string's.
+    float32 model, whose kernels torch knows; the screening copy does the same products. A
+    multiplication and addition count as 2. Special tokens are added to ``tokens``.
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
@@ -269,10 +269,10 @@ def flops_per_string(encoder: Encoder, tokens: int) -> float:
 
 
 def sample_strings(encoder: Encoder, count: int, tokens: int, *, seed: int = 0) -> list[str]:
-    """Return strings of exactly so many tokens each, drawn from the vocabulary at random.
+    """Return ``count`` strings of exactly ``tokens`` tokens each, drawn at random.
 
     Raises:
-        InputError: the tokenizer does not read its own tokens back one by one.
+        InputError: too few decoded strings are tokenized into as many tokens again.
     """
     size = len(encoder.input_embeddings())
     special = set(special_ids(encoder.tokenizer).tolist())
@@ -295,7 +295,7 @@ def sample_strings(encoder: Encoder, count: int, tokens: int, *, seed: int = 0) 
 
 
 def _products(encoder: Encoder) -> dict[Shape, Callable[[], object]]:
-    """Return plain products of the screening dtype, by shape: a feed-forward layer's, a square."""
+    """Return functions that run a matrix product, by shape: two feed-forward layers', a square."""
     width = encoder.input_embeddings().shape[1]
     rows = encoder.pass_tokens
     shapes = [(rows, width, 4 * width), (rows, 4 * width, width), (_SQUARE, _SQUARE, _SQUARE)]

@@ -1,8 +1,8 @@
-"""Published ways to search, which the project's own engine is compared with.
+"""Published search methods (peers), which the project's own search is compared with.
 
-Each follows :class:`~mean_prompt.bench.method.Method`, in the settings of its paper, and gets
-what the engine gets: the same evaluator, rules, budget, vocabulary and best corpus prompts. As
-for the engine, only scored strings count as evaluations; gradients do not.
+Each implements :class:`~mean_prompt.bench.method.Method` with the settings of its paper, and gets
+the same inputs as the project's own search: evaluator, rules, budget, vocabulary and best corpus
+prompts. Only scored strings count as evaluations; gradients do not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mean_prompt.bench.peers.gcg import GCG
 from mean_prompt.bench.peers.random_search import RandomSearch
 from mean_prompt.bench.peers.tpe import TPE
 
-#: Every peer in its published settings, by name.
+#: Every published search method, with its published settings, by name.
 PEERS: Final[dict[str, Method]] = {
     peer.name: peer for peer in (RandomSearch(), Beam(), GCG(), Gaslite(), TPE())
 }

@@ -1,4 +1,4 @@
-"""The append-only word beam of the LLM Prompt Recovery competition."""
+"""Beam search that appends words, as used in the LLM Prompt Recovery competition on Kaggle."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ _GROWTH_SHARE: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Beam:
-    """A beam over strings that grow by a word a round, as gold teams ran it (Kaggle, 2024).
+    """Beam search over strings that grow by a word a round, as gold teams ran it (Kaggle, 2024).
 
-    A round appends every word of the vocabulary, the allowed tokens that start a word, to each
-    string of the beam, and keeps the best ``width``. Rounds follow until the token limit; then
-    the beam starts over from other seeds. The first growth begins with the best corpus prompts,
-    which every method gets; the later ones with the best words of a random half of the
-    vocabulary, by their vectors on their own.
+    A round appends every word (allowed token that starts a word) to each string of the beam, and
+    keeps the ``width`` strings of highest score. Rounds follow until the token limit; then the
+    beam starts over. It starts first from the best corpus prompts, which every method gets; later
+    from the words of a random half of the vocabulary whose own vectors score best.
 
     Different here: a full round takes ``width`` times 20,000 evaluations, and gold teams had
-    hours. A growth divides half of the budget evenly among its rounds, and a round whose share
-    ends before all pairs of string and word were tried has tried a random subsample of them.
+    hours. Here the rounds up to the token limit share half of the budget evenly, and a round tries
+    pairs of string and word in random order until its share of the budget ends.
 
     Attributes:
         batch: pairs of string and word tried before the round's share is checked again.
@@ -41,7 +40,7 @@ class Beam:
     batch: int = 512
 
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
-        """Search as :class:`~mean_prompt.bench.method.Method` says."""
+        """Yield the best string so far after every step, until the task's budget expires."""
         budget = task.evaluator.budget
         rng = np.random.default_rng(task.seed)
         incumbent = Incumbent(task, start)
@@ -67,7 +66,7 @@ class Beam:
         incumbent: Incumbent,
         rng: np.random.Generator,
     ) -> Iterator[Candidate]:
-        """Append words, a round after another, until no string has room."""
+        """Append words to the beam's strings, round by round, until the token limit."""
         budget, room = task.evaluator.budget, task.evaluator.rules.room
         rounds = room - min((len(row.body) for row in beam), default=room)
         began = budget.fraction()
@@ -85,7 +84,7 @@ class Beam:
     def _batches(
         self, parents: Sequence[TokenIds], words: NDArray[np.int64], rng: np.random.Generator
     ) -> Iterator[list[TokenIds]]:
-        """Yield every parent with every word appended, in random order."""
+        """Yield batches of token ids: every parent with every word appended, in random order."""
         pairs = rng.permutation(len(parents) * len(words))
         for first in range(0, len(pairs), self.batch):
             numbers, chosen = np.divmod(pairs[first : first + self.batch], len(words))

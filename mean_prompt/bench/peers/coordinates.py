@@ -1,6 +1,6 @@
-"""Padding, linear ranking and replacements, shared by the coordinate methods (GCG, GASLITE).
+"""Padding, gradient ranking and token replacement, shared by the methods GCG and GASLITE.
 
-Symbols: A allowed tokens, L tokens of the body, h width of the input embeddings.
+Symbols: A allowed tokens, L tokens of the string's body, h width of the input embeddings.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _FILLER: Final = "!"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearModel:
-    """Ranks replacements by the objective's first-order change.
+    """Ranks token replacements by the first-order (gradient) estimate of the score's change.
 
-    Symbols: (A,) ids of the allowed tokens, (A, h) their embeddings, on the encoder's device.
+    It holds the (A,) ids of the allowed tokens, and their (A, h) embeddings on the model's device.
     """
 
     allowed: NDArray[np.int64]
@@ -34,12 +34,12 @@ class LinearModel:
 
     @classmethod
     def of(cls, task: SearchTask) -> LinearModel:
-        """Return the model of a task's vocabulary."""
+        """Return a ranking of the tokens that a task's rules allow."""
         allowed = task.vocabulary.allowed
         return cls(allowed, task.evaluator.encoder.input_embeddings()[allowed])
 
     def best_tokens(self, gradients: Vectors, count: int) -> NDArray[np.int64]:
-        """Return the ids of largest predicted gain at each position: (L, h) -> (L, min(count, A)).
+        """Return the tokens of largest predicted gain by position: (L, h) -> (L, min(count, A)).
 
         Replacing the token at position i by v changes f by about (E_v - E_now) · g_i; E_now is
         the same for all v. Both papers minimise a loss, hence their minus signs.
@@ -53,7 +53,7 @@ class LinearModel:
 def padded(
     task: SearchTask, start: Candidate, incumbent: Incumbent, rng: np.random.Generator
 ) -> Candidate:
-    """Return a start filled up with "!" to the token limit, screened.
+    """Return a starting string filled up with "!" to the token limit, with its score.
 
     The papers begin with "!" only (GCG) or a text (GASLITE) of the length attacked, since neither
     method changes the length. Here every method gets the same best corpus prompt, and these two
@@ -68,9 +68,9 @@ def padded(
 
 
 def body_gradients(gradients: Vectors, body_length: int, rules: Rules) -> Vectors:
-    """Return the rows of the body's tokens: (n, tokens of the whole string, h) -> (n, L, h).
+    """Return the gradients at the tokens between prefix and suffix: (n, all, h) -> (n, L, h).
 
-    If the body's ends merge with prefix or suffix, the nearest row is used.
+    If these tokens (the body) merge with prefix or suffix at the ends, the nearest row is used.
     """
     rows = rules.frame_tokens[0] + np.arange(body_length)
     inside: Vectors = gradients[:, np.minimum(rows, gradients.shape[1] - 1)]
@@ -78,15 +78,15 @@ def body_gradients(gradients: Vectors, body_length: int, rules: Rules) -> Vector
 
 
 def replaced(body: TokenIds, position: int, token: int) -> TokenIds:
-    """Return the body with another token at a position."""
+    """Return token ids with the one at a position replaced by another."""
     return (*body[:position], token, *body[position + 1 :])
 
 
 def of_same_length(bodies: Sequence[TokenIds], encoder: Encoder) -> list[TokenIds]:
-    """Keep the distinct bodies that the tokenizer reads back with as many tokens.
+    """Return the distinct token sequences whose decoded text is tokenized to the same length.
 
-    The authors of both methods drop the others too: without insertions, a search whose tokens
-    merge could never get its length back. Dropping them unscored saves evaluations.
+    The authors of both methods drop the others too: without insertions, a string whose tokens
+    merge could never get its length back. Dropping such strings unscored saves evaluations.
     """
     distinct = list(dict.fromkeys(bodies))
     read_back = encoder.tokenize(encoder.decode(distinct))
@@ -94,7 +94,7 @@ def of_same_length(bodies: Sequence[TokenIds], encoder: Encoder) -> list[TokenId
 
 
 def _fillings(task: SearchTask, missing: int, rng: np.random.Generator) -> list[TokenIds]:
-    """Return ways to fill up, best first: "!" as words of their own, "!" in a run, words."""
+    """Return fillings of ``missing`` tokens, best first: separate "!", a run of "!", words."""
     rules = task.evaluator.rules
     allowed = task.vocabulary.allowed
     marks = [int(token) for token in allowed if rules.surfaces[token] == _FILLER]

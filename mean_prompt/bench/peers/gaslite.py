@@ -1,4 +1,4 @@
-"""GASLITE, the strongest published attack on dense retrievers."""
+"""GASLITE, a gradient-guided token search: the strongest published attack on dense retrievers."""
 
 from __future__ import annotations
 
@@ -20,24 +20,23 @@ from mean_prompt.bench.peers.incumbent import Incumbent
 from mean_prompt.objective import Vectors
 from mean_prompt.optimize import Candidate
 
-#: Strings differentiated before the budget is checked again, on a CPU: about two seconds with 64
-#: tokens and a T5 of base size. On other devices all at once.
+#: Strings whose gradients are computed before the budget is checked again, on a CPU: about two
+#: seconds with 64 tokens and a T5 of base size. Other devices process all strings at once.
 _CPU_GRADIENTS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Gaslite:
-    """Algorithm 1 of Ben-Tov and Sharif 2024 (https://arxiv.org/abs/2412.20953), in its settings.
+    """GASLITE: Algorithm 1 of Ben-Tov and Sharif 2024 (https://arxiv.org/abs/2412.20953).
 
     A step averages the gradient at the input embeddings over ``n_grad`` strings, the current one
-    and random single-token flips of it. Then ``n_flip`` positions are taken one after another, in
-    random order: the ``n_cand`` best replacements by that average are scored, and the best one
-    stays, or the token that was there.
+    and copies with one random token replaced. Then ``n_flip`` positions are changed one after
+    another, in random order: the ``n_cand`` best replacements by that average are scored, and the
+    best one is kept unless the old token scores more. The settings are the paper's.
 
     Different here: the first string is the best corpus prompt filled up with "!" to the token
-    limit, where the paper attacks with 100 tokens after a given text; shorter strings have fewer
-    than ``n_flip`` positions, and then all of them are taken; and it runs until the budget ends
-    rather than for 100 steps.
+    limit, while the paper attacks with 100 tokens after a given text; a string with fewer than
+    ``n_flip`` positions has all changed; and the search runs until the budget ends, not 100 steps.
     """
 
     name: ClassVar[str] = "gaslite"
@@ -46,7 +45,7 @@ class Gaslite:
     n_cand: int = 128
 
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
-        """Search as :class:`~mean_prompt.bench.method.Method` says."""
+        """Yield the best string so far after every step, until the task's budget expires."""
         budget = task.evaluator.budget
         rng = np.random.default_rng(task.seed)
         incumbent = Incumbent(task, start)
@@ -67,7 +66,7 @@ class Gaslite:
     def _mean_gradient(
         self, state: Candidate, task: SearchTask, rng: np.random.Generator
     ) -> Vectors:
-        """Return the mean of the gradients, (L, h); of fewer strings if the budget ends before."""
+        """Return the (L, h) gradients' sum over a string and variants, fewer if the budget ends."""
         evaluator = task.evaluator
         positions = rng.integers(len(state.body), size=self.n_grad - 1)
         flipped = np.minimum(evaluator.rules.frame_tokens[0] + positions, len(state.ids) - 1)
@@ -94,7 +93,7 @@ class Gaslite:
 def _flipped(
     state: Candidate, position: int, tokens: list[int], task: SearchTask, incumbent: Incumbent
 ) -> Candidate:
-    """Return the best of the replacements at a position, or the state if none is better."""
+    """Return the best-scoring string among replacements at a position and the string itself."""
     if position >= len(state.body):
         return state
     bodies = [replaced(state.body, position, token) for token in tokens]

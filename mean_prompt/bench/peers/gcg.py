@@ -1,4 +1,4 @@
-"""Greedy Coordinate Gradient."""
+"""Greedy Coordinate Gradient (GCG), a gradient-guided search by single-token replacements."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from mean_prompt.optimize import Candidate
 
 @dataclass(frozen=True, slots=True)
 class GCG:
-    """Algorithm 1 of Zou et al. 2023 (https://arxiv.org/abs/2307.15043), in its settings.
+    """GCG: Algorithm 1 of Zou et al. 2023 (https://arxiv.org/abs/2307.15043), in its settings.
 
-    A step takes the gradient at the input embeddings, finds the ``top_k`` best replacements of
-    every position by it, draws ``batch`` single replacements with uniform position and token, and
+    A step computes the gradient at the input embeddings, ranks by it the ``top_k`` replacements of
+    every position, draws ``batch`` single replacements with uniform position and token, and
     continues from the best of the batch, even if that is worse than before.
 
-    Different here: the first string is the best corpus prompt filled up with "!", where the paper
-    begins with "!" alone (see :func:`~mean_prompt.bench.peers.coordinates.padded`); and it runs
-    until the budget ends rather than for 500 steps.
+    Different here: the first string is the best corpus prompt filled up with "!", while the paper
+    begins with "!" alone (see :func:`~mean_prompt.bench.peers.coordinates.padded`); and the search
+    runs until the budget ends rather than for 500 steps.
     """
 
     name: ClassVar[str] = "gcg"
@@ -39,7 +39,7 @@ class GCG:
     batch: int = 512
 
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
-        """Search as :class:`~mean_prompt.bench.method.Method` says."""
+        """Yield the best string so far after every step, until the task's budget expires."""
         rng = np.random.default_rng(task.seed)
         incumbent = Incumbent(task, start)
         yield incumbent.best
@@ -50,7 +50,7 @@ class GCG:
         yield incumbent.best
         while not task.evaluator.budget.expired():
             found = incumbent.screen(self._drawn(state, task, linear, rng))
-            # If no candidate obeys the rules, the state stays, and other tokens are drawn.
+            # If no candidate obeys the rules, the string stays, and other tokens are drawn.
             fitting = [row for row in found if row is not None]
             state = max(fitting, key=lambda row: row.score, default=state)
             yield incumbent.best

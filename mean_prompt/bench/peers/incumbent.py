@@ -1,4 +1,4 @@
-"""The best string so far, and the one way to try strings, which all peers share."""
+"""Scores candidates and keeps the best string so far, for all published search methods."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from mean_prompt.bench.method import SearchTask
 from mean_prompt.encoder import TokenIds
 from mean_prompt.optimize import CONTENDERS, SCREENING_NOISE, Candidate
 
-#: Most strings screened before the budget is checked again. On a CPU 64 strings of 64 tokens take
-#: two seconds with a T5 of base size, which the budget keeps for the last scores; larger batches
+#: Most strings scored before the budget is checked again. On a CPU 64 strings of 64 tokens take
+#: two seconds with a T5 of base size, which the budget reserves for the last scores; larger batches
 #: are no faster there. On other devices a pass costs as much for few strings as for many.
 _CPU_BATCH: Final = 64
 _BATCH: Final = 512
 
 
 class Incumbent:
-    """The best string of a search, scored in float32; at first its start or a corpus prompt."""
+    """Holds a search's best string, scored in float32: first the start or best corpus prompt."""
 
     def __init__(self, task: SearchTask, start: Candidate | None) -> None:
         self.best = start or task.starts[0]
         self._evaluator = task.evaluator
         self._noise = SCREENING_NOISE * task.ceiling
         self._batch = _CPU_BATCH if task.evaluator.encoder.device == "cpu" else _BATCH
-        # The screened score of the best string, which screened contenders are compared with.
+        # The best string's score in the screening dtype, with which candidates' are compared.
         self._bar: float | None = None
         self._judged = {self.best.text}
 
     def screen(self, bodies: Sequence[TokenIds]) -> list[Candidate | None]:
-        """Screen bodies until the budget ends, and keep the best string among them.
+        """Score token sequences in a fast dtype until the budget ends, and update the best string.
 
-        At least one evaluation is always spent: a search whose every proposal breaks a rule would
-        not end otherwise.
+        At least one evaluation is always spent: otherwise a search whose proposals all break a rule
+        would not end.
 
         Returns:
-            One entry for each body, in order; ``None`` if it breaks a rule or the budget ended.
+            One entry per sequence, in order; ``None`` if it breaks a rule or the budget ended.
         """
         budget = self._evaluator.budget
         spent = budget.evaluations

@@ -1,4 +1,4 @@
-"""Random search, which any other method must beat."""
+"""Random local search over token sequences, the baseline that any other method must beat."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mean_prompt.optimize import Candidate
 
 @dataclass(frozen=True, slots=True)
 class RandomSearch:
-    """A (1 + lambda) random local search.
+    """A (1 + lambda) random local search: tries random edits of the best string and keeps the best.
 
     Each step makes ``batch`` single edits of the best string, with tokens and positions drawn
-    uniformly, and keeps the best string. A position can be replaced by every allowed token, but
-    deleted in one way only, so that deletions are drawn least.
+    uniformly, and keeps the best string. A position's token can be replaced by every allowed token,
+    but deleted in one way only, so that deletions are drawn least.
 
     Attributes:
         batch: lambda, number of edits tried in a step.
-        insert: share of insertions; what ``replace`` leaves are deletions.
+        insert: share of insertions; after these and the share ``replace`` the rest are deletions.
     """
 
     name: ClassVar[str] = "random"
@@ -33,7 +33,7 @@ class RandomSearch:
     insert: float = 0.3
 
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
-        """Search as :class:`~mean_prompt.bench.method.Method` says."""
+        """Yield the best string so far after every step, until the task's budget expires."""
         rng = np.random.default_rng(task.seed)
         incumbent = Incumbent(task, start)
         yield incumbent.best
@@ -43,7 +43,7 @@ class RandomSearch:
             yield incumbent.best
 
     def _edited(self, body: TokenIds, task: SearchTask, rng: np.random.Generator) -> TokenIds:
-        """Return the body after one edit; one that cannot be made becomes a replacement."""
+        """Return token ids after a random edit; an impossible one becomes a replacement."""
         token = int(rng.choice(task.vocabulary.allowed))
         draw = rng.random()
         at = int(rng.integers(len(body)))

@@ -1,4 +1,4 @@
-"""Optuna's TPE over phrase slots: search without token moves or gradients."""
+"""Search by Optuna's TPE, which combines a corpus prompt with phrases; no gradients are used."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mean_prompt.optimize import Candidate
 if TYPE_CHECKING:
     import optuna
 
-#: The score reported for a string against a rule: the lowest that expected SCS can be.
+#: The score reported for a string that breaks a rule: the lowest possible expected SCS.
 _FORBIDDEN: Final = -1.0
 
 
 @dataclass(frozen=True, slots=True)
 class _SlotSpace:
-    """The strings that one study draws from: a head, then phrases, at most ``room`` tokens."""
+    """The search space of one Optuna study: a head string, then phrases, within ``room`` tokens."""
 
     heads: list[TokenIds]
     phrases: list[TokenIds]
@@ -31,12 +31,12 @@ class _SlotSpace:
     room: int
 
     def first(self) -> dict[str, int]:
-        """Return the parameters of the first head alone."""
+        """Return the Optuna parameters of the string that is the first head without phrases."""
         empty = {f"slot {slot}": len(self.phrases) for slot in range(self.slots)}
         return {"head": 0, "kept": self.room} | empty
 
     def draw(self, trial: optuna.Trial) -> TokenIds:
-        """Return the body of a trial's parameters: a shortened head, then phrases, cut to fit."""
+        """Return the token ids of a trial's string: a shortened head, then phrases, cut to fit."""
         head = self.heads[trial.suggest_categorical("head", range(len(self.heads)))]
         body = head[: trial.suggest_int("kept", 0, self.room)]
         choices = [*self.phrases, ()]
@@ -49,15 +49,15 @@ class _SlotSpace:
 class TPE:
     """The tree-structured Parzen estimator (Bergstra et al. 2011), as Optuna 5 has it.
 
-    A string is a head, of which the first ``kept`` tokens stay, and ``slots`` phrases behind it,
+    A string is a head, of which the first ``kept`` tokens stay, followed by ``slots`` phrases, and
     cut to the token limit. Head and phrases are categorical: a head is the best string so far or
-    one of the best corpus prompts; a phrase is one of ``bank`` phrases and words, those whose
-    vectors agree most with the objective's tangent gradient at the best string, or none.
+    one of the best corpus prompts; a phrase is empty or one of the ``bank`` phrases and words whose
+    vectors agree most with the objective's tangent gradient at the best string.
 
     No settings are published for this. TPE is multivariate, and suggests a whole batch before it
-    learns any of its scores (constant liar). It takes several milliseconds a trial, more as trials
-    add up, and the bank's ranking ages as the best string moves: every ``trials`` trials a new
-    study begins at the best string.
+    learns any score of the batch (constant liar). TPE takes several milliseconds a trial, more as
+    trials accumulate, and the ranking of phrases becomes outdated as the best string changes: every
+    ``trials`` trials a new study begins at the best string.
     """
 
     name: ClassVar[str] = "tpe"
@@ -67,7 +67,7 @@ class TPE:
     trials: int = 512
 
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
-        """Search as :class:`~mean_prompt.bench.method.Method` says."""
+        """Yield the best string so far after every step, until the task's budget expires."""
         rng = np.random.default_rng(task.seed)
         incumbent = Incumbent(task, start)
         yield incumbent.best
