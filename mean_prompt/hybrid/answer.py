@@ -62,7 +62,7 @@ class Outcome:
 
 
 def answer_view(answer: Answer) -> View:
-    """Return an answer and why it was chosen as a view, which notebooks show as HTML."""
+    """Return a view, which notebooks show as HTML, of an answer and why it was chosen."""
     decided = "by weighing candidates" if answer.rule == "blend" else f"by rule: {answer.rule}"
     rows = {
         "kind": answer.kind,

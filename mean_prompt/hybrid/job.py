@@ -1,4 +1,4 @@
-"""Runs predictions from a test file to a submission file that is valid at every moment.
+"""A prediction run: reads a test file and writes a submission that is valid at every moment.
 
 The submission is written first with the universal string for every row. Then retrieval answers
 all rows, and the LLM's predictions, requested in a thread of their own meanwhile, improve them as
@@ -147,7 +147,7 @@ class PredictionJob:
         queue.ask(llm, rows, examples.of(rows) if examples else None, numbers)
 
     def _fit(self, triples: Triples, predictions: list[tuple[str, ...]] | None) -> bool:
-        """Fit the predictor to all known rows, or fewer if time is short; return whether it is."""
+        """Fit the predictor to known rows, fewer if time is short; return whether that succeeded."""
         journal = self._sheet.journal
         order = np.random.default_rng(self._request.options.seed).permutation(len(triples))
         for share in _FIT_PARTS:
@@ -217,7 +217,7 @@ class PredictionJob:
         self._listener(event)
 
     def _keep_unweighed(self, arrived: Sequence[Prediction]) -> None:
-        """Answer unanswered rows with their first predictions, as there is no time to weigh any."""
+        """Answer unanswered rows with their first LLM predictions, unweighed for lack of time."""
         self._count_faults(arrived)
         given = [one for one in self._wanted(arrived) if self._sheet.is_open(one.row)]
         rows = self._sheet.rows.take([one.row for one in given])
@@ -225,7 +225,7 @@ class PredictionJob:
         self._sheet.keep([replace(answer, rule="not fitted") for answer in answers])
 
     def _wanted(self, arrived: Sequence[Prediction]) -> list[Prediction]:
-        """Return the non-empty predictions of rows not yet answered with a weighed prediction."""
+        """Return the non-empty LLM predictions of rows whose answers do not weigh any so far."""
         sheet = self._sheet
         return [one for one in arrived if one.texts and sheet.is_open(one.row, with_llm=True)]
 

@@ -211,7 +211,7 @@ class AnswerSheet:
         submission.write()
 
     def open_rows(self, *, with_llm: bool) -> list[int]:
-        """Return the numbers of the rows that still need an answer, by :meth:`is_open`."""
+        """Return the numbers of the rows that still need an answer, as :meth:`is_open` decides."""
         return [row for row in range(len(self.rows)) if self.is_open(row, with_llm=with_llm)]
 
     def is_open(self, row: int, *, with_llm: bool = False) -> bool:
@@ -238,7 +238,7 @@ class AnswerSheet:
         self._submission.save()
 
     def close(self) -> list[Answer]:
-        """Write the table of all answers and return them; unanswered rows get the fallback."""
+        """Write the table of all answers and return them; unanswered rows get the universal string."""
         text = self._submission.fallback
         answers = [
             self._answers.get(name)

@@ -102,7 +102,7 @@ def recorded_known(
 
 
 def _drop_others(known: Rows, texts: Texts, asked: Rows) -> int:
-    """Clear predictions for known rows whose id a different test row has; return how many.
+    """Remove predictions of known rows whose ids denote different test rows; return how many.
 
     One file of predictions may serve both files of rows, and both may number their rows alike.
     """

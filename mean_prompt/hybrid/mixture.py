@@ -46,7 +46,7 @@ class Trust:
         self._model: Pipeline | None = None
 
     def fit(self, signs: Array, useful: NDArray[np.bool_]) -> Self:
-        """Fit to (n, s) signs of predictions and whether each (n,) scored more than retrieval."""
+        """Fit to (n, s) signs (cosines) of predictions and whether each scored more than retrieval."""
         if min(useful.sum(), (~useful).sum()) >= _LEAST_OF_A_KIND:
             # A few large steps: lbfgs makes many small ones, whose threads wait for each other on
             # a busy machine (0.4 s of 0.5 for a trial of 60 rows, against 0.01).
@@ -56,7 +56,7 @@ class Trust:
         return self
 
     def __call__(self, signs: Array) -> Array:
-        """Return the probability that each prediction is useful, by its signs: (n, s) -> (n,)."""
+        """Return the (n,) probabilities that predictions are useful, from (n, s) signs (cosines)."""
         if self._model is None:
             return np.ones(len(signs))
         trusted: Array = self._model.predict_proba(signs)[:, 1]
@@ -150,7 +150,7 @@ class PreparedSamples:
         return np.array(earned), np.array([worth.max() for worth in expected])
 
     def cross_fit(self) -> tuple[Array, Array]:
-        """Return each row's true and expected SCS if a mixture fitted to other folds chooses."""
+        """Return (n,) true and expected SCS of answers chosen by mixtures fitted to other folds."""
         folds = self._samples.folds
         earned, expected = np.zeros(len(folds)), np.zeros(len(folds))
         for fold in np.unique(folds):

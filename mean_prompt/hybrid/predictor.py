@@ -55,7 +55,7 @@ class FittedKey:
 class HybridPredictor:
     """Predicts rows' prompts from a universal string, LLM predictions and known rows.
 
-    Known rows have a given true prompt. The universal string is the answer if nothing helps.
+    Known rows have a given true prompt. A row of which nothing is known gets the universal string.
 
     Attributes:
         outcome_: the keys and settings that the fit chose.

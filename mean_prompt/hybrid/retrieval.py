@@ -1,4 +1,4 @@
-"""Embeds known rows (rows with true prompts) and finds the prompts of those like another row.
+"""Retrieves the prompts of known rows (rows with a given true prompt) that are like a row.
 
 Symbols used throughout:
 
@@ -78,7 +78,7 @@ class EmbeddedRows:
         return np.flatnonzero([bool(texts) for texts in self.predictions])
 
     def take(self, numbers: Numbers) -> EmbeddedRows:
-        """Return some of the rows."""
+        """Return the rows with the given numbers, in that order."""
         return EmbeddedRows(
             self.originals[numbers],
             self.rewritten[numbers],
@@ -203,7 +203,7 @@ class Retriever:
         self.index = VectorIndex(self.bank.vectors if self._ridge else normalized(features))
 
     def retrieve(self, rows: EmbeddedRows, k: int = MOST_NEIGHBOURS) -> Neighbourhood:
-        """Return the k known prompts nearest to each row, and a centre to expect its prompt at."""
+        """Return the k known prompts nearest to each row and the vector expected of its own prompt."""
         features = rows.features(self.key.parts)
         if self._ridge is not None:
             centres = normalized(self._ridge.predict(features))
@@ -222,7 +222,7 @@ class Retriever:
 
 
 def grouped_folds(groups: Numbers, *, seed: int = 0) -> Iterator[tuple[Numbers, Numbers]]:
-    """Yield the (training, test) row numbers of folds that test each row once, groups unsplit."""
+    """Yield (training, test) row numbers of folds that test each row once and split no group."""
     count = min(_FOLDS, len(np.unique(groups)))
     if count < 2:
         raise InputError(
@@ -245,7 +245,7 @@ class HeldOut:
 def choose_key(
     keys: Sequence[Key], known: KnownRows, *, seed: int = 0, deadline: Deadline | None = None
 ) -> list[HeldOut]:
-    """Choose the key whose centres score highest with held-out prompts; return its folds.
+    """Choose the key that predicts held-out prompts' vectors best by mean SCS; return its folds.
 
     The deadline is checked before each fit.
     """

@@ -45,7 +45,7 @@ class EmbeddingSpace:
     def screened(
         self, texts: Sequence[str], what: str = "candidates", deadline: Deadline | None = None
     ) -> Vectors:
-        """Return vectors as :meth:`exact`, in the maybe lower precision for ranking candidates."""
+        """Return unit vectors of texts in the precision for ranking candidates, as :meth:`exact`."""
         return self._encode(self._screened, texts, self.encoder.screen, what, deadline)
 
     def tokens(self, texts: Sequence[str]) -> list[int]:
