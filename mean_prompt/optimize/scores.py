@@ -1,4 +1,4 @@
-"""Scores that a result compares its string with."""
+"""Reference scores that the string found by a search is compared with."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Predictions with and without an affix, on the rows of one side of a hold-out.
+    """Mean SCS of predictions with and without an affix (a string joined to each), on some rows.
 
     Attributes:
         rows: number of predictions.
@@ -53,13 +53,13 @@ class Side:
 
     @property
     def ratio(self) -> float:
-        """Score with the affix as a multiple of the score without."""
+        """Mean score with the affix as a multiple of the mean score without it."""
         return self.affixed / self.without
 
 
 @dataclass(frozen=True, slots=True)
 class ContextScores:
-    """What an affix does for all rows, those that the search saw, and the hold-out if any."""
+    """Scores with and without an affix over all rows, training rows and held-out rows, if any."""
 
     position: Literal["suffix", "prefix"]
     everything: Side
@@ -70,7 +70,7 @@ class ContextScores:
 def score_baselines(
     prompts: Sequence[str], vectors: Vectors, objective: ExpectedSCS, encoder: Encoder
 ) -> list[Baseline]:
-    """Return the best prompt of the corpus and the published strings, scored over all prompts.
+    """Return the corpus's best prompt and published competition answers, scored on all prompts.
 
     The n prompts with (n, d) unit vectors are all of the corpus, or those that score best.
     """

@@ -1,4 +1,4 @@
-"""Strings to start climbs from."""
+"""Start strings of a search: prompts of the corpus, joined phrases, edited good strings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KICK_SPREAD: Final = 0.5
 def corpus_starts(
     prompts: Sequence[str], vectors: Vectors, evaluator: Evaluator
 ) -> list[Candidate]:
-    """Return the best of N prompts with their (N, d) unit vectors, cut to the rules, best first.
+    """Return the best of N prompts with (N, d) unit vectors, cut to the token limit, best first.
 
     Raises:
         RunError: no prompt keeps to the rules, even cut.
@@ -51,10 +51,10 @@ def corpus_starts(
 def filled_start(
     starts: Sequence[Candidate], evaluator: Evaluator, rng: np.random.Generator
 ) -> Candidate:
-    """Return one of the best starts, with others after it until the tokens are used up.
+    """Return the first start string, with others appended at random up to the token limit.
 
     A climb replaces tokens far more cheaply than it inserts them, so that it begins at full
-    length. The start alone is returned if the whole breaks a rule.
+    length. The first start alone is returned if the joined string breaks a rule.
     """
     order = [0, *(1 + rng.permutation(len(starts) - 1)).tolist()]
     body: TokenIds = tuple(token for i in order for token in starts[i].body)
@@ -65,10 +65,10 @@ def filled_start(
 def assembled_start(
     vocabulary: Vocabulary, evaluator: Evaluator, rng: np.random.Generator
 ) -> Candidate | None:
-    """Assemble phrases one by one, each the best next to those taken, as matching pursuit does.
+    """Build a start string from phrases, adding the best next one as matching pursuit does.
 
-    The vector of the whole is taken as the mean of its phrases'; the first phrase is drawn at
-    random, so that starts differ. ``None`` if no phrase fits.
+    The string's vector is taken as the mean of its phrases' vectors; the first phrase is drawn at
+    random, so that starts differ. ``None`` if there are no phrases or the string breaks a rule.
     """
     bank = vocabulary.phrases
     room = evaluator.rules.room
@@ -95,9 +95,9 @@ def kicked(
     edits: int,
     rng: np.random.Generator,
 ) -> Candidate:
-    """Return an elite after random replacements at ``edits`` positions at most.
+    """Return a good string (elite) after random token replacements at up to ``edits`` positions.
 
-    The elite itself is returned if they break a rule.
+    The elite itself is returned if the replacements break a rule.
     """
     if edits == 0:
         return elite

@@ -1,4 +1,4 @@
-"""A study of climbs: which start, which step width, which moves and which temperature.
+"""A study: a series of climbs (annealing runs), whose starts and settings Optuna tunes.
 
 Climbs run in rounds of rivals. Optuna draws each climb's settings, receives its score at every
 tenth of its length, and ends it if it stays below most earlier ones.
@@ -56,21 +56,21 @@ _LEAST_RIVAL: Final = 10_000
 
 
 class ClimbStudy:
-    """Runs climbs one after another until the budget is spent.
+    """Runs climbs (each an annealing of one string) one after another until the budget is spent.
 
     Args:
         base: settings of a climb that the study does not vary.
-        starts: corpus starts, best first.
+        starts: start strings from the corpus, best first.
         ceiling: highest value of the objective.
         rate: strings screened a second at the token limit, as measured.
-        seed: of everything random here, with the climb's number.
-        board: keeps the climbs that ended; the default is in memory.
+        seed: of all random draws, together with the climb's number.
+        board: stores the climbs that ended; the default is in memory.
         worker: number of this worker among those that share the board.
 
     Attributes:
         elite: the best string so far.
         climbs: number of climbs that have begun.
-        mark: where the present climb stood at its last step, for other workers.
+        mark: progress of the present climb at its last step, for other workers.
     """
 
     def __init__(
@@ -99,13 +99,13 @@ class ClimbStudy:
         self.climbs = 0
         self._round: Round | None = None
         self.mark: Mark | None = None
-        #: Reached since the last event; always empty between two events.
+        #: Milestones reached since the last event; always empty between two events.
         self._milestones: list[Milestone] = []
         self._limits = evaluator.budget.limits
         self.elite = max(starts, key=lambda row: row.score)
 
     def run(self) -> Iterator[StudyEvent]:
-        """Yield every step of every climb until the budget is spent or an end is asked for."""
+        """Run climbs until the budget is spent or an end is asked for, yielding at every step."""
         while not (reading := self._read()).stopped:
             event = self._next(reading)
             if event is None:
@@ -116,7 +116,7 @@ class ClimbStudy:
             yield self._event(active, None, "stopped")
 
     def state(self) -> State:
-        """Return all that the rest of the study depends on, beside what it was made with."""
+        """Return the study's progress for a checkpoint, without its constructor's arguments."""
         return {
             "number": self.climbs,
             "elite": self.elite.state(),
@@ -126,7 +126,7 @@ class ClimbStudy:
         }
 
     def restore(self, state: State) -> None:
-        """Continue from the :meth:`state` of a study made with the same arguments."""
+        """Restore the :meth:`state` of a study made with the same arguments."""
         self.climbs = state["number"]
         self.elite = Candidate.of_state(state["elite"])
         self._limits = Limits(*state["limits"])
@@ -143,7 +143,7 @@ class ClimbStudy:
         return ClimbRun(**state | {"climb": climb})
 
     def _read(self) -> BudgetReading:
-        """Read the clock, and rescale all shares if the budget's limits have changed."""
+        """Return the budget spent so far; rescale the climbs' shares if its limits have changed."""
         budget = self._evaluator.budget
         elapsed, limits = budget.elapsed, budget.limits
         evaluations = budget.evaluations + budget.others
@@ -156,7 +156,7 @@ class ClimbStudy:
         return BudgetReading(fraction, budget.stopped)
 
     def _next(self, reading: BudgetReading) -> StudyEvent | None:
-        """Take the next step, of this round or a new one; ``None`` at the end of the study."""
+        """Take a step of the present or a new round of climbs; ``None`` at the study's end."""
         while self._round is not None or self.climbs == 0 or not reading.expired:
             if self._round is None:
                 self._round = self._plan(reading)
@@ -167,7 +167,7 @@ class ClimbStudy:
         return None
 
     def _plan(self, reading: BudgetReading) -> Round:
-        """Return the next round: its rivals, and a climb's length as a share of the budget.
+        """Plan a round: number of rival climbs, and length of one as a share of the budget.
 
         A round that would leave less than half a round after it takes all that is left.
         """
@@ -182,7 +182,7 @@ class ClimbStudy:
         return Round(1, left if left < 1.5 * length else length)
 
     def _share(self, evaluations: int) -> float:
-        """Return the share of the budget that so many evaluations take."""
+        """Return the share of the budget that a number of evaluations takes."""
         limits = self._limits
         shares = []
         if limits.max_evaluations is not None:
@@ -193,7 +193,7 @@ class ClimbStudy:
         return max(shares)
 
     def _next_of(self, rivals: Round, reading: BudgetReading) -> StudyEvent | None:
-        """Take a round's next step; ``None`` if the round is over."""
+        """Take the next step of a round of climbs; ``None`` if the round is over."""
         active = rivals.active()
         if active is not None and active.climb is not None:
             self._report(active, rivals, reading)
@@ -208,7 +208,7 @@ class ClimbStudy:
     def _among_rivals(
         self, active: ClimbRun | None, rivals: Round, reading: BudgetReading
     ) -> StudyEvent | None:
-        """Take a step of the newest climb, or begin another; ``None`` if all had their turn."""
+        """Step the newest rival climb, or begin another; ``None`` if all have had their turn."""
         until = HALFWAY if rivals.size > 1 else 1.0
         if active is not None and rivals.may_run(active, reading, until):
             return self._step(active, rivals, reading)
@@ -219,7 +219,7 @@ class ClimbStudy:
         return None
 
     def _ahead(self, ahead: ClimbRun, rivals: Round, reading: BudgetReading) -> StudyEvent | None:
-        """End the other climbs one by one, then take the best one's steps to its end."""
+        """End the round's other climbs one by one, then step its best climb until it ends."""
         for run in rivals.runs:
             if run is not ahead and run.climb is not None:
                 return self._end(run, "pruned")
@@ -230,7 +230,7 @@ class ClimbStudy:
         return self._end(ahead, "pruned" if ahead.hopeless else "complete")
 
     def _begin(self, rivals: Round, reading: BudgetReading) -> StudyEvent:
-        """Begin one more climb of a round."""
+        """Begin another climb of a round, by settings that Optuna draws after the first round."""
         number = self.climbs
         self.climbs += 1
         if number == 0 or (rivals.runs and rivals.runs[0].number == 0):
@@ -248,7 +248,7 @@ class ClimbStudy:
         return self._event(run, Step(0, start))
 
     def _start(self, params: dict[str, Any], rng: np.random.Generator) -> Candidate:
-        """Return the string that a climb starts from."""
+        """Return a climb's start string, of the kind that its parameters name."""
         kind: StartKind = params["start"]
         if kind == "elite":
             self._adopt_elite()
@@ -262,7 +262,7 @@ class ClimbStudy:
         return filled_start(self._starts[first:], self._evaluator, rng)
 
     def _adopt_elite(self) -> None:
-        """Make another worker's best string the elite, if it scores higher."""
+        """Make another worker's best string this study's best (elite), if it scores higher."""
         other = self._board.elite()
         if other is not None and other["score"] > self.elite.score:
             adopted = self._evaluator.score_body(other["body"])
@@ -289,14 +289,14 @@ class ClimbStudy:
         return self._event(run, step)
 
     def _event(self, run: ClimbRun, step: Step | None, ended: Ending | None = None) -> StudyEvent:
-        """Return the event of a step, or of an end, with the milestones since the last event."""
+        """Return the report of a climb's step or end, with the milestones since the last report."""
         step = step or Step(run.running.number, run.running.best)
         milestones, self._milestones = tuple(self._milestones), []
         self.elite = max(self.elite, step.best, key=lambda row: row.score)
         return StudyEvent(run.number, run.params, run.evaluations, step, milestones, ended)
 
     def _report(self, run: ClimbRun, rivals: Round, reading: BudgetReading) -> None:
-        """Note the score at each tenth of a climb, and judge the climb there."""
+        """Record a climb's score at each tenth of its length; check there if it falls behind."""
         progress, best = run.progress(rivals.length, reading), run.running.best
         reached = min(REPORTS, int(progress * REPORTS))
         new = range(len(run.reports) + 1, reached + 1)
@@ -310,7 +310,7 @@ class ClimbStudy:
             run.hopeless = self._sampling.is_hopeless(run.reports, self._board.ended())
 
     def _compare(self, run: ClimbRun, share: float) -> None:
-        """Switch a climb that is behind to the string of one that is ahead.
+        """Switch a climb that is behind other workers' climbs to the string of one ahead of it.
 
         Workers on one study are each other's rivals: a climb behind half of those that are as far
         as it is continues from the string of one of the best quarter, with what it has learned, at

@@ -1,4 +1,4 @@
-"""Predicting what replacements score, so that only the likely ones are evaluated.
+"""Predicts the scores of token replacements, so that only the promising ones are encoded.
 
 Two models stand in front of the encoder, each looking at fewer replacements more closely:
 
@@ -57,7 +57,7 @@ _TINY: Final = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """What edits of one string are expected to do.
+    """Predicted vectors and scores of possible edits of one string.
 
     Attributes:
         expansion: of the objective around the string's unit vector.
@@ -69,7 +69,7 @@ class Predictions:
         sample: (S,) ids of the tokens that the pair model looked at.
         sample_scores: (S,) best expected SCS of each at any position.
         removal_scores: (L,) expected SCS without each token.
-        combinations: of replacements that were evaluated, here or nearby.
+        combinations: several replacements at once, each evaluated at this or an earlier string.
         phrases: token ids of the F phrases of the vocabulary.
         phrase_scores: (F,) their products with the gradient at the string, standardised.
     """
@@ -88,17 +88,17 @@ class Predictions:
     phrase_scores: Vectors
 
     def replaced(self, body: TokenIds, row: int) -> TokenIds:
-        """Return the body after one of the predicted replacements."""
+        """Return the string's token ids after the predicted replacement of a row."""
         position = int(self.positions[row])
         return (*body[:position], int(self.tokens[row]), *body[position + 1 :])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Visit:
-    """What is known of the present string, kept for as long as the climb stays there.
+    """Cached results for a climb's present string, kept for as long as the string stays the same.
 
-    Its inner states are ``frozen`` if the model allows propagation; ``tried`` (L, A) holds whether
-    a replacement, by position and allowed token, was evaluated here.
+    ``frozen`` are its hidden states if the model allows propagation; ``tried`` (L, A) holds whether
+    a replacement, by position and allowed token, was evaluated at this string.
     """
 
     string: Candidate
@@ -108,7 +108,7 @@ class _Visit:
 
 
 class Surrogate:
-    """Predicts edits of a string, and learns from what evaluations found."""
+    """Predicts scores of a string's edits without the encoder, and learns from evaluated edits."""
 
     def __init__(
         self, vocabulary: Vocabulary, evaluator: Evaluator, rng: np.random.Generator
@@ -136,7 +136,7 @@ class Surrogate:
     def predict(
         self, current: Candidate, *, width: int, sampled: int, temperature: float
     ) -> Predictions:
-        """Predict edits of a string; replacements evaluated there before are left out.
+        """Predict the scores of a string's edits, without replacements evaluated at it before.
 
         M = ``width`` replacements are predicted one by one, drawn from S = ``sampled`` tokens by
         the pair model's scores. The temperature of that draw is in units of the score.
@@ -183,7 +183,7 @@ class Surrogate:
         replaced: Mapping[int, Candidate | None],
         combined: Mapping[int, Candidate | None],
     ) -> None:
-        """Learn from the evaluation of some predicted edits, which are not predicted again.
+        """Learn from the true scores of some predicted edits, which are not predicted again.
 
         Replacements are left out at this string while the climb stays there, combinations at any.
         Both are given as the strings that they made, by their row among the predictions; ``None``
@@ -233,7 +233,7 @@ class Surrogate:
         self._pairs.learn(put_in, taken, changes, len(current.ids) + self._special)
 
     def state(self) -> State:
-        """Return what was learned and where the climb is."""
+        """Return the learned models and the climb's present string, for a checkpoint."""
         visit = self._visit
         return {
             "visited": None if visit is None else visit.string.state(),
@@ -245,7 +245,7 @@ class Surrogate:
         }
 
     def restore(self, state: State) -> None:
-        """Continue from what :meth:`state` returned; the string's inner states are recomputed."""
+        """Restore what :meth:`state` returned; the string's hidden states are recomputed."""
         self._visit = None
         if state["visited"] is not None:
             self._visit = self._first_visit(Candidate.of_state(state["visited"]))
@@ -256,7 +256,7 @@ class Surrogate:
         self._correction.restore(state["correction"])
 
     def _visited(self, current: Candidate) -> _Visit:
-        """Return what is known of a string, from the last step if the climb stayed there."""
+        """Return the cached results for a string, computing them if the string has changed."""
         last = self._visit
         if last is None or last.string.text != current.text:
             if last is not None:
@@ -276,7 +276,7 @@ class Surrogate:
     def _draw(
         self, table: torch.Tensor, width: int, temperature: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw cells of a table (L, S) of scores: most by Gumbel's top-k trick, some evenly."""
+        """Draw cells of an (L, S) table of scores: most by Gumbel's top-k trick, some uniformly."""
         seed = int(self._rng.integers(2**62))
         generator = torch.Generator().manual_seed(seed)
         uniform = torch.rand(table.shape, generator=generator).clamp_(min=_TINY)
@@ -293,7 +293,7 @@ class Surrogate:
     def _effects(
         self, visit: _Visit, at: torch.Tensor, tokens: NDArray[np.int64]
     ) -> torch.Tensor | None:
-        """Propagate replacements, if the model allows it: (M,), (M,) -> (M, 2 d)."""
+        """Propagate M token replacements through the model, if it allows that: (M, 2 d) effects."""
         frozen, propagation = visit.frozen, self._vocabulary.propagation
         if propagation is None or frozen is None:
             return None
@@ -303,7 +303,7 @@ class Surrogate:
 
 
 def _standardized(values: Vectors) -> Vectors:
-    """Return z-scores; zeros if all values are equal."""
+    """Return the z-scores of the values; zeros if all values are equal."""
     spread = float(values.std()) if len(values) else 0.0
     if spread == 0.0:
         return np.zeros_like(values)

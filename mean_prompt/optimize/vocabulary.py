@@ -1,4 +1,4 @@
-"""Tokens and phrases, with their vectors, that every climb of a run may put in."""
+"""Tokens and corpus phrases that a search may insert into its strings, with their vectors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MINED: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class PhraseBank:
-    """Runs of words that recur in a corpus: F bodies, each of two tokens or more.
+    """F phrases that recur in a corpus, as token ids (``bodies``) of two tokens or more each.
 
     ``vectors`` (F, d) are unit vectors of the phrases alone, in the screening dtype.
     """
@@ -44,15 +44,15 @@ class PhraseBank:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vocabulary:
-    """The allowed tokens and the corpus's phrases; costly, made once.
+    """Tokens and phrases that a search may insert, with their vectors; costly, so built once.
 
     Attributes:
         allowed: (A,) ids of the tokens that may be put in.
         static: (A, d) unit vectors of these tokens on their own.
         index: (V,) number of each token among the allowed ones; -1 for another.
         phrases: F phrases with their vectors.
-        propagation: of the model, or ``None`` if it does not apply to the architecture.
-        notice: a line for the user: why it does not apply, and what is approximate.
+        propagation: predicts replacements' effects; ``None`` if the architecture prevents it.
+        notice: a line for the user: why propagation does not apply, and what is approximate.
     """
 
     allowed: NDArray[np.int64]
@@ -72,10 +72,10 @@ class Vocabulary:
         listener: Listener = ignore,
         deadline: Deadline | None = None,
     ) -> Vocabulary:
-        """Encode every allowed token and the corpus's phrases alone, from the cache if known.
+        """Encode each allowed token and each corpus phrase on its own, reusing cached vectors.
 
-        Phrases are those of ``prompts``, of the training side. What was encoded stays in the cache
-        if the deadline expires, an ``OutOfTimeError``.
+        Phrases are those of ``prompts``, of the training side. If the deadline expires,
+        ``OutOfTimeError`` is raised; vectors made by then stay in the cache.
         """
         encode = cached_screening(encoder, listener, deadline)
         phrases = mine_phrases(prompts, encoder, rules, encode)
@@ -100,7 +100,7 @@ class Vocabulary:
         propagation: TokenPropagation | None = None,
         notice: str | None = None,
     ) -> Vocabulary:
-        """Return a vocabulary of its parts; ``static`` is (A, d) over ``rules.allowed``."""
+        """Build a vocabulary from phrases and from ``rules.allowed`` tokens' vectors (A, d)."""
         index = np.full(len(rules.surfaces), -1)
         index[rules.allowed] = np.arange(len(rules.allowed))
         return cls(rules.allowed, static, index, phrases, propagation, notice)
@@ -109,7 +109,7 @@ class Vocabulary:
 def cached_screening(
     encoder: Encoder, listener: Listener, deadline: Deadline | None
 ) -> Callable[[Sequence[str]], Vectors]:
-    """Return a function that screens strings, from the cache if known: (n,) -> (n, d)."""
+    """Return a function that encodes strings in the fast screening dtype, with a disk cache."""
     cache = VectorCache(f"{encoder.identity.key}-screened-{encoder.screening.dtype}")
     return partial(
         cache.encode,
@@ -127,11 +127,10 @@ def mine_phrases(
     rules: Rules,
     encode: Callable[[Sequence[str]], Vectors],
 ) -> PhraseBank:
-    """Mine the phrases of one to five words that stand in the most prompts.
+    """Find the phrases of one to five words that occur in the most prompts, and encode them.
 
     Phrases that break the rules on their own are left out. Of very many prompts only a random
-    sample is read. ``encode`` maps (n,) strings to (n, d)
-    unit vectors.
+    sample is read. ``encode`` maps (n,) strings to (n, d) unit vectors.
     """
     if len(prompts) > _MINED:
         rows = np.random.default_rng(0).choice(len(prompts), _MINED, replace=False)
@@ -148,7 +147,7 @@ def mine_phrases(
 
 
 def _frequent(prompts: Sequence[str]) -> list[str]:
-    """Return the phrases of enough prompts, those of the most prompts first."""
+    """Return phrases that occur in at least a few prompts, those in the most prompts first."""
     from sklearn.feature_extraction.text import CountVectorizer
 
     if not any(re.search(_WORD, prompt) for prompt in prompts):
