@@ -200,7 +200,7 @@ class _Table:
         column[rows] = sharpened_cosines(vectors, self._targets[rows])
 
     def put_oracle(self, rows: NDArray[np.int64], pools: Sequence[Sequence[str]]) -> None:
-        """Score an oracle's picks: each pool's string nearest the true prompt by screening vectors."""
+        """Score an oracle, which picks the string nearest the true prompt by screening vectors."""
         best = []
         for row, pool in zip(rows, pools, strict=True):
             cosines = self._space.screened(pool) @ self._targets[row]

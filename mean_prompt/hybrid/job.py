@@ -147,7 +147,7 @@ class PredictionJob:
         queue.ask(llm, rows, examples.of(rows) if examples else None, numbers)
 
     def _fit(self, triples: Triples, predictions: list[tuple[str, ...]] | None) -> bool:
-        """Fit the predictor to known rows, fewer if time is short; return whether that succeeded."""
+        """Fit to the known rows, or to fewer if time is short; return whether a fit succeeded."""
         journal = self._sheet.journal
         order = np.random.default_rng(self._request.options.seed).permutation(len(triples))
         for share in _FIT_PARTS:

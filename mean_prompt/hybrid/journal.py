@@ -238,7 +238,7 @@ class AnswerSheet:
         self._submission.save()
 
     def close(self) -> list[Answer]:
-        """Write the table of all answers and return them; unanswered rows get the universal string."""
+        """Write the table of answers and return them, unanswered rows with the universal string."""
         text = self._submission.fallback
         answers = [
             self._answers.get(name)

@@ -46,7 +46,7 @@ class Trust:
         self._model: Pipeline | None = None
 
     def fit(self, signs: Array, useful: NDArray[np.bool_]) -> Self:
-        """Fit to (n, s) signs (cosines) of predictions and whether each scored more than retrieval."""
+        """Fit to (n, s) signs (cosines) of predictions and whether each scored above retrieval."""
         if min(useful.sum(), (~useful).sum()) >= _LEAST_OF_A_KIND:
             # A few large steps: lbfgs makes many small ones, whose threads wait for each other on
             # a busy machine (0.4 s of 0.5 for a trial of 60 rows, against 0.01).
@@ -56,7 +56,7 @@ class Trust:
         return self
 
     def __call__(self, signs: Array) -> Array:
-        """Return the (n,) probabilities that predictions are useful, from (n, s) signs (cosines)."""
+        """Return (n,) probabilities that predictions are useful, from (n, s) signs (cosines)."""
         if self._model is None:
             return np.ones(len(signs))
         trusted: Array = self._model.predict_proba(signs)[:, 1]

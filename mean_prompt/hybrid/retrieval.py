@@ -203,7 +203,7 @@ class Retriever:
         self.index = VectorIndex(self.bank.vectors if self._ridge else normalized(features))
 
     def retrieve(self, rows: EmbeddedRows, k: int = MOST_NEIGHBOURS) -> Neighbourhood:
-        """Return the k known prompts nearest to each row and the vector expected of its own prompt."""
+        """Return each row's k nearest known prompts and the vector expected of its own prompt."""
         features = rows.features(self.key.parts)
         if self._ridge is not None:
             centres = normalized(self._ridge.predict(features))

@@ -44,7 +44,7 @@ class Samples:
 
     @property
     def signs(self) -> Array | None:
-        """(n, s) signs: cosines of predictions, from which trust is learned; ``None`` without any."""
+        """(n, s) signs, cosines of predictions that trust is learned from; ``None`` if none."""
         signs = [row.signs for row in self.candidates if row.signs is not None]
         return np.stack(signs) if signs else None
 

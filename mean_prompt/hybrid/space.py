@@ -45,7 +45,7 @@ class EmbeddingSpace:
     def screened(
         self, texts: Sequence[str], what: str = "candidates", deadline: Deadline | None = None
     ) -> Vectors:
-        """Return unit vectors of texts in the precision for ranking candidates, as :meth:`exact`."""
+        """Return unit vectors, as :meth:`exact`, in the precision used to rank candidates."""
         return self._encode(self._screened, texts, self.encoder.screen, what, deadline)
 
     def tokens(self, texts: Sequence[str]) -> list[int]:
