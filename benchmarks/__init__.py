@@ -1,1 +1,1 @@
-"""The developers' benchmarks, outside the wheel."""
+"""Benchmarks for developers of mean-prompt, not part of the installed package."""

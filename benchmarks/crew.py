@@ -1,14 +1,14 @@
-"""Several workers against one: quality at equal time, many that begin at once, and how it scales.
+"""Benchmark parallel search: several worker processes against one, mass start, and scaling.
 
     python -m benchmarks.crew quality CORPUS --budget 120s --seeds 0,1,2 --out quality.json
     python -m benchmarks.crew crowd CORPUS --workers 32 --out crowd.json
     python -m benchmarks.crew scaling CORPUS --evaluations 3000 --out scaling.json
 
 ``quality`` runs one worker that has all cores, and workers of a core each, in turn; ``pooled``
-combines its files of several seeds, which may have run at the same time on other cores. ``crowd``
-starts many workers on a fresh study. ``scaling`` simulates up to 64 workers of a core each: their
-climbs are the real ones, taken in turn in one process, so that each has spent as much as the
-others whenever they exchange results.
+combines result files of several seeds, which may have run at the same time on other cores.
+``crowd`` starts many workers on a fresh study. ``scaling`` simulates up to 64 workers of a core
+each: their search steps are real, taken in turn in one process, so that all workers have spent
+equally many evaluations whenever they exchange results.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def quality(
     model: _Model = "all-MiniLM-L6-v2",
     max_tokens: _Tokens = 32,
 ) -> None:
-    """Compare one worker that has all cores with workers that share them."""
+    """Compare one search worker that has all cores with workers that share the cores."""
     runs, seconds = [], parse_duration(budget)
     for seed in map(int, seeds.split(",")):
         for count, share in ((None, 1.0), (workers, slack)):
@@ -68,7 +68,7 @@ def quality(
 def pooled(
     files: Annotated[list[Path], typer.Argument(help="Files that quality wrote.")], out: _Out
 ) -> None:
-    """Compare the runs of several files of quality's, of one budget."""
+    """Combine several result files of ``quality``, made with one budget, into one comparison."""
     parts = [json.loads(path.read_text("utf-8")) for path in files]
     [(slack, seconds)] = {(part["slack"], part["budget"]) for part in parts}
     runs = [run for part in parts for run in part["runs"]]
@@ -103,7 +103,7 @@ def crowd(
     model: _Model = "all-MiniLM-L6-v2",
     max_tokens: _Tokens = 16,
 ) -> None:
-    """Begin many workers at once on a fresh study, and count those that worked, ended and died."""
+    """Start many search workers at once on one study, and count how many worked, ended and died."""
     options = ["--budget", budget, "--max-evaluations", str(max_evaluations)]
     run = _run(corpus, model, max_tokens, options, workers, storage)
     working = [worker for worker in run["crew"] if worker["evaluations"]]
@@ -135,7 +135,7 @@ def scaling(
     model: _Model = "all-MiniLM-L6-v2",
     max_tokens: _Tokens = 32,
 ) -> None:
-    """Simulate workers: real climbs in turn in one process, on a clock of evaluations."""
+    """Simulate parallel search workers in one process, to measure quality by number of workers."""
     from benchmarks.virtual import VirtualCrew
 
     crew = VirtualCrew(corpus, model, max_tokens, device)
@@ -158,11 +158,11 @@ def scaling(
 
 
 def _compared(runs: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
-    """Return medians of both kinds of run, and when the workers reached the one's final median.
+    """Return both kinds' median scores, and how soon workers reach the score of one process.
 
     Args:
-        runs: of one process, whose ``workers`` are ``None``, and of workers.
-        seconds: budget of the first kind.
+        runs: figures of all runs; ``workers`` is ``None`` for a run of one process.
+        seconds: budget of a run of one process.
     """
     alone = [run for run in runs if run["workers"] is None]
     crew = [run for run in runs if run["workers"] is not None]
@@ -181,7 +181,7 @@ def _compared(runs: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
 
 
 def _time_to(bests: Sequence[tuple[float, float]], goal: float) -> float | None:
-    """Return when a run reached a share of the ceiling; ``None`` if it never did."""
+    """Return when a run reached a score (a share of the ceiling); ``None`` if it never did."""
     return next((when for when, fraction in bests if fraction >= goal - 1e-9), None)
 
 
@@ -197,7 +197,7 @@ def _run(
     workers: int | None,
     storage: str | None = None,
 ) -> dict[str, Any]:
-    """Run one search, and return figures from its folder."""
+    """Run one search in a process of its own, and return its scores, times and workers' fates."""
     with tempfile.TemporaryDirectory() as work:
         run = Path(work) / f"run-{time.time_ns()}"
         crew = [] if workers is None else ["--workers", str(workers)]

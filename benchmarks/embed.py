@@ -1,9 +1,9 @@
-"""A million prompts embedded, killed and resumed, on Ray, and searched: time, memory, exactness.
+"""Benchmark embedding a million prompts, with kills and resumption, on Ray, and a search on them.
 
     python -m benchmarks.embed --work DIR --out embed.json
 
-Every step is a process of its own, started as a user would, so that its peak memory is measured
-alone.
+Time, memory and exactness are measured. Every step is a separate process, started as a user would,
+so that its peak memory is measured alone.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from mean_prompt.corpus import SHARD, VectorFolder
 from mean_prompt.system import RunError, write_atomically
 
 _COMMAND: Final = "python -m benchmarks.embed"
-#: Shares of the shards after which the process is killed.
+#: Shares of the output's shards after which the embedding process is killed.
 _KILLS: Final = (0.3, 0.7)
-#: The part of the prompts whose embedding the memory of all is compared with.
+#: The share of the prompts whose embedding's peak memory is compared with that of all prompts.
 _PART: Final = 10
 _PAUSE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The work of one process.
+    """The measurements of one process of the benchmark: its work, time, memory and end.
 
     Attributes:
         name: the task.
-        prompts: number of prompts of its corpus.
-        made: number of shards that it finished.
-        seconds: time from its start to its end.
-        peak_mib: its highest memory, without a cluster's other processes; ``None`` if the system
-            does not report it.
-        ended: ``done``, or the signal that ended it.
+        prompts: number of prompts of the process's corpus.
+        made: number of shards that the process finished.
+        seconds: time from the process's start to its end.
+        peak_mib: the process's highest memory, without a cluster's other processes; ``None`` if
+            the system does not report it.
+        ended: ``done``, or the signal that ended the process.
     """
 
     name: str
@@ -66,7 +66,7 @@ def main(
     workers: Annotated[int, typer.Option(help="Actors of the cluster, a thread each.")] = 2,
     evaluations: Annotated[int, typer.Option(help="Of the search over the folder.")] = 500,
 ) -> None:
-    """Embed made-up prompts in every way, compare, and search."""
+    """Embed synthetic prompts in one process and on Ray, compare the vectors, and run a search."""
     bench = EmbedBench(work, prompts, workers)
     steps = [*bench.embed(), bench.embed_on_cluster(), bench.search(evaluations)]
     comparison = bench.compare()
@@ -83,12 +83,12 @@ def main(
 
 
 class EmbedBench:
-    """The steps, in one folder.
+    """Runs the benchmark's steps: embed in one process and on a cluster, search, and compare.
 
     Args:
-        work: the folder; a corpus and a model in it are used again.
-        prompts: how many.
-        workers: of the cluster.
+        work: folder of all files; a corpus and a model in it are reused.
+        prompts: number of prompts to embed.
+        workers: number of the cluster's workers.
     """
 
     def __init__(self, work: Path, prompts: int, workers: int) -> None:
@@ -102,7 +102,7 @@ class EmbedBench:
         self._corpus = self._write("prompts", prompts)
 
     def embed(self) -> list[Step]:
-        """Embed a part, and then all of it, killed twice on the way."""
+        """Embed a part of the corpus, then all of it in a process that is killed and resumed."""
         part = max(1, self._prompts // _PART)
         corpus = self._write("part", part)
         steps = [self._embed("a part", corpus, self._work / "part", part)]
@@ -115,13 +115,13 @@ class EmbedBench:
         return [*steps, self._embed("all, resumed", self._corpus, self._whole, self._prompts)]
 
     def embed_on_cluster(self) -> Step:
-        """Embed all of it on a cluster of this machine."""
+        """Embed the whole corpus on a Ray cluster that runs on this machine."""
         options = ("--ray", "--workers", str(self._workers))
         name = f"all, on Ray ({self._workers} actors)"
         return self._embed(name, self._corpus, self._cluster, self._prompts, options=options)
 
     def search(self, evaluations: int) -> Step:
-        """Search over the folder, end to end."""
+        """Run a search over the embedded corpus, and return its time and memory."""
         command = ("search", str(self._whole), "--model", str(self._model), "--quiet")
         limits = ("--max-evaluations", str(evaluations), "--max-tokens", "16")
         out = ("--out", str(self._work / f"run-{time.time_ns()}"))
@@ -129,7 +129,7 @@ class EmbedBench:
         return Step("search over all", self._prompts, 0, *process.wait())
 
     def compare(self) -> dict[str, Any]:
-        """Return how far the cluster's vectors are from those of one process."""
+        """Return the differences between the cluster's vectors and those of one process."""
         one, other = (VectorFolder.open_complete(path) for path in (self._whole, self._cluster))
         assert one is not None
         assert other is not None
@@ -181,7 +181,7 @@ class EmbedBench:
 
 
 class _Process:
-    """The command line in a process of its own, with a thread of arithmetic."""
+    """A ``mean-prompt`` command in a process of its own, whose arithmetic uses one thread."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self._began = time.perf_counter()
@@ -194,13 +194,13 @@ class _Process:
         )
 
     def kill_when(self, condition: Callable[[], bool]) -> None:
-        """Send SIGKILL as soon as a condition holds."""
+        """Kill the process (SIGKILL) as soon as a condition holds."""
         while self._is_running() and not condition():
             time.sleep(_PAUSE)
         os.kill(self._process.pid, signal.SIGKILL)
 
     def wait(self) -> tuple[float, float | None, str]:
-        """Return seconds, peak memory in MiB, and how it ended."""
+        """Wait for the process to end; return its seconds, peak memory in MiB and kind of end."""
         while self._is_running():
             time.sleep(_PAUSE)
         code = self._process.wait()
@@ -210,16 +210,16 @@ class _Process:
         return seconds, self._peak, signal.Signals(-code).name if code else "done"
 
     def _is_running(self) -> bool:
-        """Return whether the process runs, and record its memory, without reading its exit."""
+        """Return whether the process runs, without reaping it, and record its peak memory."""
         self._peak = _highest_memory(self._process.pid) or self._peak
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self._process.pid, flags) is None
 
 
 def _highest_memory(pid: int) -> float | None:
-    """Return the most MiB that a process had, as Linux reports it.
+    """Return a process's peak memory in MiB, as Linux reports it, or ``None``.
 
-    ``wait4`` gives the memory of the process that started it, if that was larger.
+    ``wait4`` would give the memory of the parent process, if that was larger.
     """
     try:
         status = Path(f"/proc/{pid}/status").read_text()

@@ -1,4 +1,4 @@
-"""What all benchmarks share: a file for the figures, and a model that costs next to nothing."""
+"""Helpers of all benchmarks: write measurements to a file, and save a tiny BERT model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mean_prompt.bench import Machine
 from mean_prompt.encoder import PACKAGED_MODEL, find_model, quiet_loading
 from mean_prompt.system import write_atomically
 
-#: Tokens that the tiny model reads.
+#: Most tokens of a string that the tiny model reads.
 _READS: Final = 256
 
 
@@ -25,8 +25,8 @@ def write_figures(
 
     Args:
         out: the file.
-        program: what starts the benchmark: ``python -m ...``.
-        figures: plain values by name.
+        program: the command that starts the benchmark: ``python -m ...``.
+        figures: the measurements, JSON values by name.
         device: the device that the model ran on.
     """
     machine = Machine.here(device, program).model_dump()
@@ -34,7 +34,7 @@ def write_figures(
 
 
 def save_tiny_bert(folder: Path, *, width: int = 64) -> Path:
-    """Save a BERT of two narrow layers with the packaged model's vocabulary; return the folder.
+    """Save a small random BERT with all-MiniLM-L6-v2's vocabulary; return its folder.
 
     Raises:
         InputError: the packaged model is not installed.

@@ -1,4 +1,4 @@
-"""A seeded grammar of rewrite prompts.
+"""Generate synthetic prompts that ask for a text to be rewritten, from a grammar with a seed.
 
 The grammar is data (`corpora/grammar.toml`): families of templates, and slots whose
 options fill them. The same grammar, count and seed always give the same bytes.
@@ -31,7 +31,7 @@ VOWEL_SOUND = re.compile(
 
 @dataclass(frozen=True)
 class Grammar:
-    """The options of every slot, and the weight and templates of every family."""
+    """A grammar of prompts: options to fill the slots of templates, which are grouped by family."""
 
     slots: dict[str, list[str]]
     templates: dict[str, list[str]]
@@ -39,7 +39,7 @@ class Grammar:
 
 
 def load(path: Path) -> Grammar:
-    """Read a grammar and check it; raise ValueError if a rule is broken."""
+    """Read a prompt grammar from a TOML file; raise ValueError if it is invalid."""
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     try:
         templates = {family["name"]: family["templates"] for family in data["family"]}
@@ -55,7 +55,7 @@ def load(path: Path) -> Grammar:
 
 
 def _check(grammar: Grammar, where: str) -> None:
-    """Check that weights and texts can be drawn, and that every slot named exists."""
+    """Raise ValueError if a grammar has bad weights, no texts, or names a slot it lacks."""
     if len(grammar.templates) != len(grammar.weights) or min(grammar.weights, default=0) <= 0:
         raise ValueError(
             f"{where}: families need distinct names and weights above 0; found names"
@@ -76,7 +76,7 @@ def generate(count: int, *, seed: int = 0, path: Path | None = None) -> list[dic
     """Return `count` distinct prompts, each with its family: {"prompt", "family"}.
 
     Two prompts that differ only in case or punctuation count as one. Raises
-    ValueError when the grammar is faulty or cannot give that many.
+    ValueError if the grammar is faulty or cannot give that many.
     """
     grammar = load(path or DEFAULT_GRAMMAR)
     rng = random.Random(seed)
@@ -99,11 +99,11 @@ def generate(count: int, *, seed: int = 0, path: Path | None = None) -> list[dic
 
 
 def _fill(text: str, slots: dict[str, list[str]], rng: random.Random, used: set[str]) -> str:
-    """Fill slots from the left, nested ones too; return "" when one has nothing left.
+    """Return a template with all slots filled at random, or "" if options run out.
 
     An option that is in the prompt already, or shares the start of a long word
-    with it, is passed over: nobody writes "a gloomy poem in a gloomy tone". As no
-    option comes twice, slots that name each other come to an end.
+    with it, is skipped: nobody writes "a gloomy poem in a gloomy tone". As no
+    option is used twice, filling ends even if slots contain each other.
     """
     while slot := SLOT.search(text):
         fresh = [option for option in slots[slot[1]] if used.isdisjoint(_marks(option))]
@@ -116,7 +116,7 @@ def _fill(text: str, slots: dict[str, list[str]], rng: random.Random, used: set[
 
 
 def _marks(text: str) -> set[str]:
-    """Return what must not occur again: the text itself and the stems in it."""
+    """Return a text and the stems of its long words, none of which may occur again in a prompt."""
     return {text, *STEM.findall(SLOT.sub(" ", text.lower()))}
 
 
@@ -132,12 +132,12 @@ def _finish(text: str, rng: random.Random) -> str:
 
 
 def _article(match: re.Match[str]) -> str:
-    """Choose "a" or "an" by the sound of the next word."""
+    """Return the match with "a" or "an" as the sound of the next word requires."""
     return match[1] + ("n " if VOWEL_SOUND.match(match[2].lower()) else " ")
 
 
 def to_jsonl(rows: list[dict[str, str]]) -> str:
-    """Return the rows as JSON, one object a line."""
+    """Return prompts with their families as JSON Lines, one object a line."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 

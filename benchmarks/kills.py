@@ -1,9 +1,9 @@
-"""A search that is killed again and again, compared with one that is not.
+"""Check that a search killed and resumed many times gives the same result as an undisturbed one.
 
     python -m benchmarks.kills CORPUS --evaluations 5000 --kills 20 --out kills.json
 
-Both are processes of their own, started as a user would. The kill is SIGKILL, at moments drawn at
-random from the time that the undisturbed search took.
+Both searches run in separate processes, started as a user would. Kills are SIGKILL, at moments
+drawn at random from the time that the undisturbed search took.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ from mean_prompt.system import RunError
 
 _COMMAND: Final = "python -m benchmarks.kills"
 _PAUSE: Final = 0.02
-#: Share of the search from which the moments are drawn: a machine that is less busy the second time
-#: would end it before the last.
+#: Share of the search's time within which kills happen: otherwise a machine that is less busy the
+#: second time would end the search before the last kill.
 _MOST: Final = 0.85
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One process of the disturbed search.
+    """One process of the search that is killed and resumed: its time, progress and end.
 
     Attributes:
-        seconds: from its start to its end.
-        saved: evaluations at its last save, from which the next process continues.
-        ended: how: ``done``, or the signal.
+        seconds: time from the process's start to its end.
+        saved: evaluations at the process's last checkpoint, from which the next process resumes.
+        ended: ``done``, or the signal that ended the process.
     """
 
     seconds: float
@@ -70,7 +70,7 @@ def main(
     model: Annotated[str, typer.Option(help="As for search.")] = "all-MiniLM-L6-v2",
     seed: Annotated[int, typer.Option(help="Of the moments.")] = 0,
 ) -> None:
-    """Run both searches, and compare their folders."""
+    """Run a search undisturbed and with kills, and compare the two runs' results."""
     with tempfile.TemporaryDirectory() as work:
         options = ["--model", model, "--max-tokens", str(max_tokens), "--quiet"]
         command = ["search", str(corpus), "--max-evaluations", str(evaluations), *options]
@@ -92,14 +92,14 @@ def main(
 
 
 def _pauses(kills: int, seconds: float, seed: int) -> list[float]:
-    """Return the time between kills, whose moments are drawn evenly from most of a search."""
+    """Return the seconds between kills, at random moments within most of a search's time."""
     rng = random.Random(seed)
     moments = sorted(rng.uniform(0.0, _MOST * seconds) for _ in range(kills))
     return [after - before for before, after in itertools.pairwise([0.0, *moments])]
 
 
 def _disturbed(first: list[str], run: Path, pauses: Sequence[float]) -> list[Life]:
-    """Run a search whose processes are killed after each of the pauses, and resume it."""
+    """Run a search, kill its process after each pause and resume it; describe every process."""
     lives: list[Life] = []
     command = first
     resumed = ["search", "--resume", str(run), "--quiet"]
@@ -107,7 +107,7 @@ def _disturbed(first: list[str], run: Path, pauses: Sequence[float]) -> list[Lif
         began = time.monotonic()
         process = _started(command)
         if pause is not None:
-            # Counted from its first evaluation, or most kills would hit the loading of the model.
+            # Pauses begin at the first evaluation, or most kills would hit the model's loading.
             _wait_for_work(process, run)
             _wait(process, pause)
             process.kill()
@@ -135,14 +135,14 @@ def _finish(process: subprocess.Popen[bytes]) -> str:
 
 
 def _wait_for_work(process: subprocess.Popen[bytes], run: Path) -> None:
-    """Wait until a process has begun to search, or is resumed: it writes an event then."""
+    """Wait until a search process starts or resumes its search, when it writes an event."""
     before = _written(run)
     while process.poll() is None and _written(run) == before:
         time.sleep(_PAUSE)
 
 
 def _written(run: Path) -> int | None:
-    """Return when an event was last written, in nanoseconds."""
+    """Return the time at which a run's event log was last written, in nanoseconds, if any."""
     path = run / EVENTS
     return path.stat().st_mtime_ns if path.exists() else None
 
@@ -159,7 +159,7 @@ def _life(run: Path, seconds: float, ended: str) -> Life:
 
 
 def _compare(whole: Path, broken: Path) -> dict[str, Any]:
-    """Tell what is the same in two runs, and what is left running in the second."""
+    """Return which results of two runs are equal, and how many trials the second left running."""
     one, other = (json.loads((run / RESULT).read_text("utf-8")) for run in (whole, broken))
     trials, others = (_trials(run) for run in (whole, broken))
     return {
@@ -174,7 +174,7 @@ def _compare(whole: Path, broken: Path) -> dict[str, Any]:
 
 
 def _events(run: Path) -> list[dict[str, Any]]:
-    """Return a run's events without their times, and without those of being resumed."""
+    """Return a run's logged events without their times, leaving out those of resumptions."""
     return [
         {name: value for name, value in event.items() if name != "time"}
         for event in read_events(run / EVENTS)

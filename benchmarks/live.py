@@ -1,11 +1,11 @@
-"""What a live page costs a search: evaluations a second with the page open, and with it closed.
+"""Measure how much a search slows down while its live web page is open in a browser.
 
     python -m benchmarks.live --budget 10m --out live.json
 
-One search, in which the page is open and closed in turn, so that both meet the same climbs and the
-same load of the machine. It is opened in a browser if one is named, which then draws it on this
-machine too; else it is only requested, as often as the page does. Closed means that the browser is
-stopped.
+During one search the page is opened and closed in turn, so that both states meet the same climbs
+and load. Evaluations a second are compared. If a browser is named, it opens and draws the page on
+this machine; else the page's data are only requested, as often as the page does. While the page is
+"closed", the browser is paused.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _BROWSER_OPTIONS: Final = (
     "--disable-background-networking",
     "--remote-debugging-port=0",
 )
-#: Requests the page's parts as the page does.
+#: A program that requests the live page's parts as often as the page itself does.
 _ASK: Final = """
 import json, sys, time, urllib.request
 version = ""
@@ -55,12 +55,12 @@ while True:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A stretch of the search.
+    """A period of the search in which the live page was open, or closed, and the search's speed.
 
     Attributes:
         is_open: whether the page was open.
-        seconds: its length.
-        rate: evaluations a second.
+        seconds: the period's length.
+        rate: the search's evaluations a second.
     """
 
     is_open: bool
@@ -69,25 +69,25 @@ class Turn:
 
 
 class Page:
-    """The live page of a run, served as ``search --live`` serves it."""
+    """A server of a search's live web page, as ``search --live`` starts it."""
 
     def __init__(self, run: Path) -> None:
         self._run = run
         self._page = BackgroundPage(run, None)
 
     def begin(self) -> None:
-        """Start the server, once the run's folder is there."""
+        """Start the page's server, once the run's folder exists."""
         list(self._page.start())
 
     @property
     def address(self) -> Address:
-        """Where the page is."""
+        """The web address of the live page."""
         server = running_server(self._run)
         assert server is not None
         return server.address
 
     def end(self) -> float | None:
-        """End the server, and return the seconds of a core that it took, if known."""
+        """Stop the page's server, and return the CPU seconds that it used, if known."""
         server = running_server(self._run)
         if server is None:
             return None
@@ -97,12 +97,12 @@ class Page:
 
 
 class Turns:
-    """Opens and closes a page in turn during a search, whose progress it receives.
+    """A listener of a search's progress that opens and closes its live page in turn.
 
     Args:
-        page: of the search.
-        browser: that it is opened in, or ``None``.
-        seconds: of a turn.
+        page: the live page of the search.
+        browser: path of the browser that opens the page, or ``None``.
+        seconds: length of a turn (a period with the page open, or closed).
         profile: a folder for the browser's files.
     """
 
@@ -114,11 +114,11 @@ class Turns:
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._take)
         self._steps: list[tuple[float, int]] = []
-        #: When each turn began, the first with the page open.
+        #: The time at which each turn began; the page is open in the first.
         self.begun: list[float] = []
 
     def __call__(self, progress: SearchProgress) -> None:
-        """Record a step of the search."""
+        """Record the search's progress; at its first step, start the page and the turns."""
         if progress.phase != "searching":
             return
         if not self._steps:
@@ -127,7 +127,7 @@ class Turns:
         self._steps.append((time.monotonic(), progress.done))
 
     def end(self) -> list[Turn]:
-        """Close the page for good, and return the turns that were whole."""
+        """Close the page, and return the completed turns."""
         self._is_over.set()
         self._thread.join()
         times, done = zip(*self._steps, strict=True)
@@ -174,7 +174,7 @@ def main(
         typer.Option(help="A Chromium to open the page in. Default: the page is only asked for."),
     ] = None,
 ) -> None:
-    """Search over the packaged corpus with a page opened and closed, compare, and write it down."""
+    """Search over the packaged corpus with the live page open and closed in turn; write speeds."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
         run = Path(work) / "run"
         page = Page(run)
@@ -207,7 +207,7 @@ def _figures(turns: Sequence[Turn]) -> dict[str, object]:
 
 
 def _core_seconds(pid: int) -> float | None:
-    """Return the seconds of a core that a process took, or ``None`` if the system does not say."""
+    """Return the CPU seconds that a process has used, or ``None`` if the system does not say."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     except OSError:

@@ -1,9 +1,9 @@
-"""A report of a run on many prompts: how long it takes to write, and how large it is.
+"""Measure the time to write the HTML report of a search on many prompts, and the report's size.
 
     python -m benchmarks.pages --work work --out pages.json
 
-The prompts are made up and the model is tiny, with vectors as wide as all-MiniLM-L6-v2's: the cost
-of a report depends on the number of prompts and vectors alone. The search is a real one.
+The prompts are synthetic and the model is tiny, with vectors as wide as all-MiniLM-L6-v2's: the
+cost of a report depends only on the number of prompts and the vectors. The search is real.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _WIDTH: Final = 384
 
 @dataclass(frozen=True, slots=True)
 class PageCost:
-    """The cost of a report at the end of a search.
+    """The time to write the HTML report at the end of a search, and the report's size.
 
     Attributes:
         prompts: number of prompts of the corpus.
@@ -50,7 +50,7 @@ def main(
     prompts: Annotated[int, typer.Option(help="How many.")] = 100_000,
     evaluations: Annotated[int, typer.Option(help="Of the search.")] = 2_000,
 ) -> None:
-    """Search over made-up prompts, and write the run's report again, timed."""
+    """Search over synthetic prompts, then write the run's HTML report again and time it."""
     run = _searched(work, prompts, evaluations)
     cost = measure(run)
     write_figures(out, _COMMAND, asdict(cost))
@@ -62,7 +62,7 @@ def main(
 
 
 def measure(run: Path) -> PageCost:
-    """Write a finished run's report as its search does at its end, and time it."""
+    """Write the HTML report of a finished search, as the search itself does, and time it."""
     opened = open_run(run)
     began = time.perf_counter()
     write_analysis(run, CorpusSpace.of_problem(opened.problem, opened.encoder), opened.best)
@@ -78,7 +78,7 @@ def measure(run: Path) -> PageCost:
 
 
 def _searched(work: Path, prompts: int, evaluations: int) -> Path:
-    """Return the folder of a search, which is made if it does not exist."""
+    """Return the folder of a finished search; run the search if the folder does not exist."""
     work.mkdir(parents=True, exist_ok=True)
     corpus, model, run = (
         work / f"prompts-{prompts}.jsonl",

@@ -1,4 +1,4 @@
-"""The pictures in the README, made from a real run: the terminal as SVG, the report as PNG.
+"""Draw the README's pictures from a real search: the terminal as SVG, the report as PNG.
 
 Run as ``python -m benchmarks.pictures RUN FOLDER``. The report is drawn by a Chromium, which
 must be on the machine, driven by Playwright, which comes with the development packages. The files
@@ -30,10 +30,10 @@ _SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 
 
 def draw(run: Path, folder: Path) -> None:
-    """Draw all pictures of a finished run into a folder.
+    """Draw the README's pictures of a finished search into a folder.
 
     Raises:
-        InputError: the folder of the run holds no finished one.
+        InputError: the folder ``run`` holds no finished search.
         FileNotFoundError: there is no Chromium.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def draw(run: Path, folder: Path) -> None:
 
 
 def draw_terminal(run: Path, target: Path) -> None:
-    """Draw the last state of the live display and the closing table of a run's folder."""
+    """Draw a search's last terminal display and its final table as an SVG file."""
     result = SearchResult.load(run)
     console = Console(record=True, width=_WIDTH, file=io.StringIO(), highlight=False)
     console.print(Text("$ make search", style="bold"))
@@ -54,7 +54,7 @@ def draw_terminal(run: Path, target: Path) -> None:
 
 
 def draw_report(page: Path, folder: Path) -> None:
-    """Draw the top of a report as ``report-light.png`` and ``report-dark.png``."""
+    """Draw the top of an HTML report as ``report-light.png`` and ``report-dark.png``."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("google-chrome")

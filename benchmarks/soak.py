@@ -1,9 +1,9 @@
-"""A long search in one process: whether its memory grows.
+"""Check whether the memory of a long search in one process grows.
 
     python -m benchmarks.soak --steps 10000 --out soak.json
 
-The model is tiny, so that steps are many; what a climb keeps of them is as large as with any other
-model of the same width. The search is saved as every run is.
+The model is tiny, so that steps are many; the data kept per step are as large as with any other
+model of the same width. The search is saved to disk as every run is.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _WIDTH: Final = 384
 
 @dataclass(slots=True)
 class Watcher:
-    """Measures the memory every so many steps, and interrupts the search after the last one.
+    """A listener that measures a search's memory at intervals, and ends it after some steps.
 
     Attributes:
-        steps: number of steps to take.
+        steps: number of steps after which the search is interrupted.
         memory: MiB in use, by step.
         taken: number of steps so far.
     """
@@ -45,7 +45,7 @@ class Watcher:
     taken: int = 0
 
     def __call__(self, progress: SearchProgress) -> None:
-        """Count a step."""
+        """Count a step of the search, and measure the memory if it is time."""
         if progress.phase != "searching":
             return
         self.taken += 1
@@ -61,7 +61,7 @@ def main(
     warm_up: Annotated[int, typer.Option(help="Steps after which memory should not grow.")] = 2_000,
     max_tokens: Annotated[int, typer.Option(help="Tokens of the strings.")] = 32,
 ) -> None:
-    """Search for so many steps, and record the memory meanwhile."""
+    """Run a search for a number of steps, and record the process's memory."""
     if steps - steps % _EVERY < warm_up:
         raise typer.BadParameter(
             f"--steps must be more than --warm-up, measured every {_EVERY}: found {steps} and "
@@ -89,11 +89,11 @@ def main(
 
 
 def summary(memory: dict[int, float], warm_up: int) -> dict[str, Any]:
-    """Return how memory changed after the warm-up.
+    """Return figures of how the process's memory changed after the warm-up.
 
     Args:
-        memory: MiB by step.
-        warm_up: number of first steps that do not count.
+        memory: MiB in use, by step.
+        warm_up: number of first steps that are ignored.
     """
     late = {step: used for step, used in memory.items() if step >= warm_up}
     first = next(iter(late.values()))

@@ -1,4 +1,4 @@
-"""Tuning the engine's defaults with Optuna, on the packaged corpus.
+"""Tune the default settings of mean-prompt's search with Optuna, on the packaged corpus.
 
     python -m benchmarks.tune STORAGE --trials 40 --out results/benchmarks/tuning.json
 
@@ -42,17 +42,17 @@ _TUNED: Final = {"width", "predicted", "spread", "hot", "cold"}
 
 
 def evaluations_in(seconds: float, settings: ClimbSettings) -> int:
-    """Return the evaluations that a climb makes in so many seconds, by the measured costs."""
+    """Return the evaluations that a climb makes in ``seconds``, estimated from measured costs."""
     step = STEP_SECONDS + settings.predicted / PREDICTED_RATE + settings.width / SCREENED_RATE
     return int(seconds / step * settings.width)
 
 
 class Tuner:
-    """One problem, on which settings are tried.
+    """The objective function of the Optuna study: tries settings of a search on one corpus.
 
     Args:
-        max_tokens: of the strings.
-        seconds: of a quiet machine that each trial stands for.
+        max_tokens: most tokens of the strings searched.
+        seconds: time on an idle machine that each trial's evaluations correspond to.
     """
 
     def __init__(self, *, max_tokens: int, seconds: float) -> None:
@@ -63,7 +63,7 @@ class Tuner:
         self._arena = Arena(SearchInputs(corpus, encoder, recipe, Budget(max_evaluations=1)))
 
     def __call__(self, trial: optuna.Trial) -> float:
-        """Return the share of the training ceiling that one climb reaches."""
+        """Run one climb with a trial's settings; return its score as a share of the ceiling."""
         settings = ClimbSettings(
             width=trial.suggest_int("width", 16, 96, log=True),
             predicted=trial.suggest_int("predicted", 96, 768, log=True),
@@ -90,7 +90,7 @@ def main(
     max_tokens: Annotated[int, typer.Option(help="Tokens of the strings.")] = 32,
     threads: Annotated[int, typer.Option(help="Threads of this process.")] = 1,
 ) -> None:
-    """Try settings of a climb and write what they reached."""
+    """Tune the settings of a climb (one local search) and write the scores that trials reached."""
     torch.set_num_threads(threads)
     study = optuna.create_study(
         study_name=_STUDY,
@@ -106,7 +106,7 @@ def main(
 
 
 def _outcome(study: optuna.Study, seconds: float, max_tokens: int) -> str:
-    """Return the study as JSON: its setup, and its trials, best first."""
+    """Return an Optuna study as JSON: its setup, and its finished trials, best first."""
     done = [trial for trial in study.trials if trial.value is not None]
     done.sort(key=lambda trial: -(trial.value or 0.0))
     outcome = {

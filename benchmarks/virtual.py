@@ -1,7 +1,7 @@
-"""Simulates many workers in one process, on a clock that counts evaluations; their steps are real.
+"""Simulate many parallel search workers in one process, in turn; their search steps are real.
 
-What they find depends on how many evaluations each has made, and on what each knows of the others
-at that moment; both are as with equally fast processes that exchange their results at once.
+A worker's result depends on its number of evaluations and on the other workers' results known to it
+at each moment; both are as with equally fast processes that exchange results immediately.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from mean_prompt.optimize import (
 )
 from mean_prompt.runs import Recipe, SearchInputs
 
-#: Points of a curve.
+#: Number of points of a curve of the best score by evaluations.
 POINTS: Final = 20
 
 
 @dataclass(slots=True)
 class _Board:
-    """The results that all workers know of each other."""
+    """The results that simulated workers share: ended climbs, best strings, running climbs."""
 
     ended: dict[tuple[int, int], ClimbRecord] = field(default_factory=dict)
     elites: dict[int, Elite] = field(default_factory=dict)
@@ -39,37 +39,37 @@ class _Board:
 
 @dataclass(frozen=True, slots=True)
 class _Seat:
-    """The board of one worker."""
+    """One simulated worker's access to the shared results."""
 
     board: _Board
     worker: int
 
     def add(self, record: ClimbRecord) -> None:
-        """Keep a climb that ended."""
+        """Add the record of an ended climb (one local search) to the shared results."""
         self.board.ended.setdefault(record.key, record)
 
     def ended(self) -> Sequence[ClimbRecord]:
-        """Return all climbs that ended."""
+        """Return the records of all workers' ended climbs."""
         return list(self.board.ended.values())
 
     def elite(self) -> Elite | None:
-        """Return the best string of the others."""
+        """Return the best string that another worker found, or ``None``."""
         others = [elite for worker, elite in self.board.elites.items() if worker != self.worker]
         return max(others, key=lambda elite: elite["score"], default=None)
 
     def marks(self) -> Sequence[Mark]:
-        """Return the state of the others' climbs."""
+        """Return the progress of the other workers' running climbs."""
         return [mark for worker, mark in self.board.marks.items() if worker != self.worker]
 
 
 class VirtualCrew:
-    """Workers on one corpus.
+    """Simulates parallel search workers on one corpus, in this process.
 
     Args:
-        corpus: prompts, as for search.
-        model: as for search.
-        max_tokens: of the strings.
-        device: that the model runs on.
+        corpus: file of prompts, as for ``mean-prompt search``.
+        model: name of a model, as for ``mean-prompt search``.
+        max_tokens: most tokens of the strings searched.
+        device: torch's name of the device that the model runs on.
     """
 
     def __init__(self, corpus: Path, model: str, max_tokens: int, device: str = "cpu") -> None:
@@ -83,13 +83,13 @@ class VirtualCrew:
     def run(
         self, workers: int, evaluations: int, seed: int, *, together: bool = True
     ) -> list[float]:
-        """Let workers climb, and return the best share of the ceiling at each point of the way.
+        """Simulate a search by workers; return the best score so far at evenly spaced points.
 
         Args:
-            workers: how many.
-            evaluations: of each.
-            seed: of the run.
-            together: whether they know of each other.
+            workers: number of workers.
+            evaluations: number of evaluations that each worker makes.
+            seed: random seed of the run.
+            together: whether the workers share their results.
         """
         board = _Board()
         studies = []
