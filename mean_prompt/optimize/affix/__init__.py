@@ -1,1 +1,1 @@
-"""The search for a string that is joined to every prediction."""
+"""The search for an affix: one string put before or after every predicted prompt."""

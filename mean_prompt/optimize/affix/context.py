@@ -1,4 +1,4 @@
-"""Predictions in whose context an affix is searched: a column of triples, split by true prompt.
+"""The predicted prompts that an affix is joined to, with their true prompts, and the joining.
 
 An affix stands before or after every prediction, one blank between them. If that makes a row
 longer than its token budget, words at the end of the *prediction* are dropped until it fits: the
@@ -30,9 +30,9 @@ PREDICTIONS: Final = "llm_prediction"
 
 @dataclass(frozen=True, slots=True)
 class Joiner:
-    """Joins an affix to predictions: before or after them, within a token budget.
+    """Joins an affix (one fixed string) before or after predictions, within a token budget.
 
-    The budget leaves out the tokens that the tokenizer puts around a string.
+    The special tokens that the tokenizer puts around a string do not count towards the budget.
     """
 
     position: Position
@@ -40,7 +40,7 @@ class Joiner:
     tokenize: Callable[[Sequence[str]], list[TokenIds]]
 
     def join(self, predictions: Sequence[str], affix: str) -> list[str]:
-        """Return each prediction with the affix; with an empty one, the predictions as they are.
+        """Return each prediction joined to the affix; the predictions alone if that is empty.
 
         Predictions that are too long lose words at their end, not more than needed and never the
         first; the affix itself is never cut.
@@ -71,13 +71,13 @@ class Joiner:
 
 @dataclass(frozen=True)
 class Context:
-    """Rows with a prediction and their true prompt.
+    """Rows of data, each with a predicted prompt and the true prompt.
 
     Attributes:
         predictions: n strings, stripped, not blank.
-        triples: the n rows they were made for.
-        source: the file they were read from, for results.
-        notes: what cleaning changed, a line each.
+        triples: the n rows that the predictions were made for, with their true prompts.
+        source: the file that the rows were read from, to be named in results.
+        notes: messages on what cleaning changed, one line each.
     """
 
     predictions: tuple[str, ...]
@@ -99,7 +99,7 @@ class Context:
 
     @classmethod
     def from_file(cls, path: Path, column: str = PREDICTIONS) -> Context:
-        """Read triples and, beside them, a column of predictions; blank predictions are dropped.
+        """Read rows and their column of predictions; rows with a blank prediction are dropped.
 
         Raises:
             InputError: the file cannot be read, lacks a column, or has no row that is left.
@@ -122,7 +122,7 @@ class Context:
 
     @classmethod
     def from_pairs(cls, predictions: Sequence[str], prompts: Sequence[str]) -> Context:
-        """Make a context of predictions and true prompts already in memory.
+        """Build a context from predictions and their true prompts, already in memory.
 
         Raises:
             InputError: they differ in number, one is blank, or there are none.
@@ -150,14 +150,14 @@ class Context:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over rows, prompts and predictions, in order."""
+        """SHA-256 hash of the rows, true prompts and predictions, in order."""
         digest = hashlib.sha256(self.triples.content_hash.encode())
         for text in self.predictions:
             digest.update(f"{len(text)}\0{text}\n".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
     def split(self, holdout: float, *, seed: int = 0) -> Split:
-        """Split off a share of the prompts, with all their rows, as a hold-out.
+        """Hold out a random share of the distinct true prompts, with all rows of each.
 
         Raises:
             InputError: all rows have the same prompt, so that none can be set aside.

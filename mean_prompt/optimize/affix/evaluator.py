@@ -1,4 +1,4 @@
-"""The value of an affix: its mean gain over rows, less what the gain is uncertain by.
+"""Scoring affixes: the mean gain in SCS over rows, less a multiple of its standard error.
 
 Symbols used throughout the search for affixes:
 
@@ -37,17 +37,17 @@ _PIECE_SECONDS: Final = 0.25
 
 
 class BudgetSpentError(Exception):
-    """The budget ended between two batches; what was only half scored does not count."""
+    """Raised if the budget ends before all rows of an affix are scored; these do not count."""
 
 
 def row_scores(vectors: Vectors, truths: Vectors) -> Scores:
-    """Return the SCS of vectors with their rows' true prompts: (..., d), (..., d) -> (...,)."""
+    """Return the SCS of each vector with its row's true prompt: (..., d), (..., d) -> (...,)."""
     cosines = torch.from_numpy(np.einsum("...d,...d->...", vectors, truths))
     return to_numpy(sharpened(cosines))
 
 
 class Caution:
-    """Values gains by what to expect on other prompts, rather than by their plain mean.
+    """Values an affix's gains by what to expect on unseen prompts, not by their plain mean.
 
     A search looks at thousands of affixes and keeps the best, so that chance gains are kept too.
     Two things counter that:
@@ -64,46 +64,46 @@ class Caution:
     the same rows. Whole searches differed less by r and caution (0.5 to 1) than by their seeds.
 
     Args:
-        groups: (n,) of the rows.
-        caution: standard errors taken off.
+        groups: (n,) number of each row's true prompt.
+        caution: number of standard errors subtracted from the mean gain.
         likeness: r, from 0 (each row counts alike) to 1 (each prompt does).
     """
 
     def __init__(self, groups: NDArray[np.int64], caution: float, likeness: float = 0.0) -> None:
         names, members, sizes = np.unique(groups, return_inverse=True, return_counts=True)
         weights = 1 / (1 + (sizes[members] - 1) * likeness)
-        #: (n,) w of the rows, sum 1.
+        #: (n,) weights w of the rows, which sum to 1.
         self.weights = to_tensor((weights / weights.sum()).astype(np.float32))
         self._groups = len(names)
         self._members = torch.from_numpy(members)
         self._caution = caution
 
     def errors(self, gains: torch.Tensor) -> torch.Tensor:
-        """Return the standard error of each mean: (k, n) -> (k,)."""
+        """Return the standard error of each affix's mean gain: (k, n) gains -> (k,)."""
         apart = (gains - (gains @ self.weights)[:, None]) * self.weights
         sums = torch.zeros((len(gains), self._groups)).index_add_(1, self._members, apart)
         errors: torch.Tensor = torch.linalg.vector_norm(sums, dim=1)
         return errors
 
     def values(self, gains: torch.Tensor) -> torch.Tensor:
-        """Return the value of each affix's gains: (k, n) -> (k,)."""
+        """Return each affix's mean gain less its standard errors: (k, n) gains -> (k,)."""
         return gains @ self.weights - self._caution * self.errors(gains)
 
     def value(self, gains: Scores) -> float:
-        """Return the value of one affix's gains: (n,) -> number."""
+        """Return one affix's mean gain less its standard errors: (n,) gains -> number."""
         return float(self.values(to_tensor(gains)[None])[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Affix:
-    """An affix and its scores on all training rows.
+    """An affix (a string joined to every prediction) and its scores on all training rows.
 
     Attributes:
-        units: words, signs and phrases it consists of; none for the empty affix.
+        units: words, signs and phrases that make up the affix; none for the empty one.
         text, tokens: the whole string, as it stands beside a prediction, and its length.
         screened: (n, d) vectors of the rows with it, in the screening dtype.
-        scores: (n,) s, by the screened vectors or by float32 ones.
-        value: of the gains over the empty affix's scores, likewise.
+        scores: (n,) SCS of the rows with the affix, by the screened vectors or by float32 ones.
+        value: of the gains over the empty affix's scores, by the same vectors as ``scores``.
     """
 
     units: tuple[str, ...]
@@ -115,24 +115,24 @@ class Affix:
 
     @property
     def score(self) -> float:
-        """Mean SCS over the training rows."""
+        """Mean SCS of the training rows' predictions with the affix."""
         return float(self.scores.mean(dtype=np.float64))
 
     def state(self) -> State:
-        """Return the affix as a state, which :meth:`of_state` reads back."""
+        """Return the affix's fields for a checkpoint; :meth:`of_state` reads them back."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def of_state(cls, state: State) -> Self:
-        """Return the affix that a state is of."""
+        """Rebuild an affix from what :meth:`state` returned."""
         arrays = {name: state[name].numpy() for name in ("screened", "scores")}
         return cls(**state | arrays | {"units": tuple(state["units"])})
 
 
 class AffixEvaluator:
-    """Scores affixes that keep to rules beside the training rows' predictions, within a budget.
+    """Scores affixes joined to the training rows' predictions, within rules and a budget.
 
-    Its n predictions have true prompts with (n, d) unit vectors, ``truths``. The budget is charged
+    ``truths`` are (n, d) unit vectors of the n predictions' true prompts. The budget is charged
     one evaluation for every row encoded, in either precision.
     """
 
@@ -160,19 +160,19 @@ class AffixEvaluator:
         return len(self._predictions)
 
     def spell(self, units: Sequence[str]) -> str | None:
-        """Return the affix that units make, or ``None`` if it breaks a rule."""
+        """Return the affix that words and phrases make, or ``None`` if it breaks a rule."""
         text = self.rules.compose(" ".join(units))
         ids = self.encoder.tokenize([text])[0]
         return text if self.rules.violation(text, ids) is None else None
 
     def screen(self, texts: Sequence[str], rows: NDArray[np.int64]) -> Vectors:
-        """Return (k, m, d) vectors of k affixes beside m rows, in the screening dtype."""
+        """Encode m rows with each of k affixes in the fast screening dtype: (k, m, d) vectors."""
         picked = [self._predictions[row] for row in rows]
         joined = [string for text in texts for string in self._joiner.join(picked, text)]
         return self._encode(joined, self.encoder.screen).reshape(len(texts), len(rows), -1)
 
     def empty(self, vectors: Vectors) -> Affix:
-        """Return the empty affix, of no gains: (n, d) float32 vectors of the predictions alone.
+        """Return the empty affix, scored by (n, d) float32 vectors of the predictions alone.
 
         It is screened even if the budget has ended: a search without it has no result.
         """
@@ -181,14 +181,14 @@ class AffixEvaluator:
         return Affix((), "", 0, self.encoder.screen(self._predictions), scores, 0.0)
 
     def screened(self, units: Sequence[str], text: str, vectors: Vectors, empty: Scores) -> Affix:
-        """Return an affix by its screened vectors on all rows (n, d), against s of none (n,)."""
+        """Return an affix scored by all rows' vectors (n, d) with it and SCS (n,) without it."""
         scores = row_scores(vectors, self.truths)
         tokens = len(self.encoder.tokenize([text])[0])
         value = self.caution.value(scores - empty)
         return Affix(tuple(units), text, tokens, vectors, scores, value)
 
     def exact(self, affix: Affix, empty: Affix) -> Affix:
-        """Score an affix again, in float32."""
+        """Return an affix scored again on all training rows, in float32."""
         joined = self._joiner.join(self._predictions, affix.text)
         scores = row_scores(self._encode(joined, self.encoder.encode), self.truths)
         return replace(affix, scores=scores, value=self.caution.value(scores - empty.scores))

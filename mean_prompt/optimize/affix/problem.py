@@ -1,4 +1,4 @@
-"""The problem of an affix run: predictions and true prompts as vectors, split by prompt."""
+"""The data of an affix search: predicted and true prompts as vectors, split by true prompt."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _STEP: Final = 0.01
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AffixProblem:
-    """Rows as vectors, whole and split.
+    """Rows of predicted and true prompts as vectors, split into training rows and a hold-out.
 
     Attributes:
-        context: the n rows.
+        context: the n rows as text.
         split: numbers of the rows that the search sees, and of those it does not.
-        predictions, truths: (n, d) float32 unit vectors.
-        groups: (n,) numbers of the true prompts.
+        predictions, truths: (n, d) float32 unit vectors of predicted and of true prompts.
+        groups: (n,) number of each row's true prompt; rows with the same prompt share one.
         without: (n,) SCS of the predictions alone.
         ceiling: highest mean SCS that one shift of all predictions' vectors reaches;
             ``train_ceiling`` over the training rows alone.
-        seed: of the split and of the bootstrap.
+        seed: random seed of the split and of the bootstrap.
     """
 
     context: Context
@@ -60,10 +60,10 @@ class AffixProblem:
         listener: Listener = ignore,
         deadline: Deadline | None = None,
     ) -> Self:
-        """Split the rows and embed them, from the cache if known.
+        """Split the rows into training rows and hold-out, and embed them or read cached vectors.
 
-        ``holdout`` is the share of the true prompts whose rows are held out. What was encoded
-        stays in the cache if the deadline expires, an ``OutOfTimeError``.
+        ``holdout`` is the share of the true prompts whose rows are held out. If the deadline
+        expires, ``OutOfTimeError`` is raised; vectors made by then stay in the cache.
         """
         split = context.split(holdout, seed=seed)
         texts = [*context.predictions, *context.prompts]
@@ -85,7 +85,7 @@ class AffixProblem:
         )
 
     def texts(self, rows: NDArray[np.int64], affix: str = "") -> list[str]:
-        """Return the predictions of some rows with an affix."""
+        """Return the predictions of some rows, each joined to an affix."""
         return self.joiner.join([self.context.predictions[row] for row in rows], affix)
 
     @property
@@ -94,7 +94,7 @@ class AffixProblem:
         return list(dict.fromkeys(self.context.prompts[row] for row in self.split.train))
 
     def compare(self, affixed: Scores) -> ContextScores:
-        """Compare an affix's (n,) scores with those of the predictions alone, on either side."""
+        """Compare (n,) scores with an affix to those without, in all rows and each split side."""
         held = self.split.holdout
         return ContextScores(
             position=self.joiner.position,
@@ -104,7 +104,7 @@ class AffixProblem:
         )
 
     def holdout_interval(self, affixed: Scores) -> Interval | None:
-        """Return the 95 % interval of the hold-out's mean score, from a bootstrap over prompts."""
+        """Return a 95 % interval of held-out rows' mean score, from a bootstrap over prompts."""
         rows = self.split.holdout
         return self._interval(affixed[rows].astype(np.float64), rows) if len(rows) else None
 
@@ -127,7 +127,7 @@ class AffixProblem:
 
 
 def shift_ceiling(predictions: Vectors, truths: Vectors) -> float:
-    """Return the highest mean SCS that one shift ``m`` of all predictions reaches.
+    """Return the highest mean SCS reached by adding one vector ``m`` to every prediction's vector.
 
     Maximises ``mean_i SCS(normalize(p_i + m), t_i)`` over m (d,), by ascent from no shift. The
     score of perfect answers, 1, is no measure for affixes: one string moves all rows by about the

@@ -29,27 +29,27 @@ from mean_prompt.optimize.affix.shifts import Estimate, ShiftScores, shift_model
 from mean_prompt.optimize.affix.units import Edit, Moves, UnitBank
 from mean_prompt.system import State
 
-#: Share of a race's field that reaches the next, larger mini-batch.
+#: Share of a race's edits that reaches the next, larger mini-batch.
 _SURVIVORS: Final = 0.25
-#: Share of the field that is drawn at random by the model's values, and the temperature of that
+#: Share of a race's edits drawn at random by the model's values, and the temperature of that
 #: draw as a share of the score without an affix; the others are the model's very best.
 _DRAWN: Final = 0.5
 _DRAW_SPREAD: Final = 0.01
 #: Share of the rounds that edit the best affix, rather than another one of the elite.
 _BEST_BASE: Final = 0.5
-#: Frequent phrases of the known prompts that the first race tries, whatever the model predicts.
+#: Frequent phrases of the true prompts that the first race tries, whatever the model predicts.
 _FIRST_PHRASES: Final = 16
 
 
 class AffixSettings(BaseModel):
-    """How affixes are searched.
+    """Settings of the search for an affix, a string joined to every prediction.
 
     Attributes:
-        caution: standard errors of a mean gain that are taken off it.
+        caution: number of standard errors subtracted from a mean gain.
         likeness: correlation between the gains of rows with one true prompt.
-        width: edits that a race begins with.
-        stages: rows that a race's edits are scored on, before what is left is scored on all.
-        elite: affixes kept to be edited.
+        width: number of edits that a race begins with.
+        stages: numbers of rows that edits are scored on, before the best are scored on all.
+        elite: number of best affixes that are kept to be edited.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -63,7 +63,7 @@ class AffixSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AffixRound:
-    """The best affix after one race, and the move that made it if the race did."""
+    """The best affix after one race between edits, and the kind of edit if the race found it."""
 
     number: int
     best: Affix
@@ -71,9 +71,9 @@ class AffixRound:
 
 
 class AffixSearch:
-    """A search for the affix of the highest value, made of a bank's units.
+    """Searches for the affix of highest value (cautious mean gain), made of words and phrases.
 
-    Its ``best`` affix so far is never worth less than the empty one.
+    ``best``, the best affix so far, is never worth less than the empty one.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class AffixSearch:
         self.best = empty
 
     def run(self) -> Iterator[AffixRound]:
-        """Search until the budget is spent, yielding after every race.
+        """Race edits of good affixes until the budget is spent, yielding after every race.
 
         The search ends early once no affix of the elite has an edit that was not tried.
         """
@@ -119,7 +119,7 @@ class AffixSearch:
             yield AffixRound(self._number - 1, self.best, move)
 
     def state(self) -> State:
-        """Return all that the rest of the search depends on, beside what it was made with."""
+        """Return the search's progress for a checkpoint, without its constructor's arguments."""
         return {
             "elite": [affix.state() for affix in self._elite],
             "best": self.best.state(),
@@ -131,7 +131,7 @@ class AffixSearch:
         }
 
     def restore(self, state: State) -> None:
-        """Continue from the :meth:`state` of a search made with the same arguments."""
+        """Restore the :meth:`state` of a search made with the same arguments."""
         self._elite = [Affix.of_state(affix) for affix in state["elite"]]
         self.best = Affix.of_state(state["best"])
         self._tried = set(state["tried"])
@@ -140,7 +140,7 @@ class AffixSearch:
         self._rng.bit_generator.state = state["rng"]
 
     def _undo(self) -> Callable[[], None]:
-        """Return a function that restores the search as it is now."""
+        """Return a function that restores the search's present state when called."""
         elite, tried, barren = list(self._elite), set(self._tried), self._barren
         model, rng = copy.deepcopy(self._model.state()), self._rng.bit_generator.state
 
@@ -152,7 +152,7 @@ class AffixSearch:
         return undo
 
     def _propose(self, base: Affix) -> list[tuple[str, Edit]]:
-        """Return edits of an affix that keep to the rules and are new, with their texts."""
+        """Return new edits of an affix that keep to the rules, as pairs of new text and edit."""
         others = [row.units for row in self._elite if row.units and row is not base]
         edits = list(self._moves.without_units(base.units, others))
         if not self._tried:
@@ -170,7 +170,7 @@ class AffixSearch:
         return list(texts.items())
 
     def _ranking(self, base: Affix, edits: Sequence[Edit]) -> NDArray[np.int64]:
-        """Return the numbers of edits, the model's best mixed with ones drawn by its values."""
+        """Return an order of edits (indices): those predicted best, mixed with random draws."""
         shifts = self._moves.features(edits) @ self._model.weights
         values = self._estimate(base).predicted(shifts)
         best = np.argsort(-values, kind="stable")
@@ -187,7 +187,7 @@ class AffixSearch:
         return Estimate(shifts, self._empty_screened, self._evaluator.caution)
 
     def _race(self, base: Affix, field: list[tuple[str, Edit]]) -> str | None:
-        """Race a field; return the move that made a new best affix, if one did."""
+        """Score edits on ever more rows, dropping the worse; return the move of a new best."""
         count = len(self._evaluator)
         order = self._rng.permutation(count)
         estimate = self._estimate(base)
@@ -206,7 +206,7 @@ class AffixSearch:
     def _narrow(
         self, edits: list[Edit], vectors: Vectors, estimate: Estimate, rows: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Learn from edits' (k, m, d) vectors beside m rows; return which edits may still win."""
+        """Learn from k edits' (k, m, d) vectors on m rows; return indices of edits to keep."""
         shifts = estimate.shifts.measured(vectors, rows)
         self._model.observe(self._moves.features(edits), shifts)
         scores = row_scores(vectors, self._evaluator.truths[rows])
@@ -220,7 +220,7 @@ class AffixSearch:
     def _finish(
         self, field: list[tuple[str, Edit]], vectors: Vectors, order: NDArray[np.int64]
     ) -> str | None:
-        """Add what is left to the elite; return the move that made a new best, if one did."""
+        """Add a race's last edits to the elite (best affixes); return the move of a new best."""
         back = np.argsort(order)
         for (text, edit), some in zip(field, vectors, strict=True):
             self._elite.append(

@@ -1,4 +1,4 @@
-"""What an edit of the affix does to the rows' vectors, predicted and then measured row by row.
+"""How an edit of the affix moves the rows' vectors: predicted, then measured on some rows.
 
 An affix moves all rows' vectors in about the same direction, the further the shorter the
 prediction beside it: with ``L`` the tokens of the row, an edit turns ``x`` into
@@ -35,7 +35,7 @@ _CELLS: Final = 2_000_000
 
 
 class ShiftScores:
-    """Predicts the scores of rows beside a base affix from one shift of all their vectors.
+    """Predicts rows' scores if an edit of a base affix shifts all their vectors alike.
 
     The true prompts have (n, d) unit vectors, ``truths``; ``reach`` (n,) are the rows' weights w.
     """
@@ -47,7 +47,7 @@ class ShiftScores:
         self._cosines = (self._base * self._truths).sum(dim=1)
 
     def scores(self, shifts: torch.Tensor) -> torch.Tensor:
-        """Return the SCS of every row after each shift: (k, d) -> (k, n).
+        """Return the SCS of every row after each of k shifts of the vectors: (k, d) -> (k, n).
 
         ``(x + w m) · t / |x + w m|`` with ``|x + w m|² = 1 + 2 w x·m + w² |m|²``.
         """
@@ -57,7 +57,7 @@ class ShiftScores:
         return sharpened(cosines / lengths.clamp_min(1e-6).sqrt())
 
     def measured(self, vectors: Vectors, rows: NDArray[np.int64]) -> torch.Tensor:
-        """Return the shift that fits measured rows best: (k, m, d) of m rows -> (k, d)."""
+        """Fit one shift for each of k affixes to the vectors of m rows: (k, m, d) -> (k, d)."""
         picked = torch.from_numpy(rows)
         reach = self._reach[picked]
         moved = to_tensor(vectors) - self._base[picked]
@@ -65,7 +65,7 @@ class ShiftScores:
 
 
 def shift_model(dimension: int) -> RecursiveRidge:
-    """Return the map that learns the shift from the static vectors of units put in less those out.
+    """Return a regression to shifts from the vectors of words put in, less those taken out.
 
     Its rows are (k, d + 1) features, the last one the change of the number of units; its targets
     are (k, d) shifts.
@@ -76,7 +76,7 @@ def shift_model(dimension: int) -> RecursiveRidge:
 
 
 class Estimate:
-    """Values affixes that were measured on a mini-batch, or not at all, as if on all rows.
+    """Estimates affixes' values over all rows, from a mini-batch or from predicted shifts alone.
 
     ``empty`` (n,) are the screened scores of the rows without an affix.
     """
@@ -87,7 +87,7 @@ class Estimate:
         self._caution = caution
 
     def predicted(self, shifts: torch.Tensor) -> NDArray[np.float32]:
-        """Return values by shifts alone: (k, d) -> (k,)."""
+        """Return k affixes' values, estimated from predicted shifts alone: (k, d) -> (k,)."""
         step = max(1, _CELLS // len(self._empty))
         parts = (shifts[first : first + step] for first in range(0, len(shifts), step))
         gains = (self.shifts.scores(part) - self._empty for part in parts)
@@ -96,7 +96,7 @@ class Estimate:
     def measured(
         self, vectors: Vectors, scores: Scores, rows: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return values (k,) and their standard errors of affixes that were measured on some rows.
+        """Return estimated values (k,) of affixes measured on some rows, and standard errors (k,).
 
         The shift predicts all rows; its mean error on the m measured ones is added. Their vectors
         with each affix are (k, m, d), and their SCS (k, m).

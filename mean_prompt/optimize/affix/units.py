@@ -1,4 +1,4 @@
-"""The units of affixes, which are words, signs and phrases, and edits that put them in or out."""
+"""Units that make up an affix (words, signs and phrases), and edits that add or remove them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REPLACED: Final = 1_024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnitBank:
-    """Units that an affix may hold, with blanks between them.
+    """Words, signs and phrases (units) that an affix is made of, with blanks between them.
 
     Attributes:
         texts: distinct units; phrases first, the most frequent one before the others, then words.
@@ -52,10 +52,10 @@ class UnitBank:
         listener: Listener = ignore,
         deadline: Deadline | None = None,
     ) -> UnitBank:
-        """Encode the words that the rules allow, and the prompts' phrases, each alone.
+        """Encode the words that the rules allow, and the prompts' phrases, each on its own.
 
-        ``prompts`` are the true ones of the training side. What was encoded stays in the cache if
-        the deadline expires, an ``OutOfTimeError``.
+        ``prompts`` are the true ones of the training side. If the deadline expires,
+        ``OutOfTimeError`` is raised; vectors made by then stay in the cache.
         """
         encode = cached_screening(encoder, listener, deadline)
         phrases = mine_phrases(prompts, encoder, rules, encode)
@@ -71,7 +71,7 @@ class UnitBank:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """An affix to try, with the numbers in the bank of the units put in and taken out."""
+    """An edited affix to try, with the bank's indices of the units put in and taken out."""
 
     units: tuple[str, ...]
     move: EditName
@@ -80,7 +80,7 @@ class Edit:
 
 
 class Moves:
-    """Makes edits of affixes, with the units of a bank."""
+    """Generates edits of affixes from a bank of units (words, signs and phrases)."""
 
     def __init__(self, bank: UnitBank, rng: np.random.Generator) -> None:
         self._bank = bank
@@ -88,11 +88,11 @@ class Moves:
         self._rng = rng
 
     def single(self, number: int) -> Edit:
-        """Return the affix of one unit alone."""
+        """Return the edit that makes an affix of one unit (word or phrase), by its index."""
         return Edit((self._bank.texts[number],), "insert", (number,))
 
     def with_units(self, units: tuple[str, ...]) -> list[Edit]:
-        """Return insertions and replacements at an affix, of units drawn at random."""
+        """Return edits that put randomly drawn units into an affix, or replace one of its units."""
         count = len(self._bank)
         drawn = self._rng.permutation(count)[:_INSERTED].tolist()
         places = self._rng.integers(len(units) + 1, size=len(drawn)).tolist()
@@ -110,7 +110,7 @@ class Moves:
     def without_units(
         self, units: tuple[str, ...], others: Sequence[tuple[str, ...]]
     ) -> Iterator[Edit]:
-        """Yield edits that need no new unit: deletions, swaps, and other good affixes joined on."""
+        """Yield edits of an affix: deletions and swaps of units, and joins with good affixes."""
         for place in range(len(units)):
             yield self._edit(units, (place, place + 1), (), "delete")
         for first, second in combinations(range(len(units)), 2):
@@ -123,7 +123,7 @@ class Moves:
             yield Edit(other + units, "join", numbers)
 
     def features(self, edits: Sequence[Edit]) -> torch.Tensor:
-        """Return what the shift model predicts from: static vectors and length, (k, d + 1)."""
+        """Return the inputs of the shift model: change of units' vectors and number, (k, d + 1)."""
         vectors: Vectors = self._bank.vectors
         features = np.zeros((len(edits), vectors.shape[1] + 1), np.float32)
         for sign, numbers in ((1, [e.put_in for e in edits]), (-1, [e.taken_out for e in edits])):
@@ -143,7 +143,7 @@ class Moves:
 
 
 def _words(rules: Rules) -> list[str]:
-    """Return the allowed tokens that start a word, or are signs: whole units beside blanks."""
+    """Return the texts of allowed tokens that can stand between blanks: words and signs."""
     surfaces = (
         rules.surfaces[token]
         for token in rules.allowed
