@@ -197,7 +197,7 @@ def _run(
     workers: int | None,
     storage: str | None = None,
 ) -> dict[str, Any]:
-    """Run one search in a process of its own, and return its scores, times and workers' fates."""
+    """Run one search in a process of its own, and return its scores, times and worker reports."""
     with tempfile.TemporaryDirectory() as work:
         run = Path(work) / f"run-{time.time_ns()}"
         crew = [] if workers is None else ["--workers", str(workers)]

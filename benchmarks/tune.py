@@ -42,7 +42,7 @@ _TUNED: Final = {"width", "predicted", "spread", "hot", "cold"}
 
 
 def evaluations_in(seconds: float, settings: ClimbSettings) -> int:
-    """Return the evaluations that a climb makes in ``seconds``, estimated from measured costs."""
+    """Return how many strings a climb (one local search) scores in a time, by measured costs."""
     step = STEP_SECONDS + settings.predicted / PREDICTED_RATE + settings.width / SCREENED_RATE
     return int(seconds / step * settings.width)
 

@@ -39,7 +39,7 @@ Encode = Callable[[Sequence[str]], Vectors]
 
 
 def need_half(rows: int, dimension: int) -> bool:
-    """Return whether ``rows`` vectors are so large together that they are held as float16."""
+    """Return whether an array of that many floats must be held as float16 to save memory."""
     return rows * dimension > _HALF_ABOVE
 
 

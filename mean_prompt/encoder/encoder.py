@@ -66,7 +66,7 @@ PROBES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """The dtype chosen for screening, and the measured cosine and speedup that decided it."""
+    """The dtype chosen for fast scoring, and the measured cosine and speedup that decided it."""
 
     dtype: str
     lowest_cosine: float
@@ -138,11 +138,11 @@ class Encoder:
         return self._embed(self.library_model, ids)
 
     def screen(self, texts: Sequence[str]) -> Vectors:
-        """Return the strings' (n, d) unit vectors, computed in the screening dtype, as float32."""
+        """Return the strings' (n, d) unit vectors as float32, computed in a faster dtype if any."""
         return self.screen_ids(self.tokenize(texts))
 
     def screen_ids(self, ids: Sequence[TokenIds]) -> Vectors:
-        """Encode token ids, without special tokens, in the screening dtype (:meth:`screen`)."""
+        """Encode token ids, without special tokens, in the faster dtype, as :meth:`screen`."""
         return self._embed(self.screening_model, ids)
 
     def token_gradients(
@@ -282,7 +282,7 @@ class Encoder:
 
 @contextmanager
 def _embedding_leaves(model: SentenceTransformer) -> Iterator[list[Any]]:
-    """Collect, inside the block, the embedding layer's outputs as leaf tensors with gradients.
+    """Collect a model's input embeddings in the ``with`` block as leaf tensors with gradients.
 
     A hook works for every architecture; only some support passing ``inputs_embeds``.
     """

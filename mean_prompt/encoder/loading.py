@@ -295,7 +295,7 @@ def choose_device(device: str) -> str:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Silence the progress bars and notices of transformers inside the block."""
+    """Silence the progress bars and notices of transformers inside the ``with`` block."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from transformers.utils import logging
 

@@ -110,7 +110,7 @@ class CompressedSCS(Objective):
         return Expansion(float(values[0]), SHARPNESS * pulls[0], curvature)
 
     def _values_and_pulls(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return F and a third of its gradient at m points: (m, d) -> (m,), (m, d)."""
+        """Return the value F and a third of its gradient at m points: (m, d) -> (m,), (m, d)."""
         along = (points @ self._mean)[:, None]
         bent = points @ self._covariance
         spread = (bent * points).sum(dim=1, keepdim=True)
@@ -227,7 +227,7 @@ def _even_sample(
 def _errors(
     exact: ExpectedSCS, compressed: CompressedSCS, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Return the RMS errors of F's values and of their differences, as shares of F's maximum."""
+    """Return RMS errors of an approximation's values and differences, as shares of its maximum."""
     ceiling = compressed.ceiling(seed=int(rng.integers(2**31)))
     probes, neighbours = _probes(exact, ceiling.vector, rng)
     both = np.concatenate([probes, neighbours])

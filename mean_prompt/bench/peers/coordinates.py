@@ -68,7 +68,7 @@ def padded(
 
 
 def body_gradients(gradients: Vectors, body_length: int, rules: Rules) -> Vectors:
-    """Return the gradients at the tokens between prefix and suffix: (n, all, h) -> (n, L, h).
+    """Return the gradients at a string's tokens between its required prefix and suffix, (n, L, h).
 
     If these tokens (the body) merge with prefix or suffix at the ends, the nearest row is used.
     """
