@@ -155,12 +155,12 @@ class Corpus:
         return digest.hexdigest()
 
     def cleaning(self) -> list[str]:
-        """Return one line per source on the rows read and dropped, and a note if N is large."""
+        """Return one line per source on the rows read and dropped, and a note on large corpora."""
         lines = [source.describe() for source in self.sources]
         return [*lines, duplicates.SKETCH_NOTE] if self._is_large else lines
 
     def groups(self) -> NDArray[np.int64]:
-        """Return (N,) group numbers: connected components of the graph of near-duplicates.
+        """Return each prompt's group number: connected components of near-duplicates, (N,).
 
         Two prompts are near-duplicates if their TF-IDF vectors over words and pairs of words have
         a cosine of at least ``NEAR_DUPLICATE``. Above 100,000 prompts not all pairs are compared,
@@ -221,7 +221,7 @@ class Corpus:
         return len(self) > duplicates.COMPARED_UP_TO
 
     def _sketch(self) -> Sequence[NDArray[Any]]:
-        """Return each prompt's near-duplicate group and typicality, cached on disk."""
+        """Return each prompt's near-duplicate group and mean cosine with all, cached on disk."""
         from mean_prompt.encoder import cached_arrays
 
         key = f"duplicates-{self.content_hash[:24]}"

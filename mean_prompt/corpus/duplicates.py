@@ -66,10 +66,10 @@ def typicality(prompts: tuple[str, ...]) -> NDArray[np.floating]:
 
 
 def sketch(prompts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
-    """Approximate :func:`groups` and :func:`typicality` in linear time, for many prompts.
+    """Group near-duplicate prompts, and compute mean cosines, approximately in linear time.
 
-    Memory is linear in N too. Typicality is computed from hashed terms; for the errors of the
-    groups see :func:`joined`.
+    For many prompts, instead of :func:`groups` and :func:`typicality`. Memory is linear too;
+    terms are hashed. For the errors of the groups see :func:`joined`.
     """
     vectors = _hashed_tfidf(prompts)
     labels = joined(vectors, lambda pairs: cosines(vectors, pairs) >= NEAR_DUPLICATE)
@@ -180,7 +180,7 @@ def joined(vectors: csr_matrix, alike: Alike, *, seed: int = 0) -> NDArray[np.in
 
 
 def _join(labels: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return group numbers after merging the groups of each pair: (N,), (2, P) -> (N,)."""
+    """Merge the groups of each pair of rows; return new numbers: (N,), (2, P) -> (N,)."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 

@@ -38,7 +38,7 @@ class Rows:
         return len(self.ids)
 
     def take(self, numbers: Sequence[int] | NDArray[np.int64]) -> Rows:
-        """Return some of the rows, by number, in the order given."""
+        """Return the rows at the given indices, in that order."""
         columns = self.ids, self.originals, self.rewritten
         return Rows(*(tuple(column[number] for number in numbers) for column in columns))
 
@@ -63,7 +63,7 @@ class Triples:
         return len(self.prompts)
 
     def take(self, numbers: Sequence[int] | NDArray[np.int64]) -> Triples:
-        """Return some of the triples, by number, in the order given."""
+        """Return the triples at the given indices, in that order."""
         prompts = tuple(self.prompts[number] for number in numbers)
         return Triples(self.rows.take(numbers), prompts)
 

@@ -1,4 +1,4 @@
-"""Split an LLM server's URL into an address to display and credentials, which never are."""
+"""Split an LLM server's URL into an address to display, and credentials, which are kept secret."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ class Prediction:
     Attributes:
         row: index of the row in the ``Rows`` given to :meth:`Predictor.predict`.
         texts: cleaned predictions, distinct, not blank, most likely first; may be empty.
-        fault: why there is no prediction: one line, the kind of fault, if need be with a colon
-            and details; ``None`` if the predictor did not fail.
+        fault: why there is no prediction: one line with the kind of fault, and details after a
+            colon if there are any; ``None`` if the predictor did not fail.
         raw: the answers as they were written, before cleaning: distinct, not blank, most likely
             first, so that ``texts[0]`` is the cleaned ``raw[0]``. Answers that held no prompt
             come last, and may accompany a fault.
@@ -68,7 +68,7 @@ class Predictor(Protocol):
         """
 
     def notes(self) -> list[str]:
-        """Return lines for the user on the model and the counts of the predictions so far."""
+        """Return lines for the user on the predictions so far, such as the number of faults."""
 
 
 @dataclass(slots=True)

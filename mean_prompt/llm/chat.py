@@ -32,7 +32,7 @@ _SHORTEST: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class TokenizedQuestion:
-    """A question's token ids, which fit the model's context, maybe with its texts shortened."""
+    """Token ids of a question that fit the model's context; ``shortened`` if texts were cut."""
 
     row: int
     question: Question
@@ -42,7 +42,7 @@ class TokenizedQuestion:
 
 @dataclass(frozen=True, slots=True)
 class WrittenAnswer:
-    """A generated answer: ``ended`` if before the deadline, ``cut`` if by the length limit."""
+    """A generated answer; ``ended`` unless the deadline cut it off, ``cut`` if too long."""
 
     text: str
     ended: bool

@@ -14,7 +14,7 @@ INSTRUCTION: Final = (
     "Below are a text and its rewrite by a language model. Say which instruction the model was "
     "given. Answer with that instruction alone, in one line: no explanation, no quotes."
 )
-#: Characters of each text of the row asked about; the style of a rewrite shows long before.
+#: Characters of each text of the row to predict; the style of a rewrite shows long before.
 TEXT_LIMIT: Final = 4000
 #: Characters of each text of an example, of which there may be several.
 EXAMPLE_LIMIT: Final = 1200
@@ -22,7 +22,7 @@ EXAMPLE_LIMIT: Final = 1200
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A row's texts, and few-shot examples: rows with their true prompts, shown before it."""
+    """A row whose prompt an LLM is asked for, and few-shot examples (rows with true prompts)."""
 
     original: str
     rewritten: str
@@ -77,7 +77,7 @@ class Question:
 
 
 def asking_identity(sampling: str) -> str:
-    """Return the part of a predictor's identity for sampling, instruction and cleaning."""
+    """Return a string of sampling options, instruction hash and cleaning rules for cache keys."""
     example = Example("original", "rewritten", "prompt")
     asked = Question("original", "rewritten", (example,))
     parts = [asked.messages(), asked.plain(), TEXT_LIMIT, EXAMPLE_LIMIT]

@@ -63,7 +63,7 @@ class LocalPredictor:
 
     @cached_property
     def identity(self) -> str:
-        """The model, dtype, sampling, instruction and cleaning, as a key; not the batch size."""
+        """The model, dtype, sampling, instruction and cleaning as a cache key; no batch size."""
         bits = " four_bit" if self._options.four_bit else ""
         weights = weights_identity(self._found, trust=self._trust)
         return (

@@ -69,7 +69,7 @@ class LLMOptions:
 
     @property
     def sampling(self) -> str:
-        """The sampling options as a part of a predictor's identity; the seed only if used."""
+        """The sampling options as a string for cache keys, with the seed only if it is used."""
         drawn = f" seed={self.seed}" if self.temperature > 0 else ""
         return (
             f"samples={self.samples} temperature={self.temperature:g} "

@@ -103,7 +103,7 @@ def plan_actors(nodes: Sequence[tuple[int, int]], workers: int | None, device: s
 
 
 def unreachable(address: str, reason: str) -> InputError:
-    """Return the error to raise if no cluster can be joined at an address."""
+    """Return the error to raise if no Ray cluster can be joined at an address."""
     return InputError(
         f"--ray must be the address of a cluster that runs: {address}: {reason}; start one with: "
         "ray start --head"

@@ -51,7 +51,7 @@ class VectorFolder:
 
     @classmethod
     def open(cls, path: Path) -> VectorFolder | None:
-        """Open a folder of embeddings, complete or not; ``None`` if the path is of none."""
+        """Open a folder of embeddings, complete or not; ``None`` if the path is no such folder."""
         if not (path_exists(path) and path.is_dir()):
             return None
         rule, remedy = "a folder of vectors must be readable", "check its name and its rights"

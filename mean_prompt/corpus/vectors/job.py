@@ -40,8 +40,8 @@ from mean_prompt.system import (
 if TYPE_CHECKING:
     from mean_prompt.encoder import Encoder
 
-#: Prompts of a shard: what a kill costs at most (two minutes of sentence-t5-base on two cores),
-#: and what is held in memory.
+#: Prompts in a shard: the most that a kill loses (two minutes of sentence-t5-base on two cores),
+#: and that is held in memory.
 SHARD: Final = 8_192
 
 _OUT: Final = "--out must be a folder that can be written"

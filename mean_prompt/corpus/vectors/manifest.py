@@ -29,7 +29,7 @@ class _Part(BaseModel):
 
 
 class ModelEntry(_Part):
-    """Embedding model of a folder; see :class:`~mean_prompt.encoder.identity.ModelIdentity`."""
+    """A folder's embedding model; see :class:`~mean_prompt.encoder.identity.ModelIdentity`."""
 
     name: str
     revision: str | None
@@ -38,7 +38,7 @@ class ModelEntry(_Part):
 
 
 class SourceEntry(_Part):
-    """A file or folder of the corpus, with row counts; ``duplicates`` are those in a shard."""
+    """A file or folder of the corpus, with row counts; duplicates are counted within shards."""
 
     name: str
     path: str
@@ -106,7 +106,7 @@ class Manifest(_Part):
         return self.model_copy(update={"shards": shards})
 
     def difference(self, asked: Manifest) -> str | None:
-        """Return how this manifest differs from the one asked for, in words, or ``None``."""
+        """Return in words how this manifest differs from ``asked``; ``None`` if they agree."""
         ours, theirs = self.model, asked.model
         if ours.content_hash != theirs.content_hash:
             return f"its model is {_described(ours)}, and {_described(theirs)} is asked"
