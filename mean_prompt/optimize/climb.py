@@ -1,10 +1,10 @@
 """One climb: simulated annealing by edits of a start string, to a local optimum of the score.
 
 A step predicts hundreds of edits of the present string (:mod:`~mean_prompt.optimize.surrogate`),
-proposes the promising ones (:mod:`~mean_prompt.optimize.moves`), screens these (scores them in low
-precision), learns from their scores, and draws the next string from them and the present one by
-score, as heat-bath annealing does. The temperature falls geometrically over the climb, so that it
-ends as a greedy ascent.
+proposes the promising ones (:mod:`~mean_prompt.optimize.moves`), screens these (scores them in the
+encoder's fastest precision), learns from their scores, and draws the next string from them and the
+present one by score, as heat-bath annealing does. The temperature falls geometrically over the
+climb, so that it ends as a greedy ascent.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class Rules:
         return None
 
     def _unfit(self, text: str, ids: TokenIds) -> str | None:
-        """Return a message on the rule on characters, words or tokens that a text breaks."""
+        """Return which rule on characters, words or tokens a text breaks, or ``None`` if none."""
         lowered = text.lower()
         special = any(entry in lowered for entry in self._special_texts)
         if special or not self._special.isdisjoint(ids):

@@ -92,7 +92,7 @@ def _counts(
     room: int,
     rng: np.random.Generator,
 ) -> dict[str, int]:
-    """Divide ``width`` edits at random among the moves that apply to this body."""
+    """Return how many of ``width`` edits each kind of move gets, among those that apply here."""
     weights = mix.model_dump()
     if len(body) >= room:
         weights["insert"] = weights["phrase_in"] = 0.0

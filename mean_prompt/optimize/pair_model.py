@@ -98,7 +98,7 @@ class PairModel:
         return table, scores_after(expansion, here, -taken)
 
     def _changes_put_in(self) -> torch.Tensor:
-        """Return n times the part of the change that is due to each token put in: (A, d)."""
+        """Return n times the part of the vector's change due to each token put in: (A, d)."""
         return self._many @ self._ridge.weights[: self._many.shape[1]].to(self._many.dtype)
 
     def _rows(self, tokens: torch.Tensor, held: torch.Tensor) -> torch.Tensor:

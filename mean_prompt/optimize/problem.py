@@ -140,11 +140,11 @@ class Problem:
         return self.prompts[: len(self.train)]
 
     def train_score(self, vector: Vectors) -> float:
-        """Return the expected SCS of a string's vector over every training prompt."""
+        """Return the expected sharpened cosine (SCS) of a string with every training prompt."""
         return float(self.train.score(vector[None])[0])
 
     def holdout_score(self, vector: Vectors) -> float | None:
-        """Return a string's expected SCS over held-out prompts, or ``None`` if there are none."""
+        """Return a string's expected SCS with the held-out prompts, or ``None`` if none are."""
         return None if self.holdout is None else float(self.holdout.score(vector[None])[0])
 
     def holdout_interval(self, vector: Vectors) -> Interval | None:
@@ -156,12 +156,12 @@ class Problem:
         return bootstrap_interval(scores, self.weights[first:], self.groups[first:], seed=self.seed)
 
     def likely_starts(self) -> tuple[list[str], Vectors]:
-        """Return the training prompts that may be good start strings, and (k, d) vectors."""
+        """Return training prompts that may be good start strings, and their (k, d) vectors."""
         rows = self._near_ceiling()
         return self._picked(rows[rows < len(self.train)])
 
     def finalists(self) -> tuple[list[str], Vectors]:
-        """Return the prompts that may score best over the whole corpus, and (k, d) vectors."""
+        """Return prompts that may score best over the whole corpus, and their (k, d) vectors."""
         prompts, vectors = self._picked(self._near_ceiling())
         if self.compression is None:
             return prompts, vectors

@@ -100,19 +100,19 @@ class ClimbRun:
         return self.climb
 
     def progress(self, length: float, reading: BudgetReading) -> float:
-        """Return the share of the climb that is over; 1 once the budget is spent."""
+        """Return the share of the climb's length that is over; 1 once the budget is spent."""
         if reading.expired:
             return 1.0
         running = 0.0 if self.since is None else reading.fraction - self.since
         return (self.spent + running) / length
 
     def resume(self, reading: BudgetReading) -> None:
-        """Start counting the budget that is spent as this climb's."""
+        """Start counting spent budget towards this climb's share."""
         if self.since is None:
             self.since = reading.fraction
 
     def pause(self, reading: BudgetReading) -> None:
-        """Stop counting the budget that is spent as this climb's."""
+        """Stop counting spent budget towards this climb's share."""
         if self.since is not None:
             self.spent += reading.fraction - self.since
             self.since = None
@@ -126,7 +126,7 @@ class ClimbRun:
 
 @dataclass(slots=True, eq=False)
 class Round:
-    """Rival climbs: each runs to halfway, one after another, then the best continues alone.
+    """Rival climbs (annealing runs): each runs to halfway in turn, the best one then to its end.
 
     Attributes:
         size: number of climbs of the round, of which ``runs`` have begun.

@@ -80,7 +80,7 @@ class StudySettings(BaseModel):
     kick: Annotated[tuple[_Kick, _Kick], AfterValidator(_rising)] = (0, 6)
 
     def from_elite(self) -> StudySettings:
-        """Return a copy whose first climb starts from the best string so far (elite), unedited."""
+        """Return settings by which the first climb starts from the best string so far (elite)."""
         rest = [kind for kind in self.starts if kind != "elite"]
         return self.model_copy(update={"starts": ("elite", *rest)})
 
@@ -149,7 +149,7 @@ class ClimbRecord:
 
     @classmethod
     def of_trial(cls, trial: FrozenTrial) -> Self | None:
-        """Rebuild a record from an Optuna trial; ``None`` if :meth:`trial` did not make that."""
+        """Rebuild a record from an Optuna trial; ``None`` if it was not made by :meth:`trial`."""
         climb = trial.user_attrs
         if not climb.keys() >= set(_ATTRIBUTES):
             return None
@@ -181,10 +181,10 @@ class Mark(Elite):
 
 
 class ResultBoard(Protocol):
-    """Shares ended climbs, best strings and progress between workers, without waiting for any."""
+    """Shares ended climbs (annealing runs) and best strings between workers; no call waits."""
 
     def add(self, record: ClimbRecord) -> None:
-        """Store the record of an ended climb; storing it twice changes nothing."""
+        """Store the record of an ended climb (annealing run); storing it twice changes nothing."""
 
     def ended(self) -> Sequence[ClimbRecord]:
         """Return the records of all workers' ended climbs received so far, each once."""
@@ -203,7 +203,7 @@ class LocalBoard:
         self._ended: dict[tuple[int, int], ClimbRecord] = {}
 
     def add(self, record: ClimbRecord) -> None:
-        """Store the record of an ended climb; storing it twice changes nothing."""
+        """Store the record of an ended climb (annealing run); storing it twice changes nothing."""
         self._ended.setdefault(record.key, record)
 
     def ended(self) -> Sequence[ClimbRecord]:

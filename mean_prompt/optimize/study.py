@@ -289,14 +289,14 @@ class ClimbStudy:
         return self._event(run, step)
 
     def _event(self, run: ClimbRun, step: Step | None, ended: Ending | None = None) -> StudyEvent:
-        """Return the report of a climb's step or end, with the milestones since the last report."""
+        """Return the report of a climb's step or end, with milestones since the last report."""
         step = step or Step(run.running.number, run.running.best)
         milestones, self._milestones = tuple(self._milestones), []
         self.elite = max(self.elite, step.best, key=lambda row: row.score)
         return StudyEvent(run.number, run.params, run.evaluations, step, milestones, ended)
 
     def _report(self, run: ClimbRun, rivals: Round, reading: BudgetReading) -> None:
-        """Record a climb's score at each tenth of its length; check there if it falls behind."""
+        """Record a climb's score at each tenth of its length, and check if the climb is behind."""
         progress, best = run.progress(rivals.length, reading), run.running.best
         reached = min(REPORTS, int(progress * REPORTS))
         new = range(len(run.reports) + 1, reached + 1)

@@ -1,4 +1,4 @@
-"""The predicted prompts that an affix is joined to, with their true prompts, and the joining.
+"""Predicted prompts with their true prompts, and the joining of an affix (a string) to each.
 
 An affix stands before or after every prediction, one blank between them. If that makes a row
 longer than its token budget, words at the end of the *prediction* are dropped until it fits: the

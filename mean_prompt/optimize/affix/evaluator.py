@@ -1,4 +1,4 @@
-"""Scoring affixes: the mean gain in SCS over rows, less a multiple of its standard error.
+"""Scoring affixes: mean gain in sharpened cosine (SCS), less a multiple of its standard error.
 
 Symbols used throughout the search for affixes:
 
@@ -37,11 +37,11 @@ _PIECE_SECONDS: Final = 0.25
 
 
 class BudgetSpentError(Exception):
-    """Raised if the budget ends before all rows of an affix are scored; these do not count."""
+    """Raised if the budget ends before all rows of an affix are scored; partial scores are lost."""
 
 
 def row_scores(vectors: Vectors, truths: Vectors) -> Scores:
-    """Return the SCS of each vector with its row's true prompt: (..., d), (..., d) -> (...,)."""
+    """Return each vector's cubed cosine (SCS) with its row's true prompt: (..., d) -> (...,)."""
     cosines = torch.from_numpy(np.einsum("...d,...d->...", vectors, truths))
     return to_numpy(sharpened(cosines))
 

@@ -127,7 +127,7 @@ class AffixProblem:
 
 
 def shift_ceiling(predictions: Vectors, truths: Vectors) -> float:
-    """Return the highest mean SCS reached by adding one vector ``m`` to every prediction's vector.
+    """Return the highest mean SCS that adding one vector ``m`` to all predictions' vectors reaches.
 
     Maximises ``mean_i SCS(normalize(p_i + m), t_i)`` over m (d,), by ascent from no shift. The
     score of perfect answers, 1, is no measure for affixes: one string moves all rows by about the

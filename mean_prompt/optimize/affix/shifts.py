@@ -47,7 +47,7 @@ class ShiftScores:
         self._cosines = (self._base * self._truths).sum(dim=1)
 
     def scores(self, shifts: torch.Tensor) -> torch.Tensor:
-        """Return the SCS of every row after each of k shifts of the vectors: (k, d) -> (k, n).
+        """Return every row's score (SCS) after each of k shifts of its vector: (k, d) -> (k, n).
 
         ``(x + w m) · t / |x + w m|`` with ``|x + w m|² = 1 + 2 w x·m + w² |m|²``.
         """
