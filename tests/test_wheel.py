@@ -54,7 +54,7 @@ def test_it_runs_where_only_its_dependencies_are(wheel, tmp_path):
     packages = sysconfig.get_path("purelib")
     command = ("score", "Make it rhyme", "--corpus", "prompts.csv", "--model", "all-MiniLM-L6-v2")
     out = run(home / "bin" / "mean-prompt", *command, "--json", cwd=tmp_path, PYTHONPATH=packages)
-    [found] = json.loads(out)["strings"]
+    [found] = json.loads(out)
     assert 0 < found["score"] < 1
     where = "import mean_prompt; print(mean_prompt.__file__)"
     assert str(home) in run(python, "-c", where, cwd=tmp_path, PYTHONPATH=packages)

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
         joined_triples as joined_triples,
     )
     from mean_prompt.report.progress.choose import progress_display as progress_display
-    from mean_prompt.report.progress.terminal import Display as Display
+    from mean_prompt.report.progress.terminal import (
+        Display as Display,
+        highlight_edit as highlight_edit,
+        search_panel as search_panel,
+    )
     from mean_prompt.report.write import (
         check_page as check_page,
         write_affix_analysis as write_affix_analysis,
