@@ -18,28 +18,33 @@ from mean_prompt.encoder.loading import load_encoder
 from tests.browser import browser  # noqa: F401 - a fixture for all
 from tests.disks import closed_disk, full_disk  # noqa: F401 - fixtures for all
 
-#: Modules that take longest, and so begin first: each runs in one process, and one that begins last
-#: would leave the other processes idle.
+#: Modules that take longest, in this order, as ``--durations`` showed them. They begin first: each
+#: runs in one process, and one that begins last would leave the other processes idle. `make quick`
+#: leaves them out.
 LONGEST = (
-    "tests/runs/test_resume.py",
     "tests/workers/test_crew.py",
-    "tests/test_docs.py",
     "tests/cli/test_predict.py",
-    "tests/report/live/test_page.py",
-    "tests/bench/peers/test_methods.py",
     "tests/report/explore/test_explore.py",
-    "tests/runs/test_session.py",
-    "tests/optimize/test_climb.py",
+    "tests/runs/test_resume.py",
+    "tests/report/live/test_page.py",
     "tests/corpus/vectors/test_cluster.py",
     "tests/workers/test_courier.py",
-    "tests/llm/test_server.py",
-    "tests/cli/test_properties.py",
+    "tests/runs/test_session.py",
+    "tests/bench/peers/test_methods.py",
+    "tests/report/progress/test_notebook.py",
+    "tests/report/test_in_browser.py",
     "tests/workers/test_worker.py",
-    "tests/corpus/test_readers_fuzz.py",
-    "tests/runs/test_recipe_properties.py",
-    "tests/benchmarks/test_embed.py",
-    "tests/corpus/vectors/test_job.py",
-    "tests/llm/test_local.py",
+    "tests/hybrid/test_job_interrupted.py",
+    "tests/hybrid/test_evaluation.py",
+    "tests/cli/test_evaluate.py",
+    "tests/test_wheel.py",
+    "tests/cli/test_search.py",
+    "tests/report/test_hybrid_in_browser.py",
+    "tests/hybrid/test_predictor.py",
+    "tests/workers/test_store.py",
+    "tests/test_docs.py",
+    "tests/report/test_affix_report.py",
+    "tests/workers/test_registry.py",
 )
 
 
@@ -54,10 +59,18 @@ def pytest_configure(config):
         config.option.loadscopereorder = False
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Put the longest modules first, and leave the others as they are."""
+    """Put the longest modules first and mark them as slow; leave the others as they are."""
     rank = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+
+    def place(item):
+        return rank.get(item.nodeid.partition("::")[0], len(rank))
+
+    items.sort(key=place)
+    for item in items:
+        if place(item) < len(rank):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,8 +13,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-pytestmark = pytest.mark.slow
-
 
 def run(*command, cwd, **env):
     done = subprocess.run(
