@@ -6,10 +6,7 @@ import torch
 
 from mean_prompt.objective.compression import CompressedSCS, compress
 from mean_prompt.objective.scs import ExpectedSCS
-
-
-def unit(rows):
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+from tests.objective.conftest import unit
 
 
 def clustered(rng, count, dimension, *, clusters=12, common=0.6):
@@ -18,14 +15,6 @@ def clustered(rng, count, dimension, *, clusters=12, common=0.6):
     centres[:, 0] += common
     noise = 0.7 * rng.standard_normal((count, dimension)) / np.sqrt(dimension)
     return unit(unit(centres)[rng.integers(clusters, size=count)] + noise), rng.random(count) ** 2
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -100,8 +89,7 @@ def test_its_ceiling_is_a_stationary_maximum(exact):
 # -- F is close to f -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("clusters", [3, 12, 200])
-@pytest.mark.parametrize("common", [0.3, 0.6])
+@pytest.mark.parametrize(("clusters", "common"), [(3, 0.6), (12, 0.3), (200, 0.6)])
 def test_the_stated_error_is_small_and_true(rng, clusters, common):
     prompts, weights = clustered(rng, 6_000, 48, clusters=clusters, common=common)
     exact = ExpectedSCS(prompts, weights)

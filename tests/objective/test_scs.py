@@ -8,12 +8,7 @@ from hypothesis import given, strategies as st
 from mean_prompt.objective import scs as objective
 from mean_prompt.objective.intervals import Interval, bootstrap_interval
 from mean_prompt.objective.scs import ExpectedSCS, sharpened
-
-
-def unit_rows(rng, count, dimension, *, lean=0.0):
-    rows = rng.standard_normal((count, dimension))
-    rows[:, 0] += lean
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+from tests.objective.conftest import unit, unit_rows
 
 
 def slow_score(prompts, weights, x):
@@ -23,15 +18,6 @@ def slow_score(prompts, weights, x):
         cosine = float(prompt @ x.astype(float))
         total += weight * np.sign(cosine) * abs(cosine) ** 3
     return total
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Products this small gain nothing from two, and wait for ever on a core that is taken."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -65,9 +51,11 @@ def test_sharpened_is_the_metric_s_formula(cosine):
 
 def test_score_equals_the_slow_oracle(problem, rng):
     prompts, weights, f = problem
+    assert (len(f), f.dimension) == (30, 5)
     strings = unit_rows(rng, 40, 5)
     expected = [slow_score(prompts, weights, x) for x in strings]
     scores = f.score(strings)
+    assert f.score(strings[:0]).shape == (0,)
     np.testing.assert_allclose(scores, expected, atol=1e-6)
     assert scores.dtype == np.float32
     assert min(expected) < 0 < max(expected)
@@ -81,23 +69,13 @@ def test_score_does_not_depend_on_the_block_size(problem, rng, monkeypatch):
     np.testing.assert_allclose(f.score(strings), whole, atol=1e-7)
 
 
-def test_score_of_no_strings_is_empty(problem):
-    _, _, f = problem
-    assert f.score(np.empty((0, 5), np.float32)).shape == (0,)
-
-
 def test_only_the_proportions_of_weights_count(problem, rng):
     prompts, weights, f = problem
     strings = unit_rows(rng, 9, 5)
     scaled = ExpectedSCS(prompts, weights * 1e6).score(strings)
     np.testing.assert_allclose(scaled, f.score(strings), atol=1e-7)
-
-
-def test_weights_left_out_are_equal(problem, rng):
-    prompts, _, _ = problem
-    strings = unit_rows(rng, 9, 5)
-    expected = ExpectedSCS(prompts, np.full(30, 3)).score(strings)
-    np.testing.assert_allclose(ExpectedSCS(prompts).score(strings), expected, atol=1e-7)
+    equal = ExpectedSCS(prompts, np.full(30, 3)).score(strings)
+    np.testing.assert_allclose(ExpectedSCS(prompts).score(strings), equal, atol=1e-7)
 
 
 def test_weight_counts_as_repeated_rows(rng):
@@ -151,19 +129,6 @@ def test_expansion_is_of_second_order_at_vectors_of_any_length(problem, rng, len
     # What is left of a cubic after its second order is the cube of the step itself.
     left = float(shares @ (prompts.astype(float) @ delta) ** 3)
     assert slow_score(prompts, weights, m + delta) == pytest.approx(second + left, abs=1e-5)
-
-
-def test_expansion_takes_tensors_too(problem, rng):
-    _, _, f = problem
-    m = unit_rows(rng, 1, 5)[0]
-    ours, theirs = f.expansion(m), f.expansion(torch.from_numpy(m).double())
-    assert ours.value == theirs.value
-    assert torch.equal(ours.curvature, theirs.curvature)
-
-
-def test_length_and_dimension(problem):
-    _, _, f = problem
-    assert (len(f), f.dimension) == (30, 5)
 
 
 # -- many prompts -------------------------------------------------------------------------------
@@ -226,8 +191,7 @@ def awkward_prompts(kind, rng, dimension):
         against = -prompts.sum(axis=0) + 0.1 * rng.standard_normal((3, dimension))
         prompts = np.concatenate([prompts, against])
     weights = rng.random(len(prompts)) ** rng.integers(1, 4)
-    prompts /= np.linalg.norm(prompts, axis=1, keepdims=True)
-    return prompts.astype(np.float32), weights / weights.sum()
+    return unit(prompts), weights / weights.sum()
 
 
 def brute_force(prompts, weights, seed):
@@ -238,7 +202,7 @@ def brute_force(prompts, weights, seed):
     def noise(rows):
         return torch.randn(rows, prompts.shape[1], generator=generator, dtype=torch.float64)
 
-    cloud, spread, highest = noise(10_000), 1.0, -np.inf
+    cloud, spread, highest = noise(5_000), 1.0, -np.inf
     for _ in range(6):
         cloud = torch.nn.functional.normalize(cloud, dim=1)
         values = (cloud @ prompts.T) ** 3 @ weights
@@ -253,7 +217,7 @@ def brute_force(prompts, weights, seed):
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_ceiling_is_the_maximum_over_the_sphere(kind, dimension):
     rng = np.random.default_rng([dimension, len(kind)])
-    for case in range(30):
+    for case in range(6):
         prompts, weights = awkward_prompts(kind, rng, dimension)
         f = ExpectedSCS(prompts, weights)
         ceiling = f.ceiling(seed=case)
@@ -264,7 +228,7 @@ def test_ceiling_is_the_maximum_over_the_sphere(kind, dimension):
         assert f.score(ceiling.vector[None])[0] == pytest.approx(ceiling.value, abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_ceiling_is_above_every_prompt_and_string(seed):
     rng = np.random.default_rng(seed)
     prompts = unit_rows(rng, 200, 24, lean=3.0)
@@ -273,11 +237,6 @@ def test_ceiling_is_above_every_prompt_and_string(seed):
     assert (f.score(prompts) <= ceiling.value + 1e-6).all()
     assert (f.score(unit_rows(rng, 500, 24, lean=5.0)) <= ceiling.value + 1e-6).all()
     assert ceiling.agreement > 0.9
-
-
-def test_ceiling_is_a_stationary_point(rng):
-    f = ExpectedSCS(unit_rows(rng, 60, 8, lean=1.0))
-    assert np.abs(f.tangent_gradient(f.ceiling().vector)).max() < 1e-3
 
 
 def test_ceiling_of_one_prompt_is_that_prompt(rng):

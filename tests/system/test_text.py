@@ -21,7 +21,7 @@ def test_a_value_is_written_as_python_writes_it_and_cut(value, line):
 def test_a_value_that_python_cannot_write_has_a_preview():
     assert preview(10**5_000) == "a huge int"
     nest = []
-    for _ in range(100_000):
+    for _ in range(5_000):
         nest = [nest]
     assert preview(nest) == "a huge list"
 
