@@ -1,6 +1,7 @@
 """How two runs are compared, one of which was killed; the kills themselves take minutes."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -21,43 +22,50 @@ EVENTS = [
 RESULT = {"score": 0.5, "evaluations": 20, "fraction": 0.9}
 
 
-@pytest.fixture
-def make_run(tmp_path):
-    """Return a function that leaves a run's folder."""
-
-    def make(name, *, text="a", result=RESULT, events=EVENTS, score=0.5):
-        run = tmp_path / name
-        run.mkdir()
-        (run / "best.txt").write_text(text)
-        (run / "result.json").write_text(json.dumps(result))
-        (run / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in events))
-        study = StudyFile(run / "study.db", StudySettings())
-        study.add(climb(score=score))
-        study.close()
-        return run
-
-    return make
+def lines(events):
+    return "".join(json.dumps(row) + "\n" for row in events)
 
 
-def test_runs_that_differ_in_their_clocks_alone_are_the_same(make_run):
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Folders of runs that differ in nothing, but in the score of a climb."""
+    return {score: make_run(tmp_path_factory.mktemp("run"), score) for score in (0.5, 0.4)}
+
+
+def make_run(run, score):
+    (run / "best.txt").write_text("a")
+    (run / "result.json").write_text(json.dumps(RESULT))
+    (run / "events.jsonl").write_text(lines(EVENTS))
+    study = StudyFile(run / "study.db", StudySettings())
+    study.add(climb(score=score))
+    study.close()
+    return run
+
+
+def test_runs_that_differ_in_their_clocks_alone_are_the_same(runs, tmp_path):
+    other = shutil.copytree(runs[0.5], tmp_path / "other")
     later = [event | {"time": event["time"] + 5} for event in EVENTS]
     resumed = {"event": "resume", "number": 1, "time": 3.0}
-    same = module._compare(make_run("whole"), make_run("broken", events=[resumed, *later]))
+    (other / "events.jsonl").write_text(lines([resumed, *later]))
+    same = module._compare(runs[0.5], other)
     assert same.pop("trials left running") == 0
     assert same.pop("fraction") == 0.9
     assert same == dict.fromkeys(["string", "score", "evaluations", "events", "climbs"], True)
 
 
 @pytest.mark.parametrize(
-    ("differing", "what"),
+    ("score", "name", "text", "what"),
     [
-        ({"text": "b"}, ["string"]),
-        ({"result": RESULT | {"score": 0.4, "evaluations": 21}}, ["score", "evaluations"]),
-        ({"events": [*EVENTS, EVENTS[-1]], "score": 0.4}, ["events", "climbs"]),
+        (0.5, "best.txt", "b", ["string"]),
+        (0.5, "result.json", json.dumps(RESULT | {"score": 0.4, "evaluations": 21}),
+         ["score", "evaluations"]),
+        (0.4, "events.jsonl", lines([*EVENTS, EVENTS[-1]]), ["events", "climbs"]),
     ],
-)
-def test_whatever_differs_is_named(make_run, differing, what):
-    same = module._compare(make_run("whole"), make_run("broken", **differing))
+)  # fmt: skip
+def test_whatever_differs_is_named(runs, tmp_path, score, name, text, what):
+    other = shutil.copytree(runs[score], tmp_path / "other")
+    (other / name).write_text(text)
+    same = module._compare(runs[0.5], other)
     assert [name for name, value in same.items() if value is False] == what
 
 

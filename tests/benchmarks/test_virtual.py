@@ -13,24 +13,25 @@ from mean_prompt.optimize.study import ClimbStudy
 from mean_prompt.runs.recipe import Recipe
 from tests.fakes import WORDS, FakeEncoder
 
-EVALUATIONS = 200
+EVALUATIONS = 100
 RECIPE = Recipe(
     constraints=Constraints(max_tokens=4),
     climb=ClimbSettings(width=4),
-    study=StudySettings(climb_evaluations=60, rivals=2),
+    study=StudySettings(climb_evaluations=30, rivals=2),
 )
 
 
-@pytest.fixture
-def crew(tmp_path, monkeypatch):
-    corpus = tmp_path / "prompts.txt"
+@pytest.fixture(scope="module")
+def crew(tmp_path_factory):
+    corpus = tmp_path_factory.mktemp("crew") / "prompts.txt"
     rows = [f"{one} the {other}" for one in WORDS for other in WORDS if one < other]
     corpus.write_text("\n".join(rows))
-    monkeypatch.setattr(module, "load_encoder", lambda _model, **_options: FakeEncoder())
-    monkeypatch.setattr(study_module, "_LEAST_RIVAL", 10)
-    crew = VirtualCrew(corpus, "fake", max_tokens=4)
-    crew._recipe = RECIPE
-    return crew
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "load_encoder", lambda _model, **_options: FakeEncoder())
+        patch.setattr(study_module, "_LEAST_RIVAL", 10)
+        crew = VirtualCrew(corpus, "fake", max_tokens=4)
+        crew._recipe = RECIPE
+        yield crew
 
 
 def test_one_worker_is_a_search_on_its_own(crew):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt.bench.method import SearchTask
-from mean_prompt.bench.peers.incumbent import Incumbent
+from mean_prompt.bench.peers.incumbent import Incumbent, Peer
 from mean_prompt.encoder import TokenIds
 from mean_prompt.optimize import Candidate
 
@@ -19,7 +19,7 @@ _GROWTH_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Beam:
+class Beam(Peer):
     """Beam search over strings that grow by a word a round, as gold teams ran it (Kaggle, 2024).
 
     A round appends every word (allowed token that starts a word) to each string of the beam, and
@@ -39,24 +39,21 @@ class Beam:
     width: int = 100
     batch: int = 512
 
-    def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
-        """Yield the best string so far after every step, until the task's budget expires."""
-        budget = task.evaluator.budget
-        rng = np.random.default_rng(task.seed)
-        incumbent = Incumbent(task, start)
-        yield incumbent.best
+    def steps(
+        self, task: SearchTask, incumbent: Incumbent, rng: np.random.Generator
+    ) -> Iterator[None]:
+        """In each step, append words to some of the strings of the beam."""
         vocabulary = task.vocabulary
         words = vocabulary.allowed[task.evaluator.rules.starts_word[vocabulary.allowed]]
         scores = task.evaluator.objective.score(vocabulary.static[vocabulary.index[words]])
         by_score = words[np.argsort(-scores, kind="stable")]
         beam = self._best([incumbent.best, *task.starts])
-        while not budget.expired():
+        while True:
             yield from self._grow(beam, words, task, incumbent, rng)
-            if not budget.expired():
-                seeds = by_score[np.sort(rng.permutation(len(words))[: (len(words) + 1) // 2])]
-                screened = incumbent.screen([(int(word),) for word in seeds[: self.width]])
-                beam = self._best([row for row in screened if row is not None])
-                yield incumbent.best
+            seeds = by_score[np.sort(rng.permutation(len(words))[: (len(words) + 1) // 2])]
+            screened = incumbent.screen([(int(word),) for word in seeds[: self.width]])
+            beam = self._best([row for row in screened if row is not None])
+            yield
 
     def _grow(
         self,
@@ -65,7 +62,7 @@ class Beam:
         task: SearchTask,
         incumbent: Incumbent,
         rng: np.random.Generator,
-    ) -> Iterator[Candidate]:
+    ) -> Iterator[None]:
         """Append words to the beam's strings, round by round, until the token limit."""
         budget, room = task.evaluator.budget, task.evaluator.rules.room
         rounds = room - min((len(row.body) for row in beam), default=room)
@@ -77,8 +74,8 @@ class Beam:
             for bodies in self._batches(parents, words, rng):
                 screened = incumbent.screen(bodies)
                 beam = self._best([*beam, *(row for row in screened if row is not None)])
-                yield incumbent.best
-                if budget.expired() or budget.fraction() >= until:
+                yield
+                if budget.fraction() >= until:
                     break
 
     def _batches(

@@ -6,7 +6,6 @@ Symbols: A allowed tokens, L tokens of the string's body, h width of the input e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -22,21 +21,12 @@ from mean_prompt.optimize import Candidate, Rules
 _FILLER: Final = "!"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class LinearModel:
-    """Ranks token replacements by the first-order (gradient) estimate of the score's change.
+    """Ranks a task's tokens as replacements by the gradient's estimate of the score's change."""
 
-    It holds the (A,) ids of the allowed tokens, and their (A, h) embeddings on the model's device.
-    """
-
-    allowed: NDArray[np.int64]
-    embeddings: torch.Tensor
-
-    @classmethod
-    def of(cls, task: SearchTask) -> LinearModel:
-        """Return a ranking of the tokens that a task's rules allow."""
-        allowed = task.vocabulary.allowed
-        return cls(allowed, task.evaluator.encoder.input_embeddings()[allowed])
+    def __init__(self, task: SearchTask) -> None:
+        self._allowed = task.vocabulary.allowed  # (A,)
+        self._embeddings = task.evaluator.encoder.input_embeddings()[self._allowed]  # (A, h)
 
     def best_tokens(self, gradients: Vectors, count: int) -> NDArray[np.int64]:
         """Return the tokens of largest predicted gain by position: (L, h) -> (L, min(count, A)).
@@ -44,9 +34,9 @@ class LinearModel:
         Replacing the token at position i by v changes f by about (E_v - E_now) · g_i; E_now is
         the same for all v. Both papers minimise a loss, hence their minus signs.
         """
-        products = torch.from_numpy(gradients).to(self.embeddings) @ self.embeddings.T
-        top = products.topk(min(count, len(self.allowed)), dim=1).indices
-        tokens: NDArray[np.int64] = self.allowed[top.cpu().numpy()]
+        products = torch.from_numpy(gradients).to(self._embeddings) @ self._embeddings.T
+        top = products.topk(min(count, len(self._allowed)), dim=1).indices
+        tokens: NDArray[np.int64] = self._allowed[top.cpu().numpy()]
         return tokens
 
 

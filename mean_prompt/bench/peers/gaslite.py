@@ -16,7 +16,7 @@ from mean_prompt.bench.peers.coordinates import (
     padded,
     replaced,
 )
-from mean_prompt.bench.peers.incumbent import Incumbent
+from mean_prompt.bench.peers.incumbent import Incumbent, Peer
 from mean_prompt.objective import Vectors
 from mean_prompt.optimize import Candidate
 
@@ -26,7 +26,7 @@ _CPU_GRADIENTS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Gaslite:
+class Gaslite(Peer):
     """GASLITE: Algorithm 1 of Ben-Tov and Sharif 2024 (https://arxiv.org/abs/2412.20953).
 
     A step averages the gradient at the input embeddings over ``n_grad`` strings, the current one
@@ -44,24 +44,18 @@ class Gaslite:
     n_flip: int = 20
     n_cand: int = 128
 
-    def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
-        """Yield the best string so far after every step, until the task's budget expires."""
-        budget = task.evaluator.budget
-        rng = np.random.default_rng(task.seed)
-        incumbent = Incumbent(task, start)
-        yield incumbent.best
-        if budget.expired():
-            return
-        linear = LinearModel.of(task)
+    def steps(
+        self, task: SearchTask, incumbent: Incumbent, rng: np.random.Generator
+    ) -> Iterator[None]:
+        """In each step, replace the token at one position, unless it gets worse."""
+        linear = LinearModel(task)
         state = padded(task, incumbent.best, incumbent, rng)
-        yield incumbent.best
-        while not budget.expired():
+        yield
+        while True:
             tokens = linear.best_tokens(self._mean_gradient(state, task, rng), self.n_cand)
             for position in rng.permutation(len(state.body))[: self.n_flip].tolist():
-                if budget.expired():
-                    break
                 state = _flipped(state, position, tokens[position].tolist(), task, incumbent)
-                yield incumbent.best
+                yield
 
     def _mean_gradient(
         self, state: Candidate, task: SearchTask, rng: np.random.Generator

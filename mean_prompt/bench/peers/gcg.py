@@ -16,13 +16,13 @@ from mean_prompt.bench.peers.coordinates import (
     padded,
     replaced,
 )
-from mean_prompt.bench.peers.incumbent import Incumbent
+from mean_prompt.bench.peers.incumbent import Incumbent, Peer
 from mean_prompt.encoder import TokenIds
 from mean_prompt.optimize import Candidate
 
 
 @dataclass(frozen=True, slots=True)
-class GCG:
+class GCG(Peer):
     """GCG: Algorithm 1 of Zou et al. 2023 (https://arxiv.org/abs/2307.15043), in its settings.
 
     A step computes the gradient at the input embeddings, ranks by it the ``top_k`` replacements of
@@ -38,22 +38,18 @@ class GCG:
     top_k: int = 256
     batch: int = 512
 
-    def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
-        """Yield the best string so far after every step, until the task's budget expires."""
-        rng = np.random.default_rng(task.seed)
-        incumbent = Incumbent(task, start)
-        yield incumbent.best
-        if task.evaluator.budget.expired():
-            return
-        linear = LinearModel.of(task)
+    def steps(
+        self, task: SearchTask, incumbent: Incumbent, rng: np.random.Generator
+    ) -> Iterator[None]:
+        """In each step, replace a token of the string; it may get worse."""
+        linear = LinearModel(task)
         state = padded(task, incumbent.best, incumbent, rng)
-        yield incumbent.best
-        while not task.evaluator.budget.expired():
+        while True:
+            yield
             found = incumbent.screen(self._drawn(state, task, linear, rng))
             # If no candidate obeys the rules, the string stays, and other tokens are drawn.
             fitting = [row for row in found if row is not None]
             state = max(fitting, key=lambda row: row.score, default=state)
-            yield incumbent.best
 
     def _drawn(
         self, state: Candidate, task: SearchTask, linear: LinearModel, rng: np.random.Generator

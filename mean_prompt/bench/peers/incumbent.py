@@ -1,9 +1,12 @@
-"""Scores candidates and keeps the best string so far, for all published search methods."""
+"""The loop of all published search methods: they score candidates and keep the best string."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import Final
+
+import numpy as np
 
 from mean_prompt.bench.method import SearchTask
 from mean_prompt.encoder import TokenIds
@@ -64,3 +67,22 @@ class Incumbent:
         for row, exact in zip(contenders, self._evaluator.exact(contenders), strict=True):
             if exact.score > self.best.score:
                 self.best, self._bar = exact, row.score
+
+
+class Peer(ABC):
+    """A published search method, which scores its candidates by an :class:`Incumbent`."""
+
+    def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
+        """Yield the best string so far after every step, until the task's budget expires."""
+        incumbent = Incumbent(task, start)
+        yield incumbent.best
+        steps = self.steps(task, incumbent, np.random.default_rng(task.seed))
+        while not task.evaluator.budget.expired():
+            next(steps)
+            yield incumbent.best
+
+    @abstractmethod
+    def steps(
+        self, task: SearchTask, incumbent: Incumbent, rng: np.random.Generator
+    ) -> Iterator[None]:
+        """Search without an end: after each step, yield to have the budget checked."""

@@ -9,13 +9,12 @@ from typing import ClassVar
 import numpy as np
 
 from mean_prompt.bench.method import SearchTask
-from mean_prompt.bench.peers.incumbent import Incumbent
+from mean_prompt.bench.peers.incumbent import Incumbent, Peer
 from mean_prompt.encoder import TokenIds
-from mean_prompt.optimize import Candidate
 
 
 @dataclass(frozen=True, slots=True)
-class RandomSearch:
+class RandomSearch(Peer):
     """A (1 + lambda) random local search: tries random edits of the best string and keeps the best.
 
     Each step makes ``batch`` single edits of the best string, with tokens and positions drawn
@@ -32,15 +31,14 @@ class RandomSearch:
     replace: float = 0.6
     insert: float = 0.3
 
-    def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
-        """Yield the best string so far after every step, until the task's budget expires."""
-        rng = np.random.default_rng(task.seed)
-        incumbent = Incumbent(task, start)
-        yield incumbent.best
-        while not task.evaluator.budget.expired():
+    def steps(
+        self, task: SearchTask, incumbent: Incumbent, rng: np.random.Generator
+    ) -> Iterator[None]:
+        """In each step, score a batch of random edits of the best string."""
+        while True:
             body = incumbent.best.body
             incumbent.screen([self._edited(body, task, rng) for _ in range(self.batch)])
-            yield incumbent.best
+            yield
 
     def _edited(self, body: TokenIds, task: SearchTask, rng: np.random.Generator) -> TokenIds:
         """Return token ids after a random edit; an impossible one becomes a replacement."""

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import numpy as np
 
 from mean_prompt.bench.method import SearchTask
-from mean_prompt.bench.peers.incumbent import Incumbent
+from mean_prompt.bench.peers.incumbent import Incumbent, Peer
 from mean_prompt.encoder import TokenIds
 from mean_prompt.objective import Vectors
-from mean_prompt.optimize import Candidate
 
 if TYPE_CHECKING:
     import optuna
@@ -46,7 +45,7 @@ class _SlotSpace:
 
 
 @dataclass(frozen=True, slots=True)
-class TPE:
+class TPE(Peer):
     """The tree-structured Parzen estimator (Bergstra et al. 2011), as Optuna 5 has it.
 
     A string is a head, of which the first ``kept`` tokens stay, followed by ``slots`` phrases, and
@@ -66,21 +65,18 @@ class TPE:
     batch: int = 32
     trials: int = 512
 
-    def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
-        """Yield the best string so far after every step, until the task's budget expires."""
-        rng = np.random.default_rng(task.seed)
-        incumbent = Incumbent(task, start)
-        yield incumbent.best
-        while not task.evaluator.budget.expired():
+    def steps(
+        self, task: SearchTask, incumbent: Incumbent, rng: np.random.Generator
+    ) -> Iterator[None]:
+        """In each step, score a batch of trials; studies follow one another."""
+        while True:
             best = incumbent.best
             heads = list(dict.fromkeys([best.body, *(row.body for row in task.starts)]))
             phrases = self._ranked(task, task.evaluator.objective.tangent_gradient(best.vector))
             space = _SlotSpace(heads, phrases, self.slots, task.evaluator.rules.room)
-            yield from self._one_study(space, int(rng.integers(2**31)), task, incumbent)
+            yield from self._one_study(space, int(rng.integers(2**31)), incumbent)
 
-    def _one_study(
-        self, space: _SlotSpace, seed: int, task: SearchTask, incumbent: Incumbent
-    ) -> Iterator[Candidate]:
+    def _one_study(self, space: _SlotSpace, seed: int, incumbent: Incumbent) -> Iterator[None]:
         import optuna
 
         # Optuna logs every study and trial on standard error; the run has a display of its own.
@@ -89,13 +85,11 @@ class TPE:
         study = optuna.create_study(direction="maximize", sampler=sampler)
         study.enqueue_trial(space.first())
         for _ in range(0, self.trials, self.batch):
-            if task.evaluator.budget.expired():
-                return
             trials = [study.ask() for _ in range(self.batch)]
             screened = incumbent.screen([space.draw(trial) for trial in trials])
             for trial, row in zip(trials, screened, strict=True):
                 study.tell(trial, _FORBIDDEN if row is None else row.score)
-            yield incumbent.best
+            yield
 
     def _ranked(self, task: SearchTask, tangent: Vectors) -> list[TokenIds]:
         """Return the phrases and words whose vectors agree most with the tangent gradient."""

@@ -38,15 +38,13 @@ def test_gradients_of_many_strings_are_those_of_each(encoder, monkeypatch):
 def test_the_best_tokens_have_the_largest_products():
     task = make_task(evaluations(10))
     gradients = np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)
-    best = LinearModel.of(task).best_tokens(gradients, 4)
+    linear = LinearModel(task)
+    best = linear.best_tokens(gradients, 4)
     words = task.evaluator.encoder.words
     for row, gradient in zip(best, gradients, strict=True):
         by_product = sorted(task.vocabulary.allowed, key=lambda token: -words[token] @ gradient)
         assert row.tolist() == by_product[:4]
-    assert LinearModel.of(task).best_tokens(gradients, 999).shape == (
-        3,
-        len(task.vocabulary.allowed),
-    )
+    assert linear.best_tokens(gradients, 999).shape == (3, len(task.vocabulary.allowed))
 
 
 def test_rows_of_the_body_stand_behind_the_prefix():

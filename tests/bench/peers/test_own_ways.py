@@ -93,7 +93,7 @@ def _joined(batches):
 
 def test_a_beam_is_made_of_whole_words(tiny_bert, spied):
     task = make_task(
-        evaluations(600),
+        evaluations(240),
         encoder=tiny_bert,
         objective=objective_for(tiny_bert.dimension),
         starts=("make the poem formal",),
@@ -150,7 +150,7 @@ def test_gcg_draws_single_replacements_from_the_best_of_every_position(spied):
 
 
 def test_gcg_goes_on_from_the_best_of_the_batch_even_where_it_is_worse(spied):
-    task = make_task(evaluations(400))
+    task = make_task(evaluations(120))
     batches = spied(task)
     # One replacement a step: mostly a worse one, and the search moves there all the same.
     list(GCG(top_k=20, batch=1).search(task))
