@@ -40,7 +40,7 @@ def test_it_holds_the_package_its_data_and_nothing_of_the_developers(wheel):
     assert not [name for name in names if "test" in name or "pictures" in name]
 
 
-def test_it_runs_where_only_its_dependencies_are(wheel, tmp_path):
+def test_it_runs_where_only_its_dependencies_are(wheel, tmp_path, tiny_bert_folder):
     """The environment has no package but the wheel; dependencies come from the one around it."""
     home = tmp_path / "venv"
     venv.create(home, symlinks=True, with_pip=False)
@@ -50,7 +50,7 @@ def test_it_runs_where_only_its_dependencies_are(wheel, tmp_path):
     (tmp_path / "prompts.csv").write_text("prompt\nMake it a poem\nMake it formal\n")
     # Path entries of this environment are not followed: an editable install is not seen.
     packages = sysconfig.get_path("purelib")
-    command = ("score", "Make it rhyme", "--corpus", "prompts.csv", "--model", "all-MiniLM-L6-v2")
+    command = ("score", "Make it rhyme", "--corpus", "prompts.csv", "--model", tiny_bert_folder)
     out = run(home / "bin" / "mean-prompt", *command, "--json", cwd=tmp_path, PYTHONPATH=packages)
     [found] = json.loads(out)
     assert 0 < found["score"] < 1

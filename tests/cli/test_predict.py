@@ -1,6 +1,8 @@
 """``mean-prompt predict``: also as a process of its own, which is killed and resumed."""
 
+import itertools
 import json
+import os
 import signal
 import time
 from functools import partial
@@ -9,9 +11,8 @@ import pytest
 from click import unstyle
 
 from mean_prompt.hybrid import job, options as blend
-from mean_prompt.hybrid.check import check_submission
 from mean_prompt.hybrid.options import BlendOptions
-from mean_prompt.system.data import shipped_folder
+from mean_prompt.hybrid.submission import Submission
 from mean_prompt.system.errors import RunError
 from tests.hybrid.conftest import one_thread  # noqa: F401 a fixture
 from tests.hybrid.prediction_run import FakeLLM, Place
@@ -38,6 +39,7 @@ def run(program):
 
 GIVEN = ("test.jsonl", "--triples", "known.jsonl", "--prompt", UNIVERSAL, "--trials", "1",
          "--max-tokens", "8", "--out", "out.csv")  # fmt: skip
+SAID = (*GIVEN, "--llm", "column:said", "--json")
 
 
 def one_line(err):
@@ -50,16 +52,17 @@ def one_line(err):
 
 class TestOutput:
     def test_json_has_a_shape_to_rely_on(self, run, place):
-        code, out, err = run(*GIVEN, "--llm", "column:said", "--json")
+        """Without time, which is no failure."""
+        code, out, err = run(*SAID, "--time-limit", "1s")
         assert (code, err) == (0, "")
         read = json.loads(out)
         assert set(read) == {
             *("rows", "with_llm", "by_index", "universal", "kinds", "rules", "faults"),
             *("expected", "seconds", "out", "table", "page", "notes"),
         }
-        assert (read["rows"], read["with_llm"]) == (54, 54)
+        assert (read["rows"], read["universal"]) == (54, 54)
         assert (read["out"], read["table"]) == ("out.csv", "out.parquet")
-        assert read["page"] == "out.html"
+        assert set(place.answers().values()) == {UNIVERSAL}
         place.assert_valid()
 
     def test_table_says_what_was_done(self, run, place, monkeypatch):
@@ -77,13 +80,6 @@ class TestOutput:
         ):
             assert [count, what] in [[cells[0], cells[-1].strip()] for cells in lines if cells]
         assert "saved out.csv, out.parquet and out.html" in out
-        place.assert_valid()
-
-    def test_no_time_at_all_is_no_failure(self, run, place):
-        code, out, _ = run(*GIVEN, "--time-limit", "1s", "--json")
-        assert code == 0
-        assert json.loads(out)["universal"] == 54
-        assert set(place.answers().values()) == {UNIVERSAL}
         place.assert_valid()
 
     def test_every_option_reaches_the_run(self, run, place, monkeypatch):  # noqa: ARG002
@@ -149,24 +145,6 @@ class TestBadInput:
         assert "rewritten_text" in one_line(err)
         assert "test.csv" in err
 
-    def test_an_llm_that_cannot_be_asked_ends_with_its_error_and_a_valid_file(self, run, place):
-        code, out, err = run(
-            *GIVEN, "--llm", "server:m@http://127.0.0.1:9/v1", "--llm-retries", "0"
-        )
-        assert code == 2
-        assert out == ""
-        assert "must be a server that can be reached: http://127.0.0.1:9/v1" in one_line(err)
-        place.assert_valid()
-
-    def test_another_job_is_not_resumed(self, run, place):
-        assert run(*GIVEN)[0] == 0
-        answers = (place.folder / "out.csv").read_bytes()
-        code, _, err = run(*GIVEN, "--resume", "--seed", "1")
-        assert code == 2
-        assert "has seed 0, now it is 1" in one_line(err)
-        assert (place.folder / "out.csv").read_bytes() == answers
-        assert run(*GIVEN, "--resume")[0] == 0
-
     @pytest.mark.parametrize(
         "arguments",
         [GIVEN[:-2], (*GIVEN, "--trials", "0"), (*GIVEN, "--llm-dtype", "int4")],
@@ -179,104 +157,52 @@ class TestBadInput:
         assert "Usage: " in unstyle(err)
 
 
-ROWS = 12
-KNOWN = 36
-
-
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory):
-    """A folder with some shipped triples, each with a prediction, and more rows to answer."""
-    folder = tmp_path_factory.mktemp("shipped")
-    lines = (shipped_folder("corpora") / "triples.jsonl").read_text("utf-8").splitlines()
-    rows = sorted(map(json.loads, lines), key=lambda row: len(row["rewritten_text"]))
-    for row in rows:
-        # What an LLM might have said: half of it right.
-        row["said"] = " ".join(row["rewrite_prompt"].split()[:4]) + " text"
-    chosen = rows[:: len(rows) // (ROWS + KNOWN)][: ROWS + KNOWN]
-    known, test = [], []
-    for number, row in enumerate(chosen):
-        (test if number % 4 == 0 else known).append(row)
-    for row in test:
-        del row["rewrite_prompt"]
-    for name, some in (("test", test), ("known", known)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
-    assert (len(test), len(known)) == (ROWS, KNOWN)
-    return folder
-
-
-def arguments(out, *more):
-    given = ["test.jsonl", "--triples", "known.jsonl", "--llm", "column:said", "--out", out]
-    given += ["--prompt", "Rewrite this text in another style", "--trials", "2"]
-    return [*given, "--model", "all-MiniLM-L6-v2", "--json", *more]
-
-
-def two_at_once():
+def stop_after_some_writes():
+    """Use the fake encoder, and send this process a signal after a number of writes."""
+    blend.load_encoder = lambda _name, **_options: encoder()
     job._BATCH = 2
+    number, writes = int(os.environ["SIGNAL"]), itertools.count(1)
+    write = Submission.write
+
+    def stopping(submission):
+        write(submission)
+        if next(writes) == int(os.environ["WRITES"]):
+            os.kill(os.getpid(), number)
+
+    Submission.write = stopping
 
 
-@pytest.fixture
-def begin(shipped):
-    """Return a function that starts the program, which answers two rows at once, on its own."""
-    begun = []
-
-    def start():
-        asked = ["predict", *arguments("out.csv", "--resume")]
-        log = shipped / f"log-{len(begun)}.txt"
-        begun.append(Command(asked, log=log, folder=shipped, prepare=two_at_once))
-        return begun[-1]
-
-    yield start
-    for process in begun:
-        process.kill()
-        process.wait()
+def stopped_by(number, *, after, place):
+    """Resume a run in a process of its own, which a signal ends; return its exit code and log."""
+    process = Command(
+        ["predict", *SAID, "--resume"],
+        log=place.folder / "log.txt",
+        folder=place.folder,
+        environment={"SIGNAL": str(int(number)), "WRITES": str(after)},
+        prepare=stop_after_some_writes,
+    )
+    code = process.wait(120)
+    process.kill()
+    return code, process.log.read_text()
 
 
-def wait_until(process, condition):
-    end = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.log.read_text()
-        assert time.monotonic() < end
-        time.sleep(0.005)
+def test_killed_and_ended_it_leaves_a_valid_file_and_is_resumed_to_the_same_end(run, place):
+    code, log = stopped_by(signal.SIGKILL, after=3, place=place)
+    assert code == -signal.SIGKILL, log
+    place.assert_valid()
+    assert sum(text != UNIVERSAL for text in place.answers().values()) == 4
 
+    code, log = stopped_by(signal.SIGTERM, after=3, place=place)
+    assert code == 0, log
+    read = json.loads(log)
+    assert read["rules"] == {"not fitted": 46}  # all but those of four answers before and after
+    assert (read["with_llm"], read["universal"]) == (54, 0)
+    place.assert_valid()
+    assert len(place.table()) == 54
 
-def lines_of(path):
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def test_killed_and_ended_it_leaves_a_valid_file_and_is_resumed_to_the_same_end(
-    shipped, run, begin, minilm, monkeypatch
-):
-    """Killed at the first file and between two answers; then asked to end."""
-    monkeypatch.chdir(shipped)
-    monkeypatch.setattr(blend, "load_encoder", lambda _name, **_options: minilm)
-    monkeypatch.setattr(job, "_BATCH", 2)
-    # All that follow share its cache.
-    code, out, _ = run(*arguments("whole.csv"))
-    assert (code, json.loads(out)["with_llm"]) == (0, ROWS)
-
-    out, work = shipped / "out.csv", shipped / "out.work"
-    answers, universal = work / "answers.jsonl", 0
-    for moment in (out.exists, lambda: lines_of(answers) >= 3):
-        process = begin()
-        wait_until(process, moment)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait(20) == -signal.SIGKILL
-        assert check_submission(out, shipped / "test.jsonl") == []
-        universal += out.read_text().count("Rewrite this text in another style\n")
-    assert universal >= ROWS  # it was killed before it was done
-    before = lines_of(answers)
-    assert before < ROWS - 4
-
-    process = begin()
-    wait_until(process, lambda: lines_of(answers) > before)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(120) == 0
-    read = json.loads(process.log.read_text())
-    assert before < read["with_llm"] <= ROWS
-    assert read["with_llm"] + read["by_index"] + read["universal"] == ROWS
-    assert check_submission(out, shipped / "test.jsonl") == []
-    assert out.with_suffix(".parquet").exists()
-
-    code, said, _ = run(*arguments("out.csv", "--resume"))
-    assert (code, json.loads(said)["with_llm"]) == (0, ROWS)
-    assert out.read_bytes() == (shipped / "whole.csv").read_bytes()
+    code, out, _ = run(*SAID, "--resume")
+    read = json.loads(out)
+    assert (code, read["rules"], read["page"]) == (0, {}, "out.html")
+    resumed = place.path().read_bytes()
+    assert run(*SAID, "--out", "whole.csv")[0] == 0
+    assert resumed == place.path("whole.csv").read_bytes()

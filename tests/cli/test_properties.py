@@ -128,18 +128,8 @@ TEXTS = ["", " ", "-", "--", "x", "Make it \U0001f99c", "a\nb", "\x1b[2J", "\udc
 DURATIONS = ["10s", "0s", "1h30m", "999999h999999m", "9" * 5_000 + "s"]
 SOURCES = [*FILES, "gone.csv", "empty", ".", "prompts.csv:2", "a=prompts.csv:1", "prompts.csv:nan"]
 SOURCES += ["a=b=c:d:e", "x" * 300]
-NAMES = [
-    "all-MiniLM-L6-v2",
-    "nobody/none",
-    "auto",
-    "cpu",
-    "cuda",
-    "ascii",
-    "words",
-    "prefix",
-    "quick",
-]
-NAMES += ["prompt", "said", "float16"]
+NAMES = ["all-MiniLM-L6-v2", "nobody/none", "auto", "cpu", "cuda", "ascii", "words", "prefix"]
+NAMES += ["quick", "prompt", "said", "float16"]
 LLMS = ["none", "none:x", "column:said", "column:", "file:rows.csv", "file:rows.csv#said", "file:#"]
 LLMS += [f"server:m@http://me:{PASSWORD}@host/v1", f"server:http://me:{PASSWORD}@host/v1", "x:y"]
 LLMS += [f"server:m@http://me:{PASSWORD}@host:port/v1?key={PASSWORD}", "transformers:empty"]
@@ -205,7 +195,7 @@ def command_lines(draw, command):
 
 
 WIDELY = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
