@@ -1,6 +1,7 @@
 """A real OpenAI-compatible server, and a proxy before it that misbehaves if it is asked to."""
 
 import asyncio
+import base64
 import http.client
 import json
 import socket
@@ -63,6 +64,8 @@ class Proxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target = urlsplit(target)
         self.times = {}
+        self.requests = []
+        self.status = 418
         self.over = threading.Event()
 
     def url(self, fault="forward"):
@@ -116,6 +119,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def hang(self, _body, _count):
         self.server.over.wait()
+
+    def echo(self, _body, _count):
+        """Refuse with what the request held, as a careless server does."""
+        sent = self.path, self.headers["Authorization"]
+        self.server.requests.append(sent)
+        basic, _, pair = sent[1].partition(" ")
+        words = base64.b64decode(pair).decode() if basic == "Basic" else ""
+        self._refuse(self.server.status, f"{self.server.status}: {sent} {words}")
 
     def busy(self, body, count):
         if count == 1:

@@ -1,11 +1,8 @@
 """A server's credentials reach the server, and nothing else."""
 
 import base64
-import json
 import logging
-import threading
 import traceback
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import httpcore2
@@ -18,43 +15,26 @@ from mean_prompt.llm.factory import make_predictor
 from mean_prompt.llm.options import LLMOptions
 from mean_prompt.llm.server import ServerPredictor
 from mean_prompt.system import InputError
+from tests.llm.chat_server import TRIGGER, misbehaving
 
 PASSWORD, KEY, TOKEN = "p:Tr0ub/4dor", "sk-Zebra", "Qu0kka"
 SECRETS = (PASSWORD, "Tr0ub", KEY, TOKEN, base64.b64encode(f"me:{PASSWORD}".encode()).decode())
-ROWS = Rows(("a",), ("the story",), ("a poem",))
+ROWS = Rows(("a",), (TRIGGER,), ("a poem",))
+PATH = "/echo/v1/chat/completions"
 
 
 @pytest.fixture
 def server():
     """A server that answers with its status, and repeats what it was sent; a list of requests."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
-            serving.requests.append((self.path, self.headers["Authorization"]))
-            words = f"{serving.status}: {self.path} {self.headers['Authorization']} {PASSWORD}"
-            body = json.dumps({"error": {"message": words}}).encode()
-            self.send_response(serving.status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
-        serving.requests, serving.status = [], 418
-        thread = threading.Thread(target=serving.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield serving
-        serving.shutdown()
-        thread.join()
+    with misbehaving("http://unused") as proxy:
+        yield proxy
 
 
 @pytest.fixture
 def url(server, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    return f"http://me:p%3ATr0ub%2F4dor@127.0.0.1:{server.server_port}/v1/?api_key={TOKEN}&x=1#f"
+    address = server.url("echo").removeprefix("http://")
+    return f"http://me:p%3ATr0ub%2F4dor@{address}/?api_key={TOKEN}&x=1#f"
 
 
 def assert_hidden(*shown):
@@ -65,16 +45,15 @@ def assert_hidden(*shown):
 def test_user_password_and_query_reach_the_server(server, url):
     list(ServerPredictor("m", url, LLMOptions(retries=0)).predict(ROWS))
     [(path, authorization)] = server.requests
-    assert urlsplit(path).path == "/v1/chat/completions"
+    assert urlsplit(path).path == PATH
     assert parse_qs(urlsplit(path).query) == {"api_key": [TOKEN], "x": ["1"]}
     assert authorization == f"Basic {base64.b64encode(f'me:{PASSWORD}'.encode()).decode()}"
 
 
 def test_without_a_user_the_key_does(server, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")  # as a file of secrets has it
-    address = f"http://127.0.0.1:{server.server_port}/v1"
-    list(ServerPredictor("m", address, LLMOptions(retries=0)).predict(ROWS))
-    assert server.requests == [("/v1/chat/completions", f"Bearer {KEY}")]
+    list(ServerPredictor("m", server.url("echo"), LLMOptions(retries=0)).predict(ROWS))
+    assert server.requests == [(PATH, f"Bearer {KEY}")]
 
 
 @pytest.mark.parametrize("status", [401, 404, 418, 500])
@@ -89,7 +68,7 @@ def test_no_refusal_reveals_them(server, url, status, caplog):
         shown += traceback.format_exception(error)
     assert server.requests
     assert_hidden(*shown, predictor.notes(), predictor._address, caplog.text)
-    assert "/v1/chat/completions?" in caplog.text  # the libraries did log the URL
+    assert f"{PATH}?" in caplog.text  # the libraries did log the URL
 
 
 @pytest.mark.parametrize("key", ["sk-Zebra\nx", "sk-Zebra\x00", "sk-Zébra", "sk-Zebra\udcff"])

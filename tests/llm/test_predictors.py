@@ -28,16 +28,13 @@ GREEDY = {"max_new_tokens": 6}
 SAMPLED = {"max_new_tokens": 6, "samples": 3, "temperature": 1.0, "batch": 6}
 
 
-@pytest.fixture(params=["recorded", "local", "local-samples", "local-base", "server", "cached"])
-def make(request, tmp_path):
+@pytest.fixture(scope="module", params=["recorded", "local-samples", "server", "cached"])
+def make(request, tmp_path_factory):
     """Return what makes a fresh predictor of one kind, with some options changed."""
     kind = request.param
-    folder, url = None, None
-    if kind != "recorded":
-        folder = "base_folder" if kind == "local-base" else "chat_folder"
-        folder = str(request.getfixturevalue(folder))
-    if kind == "server":
-        url = request.getfixturevalue("chat_server")
+    folder = None if kind == "recorded" else str(request.getfixturevalue("chat_folder"))
+    url = request.getfixturevalue("chat_server") if kind == "server" else None
+    cache = tmp_path_factory.mktemp("cache")
 
     def fresh(**changes):
         if kind == "recorded":
@@ -48,7 +45,7 @@ def make(request, tmp_path):
         if kind == "server":
             return ServerPredictor(folder, url, options)
         local = LocalPredictor(folder, replace(options, dtype="float32"), device="cpu")
-        return CachedPredictor(local, tmp_path) if kind == "cached" else local
+        return CachedPredictor(local, cache) if kind == "cached" else local
 
     return fresh
 
@@ -63,17 +60,23 @@ def by_row(predictions):
     return found
 
 
-def test_every_row_is_predicted_once_and_repeatably(make):
+@pytest.fixture(scope="module")
+def made(make):
+    """Return a predictor that was asked about the rows, and its predictions."""
     predictor = make()
-    predictions = by_row(predictor.predict(ROWS))
+    return predictor, list(predictor.predict(ROWS))
+
+
+def test_every_row_is_predicted_once_and_repeatably(make, made):
+    predictor, predictions = made[0], by_row(made[1])
     assert sorted(predictions) == [0, 1, 2, 3]
     assert f"predictions: {sum(map(bool, predictions.values()))} of 4 rows" in predictor.notes()
-    assert by_row(make().predict(ROWS, deadline=Deadline(600))) == predictions
-    assert by_row(make().predict(ROWS.take([3, 0]))) == {0: predictions[3], 1: predictions[0]}
+    again = make().predict(ROWS.take([3, 0]), deadline=Deadline(600))
+    assert by_row(again) == {0: predictions[3], 1: predictions[0]}
 
 
-def test_texts_are_distinct_lines_cleaned_from_the_raw_answers(make):
-    for one in make().predict(ROWS):
+def test_texts_are_distinct_lines_cleaned_from_the_raw_answers(made):
+    for one in made[1]:
         assert len(set(one.texts)) == len(one.texts)
         assert all(text and text == text.strip() and "\n" not in text for text in one.texts)
         assert one.raw or not one.texts
@@ -83,22 +86,18 @@ def test_texts_are_distinct_lines_cleaned_from_the_raw_answers(make):
             assert {clean(raw).text for raw in one.raw} >= set(one.texts)
 
 
-def test_an_expired_deadline_ends_at_once(make):
+def test_an_expired_deadline_ends_at_once_and_a_caller_may_leave_early(make, made):
     predictor = make()
     start = time.monotonic()
     assert list(predictor.predict(ROWS, deadline=Deadline(0))) == []
     assert list(predictor.predict(Rows((), (), ()))) == []
     assert time.monotonic() - start < 0.5
-
-
-def test_a_caller_may_leave_early(make):
-    predictor = make()
     predictions = predictor.predict(ROWS)
     first = next(predictions)
     start = time.monotonic()
     predictions.close()
     assert time.monotonic() - start < 2
-    assert by_row(predictor.predict(ROWS))[first.row] == first.texts
+    assert by_row(made[1])[first.row] == first.texts
 
 
 def test_the_identity_is_of_what_predictions_depend_on(make, request):
@@ -112,7 +111,7 @@ def test_the_identity_is_of_what_predictions_depend_on(make, request):
     assert len(identities) == len(changes)
 
 
-def test_examples_change_what_a_model_answers(make, request):
-    shown, plain = by_row(make().predict(ROWS, EXAMPLES)), by_row(make().predict(ROWS))
+def test_examples_change_what_a_model_answers(make, made, request):
+    shown, plain = by_row(make().predict(ROWS, EXAMPLES)), by_row(made[1])
     assert sorted(shown) == [0, 1, 2, 3]
     assert (shown == plain) == (request.node.callspec.params["make"] == "recorded")

@@ -55,12 +55,12 @@ def test_a_real_server_answers_every_row(undisturbed):
 
 def test_samples_are_drawn_with_a_seed(chat_server, chat_folder):
     def predictions(seed):
-        drawn = LLMOptions(max_new_tokens=6, samples=3, temperature=1.0, concurrency=1, seed=seed)
+        drawn = LLMOptions(max_new_tokens=6, samples=2, temperature=1.0, concurrency=1, seed=seed)
         predictor = ServerPredictor(str(chat_folder), chat_server, drawn)
         return [one.texts for one in predictor.predict(ROWS.take([0]))]
 
     first = predictions(0)
-    assert len(first[0]) == 3
+    assert len(first[0]) == 2
     assert predictions(0) == first
     assert predictions(1) != first
 
@@ -94,11 +94,10 @@ def test_a_row_that_fails_ends_no_other(asked, proxy, undisturbed, fault, messag
 
 
 @pytest.mark.parametrize("fault", ["hang", "endless-blank"])
-def test_an_answer_that_does_not_come_is_timed_out(asked, undisturbed, fault):
-    options = LLMOptions(max_new_tokens=6, timeout=1, retries=0)
-    found, _ = asked(fault, options=options)
-    assert found[1].fault == "time-out: no whole answer within 1 s"
-    assert (found[0], found[2]) == (undisturbed[0], undisturbed[2])
+def test_an_answer_that_does_not_come_is_timed_out(asked, fault):
+    options = LLMOptions(max_new_tokens=6, timeout=0.3, retries=0)
+    found, _ = asked(fault, rows=ROWS.take([1]), options=options)
+    assert found[0].fault == "time-out: no whole answer within 0.3 s"
 
 
 def test_an_endless_answer_is_abandoned(asked, undisturbed):
@@ -129,20 +128,22 @@ def test_leaving_early_ends_the_requests(proxy, chat_folder):
     start = time.monotonic()
     predictions.close()
     assert time.monotonic() - start < 1
-    end = start + 5
     # One more is the proxy's that hangs.
-    while threading.active_count() > threads + 1 and time.monotonic() < end:
+    while threading.active_count() > threads + 1:
+        assert time.monotonic() < start + 5
         time.sleep(0.02)
-    assert threading.active_count() <= threads + 1
 
 
 def test_no_more_requests_at_once_than_allowed(asked, proxy):
-    one_by_one = LLMOptions(max_new_tokens=6, timeout=2, concurrency=1)
+    one_by_one = LLMOptions(max_new_tokens=6, concurrency=1)
     rows = Rows(tuple("abc"), (TRIGGER,) * 3, ("x", "y", "z"))
-    before = len(proxy.times.get("hang", []))
-    found, _ = asked("hang", rows=rows, options=one_by_one, deadline=Deadline(0.5))
+    times = proxy.times.setdefault("hang", [])
+    before = len(times)
+    # Expired as soon as a request has arrived.
+    deadline = Deadline(1, started=before, clock=lambda: len(times))
+    found, _ = asked("hang", rows=rows, options=one_by_one, deadline=deadline)
     assert found == {}
-    assert len(proxy.times["hang"]) == before + 1
+    assert len(times) == before + 1
 
 
 def test_an_address_where_nothing_answers_is_named():
