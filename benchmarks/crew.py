@@ -15,9 +15,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -29,7 +26,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import write_figures
+from benchmarks.figures import finish, start, write_figures
 from mean_prompt.runs import EVENTS, RESULT, read_events
 from mean_prompt.system import RunError, format_duration, parse_duration
 
@@ -168,7 +165,7 @@ def _compared(runs: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
     crew = [run for run in runs if run["workers"] is not None]
     goal = float(np.median([run["train_fraction"] for run in alone]))
     times = [_time_to(run["bests"], goal) for run in crew]
-    median = float(np.median([_or_never(when) for when in times]))
+    median = float(np.median([math.inf if when is None else when for when in times]))
     own = [_time_to(run["bests"], goal) for run in alone]
     return {
         "median of one": float(np.median([run["fraction"] for run in alone])),
@@ -185,10 +182,6 @@ def _time_to(bests: Sequence[tuple[float, float]], goal: float) -> float | None:
     return next((when for when, fraction in bests if fraction >= goal - 1e-9), None)
 
 
-def _or_never(when: float | None) -> float:
-    return float("inf") if when is None else when
-
-
 def _run(
     corpus: Path,
     model: str,
@@ -202,15 +195,10 @@ def _run(
         run = Path(work) / f"run-{time.time_ns()}"
         crew = [] if workers is None else ["--workers", str(workers)]
         shared = {} if storage is None else {"MEAN_PROMPT_STORAGE": storage}
-        process = _started(
-            [
-                *("search", str(corpus), "--model", model, "--max-tokens", str(max_tokens)),
-                *(*options, *crew, "--out", str(run)),
-            ],
-            shared,
-            threads=None,
-        )
-        printed = _finished(process)
+        command = ["search", str(corpus), "--model", model, "--max-tokens", str(max_tokens)]
+        ended, printed = finish(start([*command, *options, *crew, "--out", str(run)], shared))
+        if ended != "done":
+            raise RunError(f"a search must not be killed: it ended by {ended}")
         result = json.loads((run / RESULT).read_text("utf-8"))
         bests = [event for event in read_events(run / EVENTS) if event["event"] == "best"]
     return {
@@ -224,26 +212,6 @@ def _run(
         "crew": result.get("workers", []),
         "died": sum(" died " in line for line in printed.splitlines()),
     }
-
-
-def _started(
-    arguments: Sequence[str], more: dict[str, str] | None = None, *, threads: int | None = 1
-) -> subprocess.Popen[bytes]:
-    limits = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
-    return subprocess.Popen(  # noqa: S603 - our own command line
-        [sys.executable, "-m", "mean_prompt", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=os.environ | limits | (more or {}),
-    )
-
-
-def _finished(process: subprocess.Popen[bytes]) -> str:
-    _, errors = process.communicate()
-    text = errors.decode("utf-8", "replace")
-    if process.returncode:
-        raise RunError(f"a search must not fail: {text.strip().splitlines()[-1]}")
-    return text
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
-"""Helpers of all benchmarks: write measurements to a file, and save a tiny BERT model."""
+"""Helpers of benchmarks: write measurements, start the program, save a tiny BERT model."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +16,7 @@ import torch
 
 from mean_prompt.bench import Machine
 from mean_prompt.encoder import PACKAGED_MODEL, find_model, quiet_loading
-from mean_prompt.system import write_atomically
+from mean_prompt.system import RunError, write_atomically
 
 #: Most tokens of a string that the tiny model reads.
 _READS: Final = 256
@@ -31,6 +35,30 @@ def write_figures(
     """
     machine = Machine.here(device, program).model_dump()
     write_atomically(out, (json.dumps({"machine": machine, **figures}, indent=2) + "\n").encode())
+
+
+def start(
+    arguments: Sequence[str], variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start ``mean-prompt`` with arguments and more environment variables, without its output."""
+    return subprocess.Popen(  # noqa: S603 - our own command line
+        [sys.executable, "-m", "mean_prompt", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=os.environ | (variables or {}),
+    )
+
+
+def finish(process: subprocess.Popen[bytes]) -> tuple[str, str]:
+    """Wait for a process; return ``done`` or the signal that ended it, and its standard error.
+
+    Raises:
+        RunError: the process ended with an error.
+    """
+    errors = process.communicate()[1].decode("utf-8", "replace")
+    if process.returncode > 0:
+        raise RunError(f"a search must not fail: {errors.strip().splitlines()[-1]}")
+    return signal.Signals(-process.returncode).name if process.returncode else "done", errors
 
 
 def save_tiny_bert(folder: Path, *, width: int = 64) -> Path:

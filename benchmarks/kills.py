@@ -11,9 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,7 +24,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import write_figures
+from benchmarks.figures import finish, start, write_figures
 from mean_prompt.runs import (
     BEST,
     CHECKPOINT,
@@ -37,7 +35,6 @@ from mean_prompt.runs import (
     Checkpoint,
     read_events,
 )
-from mean_prompt.system import RunError
 
 _COMMAND: Final = "python -m benchmarks.kills"
 _PAUSE: Final = 0.02
@@ -76,7 +73,7 @@ def main(
         command = ["search", str(corpus), "--max-evaluations", str(evaluations), *options]
         whole, broken = Path(work) / "whole", Path(work) / "broken"
         began = time.monotonic()
-        _finish(_started([*command, "--out", str(whole)]))
+        finish(start([*command, "--out", str(whole)]))
         undisturbed = time.monotonic() - began
         searching = json.loads((whole / RESULT).read_text("utf-8"))["search_seconds"]
         pauses = _pauses(kills, searching, seed)
@@ -105,33 +102,18 @@ def _disturbed(first: list[str], run: Path, pauses: Sequence[float]) -> list[Lif
     resumed = ["search", "--resume", str(run), "--quiet"]
     for pause in [*pauses, None]:
         began = time.monotonic()
-        process = _started(command)
+        process = start(command)
         if pause is not None:
             # Pauses begin at the first evaluation, or most kills would hit the model's loading.
             _wait_for_work(process, run)
             _wait(process, pause)
             process.kill()
-        ended = _finish(process)
+        ended, _ = finish(process)
         lives.append(_life(run, time.monotonic() - began, ended))
         if ended == "done":
             break
         command = resumed if (run / "recipe.toml").exists() else first
     return lives
-
-
-def _started(arguments: list[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own command line
-        [sys.executable, "-m", "mean_prompt", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-
-
-def _finish(process: subprocess.Popen[bytes]) -> str:
-    _, errors = process.communicate()
-    if process.returncode > 0:
-        raise RunError(f"a search must not fail: {errors.decode().strip().splitlines()[-1]}")
-    return signal.Signals(-process.returncode).name if process.returncode else "done"
 
 
 def _wait_for_work(process: subprocess.Popen[bytes], run: Path) -> None:

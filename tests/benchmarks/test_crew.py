@@ -1,14 +1,12 @@
 """How the benchmark of crews compares runs; the runs themselves take minutes."""
 
 import json
-import subprocess
 import sys
 
 import pytest
 
 from benchmarks import crew as module
 from benchmarks.figures import write_figures
-from mean_prompt.system.errors import RunError
 
 
 def run(workers, fraction, *bests):
@@ -48,12 +46,6 @@ def test_without_most_workers_at_the_goal_there_is_no_ratio():
     json.dumps(found, allow_nan=False)
 
 
-def test_reaching_a_goal_allows_for_rounding():
-    bests = [(1.0, 0.5), (2.0, 0.8 - 1e-12), (3.0, 0.9)]
-    assert module._time_to(bests, 0.8) == 2.0
-    assert module._time_to(bests, 0.95) is None
-
-
 def test_figures_are_written_with_the_command_and_without_its_password(tmp_path, monkeypatch):
     url = "postgresql://me:Tr0ub4dor@host/db"
     monkeypatch.setattr(sys, "argv", ["crew", "crowd", "a.csv", "--storage", url])
@@ -71,8 +63,8 @@ def test_a_storage_is_part_of_no_command_line(tmp_path, monkeypatch):
     """Other users can read a command line; a run's files are read before its folder is removed."""
     seen = {}
 
-    def started(arguments, more, *, threads):
-        seen.update(arguments=arguments, more=more, threads=threads)
+    def start(arguments, more):
+        seen.update(arguments=arguments, more=more)
         out = tmp_path / arguments[arguments.index("--out") + 1]
         out.mkdir(parents=True)
         result = {"seed": 3, "fraction": 0.7, "evaluations": 90, "seconds": 5.0}
@@ -85,26 +77,18 @@ def test_a_storage_is_part_of_no_command_line(tmp_path, monkeypatch):
         (out / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in events))
 
     printed = "worker 1 died and is started again: it was killed\nsaved\n"
-    monkeypatch.setattr(module, "_started", started)
-    monkeypatch.setattr(module, "_finished", lambda _process: printed)
+    monkeypatch.setattr(module, "start", start)
+    monkeypatch.setattr(module, "finish", lambda _process: ("done", printed))
     url = "postgresql://me:Tr0ub4dor@host/db"
     found = module._run(tmp_path / "a.csv", "m", 16, ["--budget", "9s"], 2, url)
     assert "Tr0ub4dor" not in " ".join(seen["arguments"])
     assert seen["more"] == {"MEAN_PROMPT_STORAGE": url}
-    assert seen["threads"] is None
     assert seen["arguments"][-4:-2] == ["--workers", "2"]
     assert found["bests"] == [(1.0, 0.4), (3.0, 0.6)]
     assert (found["train_fraction"], found["died"], found["crew"]) == (0.6, 1, [{"number": 0}])
     module._run(tmp_path / "a.csv", "m", 16, [], None)
     assert "--workers" not in seen["arguments"]
     assert seen["more"] == {}
-
-
-def test_a_run_that_fails_ends_the_benchmark():
-    code = "import sys; sys.exit('a note\\nmean-prompt: no corpus')"
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
-    with pytest.raises(RunError, match="a search must not fail: mean-prompt: no corpus"):
-        module._finished(process)
 
 
 def quality_file(path, runs, *, budget=100.0):

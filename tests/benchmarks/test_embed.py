@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import embed as module
-from benchmarks.embed import EmbedBench, Step, _Process
+from benchmarks.embed import EmbedBench, _Process
 from mean_prompt.corpus.vectors.job import embed
 from tests.fakes import FakeEncoder
 
@@ -48,11 +48,3 @@ def test_ways_of_embedding_are_compared(tmp_path, monkeypatch):
     assert found["share equal"] == pytest.approx(1 - 3 / 60, abs=1e-9)
     assert found["largest difference"] > 0.01
     assert json.loads(json.dumps(found)) == found
-
-
-def test_measurements_are_printed(capsys):
-    module._print([Step("all", 10, 2, 1.5, 600.0, "done")], {"numbers": 1_000, "gap": 0.5})
-    printed = capsys.readouterr().out
-    assert "all" in printed
-    assert "numbers: 1,000" in printed
-    assert "gap: 0.5" in printed

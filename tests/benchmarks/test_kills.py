@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from benchmarks import kills as module
+from benchmarks.figures import finish
 from benchmarks.kills import Life
 from mean_prompt.optimize.sampling import StudySettings
 from mean_prompt.runs.checkpoint import Checkpoint
@@ -90,12 +91,12 @@ def test_it_is_killed_so_often_and_then_left_to_end(tmp_path, monkeypatch):
         def kill(self):
             killed.append(self)
 
-    monkeypatch.setattr(module, "_started", Process)
+    monkeypatch.setattr(module, "start", Process)
     monkeypatch.setattr(module, "_wait_for_work", lambda *_: None)
     waits = []
     monkeypatch.setattr(module, "_wait", lambda _process, seconds: waits.append(seconds))
     monkeypatch.setattr(
-        module, "_finish", lambda process: "SIGKILL" if process in killed else "done"
+        module, "finish", lambda process: ("SIGKILL" if process in killed else "done", "")
     )
     lives = module._disturbed(["first"], run, [0.0] * 4)
     assert [life.ended for life in lives] == ["SIGKILL"] * 4 + ["done"]
@@ -105,20 +106,19 @@ def test_it_is_killed_so_often_and_then_left_to_end(tmp_path, monkeypatch):
     assert all(0.0 <= seconds <= 40.0 for seconds in waits)
 
 
-@pytest.mark.parametrize(
-    ("code", "ended"),
-    [("pass", "done"), ("import os; os.kill(os.getpid(), 9)", "SIGKILL")],
-)
-def test_how_a_search_ended_is_told(code, ended):
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
-    assert module._finish(process) == ended
-
-
-def test_a_search_that_fails_ends_the_benchmark():
-    code = "import sys; print('a warning', file=sys.stderr); sys.exit('mean-prompt: no corpus')"
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+def test_a_search_that_fails_ends_the_benchmark_and_one_that_is_killed_does_not():
+    codes = [
+        "pass",
+        "import os; os.kill(os.getpid(), 9)",
+        "import sys; print('a warning', file=sys.stderr); sys.exit('mean-prompt: no corpus')",
+    ]
+    done, killed, failed = (
+        subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for code in codes
+    )
+    assert finish(done) == ("done", "")
+    assert finish(killed) == ("SIGKILL", "")
     with pytest.raises(RunError, match="a search must not fail: mean-prompt: no corpus"):
-        module._finish(process)
+        finish(failed)
 
 
 def test_all_kills_fall_into_the_search():

@@ -35,7 +35,7 @@ def test_a_page_is_opened_and_closed_in_turn(tmp_path, monkeypatch):
     turns = Turns(Page(), None, 0.2, tmp_path)
     began, done = time.monotonic(), 0
     turns(SearchProgress("embedding", 7, 9, seconds=0.0, remaining=None))
-    while time.monotonic() - began < 1.5:
+    while time.monotonic() - began < 1.1:
         done = int(1_000 * (time.monotonic() - began))
         turns(SearchProgress("searching", done, None, seconds=0.0, remaining=None))
         time.sleep(0.005)

@@ -35,9 +35,6 @@ def test_growth_is_measured_from_the_end_of_the_warm_up():
     assert found["growth"] == pytest.approx(0.05)
     assert found["MiB by step"] == {"50": 10.0, "100": 200.0, "150": 210.0, "200": 190.0}
     assert json.loads(json.dumps(found)) == found
-
-
-def test_memory_that_falls_has_not_grown():
     assert summary({100: 200.0, 150: 190.0}, warm_up=100)["growth"] == 0.0
 
 
