@@ -217,16 +217,6 @@ def test_unknown_model_is_one_line(run, prompts_file, monkeypatch, command, name
     assert files_below("run") == []
 
 
-def test_failed_run_has_an_exit_code_of_its_own(run, prompts_file, monkeypatch):
-    def fail(*_args, **_options):
-        raise RunError("the budget ended before the search could begin")
-
-    monkeypatch.setattr(api, "search", fail)
-    code, _, err = run("search", prompts_file, "--out", "run")
-    assert code == 1
-    assert one_line(err) == "the budget ended before the search could begin"
-
-
 @pytest.mark.parametrize(
     "arguments",
     [

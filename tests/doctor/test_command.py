@@ -66,9 +66,6 @@ def test_lines_say_what_is_found_and_below_what_to_do(run, checks):
         "         -> hurry",
         "no fault, 1 warning: a run works",
     ]
-
-
-def test_a_fault_ends_with_1(run, checks):
     checks(Diagnosis("a", "fault", "broken", "fix it"))
     code, out, _ = run()
     assert code == 1

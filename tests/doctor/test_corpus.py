@@ -22,13 +22,9 @@ def test_the_packaged_one_is_read():
     assert "prompts by default: the packaged one, " in check().found
 
 
-def test_that_of_the_working_directory_goes_first(folder):
-    folder.mkdir()
-    (folder / "a.txt").write_text("Make it rhyme.\nMake it short.\n")
-    assert check().found == "2 prompts by default: that of the working directory, corpora"
-
-
-def test_one_that_cannot_be_read_is_a_warning(folder):
+def test_that_of_the_working_directory_goes_first_and_must_be_readable(folder):
     folder.mkdir()
     assert check().state == "warning"
     assert check().remedy == "fix it, or name a corpus with every search"
+    (folder / "a.txt").write_text("Make it rhyme.\nMake it short.\n")
+    assert check().found == "2 prompts by default: that of the working directory, corpora"
