@@ -6,8 +6,6 @@ Its vectors mean nothing; the cost of a pass depends on the shapes alone.
 from __future__ import annotations
 
 import tempfile
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -15,8 +13,6 @@ import torch
 from mean_prompt.encoder import ModelIdentity, quiet_loading
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
     from mean_prompt.encoder import Encoder
 
 #: The model's name on the command line and in reports.
@@ -43,40 +39,34 @@ def random_sentence_t5(
 
     Tests pass other sizes, as fields of transformers' ``T5Config``.
     """
-    from mean_prompt.encoder import Encoder
-
-    with tempfile.TemporaryDirectory() as folder:
-        model = _build(Path(folder), _SHAPE | shape, device)
-    return Encoder(model, ModelIdentity(RANDOM_T5, None, "random"), screening=screening)
-
-
-def _build(folder: Path, shape: dict[str, Any], device: str) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import modules
     from transformers import T5Config, T5EncoderModel, T5Tokenizer
 
-    pieces = _pieces(int(shape["vocab_size"]))
-    with quiet_loading(), torch.random.fork_rng(devices=[]):
+    from mean_prompt.encoder import Encoder
+
+    settings: dict[str, Any] = _SHAPE | shape
+    with quiet_loading(), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as parts:
         torch.manual_seed(0)
-        config = T5Config(**shape, is_encoder_decoder=False, use_cache=False)
-        T5EncoderModel(config).save_pretrained(folder)
-        T5Tokenizer(vocab=list(pieces), extra_ids=0).save_pretrained(folder)
+        config = T5Config(**settings, is_encoder_decoder=False, use_cache=False)
+        T5EncoderModel(config).save_pretrained(parts)
+        T5Tokenizer(vocab=_pieces(config.vocab_size), extra_ids=0).save_pretrained(parts)
         width = config.d_model
         chain = [
-            modules.Transformer(str(folder), max_seq_length=_READS),
+            modules.Transformer(parts, max_seq_length=_READS),
             modules.Pooling(width, pooling_mode="mean"),
             modules.Dense(width, 768, bias=False, activation_function=torch.nn.Identity()),
             modules.Normalize(),
         ]
-        return SentenceTransformer(modules=chain, device=device)
+        model = SentenceTransformer(modules=chain, device=device)
+    return Encoder(model, ModelIdentity(RANDOM_T5, None, "random"), screening=screening)
 
 
-@cache
-def _pieces(size: int) -> tuple[tuple[str, float], ...]:
+def _pieces(size: int) -> list[tuple[str, float]]:
     """Return a synthetic Unigram vocabulary: ``size`` pairs of a piece and its log probability."""
     special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     letters = [(chr(code), -14.0) for code in range(33, 127)]
     room = size - len(special) - len(letters) - 1
     words = [f"▁{a}{b}{c}" for a in _SYLLABLES for b in _SYLLABLES for c in ("", *_SYLLABLES)]
     whole = [(word, -10.0) for word in words[:room]]
-    return (*special, ("▁", -12.0), *whole, *letters)
+    return [*special, ("▁", -12.0), *whole, *letters]

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from mean_prompt.system import InputError, is_secret_name, masked_urls, scrubbed
 
@@ -32,7 +32,18 @@ class ServerAddress:
     """
 
     def __init__(self, url: str) -> None:
-        self.shown, self._parts = _read(url)
+        try:
+            self._parts = urlsplit(url)
+            host, port = self._parts.hostname, self._parts.port
+        except ValueError:
+            host, port = None, None
+        if host is None or self._parts.scheme not in {"http", "https"} or not url.isprintable():
+            raise InputError(
+                "--llm server:MODEL@URL must have the URL of the server's API, such as "
+                "http://localhost:8000/v1: found none that can be read"
+            )
+        place = f"{f'[{host}]' if ':' in host else host}{f':{port}' if port else ''}"
+        self.shown = f"{self._parts.scheme}://{place}{self._parts.path.rstrip('/')}"
         self.key()
 
     def key(self) -> str:
@@ -89,19 +100,3 @@ class _Mask(logging.Filter):
                 masked_urls(str(value)) if ":/" in str(value) else value for value in record.args
             )
         return True
-
-
-def _read(url: str) -> tuple[str, SplitResult]:
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if host is None or parts.scheme not in {"http", "https"} or not url.isprintable():
-        raise InputError(
-            "--llm server:MODEL@URL must have the URL of the server's API, such as "
-            "http://localhost:8000/v1: found none that can be read"
-        )
-    shown = f"[{host}]" if ":" in host else host
-    address = f"{parts.scheme}://{shown}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
-    return address, parts

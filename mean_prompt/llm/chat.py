@@ -57,7 +57,10 @@ class ChatModel:
         self._tokenizer = tokenizer
         self._options = options
         self.chats = tokenizer.chat_template is not None
-        self._ends = _ends_of(model, tokenizer)
+        ends = model.generation_config.eos_token_id
+        several = ends if isinstance(ends, list) else [ends]
+        known = dict.fromkeys([*several, tokenizer.eos_token_id])
+        self._ends = tuple(token for token in known if token is not None)
         padding = tokenizer.pad_token_id
         self._padding: int = padding if padding is not None else (*self._ends, 0)[0]
         config = model.config.get_text_config()
@@ -201,20 +204,13 @@ class DeadlineCriterion(StoppingCriteria):
     @contextmanager
     def watching(self, model: nn.Module) -> Iterator[None]:
         """Within the block, raise ``OutOfTimeError`` before a layer if the deadline expired."""
+
+        def check(*_: object) -> None:
+            if self._reading:
+                self._deadline.check()
+
         stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
         with ExitStack() as hooks:
             for layer in itertools.chain.from_iterable(stacks):
-                hooks.callback(layer.register_forward_pre_hook(self._check).remove)
+                hooks.callback(layer.register_forward_pre_hook(check).remove)
             yield
-
-    def _check(self, *_: object) -> None:
-        if self._reading:
-            self._deadline.check()
-
-
-def _ends_of(model: Any, tokenizer: Any) -> tuple[int, ...]:  # noqa: ANN401
-    """Return the ids of end-of-sequence tokens, of the model's config and of the tokenizer."""
-    ends = model.generation_config.eos_token_id
-    several = ends if isinstance(ends, list) else [ends]
-    known = dict.fromkeys([*several, tokenizer.eos_token_id])
-    return tuple(token for token in known if token is not None)
