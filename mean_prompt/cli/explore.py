@@ -45,7 +45,7 @@ def explore(
 
 
 def _need_web() -> None:
-    """Refuse to begin without the page's own library, before anything is loaded."""
+    """Raise ``InputError`` if Gradio, which serves the page, is missing, before a run is loaded."""
     from importlib.util import find_spec
 
     from mean_prompt.system import InputError
