@@ -64,13 +64,14 @@ def methods(
     )
     if max_tokens is None and not recipe:
         max_tokens = DEFAULT_TOKENS
+    names = None if chosen is None else [name.strip() for name in chosen.split(",") if name.strip()]
     with bench_display() as display:
         report = bench_methods(
             corpus,
             budget=budget,
             max_tokens=max_tokens,
             model=model,
-            methods=None if chosen is None else _split(chosen),
+            methods=names,
             seeds=_integers("--seeds", seeds),
             recipe=plan,
             out=out,
@@ -143,10 +144,6 @@ def scale(
         typer.echo(json.dumps(report, indent=2))
     else:
         print_scale(rows)
-
-
-def _split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _integers(option: str, text: str) -> list[int]:

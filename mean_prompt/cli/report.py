@@ -34,9 +34,8 @@ def report(
 ) -> None:
     """Write the report of a run or of a submission again: one page that opens offline.
 
-    Every search and every prediction writes one at its end. Of a run that has not finished, or
-    whose string was not analysed, that is done first, which loads its
-    corpus and its model.
+    Every search and every prediction writes one at its end. If a run's string was not analysed,
+    it is analysed first, which loads the run's corpus and model.
     """
     from mean_prompt.system import user_path
 
@@ -44,18 +43,14 @@ def report(
     if target.suffix.lower() in {".csv", ".parquet"} and not target.is_dir():
         found = _of_submission(target, truth and user_path(truth), model, trust=trust_model)
     else:
-        _refuse(target, {"--truth": truth, "--model": model, "--trust-model": trust_model})
+        options = {"--truth": truth, "--model": model, "--trust-model": trust_model}
+        if given := [name for name, value in options.items() if value]:
+            raise InputError(
+                f"{given[0]} is of a submission, a .csv or .parquet file: found {target}; leave it "
+                "out, or name a submission"
+            )
         found = _of_run(target)
     typer.echo(found)
-
-
-def _refuse(target: Path, options: dict[str, object]) -> None:
-    given = [name for name, value in options.items() if value]
-    if given:
-        raise InputError(
-            f"{given[0]} is of a submission, a .csv or .parquet file: found {target}; leave it "
-            "out, or name a submission"
-        )
 
 
 def _of_submission(target: Path, truth: Path | None, model: str | None, *, trust: bool) -> Path:
