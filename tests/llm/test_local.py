@@ -110,14 +110,11 @@ def ticking(limit):
     return Deadline(limit, started=0, clock=lambda: next(ticks)), ticks
 
 
-def test_a_deadline_within_an_answer_ends_it(chat_folder):
-    deadline, ticks = ticking(60)
-    assert list(predictor(chat_folder, max_new_tokens=400).predict(ROWS, deadline=deadline)) == []
-    assert next(ticks) < 80
-
-
-def test_a_deadline_while_the_question_is_read_yields_nothing(chat_folder):
-    local = predictor(chat_folder)
+def test_a_deadline_within_an_answer_or_while_the_question_is_read_ends_it(chat_folder):
+    deadline, ticks = ticking(40)
+    local = predictor(chat_folder, max_new_tokens=400)
+    assert list(local.predict(ROWS, deadline=deadline)) == []
+    assert next(ticks) < 60
     assert list(local.predict(ROWS, deadline=ticking(4)[0])) == []
     assert not any(layer._forward_pre_hooks for layer in local._model._model.model.layers)
 

@@ -60,13 +60,10 @@ def fill(**settings):
     return padded(task, start, Incumbent(task, None), np.random.default_rng(0)).text.split()
 
 
-def test_a_start_is_filled_up_with_exclamation_marks():
+def test_a_start_is_filled_up_with_exclamation_marks_or_else_words():
     assert fill() == ["make", "text", "!", "!", "!", "!"]
     assert fill(max_tokens=2) == ["make", "text"]
     assert fill(prefix="poem", max_tokens=4) == ["poem", "make", "text", "!"]
-
-
-def test_where_these_are_banned_words_fill_up():
     words = fill(banned_tokens=("!",))
     assert len(words) == 6
     assert "!" not in words
