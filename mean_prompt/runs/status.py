@@ -31,7 +31,7 @@ class RunStatus:
             ``damaged`` if a file cannot be read.
         string: the best string so far, or ``None`` if there is none yet.
         score: the string's expected SCS, over every prompt once there is a result, until then
-            over the training prompts; or ``None``.
+            over the training prompts; ``None`` if no event has it, as may be after a resumption.
         fraction: the score as a share of the ceiling, or ``None``.
         seconds: seconds of the run until its last event.
         seconds_left: seconds until the end of the budget; ``None`` if time is not limited or the
@@ -101,10 +101,13 @@ def _read(folder: Path, name: str) -> RunStatus:
     state: RunState = "interrupted" if result is None else ended_state(result)
     if is_held(folder):
         state = "running"
+    string = result.string if result else _best_string(folder, best)
+    if best and best["text"] != string:
+        best = None
     return RunStatus(
         name=name,
         state=state,
-        string=result.string if result else _best_string(folder, best),
+        string=string,
         score=result.score if result else float(best["score"]) if best else None,
         fraction=result.fraction if result else float(best["fraction"]) if best else None,
         evaluations=result.evaluations if result else int(last["evaluations"]) if last else 0,
@@ -126,9 +129,10 @@ def _last_events(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | 
 
 
 def _best_string(folder: Path, best: dict[str, Any] | None) -> str | None:
-    if best is not None:
-        return str(best["text"])
-    return (folder / BEST).read_text("utf-8") if path_exists(folder / BEST) else None
+    """Return the best string so far, also if a resumed search has cut the event that logged it."""
+    if path_exists(folder / BEST):
+        return (folder / BEST).read_bytes().decode("utf-8")
+    return str(best["text"]) if best else None
 
 
 def _seconds_left(folder: Path, seconds: float | None, written: float | None) -> float | None:

@@ -80,6 +80,12 @@ def test_a_result_from_before_a_resumption_is_not_its_end(run):
     assert (status.state, status.string, status.evaluations) == ("interrupted", "the best", 340)
 
 
+def test_a_best_string_whose_event_a_resumption_cut_is_shown_without_a_score(run):
+    (run / "best.txt").write_text("better")
+    status = RunStatus.read(run)
+    assert (status.string, status.score, status.fraction) == ("better", None, None)
+
+
 def test_reading_changes_nothing_and_leaves_out_a_line_that_is_being_written(run):
     with (run / "events.jsonl").open("a") as file:
         file.write('{"event": "best", "time": 11')
