@@ -79,13 +79,6 @@ def test_paths_may_hold_what_specs_are_made_of(tmp_path, monkeypatch, name, form
     assert source.name == "n" if form.startswith("n=") else Path(name).stem
 
 
-def test_path_that_exists_goes_before_its_reading_as_name_and_weight(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    jsonl_file(tmp_path / "a.jsonl", ["wrong", "file"])
-    jsonl_file(tmp_path / "n=a.jsonl", ["right", "one"])
-    assert Corpus.from_files("n=a.jsonl").prompts == ("right", "one")
-
-
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     jsonl_file(tmp_path / "a.jsonl", ["alpha", "beta"])
@@ -99,9 +92,6 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
 def test_missing_file_is_refused(spec):
     with pytest.raises(InputError, match=r"a file of prompts must exist: found no file or folder "):
         Corpus.from_files(spec)
-
-
-def test_text_too_long_for_a_path_is_refused():
     with pytest.raises(InputError, match="must be readable: Rewrite this"):
         Corpus.from_files("Rewrite this text. " * 50)
 
@@ -175,7 +165,6 @@ def test_weights_of_strings_in_memory_add_up_too():
     [
         ([1, 1], "one weight: found 2 for 3 prompts"),
         ([1, -1, 1], "numbers of at least 0"),
-        ([1, math.nan, 1], "numbers of at least 0"),
         ([0, 0, 0], "none with text and weight"),
     ],
 )
@@ -188,12 +177,7 @@ def test_bad_weights_of_strings_in_memory_are_refused(weights, fault):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("a.csv", "prompt\n"),
-        ("a.txt", ""),
-        ("a.jsonl", '{"prompt": ""}\n{"prompt": null}\n'),
-    ],
+    ("name", "text"), [("a.txt", ""), ("a.jsonl", '{"prompt": ""}\n{"prompt": null}\n')]
 )
 def test_empty_corpus_is_refused(two, tmp_path, name, text):
     (tmp_path / "empty").mkdir()
@@ -229,12 +213,10 @@ def test_hash_is_of_content_not_of_names(tmp_path):
     ("prompts", "weights"),
     [
         (["alpha", "beta\ngamma"], [1, 2]),
-        (["alpha", "beta\ngamma."], None),
         (["beta\ngamma", "alpha"], None),
-        (["alpha", "beta\ngamma", "delta"], None),
         (["alpha\nbeta", "gamma"], None),
     ],
-    ids=["weights", "a character", "order", "another prompt", "the place of a newline"],
+    ids=["weights", "order", "the place of a newline"],
 )
 def test_hash_changes_with(prompts, weights):
     base = Corpus.from_prompts(["alpha", "beta\ngamma"])
@@ -307,7 +289,7 @@ SAME_WORDS = (
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(
     st.lists(st.sampled_from(PROMPTS), min_size=4, max_size=20, unique=True),
     st.lists(st.tuples(st.integers(0, 99), st.sampled_from(SAME_WORDS)), max_size=20),
@@ -340,13 +322,10 @@ def corpus():
     return Corpus.from_prompts(PROMPTS)
 
 
-def test_share_is_about_what_was_asked_for(corpus):
-    for holdout in (0.1, 0.5, 0.9):
+def test_share_is_about_what_was_asked_for_and_a_seed_decides_the_split(corpus):
+    for holdout in (0.1, 0.9):
         split = corpus.split(holdout)
         assert len(split.holdout) / len(corpus) == pytest.approx(holdout, abs=0.03)
-
-
-def test_seed_decides_the_split(corpus):
     one, same, other = (corpus.split(0.2, seed=seed).holdout.tolist() for seed in (3, 3, 4))
     assert one == same != other
 

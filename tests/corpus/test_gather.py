@@ -3,13 +3,13 @@
 import json
 import os
 import re
-import time
+from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from mean_prompt import Corpus, Recipe, score
+from mean_prompt import Corpus, Recipe
 from mean_prompt.corpus import gather
 from mean_prompt.corpus.gather import corpus_vectors
 from mean_prompt.corpus.vectors.job import embed
@@ -118,9 +118,9 @@ def test_the_maps_used_last_are_kept(folder, fake, cache):
     corpus = Corpus.from_files(folder)
     (cache / "maps").mkdir(parents=True)
     (cache / "maps" / ".abc.float16").write_bytes(b"what a kill left")
-    for count in (10, 11, 12, 13, 10, 14):
-        corpus_vectors(corpus, np.arange(count), fake)
-        time.sleep(0.02)
+    for time, count in enumerate((10, 11, 12, 13, 10, 14)):
+        path = Path(corpus_vectors(corpus, np.arange(count), fake).filename)
+        os.utime(path, (time, time))
     sizes = {path.stat().st_size // 12 for path in (cache / "maps").iterdir()}
     assert sizes == {10, 12, 13, 14}
 
@@ -137,15 +137,6 @@ def test_prompts_of_files_beside_a_folder_are_encoded(folder, fake, write, monke
     assert events == [
         ProgressEvent("embedding", done, 40, "prompts") for done in (10, 19, 29, 36, 38, 40, 40)
     ]
-
-
-def test_two_folders_are_brought_together(folder, make, write, tmp_path, fake):
-    second = make(corpus=write(["story", PROMPTS[4], "poem"], "b.jsonl"), out=tmp_path / "b").out
-    corpus = Corpus.from_files(f"{folder}:1", f"{second}:1")
-    before = fake.encoded
-    vectors = everything(corpus, fake)
-    assert fake.encoded == before
-    assert np.array_equal(vectors, fake.encode(corpus.prompts).astype(np.float16))
 
 
 def test_vectors_of_another_model_are_refused_with_both_names(folder):
@@ -184,9 +175,9 @@ def test_a_full_disk_ends_in_one_line(folder, fake, monkeypatch):
 
 def run(corpus, encoder, **recipe):
     plan = Recipe().override(
-        constraints={"max_tokens": 6}, search={"max_evaluations": 400, "seed": 3}, **recipe
+        constraints={"max_tokens": 6}, search={"max_evaluations": 200, "seed": 3}, **recipe
     )
-    return SearchSession(SearchInputs(corpus, encoder, plan, Budget(None, 400))).run()[0]
+    return SearchSession(SearchInputs(corpus, encoder, plan, Budget(None, 200))).run()[0]
 
 
 def test_a_search_over_a_folder_finds_what_it_finds_over_the_file(folder, corpus_file, monkeypatch):
@@ -208,18 +199,6 @@ def test_a_search_over_a_folder_finds_what_it_finds_over_the_file(folder, corpus
     for name in ("score", "holdout_score", "ceiling", "evaluations"):
         assert getattr(ours, name) == getattr(theirs, name)
     assert ours.details["corpus"]["hash"] == theirs.details["corpus"]["hash"]
-
-
-def test_half_precision_changes_a_score_by_less_than_a_ten_thousandth(
-    folder, corpus_file, tiny_bert, make
-):
-    vectors = make(model=tiny_bert, out=folder.with_name("tiny")).out
-    strings = ["rewrite the text", "make a poem", *PROMPTS[:5]]
-    ours = score(strings, vectors, model=tiny_bert)
-    theirs = score(strings, corpus_file, model=tiny_bert)
-    for one, other in zip(ours, theirs, strict=True):
-        assert one.score == pytest.approx(other.score, abs=1e-4)
-        assert one.ceiling == pytest.approx(other.ceiling, abs=1e-4)
 
 
 def test_a_large_folder_is_searched_compressed(tmp_path, fake, monkeypatch):

@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 
 from mean_prompt.corpus import tables
 from mean_prompt.corpus.readers import choose_column, iter_prompts, read_columns, read_prompts
-from mean_prompt.corpus.tables import MAX_CELL, SUFFIXES, text_lines
+from mean_prompt.corpus.tables import MAX_CELL, SUFFIXES
 from mean_prompt.system.errors import InputError
 
 #: Everything that may stand in a prompt and trip a format: quotes, delimiters, newlines, letters
@@ -29,7 +29,7 @@ PROMPTS = [
     "null",
     "123",
 ]
-TEN_MB = "x" * 10_000_000
+MEGABYTE = "x" * 1_000_000
 
 
 def table(path, rows):
@@ -88,19 +88,12 @@ def test_every_format_gives_the_strings_back_byte_for_byte(tmp_path, suffix):
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(TEXT, min_size=1, max_size=6))
 def test_any_text_survives_every_structured_format(tmp_path_factory, prompts):
     folder = tmp_path_factory.mktemp("text")
     for suffix in (".csv", ".tsv", ".jsonl", ".json", ".parquet"):
         assert read_prompts(written(folder / f"a{suffix}", prompts), "prompt") == prompts
-
-
-@given(TEXT)
-def test_text_files_have_the_lines_that_newlines_make(text):
-    universal = text.replace("\r\n", "\n").replace("\r", "\n")
-    expected = universal.removesuffix("\n").split("\n") if text else []
-    assert text_lines(text) == expected
 
 
 def test_newlines_of_windows(tmp_path):
@@ -126,12 +119,9 @@ def test_empty_cells_and_nulls_are_kept_as_empty_strings(tmp_path):
     expected = ["one", "", "", "two"]
     (tmp_path / "a.csv").write_text("id,prompt\n1,one\n2,\n3,\n4,two\n")
     (tmp_path / "b.csv").write_text('prompt\none\n\n""\ntwo\n')  # null and empty, one column
-    (tmp_path / "c.jsonl").write_text(
-        '{"prompt": "one"}\n{"prompt": null}\n{"prompt": ""}\n{"prompt": "two"}\n'
-    )
-    (tmp_path / "d.jsonl").write_text(
-        '{"prompt": "one"}\n{"other": 1}\n{"prompt": ""}\n{"prompt": "two"}\n'
-    )
+    lines = '{"prompt": "one"}\n{"prompt": null}\n{"prompt": ""}\n{"prompt": "two"}\n'
+    (tmp_path / "c.jsonl").write_text(lines)
+    (tmp_path / "d.jsonl").write_text(lines.replace('"prompt": null', '"other": 1'))
     pq.write_table(pa.table({"prompt": cells}), tmp_path / "e.parquet")
     for name in ("a.csv", "b.csv", "c.jsonl", "d.jsonl", "e.parquet"):
         assert read_prompts(tmp_path / name) == expected, name
@@ -210,20 +200,16 @@ JSONL = "a JSONL file must be well formed: {path}: line 3: "
     ("name", "text", "fault"),
     [
         ("a.csv", "id,prompt\n1,one\n2,a, b\n", "header's 2 cells: {path}, line 3 has 3; quote"),
-        ("a.csv", "id,prompt\n1,one\n2\n", "header's 2 cells: {path}, line 3 has 1; quote"),
         ("a.csv", 'id,prompt\n1,"one\n2,two\n', "{path}: line 3: unexpected end of data"),
         ("a.csv", 'id,prompt\n1,one\n2,"two"!\n', "{path}: line 3: ',' expected after"),
         ("a.csv", "", "must have a header line: {path} is empty"),
         ("a.jsonl", '"one"\n\n{"prompt": "tw\n"four"\n', f"{JSONL}Unterminated string"),
         ("a.jsonl", "\n\n{'prompt': 'two'}", f"{JSONL}Expecting property name"),
         ("a.jsonl", "\n\n" + "[" * 100_000, f"{JSONL}maximum recursion depth"),
-        ("a.jsonl", '\n\n{"prompt": ' + "9" * 5000 + "}", f"{JSONL}Exceeds the limit"),
         ("a.json", '[{"prompt": "one"},\n', "must be well formed: {path}: Expecting value: line 2"),
-        ("a.json", "", "must be well formed: {path}: Expecting value: line 1"),
         ("a.json", '{"prompt": "one"}', "must be an array of rows: {path} holds one value"),
         ("a.jsonl", '{"prompt": "one"}\n["two"]\n', "{path}, line 2 is list"),
         ("a.jsonl", '{"prompt": "one"}\n\n"three"\n', "{path}, line 3 is str"),
-        ("a.jsonl", "1\n2\n", "{path}, line 1 is int"),
     ],
 )
 def test_a_broken_file_is_refused_with_the_place(tmp_path, name, text, fault):
@@ -251,12 +237,11 @@ def test_half_a_surrogate_pair_is_refused(tmp_path):
     assert read_prompts(path) == ["whole 🦜"]
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
-def test_truncated_parquet_is_refused(tmp_path, kept):
+def test_truncated_parquet_is_refused(tmp_path):
     path = written(tmp_path / "a.parquet", [f"prompt number {n}" for n in range(500)])
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * kept)])
-    assert "a Parquet file must be well formed" in refusal(path)
+    for kept in (0.99, 0.5, 0.0):
+        path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+        assert "a Parquet file must be well formed" in refusal(path)
 
 
 @pytest.mark.parametrize("names", [("a", "a.b", "prompt"), ("^p.*$", "prompt")])
@@ -284,17 +269,7 @@ def pieces(path, column=None):
     return found, None
 
 
-def test_a_fault_further_on_comes_after_what_stands_before_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_BLOCK", 64)
-    path = tmp_path / "a.txt"
-    path.write_bytes(b"one\n" * 50 + b"caf\xe9\n" + b"two\n")
-    found, fault = pieces(path)
-    assert found == ["one"] * len(found)
-    assert len(found) > 20
-    assert "line 51 holds byte 0xe9" in fault
-
-
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(
     st.text(st.sampled_from('ab,"\r\n\u2028é🦜'), max_size=60),
     st.sampled_from([".txt", ".csv", ".jsonl"]),
@@ -342,10 +317,10 @@ def test_csv_has_its_own_limits_whatever_the_field_limit(tmp_path, monkeypatch):
     assert f"at most {MAX_CELL:,} characters: {long}, line 2" in refusal(long)
     monkeypatch.setattr(tables, "MAX_LINE", 2**18)
     path = tmp_path / "b.csv"
-    path.write_text('id,prompt\n1,"one\n' + "2,two\n" * 100_000)
+    path.write_text('id,prompt\n1,"one\n' + "2,two\n" * 50_000)
     assert "a CSV record may hold at most 262,144 characters: " in refusal(path)
-    many = written(tmp_path / "c.csv", ["two"] * 100_000)
-    assert len(read_prompts(many)) == 100_000
+    many = written(tmp_path / "c.csv", ["two"] * 60_000)
+    assert len(read_prompts(many)) == 60_000
 
 
 def test_a_json_array_too_large_to_hold_is_refused(tmp_path, monkeypatch):
@@ -366,23 +341,23 @@ def test_fields_without_end_are_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".txt", ".parquet"])
 def test_a_file_is_never_held_whole(tmp_path, suffix, monkeypatch):
-    monkeypatch.setattr(tables, "_BLOCK", 2**14)
+    monkeypatch.setattr(tables, "_BLOCK", 2**12)
     monkeypatch.setattr(tables, "_SLICE", 64)
     read_prompts(written(tmp_path / f"imports{suffix}", ["one"]))
-    path = written(tmp_path / f"a{suffix}", [f"{n} {'word ' * 20}" for n in range(10_000)])
+    path = written(tmp_path / f"a{suffix}", [f"{n} {'word ' * 20}" for n in range(4_000)])
     tracemalloc.start()
-    assert sum(1 for _ in iter_prompts(path)) == 10_000
+    assert sum(1 for _ in iter_prompts(path)) == 4_000
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 10_000 * 100 / 4
+    assert peak < 4_000 * 100 / 4
 
 
-# A cell of ten megabytes
+# A cell of a megabyte
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_ten_megabytes_in_a_cell_are_refused_with_their_place(tmp_path, suffix):
-    path = written(tmp_path / f"a{suffix}", ["one", TEN_MB, "three"])
+def test_a_megabyte_in_a_cell_is_refused_with_their_place(tmp_path, suffix):
+    path = written(tmp_path / f"a{suffix}", ["one", MEGABYTE, "three"])
     message = refusal(path)
     unit = "row" if suffix in {".json", ".parquet"} else "line"
     number = 3 if suffix in {".csv", ".tsv"} else 2  # a header stands on the first line
@@ -395,7 +370,7 @@ def test_ten_megabytes_in_a_cell_are_refused_with_their_place(tmp_path, suffix):
 
 def test_unclosed_quote_before_megabytes_is_refused(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text('id,prompt\n1,"one\n' + "2,two\n" * 200_000)
+    path.write_text('id,prompt\n1,"one\n' + "2,two\n" * 30_000)
     assert f"a cell holds more than {MAX_CELL:,} characters" in refusal(path)
 
 
@@ -428,16 +403,6 @@ def test_file_that_the_system_does_not_give_is_refused(tmp_path, suffix, forbidd
     forbidden()
     fault = f"a corpus must be readable: {path}: Permission denied; check its name and its rights"
     assert refusal(path) == fault
-
-
-def test_reading_error_in_the_middle_of_a_file_is_refused(tmp_path):
-    """The memory of this process, read from its start, is an input/output error for anyone."""
-    memory = Path("/proc/self/mem")
-    if not memory.exists():
-        pytest.skip("this system shows no process memory as a file")
-    path = tmp_path / "a.csv"
-    path.symlink_to(memory)
-    assert "must be readable" in refusal(path)
 
 
 # Several columns of one file
@@ -496,15 +461,8 @@ def test_cells_that_are_neither_text_nor_whole_numbers_are_named(tmp_path):
     [
         ("a.txt", "one\n", "must be one of .csv, .tsv, .jsonl, .json, .parquet: "),
         ("a.jsonl", '"one"\n"two"\n', r"named columns \(id, text\): .*a.jsonl holds bare strings"),
-        ("a.jsonl", "\n", r"named columns \(id, text\): .*a.jsonl holds no rows"),
-        ("a.json", "3", "a JSON table must be an array of rows: .*a.json holds one value"),
         ("a.csv", b"id,text\n1,\xff\n", "a table must be UTF-8: .*a.csv, line 2 holds byte 0xff"),
         ("a.jsonl", r'{"id": 1, "text": "\ud83d"}', "a cell must be Unicode text: .*line 1 holds"),
-        (
-            "a.jsonl",
-            '\n{"id": 1, "text": "' + "x" * 10**6 + '"}',
-            "a cell may hold at most 131,072 characters: .*a.jsonl, line 2 holds 1,000,000",
-        ),
     ],
 )
 def test_tables_that_cannot_be_read_name_the_fault(tmp_path, name, content, fault):

@@ -59,9 +59,8 @@ def test_ids_alone_need_no_texts(tmp_path):
         (("7", "8", "7"), "rows 1 and 3 in .*test.jsonl both have 7; rename or remove one"),
         (("7", 7), "rows 1 and 2 in .*test.jsonl both have 7"),
         (("7", " \t"), "row 2 in .*test.jsonl is blank; give it one"),
-        (("7", None), "row 2 in .*test.jsonl is blank"),
     ],
-    ids=["twice", "number and text", "blank", "null"],
+    ids=["twice", "number and text", "blank"],
 )
 def test_ids_that_do_not_name_one_row_are_refused(tmp_path, read, ids, fault):
     path = triples_file(tmp_path / "test.jsonl", *("p" for _ in ids), id=ids)
@@ -116,14 +115,11 @@ def test_rewrite_prompt_goes_before_prompt(tmp_path):
     assert read_triples(other).triples.prompts == ("also right",)
 
 
-def test_triples_without_a_column_of_prompts_are_refused(tmp_path):
-    path = jsonl_file(tmp_path / "a.jsonl", ROW | {"instruction": "x"})
-    fault = "in a column rewrite_prompt or prompt: .*a.jsonl has neither; rename the column"
+def test_triples_without_any_prompts_are_refused(tmp_path):
+    path = jsonl_file(tmp_path / "b.jsonl", ROW | {"instruction": "x"})
+    fault = "in a column rewrite_prompt or prompt: .*b.jsonl has neither; rename the column"
     with pytest.raises(InputError, match=fault):
         read_triples(path)
-
-
-def test_triples_that_are_all_dropped_are_refused(tmp_path):
     path = triples_file(tmp_path / "a.jsonl", " ", "one")
     fault = r"a\.jsonl has 2 rows, none with one of its own in 'rewri"
     with pytest.raises(InputError, match=fault):

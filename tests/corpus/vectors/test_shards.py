@@ -46,7 +46,7 @@ def test_the_same_texts_make_the_same_shards_in_any_files(write, tmp_path):
     assert [source.rows for source in sources] == [13, 28]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.sampled_from(["a", "b ", "b", "c", "", " ", "d"])), st.integers(1, 4))
 def test_no_row_is_lost(tmp_path_factory, rows, size):
     path = tmp_path_factory.mktemp("rows") / "a.json"
@@ -66,29 +66,21 @@ def test_long_prompts_end_a_shard_early(write, monkeypatch):
     assert [len(shard.prompts) for shard in found] == [2, 2, 1]
 
 
-@pytest.mark.parametrize(
-    ("prompts", "counts"),
-    [(("b", "a"), (1, 1)), (("ab",), (1,)), (("a", "b"), (1, 2)), (("a\n1 1\nb",), (1,))],
-)
-def test_a_digest_is_of_texts_counts_and_their_order(prompts, counts):
-    assert Shard(0, prompts, counts).digest != Shard(0, ("a", "b"), (1, 1)).digest
-    assert Shard(0, prompts, counts).digest == Shard(7, prompts, counts).digest
-
-
-def test_some_shards_are_read_no_further_than_it_must(corpus_file, tmp_path):
-    sources = (parse_source(str(corpus_file)), parse_source(str(tmp_path / "gone.csv")))
-    assert [shard.number for shard in Stream(sources, None, 10).some([0, 2])] == [0, 2]
-    assert list(Stream(sources, None, 10).some([])) == []
+def test_a_digest_is_of_texts_counts_and_their_order():
+    known = Shard(0, ("a", "b"), (1, 1)).digest
+    assert known == Shard(7, ("a", "b"), (1, 1)).digest
+    for prompts, counts in ((("b", "a"), (1, 1)), (("a", "b"), (1, 2)), (("a\n1 1\nb",), (1,))):
+        assert Shard(0, prompts, counts).digest != known
 
 
 # Their vectors in half precision
 
 
-@pytest.mark.parametrize("dimension", [1, 3, 768])
+@pytest.mark.parametrize("dimension", [1, 3, 384])
 def test_no_unit_vector_is_refused_for_its_rounding(dimension):
     rng = np.random.default_rng(dimension)
-    vectors = rng.standard_normal((5_000, dimension)) * rng.choice([1e-6, 1, 30], (5_000, 1))
-    vectors[:, 0] *= rng.choice([1, 1e4], 5_000)
+    vectors = rng.standard_normal((2_000, dimension)) * rng.choice([1e-6, 1, 30], (2_000, 1))
+    vectors[:, 0] *= rng.choice([1, 1e4], 2_000)
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     assert are_unit(vectors.astype(np.float16)).all()
 
