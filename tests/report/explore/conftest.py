@@ -26,7 +26,7 @@ def run_folder(tmp_path_factory, tiny_bert_folder):
     corpus.write_text("\n".join(lines), "utf-8")
     search(
         corpus,
-        max_evaluations=120,
+        max_evaluations=60,
         max_tokens=10,
         model=str(tiny_bert_folder),
         out=folder / "run",

@@ -4,10 +4,9 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -32,42 +31,35 @@ def explorer(found):
 
 
 @pytest.fixture(scope="module")
-def url(run_folder):
-    """The address of the command, which Ctrl-C ends with exit code 0."""
+def server(run_folder):
+    """The command, which loads while the model and the browser of the tests do."""
     command = [sys.executable, "-m", "mean_prompt", "explore", str(run_folder)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as server:
-        said = server.stdout.readline()
-        address = re.search(r"http://127\.0\.0\.1:\d+/", said)
-        if address is None:
-            server.kill()
-            pytest.fail(f"no address: {said}{server.stderr.read()}")
-        yield address[0]
+        yield server
         server.send_signal(signal.SIGINT)
         assert server.wait(60) == 0
         assert server.stderr.read() == ""
 
 
-@contextmanager
-def explorer_page(browser, url, **options):
-    with page_of(browser, url, **options) as page:
-        page.set_default_timeout(PATIENCE)
-        page.wait_for_selector("#mp-plot[data-ready]")
-        yield page
-
-
-@pytest.fixture
-def fresh_page(browser, url):
-    """The page as it begins."""
-    with explorer_page(browser, url) as page:
-        yield page
+@pytest.fixture(scope="module")
+def url(server, explorer, browser):  # noqa: ARG001 - loaded meanwhile
+    """The address of the command, which Ctrl-C ends with exit code 0."""
+    said = server.stdout.readline()
+    address = re.search(r"http://127\.0\.0\.1:\d+/", said)
+    if address is None:
+        server.kill()
+        pytest.fail(f"no address: {said}{server.stderr.read()}")
+    return address[0]
 
 
 @pytest.fixture(scope="module")
 def page(browser, url):
     """The page with whatever was typed last; loading one takes longer than most of the tests."""
-    with explorer_page(browser, url) as page:
+    with page_of(browser, url) as page:
+        page.set_default_timeout(PATIENCE)
+        page.wait_for_selector("#mp-plot[data-ready]")
         yield page
 
 
@@ -103,12 +95,32 @@ def marks(page):
     )
 
 
-def test_the_page_begins_with_the_runs_best_string(fresh_page, found):
+def test_the_page_begins_with_the_runs_best_string(page, found):
     look = found.space.analyse_string(found.best)
-    assert box(fresh_page).input_value() == found.best
-    assert part(fresh_page, "score").inner_text() == f"{look.score:.5f}"
-    assert part(fresh_page, "tokens").inner_text() == str(look.tokens)
-    assert marks(fresh_page)["A"] == pytest.approx(look.place, abs=1e-3)
+    assert box(page).input_value() == found.best
+    assert part(page, "score").inner_text() == f"{look.score:.5f}"
+    assert part(page, "tokens").inner_text() == str(look.tokens)
+    assert marks(page)["A"] == pytest.approx(look.place, abs=1e-3)
+
+
+def test_the_map_shows_the_corpus(page, found, explorer):
+    drawn = page.evaluate(
+        """() => document.getElementById("mp-plot").data.map((row) => [row.name, row.x.length])"""
+    )
+    places = dict(drawn)
+    assert sum(places.values()) == len(found.problem.prompts) + 3
+    assert places["mean of the corpus"] == places["direction of the ceiling"] == 1
+    assert [row[0] for row in drawn] == [
+        *(trace["name"] for trace in explorer.figure["traces"]),
+        *explorer.figure["landmarks"], "string A",
+    ]  # fmt: skip
+    assert page.locator("#mp-plot .legend").is_visible()
+    shown = page.evaluate(
+        """() => document.getElementById("mp-plot").data.flatMap((row) => row.text).join(" ")"""
+    )
+    assert "&lt;script&gt;" in shown
+    assert "&lt;b&gt;the tone" in shown
+    assert not re.search("<(script|b>bold)", shown)
 
 
 def test_what_is_typed_is_seen_at_once(page, found):
@@ -127,26 +139,6 @@ def test_what_is_typed_is_seen_at_once(page, found):
     assert marks(page)["A"] == pytest.approx(look.place, abs=1e-3)
 
 
-def test_the_map_shows_the_corpus(fresh_page, found, explorer):
-    drawn = fresh_page.evaluate(
-        """() => document.getElementById("mp-plot").data.map((row) => [row.name, row.x.length])"""
-    )
-    places = dict(drawn)
-    assert sum(places.values()) == len(found.problem.prompts) + 3
-    assert places["mean of the corpus"] == places["direction of the ceiling"] == 1
-    assert [row[0] for row in drawn] == [
-        *(trace["name"] for trace in explorer.figure["traces"]),
-        *explorer.figure["landmarks"], "string A",
-    ]  # fmt: skip
-    assert fresh_page.locator("#mp-plot .legend").is_visible()
-    shown = fresh_page.evaluate(
-        """() => document.getElementById("mp-plot").data.flatMap((row) => row.text).join(" ")"""
-    )
-    assert "&lt;script&gt;" in shown
-    assert "&lt;b&gt;the tone" in shown
-    assert not re.search("<(script|b>bold)", shown)
-
-
 def test_a_suggestion_keeps_its_promise(page, found):
     box(page).fill("make the poem formal")
     wait_for_score(page, found.space, "make the poem formal")
@@ -161,30 +153,34 @@ def test_a_suggestion_keeps_its_promise(page, found):
     assert float(part(page, "score").inner_text()) == pytest.approx(float(promised), abs=1.1e-5)
 
 
-def test_strings_are_compared_side_by_side(fresh_page, found):
-    fresh_page.locator("#mp-add").click()
-    wait_for_advice(fresh_page, "B")
-    begin = fresh_page.locator(".mp-advice[data-column=B] .mp-apply").first
+def test_strings_are_compared_side_by_side(page, found):
+    first = box(page).input_value()
+    page.locator("#mp-add").click()
+    wait_for_advice(page, "B")
+    begin = page.locator(".mp-advice[data-column=B] .mp-apply").first
     text = begin.get_attribute("data-text")
     begin.click()
-    wait_for_score(fresh_page, found.space, text, "B")
-    assert box(fresh_page, "B").input_value() == text
-    assert box(fresh_page, "A").input_value() == found.best
-    boxes = [box(fresh_page, letter).bounding_box() for letter in "AB"]
+    wait_for_score(page, found.space, text, "B")
+    assert box(page, "B").input_value() == text
+    assert box(page, "A").input_value() == first
+    boxes = [box(page, letter).bounding_box() for letter in "AB"]
     assert boxes[1]["x"] > boxes[0]["x"] + boxes[0]["width"]
-    fresh_page.wait_for_function(
+    page.wait_for_function(
         """() => document.getElementById("mp-plot").data.some((row) => row.name === "string B")"""
     )
     for letter in "CD":
-        fresh_page.locator("#mp-add").click()
-        box(fresh_page, letter).wait_for()
-    assert fresh_page.locator("#mp-add").is_disabled()
-    fresh_page.get_by_role("button", name="Remove string B").click()
-    box(fresh_page, "B").wait_for(state="detached")
-    fresh_page.wait_for_function(
+        page.locator("#mp-add").click()
+        box(page, letter).wait_for()
+    assert page.locator("#mp-add").is_disabled()
+    page.get_by_role("button", name="Remove string B").click()
+    box(page, "B").wait_for(state="detached")
+    page.wait_for_function(
         """() => document.getElementById("mp-plot").data.every((row) => row.name !== "string B")"""
     )
-    assert fresh_page.locator("#mp-add").is_enabled()
+    assert page.locator("#mp-add").is_enabled()
+    for letter in "CD":
+        page.get_by_role("button", name=f"Remove string {letter}").click()
+        box(page, letter).wait_for(state="detached")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -227,29 +223,37 @@ def test_an_open_table_stays_open(page, found):
     assert row.inner_text().split()[:2] == ["2", "the"]
 
 
-@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESKTOP), ("dark", PHONE)])
-def test_everybody_can_use_it(browser, url, scheme, viewport):
-    with explorer_page(browser, url, scheme=scheme, viewport=viewport) as page:
-        page.locator("#mp-add").click()
-        wait_for_advice(page, "B")
-        box(page, "B").fill("the text of a 😀 king")
-        page.wait_for_selector(".mp-look[data-column=B] .mp-fault")
-        page.wait_for_selector(".mp-look[data-column=B] .mp-tokens")
-        for summary in page.locator("summary").all():
-            if not summary.evaluate("(element) => element.parentElement.open"):
-                summary.click()
-        assert serious_faults(page) == []
-        assert page.evaluate("() => document.body.scrollWidth <= window.innerWidth")
-
-
-def test_it_works_by_the_keyboard(fresh_page, found):
-    wait_for_advice(fresh_page)
-    button = fresh_page.locator(".mp-apply").nth(1)
+def test_it_works_by_the_keyboard(page, found):
+    box(page).fill("make the poem formal")
+    wait_for_score(page, found.space, "make the poem formal")
+    wait_for_advice(page)
+    button = page.locator(".mp-apply").nth(1)
     text = button.get_attribute("data-text")
     button.focus()
-    fresh_page.keyboard.press("Enter")
-    assert box(fresh_page).input_value() == text
-    wait_for_score(fresh_page, found.space, text)
+    page.keyboard.press("Enter")
+    assert box(page).input_value() == text
+    wait_for_score(page, found.space, text)
+
+
+def test_everybody_can_use_it(page):
+    page.locator("#mp-add").click()
+    wait_for_advice(page, "B")
+    box(page, "B").fill("the text of a 😀 king")
+    page.wait_for_selector(".mp-look[data-column=B] .mp-fault")
+    page.wait_for_selector(".mp-look[data-column=B] .mp-tokens")
+    wait_for_advice(page, "B")
+    for summary in page.locator("summary").all():
+        if not summary.evaluate("(element) => element.parentElement.open"):
+            summary.click()
+    for scheme, viewport in (("light", DESKTOP), ("dark", PHONE)):
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size(viewport)
+        page.wait_for_function(
+            "(is_dark) => document.body.classList.contains('dark') === is_dark",
+            arg=scheme == "dark",
+        )
+        assert serious_faults(page) == []
+        assert page.evaluate("() => document.body.scrollWidth <= window.innerWidth")
 
 
 def asked(url, **headers):
@@ -263,19 +267,15 @@ def asked(url, **headers):
 
 def test_only_its_own_page_is_answered(url):
     port = url.rsplit(":", 1)[1].strip("/")
-    assert asked(url, Host=f"localhost:{port}")[0] == 200
     assert asked(url, Host=f"rebound.example:{port}")[0] == 403
     assert asked(url, Origin="http://elsewhere.example")[0] == 403
     assert asked(url, Origin="null")[0] == 403
-    assert asked(url, Origin=url.rstrip("/"))[0] == 200
-
-
-def test_the_page_names_no_other_host(url):
-    status, headers, body = asked(url)
+    assert asked(url, Host=f"localhost:{port}")[0] == 200
+    status, headers, body = asked(url, Origin=url.rstrip("/"))
     assert status == 200
+    # The page names no other host.
     assert "default-src 'self'" in headers["content-security-policy"]
-    loaded = re.findall(rb'(?:src|href|content)="(https?:)?//[^"]*"', body)
-    assert loaded == []
+    assert re.findall(rb'(?:src|href|content)="(https?:)?//[^"]*"', body) == []
 
 
 def test_a_newer_text_ends_the_work_on_an_older_one(explorer):
@@ -292,18 +292,12 @@ def test_a_newer_text_ends_the_work_on_an_older_one(explorer):
 
 def test_several_threads_see_the_same(explorer):
     texts = ["make the text", "the story tone", "a poem of the sea", "rewrite it"]
-    alone = {text: list(explorer.analyse(text))[-1] for text in texts}
-    together = {}
 
     def see(text):
-        together[text] = list(explorer.analyse(text, ("page", text)))[-1]
+        return list(explorer.analyse(text, ("page", text)))[-1]
 
-    threads = [threading.Thread(target=see, args=[text]) for text in texts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert together == alone
+    with ThreadPoolExecutor(len(texts)) as threads:
+        assert list(threads.map(see, texts)) == [see(text) for text in texts]
 
 
 def test_without_gradio_the_install_command_is_told(program, run_folder, monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.grammar import generate
 from mean_prompt.report.live.place import running_server
+from mean_prompt.report.page.run_report import run_parts
 from tests.browser import page_of
 from tests.report.live.conftest import best
 
@@ -21,37 +22,26 @@ DRAWN = "document.getElementById('plot-progress')?.data?.at(-1)?.y ?? []"
 
 
 @pytest.fixture
-def begin_search(tmp_path, tiny_bert_folder):
-    """Return a function that begins ``search --live``: its process, and the page's address."""
+def searching(tmp_path, tiny_bert_folder):
+    """A process of ``search --live``: itself, its arguments, and the page's address."""
     (tmp_path / "prompts.txt").write_text(
-        "\n".join(row["prompt"] for row in generate(120, seed=5)), "utf-8"
+        "\n".join(row["prompt"] for row in generate(60, seed=5)), "utf-8"
     )
-    begun = []
-
-    def begin(*arguments):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mean_prompt", "search", "--live", *arguments],
-            cwd=tmp_path,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
-        begun.append(process)
+    places = [tmp_path / "prompts.txt", "--out", tmp_path / "run", "--model", tiny_bert_folder]
+    asked = ["search", "--live", *places, "--max-tokens", 8, "--budget", "1h"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "mean_prompt", *map(str, asked)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
         lines = iter(process.stderr.readline, "")
-        return process, next(line[11:-1] for line in lines if line.startswith("live page: "))
-
-    asked = ["prompts.txt", "--out", "run", "--model", str(tiny_bert_folder)]
-    yield lambda *more: begin(*asked, "--max-tokens", "10", *more)
-    for process in begun:
+        yield process, asked, next(line[11:-1] for line in lines if line.startswith("live page: "))
         process.kill()
         process.communicate()
     if server := running_server(tmp_path / "run"):
         os.kill(server.pid, signal.SIGKILL)
-
-
-def result_of(run):
-    return json.loads((run / "result.json").read_text("utf-8"))
 
 
 def wait_for(page, expression, *arguments):
@@ -62,9 +52,9 @@ def status(page):
     return page.locator("#status").inner_text()
 
 
-def test_it_follows_a_search_to_its_end_through_a_kill(browser, begin_search, tmp_path):
+def test_it_follows_a_search_to_its_end_through_a_kill(browser, searching, program, tmp_path):
     run = tmp_path / "run"
-    process, url = begin_search("--budget", "1h")
+    process, asked, url = searching
     with page_of(browser, url) as page:
         # While it runs, the string changes.
         wait_for(page, f"() => {SHOWN}")
@@ -81,18 +71,15 @@ def test_it_follows_a_search_to_its_end_through_a_kill(browser, begin_search, tm
         assert page.locator("#score").inner_text().count("score so far") == 1
 
         *_, last = (run / "events.jsonl").read_text("utf-8").splitlines()
-        asked = json.loads(last)["evaluations"] + 500
-        process, again = begin_search("--resume", "--max-evaluations", str(asked))
-        assert again == url
-        wait_for(page, "() => document.querySelector('#status .running')")
-        assert process.stderr.read().endswith(
-            f"live page: {url} stays until it was not open for 5m\n"
-        )
-        assert process.wait() == 0
+        most = json.loads(last)["evaluations"] + 300
+        code, _, err = program(*asked, "--resume", "--max-evaluations", most, "--quiet")
+        assert code == 0
+        assert f"live page: {url}\n" in err
+        assert err.endswith(f"live page: {url} stays until it was not open for 5m\n")
 
         # The same page follows on, and ends with the result.
         wait_for(page, "() => document.querySelector('#status .finished')")
-        result = result_of(run)
+        result = json.loads((run / "result.json").read_text("utf-8"))
         assert page.evaluate(SHOWN) == result["string"]
         scores = page.locator("#score").inner_text()
         shown = [result["score"], result["train_score"], result["holdout_score"], result["ceiling"]]
@@ -133,9 +120,9 @@ def test_an_open_page_comes_back_with_its_server(browser, folder):
             wait_for(page, f"() => {SHOWN} === 'a second string'")
 
 
-def test_what_is_new_is_only_shown_and_the_chosen_axis_stays(browser, folder):
+def test_what_is_new_is_only_shown_and_the_chosen_axis_stays(browser, folder, serve):
     hostile = "<script>document.title = 'x'</script><img src=x onerror=alert(1)> \u202e' \" & 😀"
-    with served(folder) as url, page_of(browser, url) as page:
+    with page_of(browser, serve(read=run_parts).address.url) as page:
         title = page.title()
         wait_for(page, f"() => ({DRAWN}).length")
         page.get_by_label("seconds").check()

@@ -23,7 +23,7 @@ corpus""",
     "search": """\
 with progress_display() as listener:
     result = search(
-        corpus, model={model!r}, max_evaluations=600, max_tokens=12, out={out!r}, listener=listener
+        corpus, model={model!r}, max_evaluations=300, max_tokens=8, out={out!r}, listener=listener
     )
 result""",
     "score": """\
@@ -34,11 +34,11 @@ import os, signal
 pressed = []
 def press(progress):
     listener(progress)
-    if progress.phase == "searching" and progress.done > 100 and not pressed:
+    if progress.phase == "searching" and progress.done > 50 and not pressed:
         pressed.append(progress)
         os.kill(os.getpid(), signal.SIGINT)
 with progress_display() as listener:
-    stopped = search(corpus, model={model!r}, budget="10m", max_tokens=12, listener=press)
+    stopped = search(corpus, model={model!r}, budget="10m", max_tokens=8, listener=press)
 stopped""",
     "fail": """\
 with progress_display() as listener:
