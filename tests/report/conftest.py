@@ -32,9 +32,9 @@ def hostile_run(tmp_path_factory, tiny_bert):
         *HOSTILE,
         *(f"{text[:60]} for a {who}" for text in HOSTILE for who in ("cat", "dog")),
     ]
-    recipe = Recipe().override(study={"climb_evaluations": 100}, constraints={"max_tokens": 8})
+    recipe = Recipe().override(study={"climb_evaluations": 250}, constraints={"max_tokens": 12})
     search(
-        Corpus.from_prompts(prompts), model=tiny_bert, recipe=recipe, max_evaluations=400, out=out
+        Corpus.from_prompts(prompts), model=tiny_bert, recipe=recipe, max_evaluations=900, out=out
     )
     events = [json.loads(line) for line in (out / "events.jsonl").read_text("utf-8").splitlines()]
     for event in events:
