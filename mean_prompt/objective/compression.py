@@ -142,7 +142,6 @@ class Compression:
     """An approximate objective F, made from the exact objective f, and its measured error.
 
     Attributes:
-        objective: F.
         prompts: N, number of prompts of the exact objective.
         points: K, number of sampled prompts.
         error: root mean square of ``F - f`` at probe vectors, as a share of F's maximum.
@@ -180,13 +179,7 @@ def compress_if_large(exact: ExpectedSCS, *, seed: int = 0) -> Compression | Non
 
 
 def compress(exact: ExpectedSCS, *, points: int = POINTS, seed: int = 0) -> Compression:
-    """Approximate an objective, and measure the error at vectors like those that a search meets.
-
-    Args:
-        exact: f over N prompts; iterated a few times, block by block.
-        points: K, number of prompts to sample.
-        seed: random seed of the sample and of the vectors at which the error is measured.
-    """
+    """Approximate an objective, and measure the error at vectors like those that a search meets."""
     rng = np.random.default_rng(seed)
     mean, covariance = _moments(exact)
     sample = exact.rows(_even_sample(exact, mean, points, rng))

@@ -65,7 +65,6 @@ class Ceiling:
     """The highest expected SCS of any unit vector, an upper bound for the score of any string.
 
     Attributes:
-        value: ``max f``; no string can score more.
         vector: (d,) the unit vector that reaches the maximum.
         agreement: share of the ascents, in (0, 1], that ended at this value.
     """
@@ -127,7 +126,6 @@ class Objective(ABC):
         """Return the maximum of f over all unit vectors, which no string's score can exceed.
 
         Args:
-            seed: random seed of the starting points.
             guide: a cheaper objective close to this one. If given, the ascent starts only from
                 the guide's highest maxima.
         """
@@ -183,7 +181,6 @@ class ExpectedSCS(Objective):
         vectors: (N, d) unit rows of the prompts, float32 or float16; shared, not copied, if the
             device allows it.
         weights: (N,) nonnegative weights of the prompts; scaled to sum 1. Default: equal weights.
-        device: torch's name of the device that the products run on.
 
     Raises:
         ValueError: there are no rows, a row is not of unit length, or the weights do not fit.

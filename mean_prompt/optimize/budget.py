@@ -40,16 +40,12 @@ class Budget:
     """The time and evaluations that a search has spent, and its limits, checked at every step.
 
     Args:
-        seconds: wall-clock limit of the whole run, or ``None``.
-        max_evaluations: limit on strings encoded by the search, or ``None``.
         clock: in seconds, never going back.
         started: when the time began, by ``clock``; the default is now.
 
     Attributes:
         deadline: the limit in time alone, for work outside the search.
-        evaluations: strings encoded so far.
         others: strings that other workers on the same budget encoded, as far as is known.
-        reserve: seconds kept free for scoring the final results, on top of the few always kept.
     """
 
     def __init__(

@@ -40,7 +40,6 @@ class ClimbSettings(BaseModel):
         hot: temperature at the start, as a share of the ceiling (the highest possible score): a
             string that scores this much less is still drawn with weight 1/e.
         cold: temperature at the end, as a share of the ceiling.
-        moves: how often each kind of edit is tried.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -76,11 +75,9 @@ class Climb:
     Args:
         start: the start string, scored in float32.
         screened: the start string, scored in the screening precision.
-        edits: predicts, proposes and scores edits of a string.
 
     Attributes:
         best: the best string so far, scored in float32.
-        number: number of steps taken.
     """
 
     def __init__(self, start: Candidate, screened: Candidate, edits: Edits) -> None:

@@ -150,8 +150,7 @@ class MeasuredEffects:
     ) -> Combinations:
         """Return the best combinations of measured replacements in a string, by beam search.
 
-        They include single replacements measured at earlier strings. The expansion is that of the
-        objective around the string's vector; token sequences ``without`` are left out.
+        Single replacements are included, token sequences ``without`` left out.
         """
         found = [_NONE, *self._search(to_tensor(current.vector), expansion)]
         cells, body = self._cells.tolist(), dict(enumerate(current.body))
@@ -223,7 +222,6 @@ class MeasuredEffects:
         self._loss.restore(state["loss"])
 
     def _row(self, cell: tuple[int, int]) -> int | None:
-        """Return the row of a (position, token) replacement's effect, ``None`` if not stored."""
         found = torch.nonzero((self._cells == torch.tensor(cell)).all(dim=1))
         return int(found[0, 0]) if len(found) else None
 

@@ -32,7 +32,6 @@ class Constraints(BaseModel):
         max_tokens: most tokens of the whole string, not counting the tokenizer's special ones.
         alphabet: ``ascii`` printable ASCII; ``words`` dictionary words with single blanks;
             ``unicode`` any printable characters.
-        banned_words: words that the string must not hold, in any case.
         banned_tokens: vocabulary entries that must not be used, as the tokenizer spells them.
         prefix, suffix: text that the string begins and ends with; a blank is put between it and
             the rest if it has none.

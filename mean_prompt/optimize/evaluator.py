@@ -33,7 +33,6 @@ class Candidate:
     """A scored string, with its token ids, unit vector and score.
 
     Attributes:
-        text: the whole string.
         body: ids of its editable part, as the tokenizer reads them back.
         ids: ids of the whole string, special tokens left out.
         vector: (d,) unit vector.
@@ -47,13 +46,13 @@ class Candidate:
     score: float
 
     def state(self) -> State:
-        """Return the candidate's fields for a checkpoint; :meth:`of_state` reads them back."""
+        """Return the string's fields for a checkpoint; :meth:`of_state` reads them back."""
         parts = {field.name: getattr(self, field.name) for field in fields(self)}
         return parts | {"body": list(self.body), "ids": list(self.ids)}
 
     @classmethod
     def of_state(cls, state: State) -> Self:
-        """Rebuild a candidate from what :meth:`state` returned."""
+        """Rebuild a scored string from what :meth:`state` returned."""
         ids = {name: tuple(state[name]) for name in ("body", "ids")}
         return cls(**state | ids | {"vector": state["vector"].numpy()})
 
@@ -87,11 +86,11 @@ class Evaluator:
         return [None if row is None else found[row[0]] for row in spelled]
 
     def screened(self, candidate: Candidate) -> Candidate:
-        """Return a candidate scored again in the encoder's fast screening dtype."""
+        """Return a string scored again in the encoder's fast screening dtype."""
         return self.screen([candidate.body])[0] or candidate
 
     def exact(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Return candidates scored again in float32, in the same order."""
+        """Return strings scored again in float32, in the same order."""
         if not candidates:
             return []
         rows = [(row.text, row.body, row.ids) for row in candidates]

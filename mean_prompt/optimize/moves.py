@@ -57,9 +57,6 @@ def propose(
 ) -> list[Proposal]:
     """Draw about ``width`` edits of a string's token ids by weights exp(score / temperature).
 
-    A move that cannot be made (an insertion into a full body, a deletion of the only token)
-    leaves its place to the others; there are fewer edits if no move applies.
-
     The body has L >= 1 tokens, and may have ``room`` at most. The temperature is in units of the
     score; phrases have standardised scores, and are drawn at temperature 1.
     """
@@ -68,7 +65,6 @@ def propose(
     inserted = draw(predictions.sample_scores / unit, counts["insert"], rng)
     replaced = draw(predictions.scores / unit, counts["replace"], rng)
     combined = draw(predictions.combinations.scores / unit, counts["combine"], rng)
-    # A single token is never deleted.
     deleted = min(counts["delete"], len(body) - 1)
     return [
         *(Proposal(predictions.replaced(body, row), "replace", row) for row in replaced),

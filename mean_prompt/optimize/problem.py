@@ -42,13 +42,11 @@ class Problem:
         vectors: (N, d) unit vectors of the prompts; in half precision if they are many, and
             mapped from a file if they come from a folder of vectors.
         weights, groups: (N,) weights of the prompts, and numbers of their near-duplicate groups.
-        split: rows of the corpus in the training side and in the hold-out.
         everything: the objective over all prompts, for the reported score.
         train: the objective over the training side; ``holdout`` over the hold-out, if there is one.
         screening: objective of the search: ``train``, or a compressed one close to it.
         compression: that objective and its error, or ``None`` if the search uses ``train``.
         ceiling: highest value of ``everything``; ``train_ceiling`` that of ``train``.
-        seed: random seed of the split and of the bootstrap.
     """
 
     prompts: Sequence[str]

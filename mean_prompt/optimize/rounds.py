@@ -1,4 +1,4 @@
-"""Rounds of rival climbs (annealing runs), and the share of the budget that each has spent.
+"""Rounds of competing climbs (annealing runs), and the share of the budget that each has spent.
 
 The climbs of a round begin one after another; the one that is ahead halfway continues alone. A
 climb's score halfway predicts most of its final score, and hardly depends on how slowly it was
@@ -78,7 +78,6 @@ class ClimbRun:
         began: when it began, in seconds since 1970.
         since: fraction of the budget at which it was last resumed, ``None`` while it waits.
         spent: share of the budget that it took before ``since``.
-        evaluations: strings encoded for it.
         reports: best score at each tenth of its length.
         hopeless: whether it was behind most other climbs, and is to be ended.
     """
@@ -126,7 +125,7 @@ class ClimbRun:
 
 @dataclass(slots=True, eq=False)
 class Round:
-    """Rival climbs (annealing runs): each runs to halfway in turn, the best one then to its end.
+    """Competing climbs (annealing runs): each runs to halfway in turn, the best one to its end.
 
     Attributes:
         size: number of climbs of the round, of which ``runs`` have begun.

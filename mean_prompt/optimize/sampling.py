@@ -61,7 +61,7 @@ class StudySettings(BaseModel):
 
     Attributes:
         climb_evaluations: strings encoded in one climb; a smaller budget is spent on one round.
-        rivals: climbs of a round, of which the best alone continues halfway.
+        rivals: number of climbs in a round, of which the best alone continues after halfway.
         prune: ``median`` ends a climb that is behind half of the earlier ones; ``none`` never.
         starts: kinds of start string that may be drawn; the first climb takes the first kind.
         width: range of the number of edits proposed in each step.
@@ -94,7 +94,6 @@ class ClimbRecord:
         number: the climb's number among the worker's climbs, from 0.
         params: settings drawn for the climb, by Optuna's parameter names.
         reports: best score at each tenth of the climb's length, as far as it came.
-        text, score: the climb's best string and its score.
         evaluations: number of strings encoded for the climb.
         began, over: times of its start and end, in seconds since 1970.
     """
@@ -220,7 +219,7 @@ class LocalBoard:
 
 
 class Sampling:
-    """Draws settings of a worker's climbs with Optuna, and decides which climbs are hopeless."""
+    """Draws settings of a worker's climbs with Optuna, and decides which climbs to end early."""
 
     def __init__(
         self, settings: StudySettings, base: ClimbSettings, *, seed: int, worker: int = 0
@@ -252,7 +251,7 @@ class Sampling:
         return trial.params
 
     def is_hopeless(self, reports: Sequence[float], ended: Sequence[ClimbRecord]) -> bool:
-        """Return whether a climb scores below half of the ended climbs at the same point."""
+        """Return whether to end a climb: it scores below half of the ended ones at this point."""
         if self._settings.prune == "none" or len(reports) < PRUNE_FROM:
             return False
         pruner = optuna.pruners.MedianPruner(_PRUNE_AFTER, n_warmup_steps=PRUNE_FROM)

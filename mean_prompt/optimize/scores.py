@@ -38,8 +38,6 @@ class Side:
     Attributes:
         rows: number of predictions.
         groups: number of distinct true prompts.
-        without: mean SCS of the predictions alone.
-        affixed: mean SCS with the affix.
         low, high: 95 % interval of ``affixed - without``, from a bootstrap of paired differences
             over the groups.
     """

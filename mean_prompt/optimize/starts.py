@@ -95,10 +95,7 @@ def kicked(
     edits: int,
     rng: np.random.Generator,
 ) -> Candidate:
-    """Return a good string (elite) after random token replacements at up to ``edits`` positions.
-
-    The elite itself is returned if the replacements break a rule.
-    """
+    """Return a good string (elite) after random token replacements at up to ``edits`` positions."""
     if edits == 0:
         return elite
     tangent = evaluator.objective.tangent_gradient(elite.vector)

@@ -2,9 +2,6 @@
 
 Climbs run in rounds of rivals. Optuna draws each climb's settings, receives its score at every
 tenth of its length, and ends it if it stays below most earlier ones.
-
-All that the rest of a study depends on can be stored between any two of its steps, and restored in
-another process. The study reads the clock once a step.
 """
 
 from __future__ import annotations
@@ -61,7 +58,6 @@ class ClimbStudy:
     Args:
         base: settings of a climb that the study does not vary.
         starts: start strings from the corpus, best first.
-        ceiling: highest value of the objective.
         rate: strings screened a second at the token limit, as measured.
         seed: of all random draws, together with the climb's number.
         board: stores the climbs that ended; the default is in memory.
@@ -69,7 +65,6 @@ class ClimbStudy:
 
     Attributes:
         elite: the best string so far.
-        climbs: number of climbs that have begun.
         mark: progress of the present climb at its last step, for other workers.
     """
 
@@ -182,7 +177,6 @@ class ClimbStudy:
         return Round(1, left if left < 1.5 * length else length)
 
     def _share(self, evaluations: int) -> float:
-        """Return the share of the budget that a number of evaluations takes."""
         limits = self._limits
         shares = []
         if limits.max_evaluations is not None:
@@ -248,7 +242,6 @@ class ClimbStudy:
         return self._event(run, Step(0, start))
 
     def _start(self, params: dict[str, Any], rng: np.random.Generator) -> Candidate:
-        """Return a climb's start string, of the kind that its parameters name."""
         kind: StartKind = params["start"]
         if kind == "elite":
             self._adopt_elite()
@@ -262,7 +255,6 @@ class ClimbStudy:
         return filled_start(self._starts[first:], self._evaluator, rng)
 
     def _adopt_elite(self) -> None:
-        """Make another worker's best string this study's best (elite), if it scores higher."""
         other = self._board.elite()
         if other is not None and other["score"] > self.elite.score:
             adopted = self._evaluator.score_body(other["body"])
@@ -289,7 +281,6 @@ class ClimbStudy:
         return self._event(run, step)
 
     def _event(self, run: ClimbRun, step: Step | None, ended: Ending | None = None) -> StudyEvent:
-        """Return the report of a climb's step or end, with milestones since the last report."""
         step = step or Step(run.running.number, run.running.best)
         milestones, self._milestones = tuple(self._milestones), []
         self.elite = max(self.elite, step.best, key=lambda row: row.score)

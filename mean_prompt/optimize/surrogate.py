@@ -44,8 +44,7 @@ from mean_prompt.system import State, ragged, ragged_rows
 _CORRECTION_RIDGE: Final = 0.05
 _CORRECTION_DECAY: Final = 0.99
 _SOLVE_EVERY: Final = 10
-#: Combinations that are remembered, the newest, so that none is evaluated twice. Those that come
-#: up again come up soon, since the string changes; to remember all would take memory without end.
+#: Combinations that are remembered, the newest, so that none is evaluated twice.
 _REMEMBERED: Final = 20_000
 #: Propagated replacements that the pair model learns from in a step; more taught it little.
 _LESSONS: Final = 256
@@ -60,7 +59,6 @@ class Predictions:
     """Predicted vectors and scores of possible edits of one string.
 
     Attributes:
-        expansion: of the objective around the string's unit vector.
         positions: (M,) positions in the body at which a token is replaced.
         tokens: (M,) ids of the tokens put there.
         changes: (M, d) expected change of the string's unit vector, before normalisation.
@@ -69,7 +67,6 @@ class Predictions:
         sample: (S,) ids of the tokens that the pair model looked at.
         sample_scores: (S,) best expected SCS of each at any position.
         removal_scores: (L,) expected SCS without each token.
-        combinations: several replacements at once, each evaluated at this or an earlier string.
         phrases: token ids of the F phrases of the vocabulary.
         phrase_scores: (F,) their products with the gradient at the string, standardised.
     """
@@ -88,7 +85,7 @@ class Predictions:
     phrase_scores: Vectors
 
     def replaced(self, body: TokenIds, row: int) -> TokenIds:
-        """Return the string's token ids after the predicted replacement of a row."""
+        """Return the string's token ids after the predicted replacement with index ``row``."""
         position = int(self.positions[row])
         return (*body[:position], int(self.tokens[row]), *body[position + 1 :])
 

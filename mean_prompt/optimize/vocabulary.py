@@ -17,7 +17,7 @@ from mean_prompt.optimize.constraints import Rules
 from mean_prompt.system import Deadline, Listener, ignore
 
 _WORD: Final = r"[A-Za-z][A-Za-z'-]*"
-#: Words in a phrase. Single words are in the bank if they take several tokens.
+#: Words in a phrase. Single words count if they take several tokens.
 _LENGTHS: Final = (1, 5)
 #: A phrase of fewer prompts is typical of these rather than of the corpus.
 _LEAST_PROMPTS: Final = 3
@@ -50,7 +50,6 @@ class Vocabulary:
         allowed: (A,) ids of the tokens that may be put in.
         static: (A, d) unit vectors of these tokens on their own.
         index: (V,) number of each token among the allowed ones; -1 for another.
-        phrases: F phrases with their vectors.
         propagation: predicts replacements' effects; ``None`` if the architecture prevents it.
         notice: a line for the user: why propagation does not apply, and what is approximate.
     """
@@ -129,9 +128,8 @@ def mine_phrases(
 ) -> PhraseBank:
     """Find the phrases of one to five words that occur in the most prompts, and encode them.
 
-    Phrases that break the rules on their own are left out. Of very many prompts only a random
-    sample is read. ``encode`` maps (n,) strings to (n, d) unit vectors.
     """
+    ``encode`` maps (n,) strings to (n, d) unit vectors. Of very many prompts a sample is read.
     if len(prompts) > _MINED:
         rows = np.random.default_rng(0).choice(len(prompts), _MINED, replace=False)
         prompts = [prompts[row] for row in np.sort(rows)]

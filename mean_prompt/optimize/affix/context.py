@@ -40,11 +40,7 @@ class Joiner:
     tokenize: Callable[[Sequence[str]], list[TokenIds]]
 
     def join(self, predictions: Sequence[str], affix: str) -> list[str]:
-        """Return each prediction joined to the affix; the predictions alone if that is empty.
-
-        Predictions that are too long lose words at their end, not more than needed and never the
-        first; the affix itself is never cut.
-        """
+        """Return each prediction joined to the affix; the predictions alone if that is empty."""
         if not affix:
             return list(predictions)
         joined = [self._beside(prediction, affix) for prediction in predictions]
@@ -76,7 +72,6 @@ class Context:
     Attributes:
         predictions: n strings, stripped, not blank.
         triples: the n rows that the predictions were made for, with their true prompts.
-        source: the file that the rows were read from, to be named in results.
         notes: messages on what cleaning changed, one line each.
     """
 

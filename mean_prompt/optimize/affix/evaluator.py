@@ -1,4 +1,4 @@
-"""Scoring affixes: mean gain in sharpened cosine (SCS), less a multiple of its standard error.
+"""Scoring affixes (strings added to every prediction): mean gain less a multiple of its error.
 
 Symbols used throughout the search for affixes:
 
@@ -86,11 +86,11 @@ class Caution:
         return errors
 
     def values(self, gains: torch.Tensor) -> torch.Tensor:
-        """Return each affix's mean gain less its standard errors: (k, n) gains -> (k,)."""
+        """Return mean gains less ``caution`` times their standard errors: (k, n) gains -> (k,)."""
         return gains @ self.weights - self._caution * self.errors(gains)
 
     def value(self, gains: Scores) -> float:
-        """Return one affix's mean gain less its standard errors: (n,) gains -> number."""
+        """Return a mean gain less ``caution`` times its standard error: (n,) gains -> number."""
         return float(self.values(to_tensor(gains)[None])[0])
 
 
@@ -103,7 +103,7 @@ class Affix:
         text, tokens: the whole string, as it stands beside a prediction, and its length.
         screened: (n, d) vectors of the rows with it, in the screening dtype.
         scores: (n,) SCS of the rows with the affix, by the screened vectors or by float32 ones.
-        value: of the gains over the empty affix's scores, by the same vectors as ``scores``.
+        value: mean gain over the empty affix less ``caution`` standard errors, by ``scores``.
     """
 
     units: tuple[str, ...]

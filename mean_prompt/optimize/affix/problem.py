@@ -27,14 +27,11 @@ class AffixProblem:
     """Rows of predicted and true prompts as vectors, split into training rows and a hold-out.
 
     Attributes:
-        context: the n rows as text.
-        split: numbers of the rows that the search sees, and of those it does not.
         predictions, truths: (n, d) float32 unit vectors of predicted and of true prompts.
         groups: (n,) number of each row's true prompt; rows with the same prompt share one.
         without: (n,) SCS of the predictions alone.
         ceiling: highest mean SCS that one shift of all predictions' vectors reaches;
             ``train_ceiling`` over the training rows alone.
-        seed: random seed of the split and of the bootstrap.
     """
 
     context: Context

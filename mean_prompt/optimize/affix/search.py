@@ -1,4 +1,4 @@
-"""The search for an affix: edits ranked by a learned model, raced over growing mini-batches.
+"""The search for an affix (a string added to predictions): ranked edits race on mini-batches.
 
 A round edits one of the best affixes so far. Thousands of edits are ranked by the model of
 :mod:`~mean_prompt.optimize.affix.shifts`; the best ones race: all are encoded beside a
@@ -71,7 +71,7 @@ class AffixRound:
 
 
 class AffixSearch:
-    """Searches for the affix of highest value (cautious mean gain), made of words and phrases.
+    """Searches for the affix (a string added to predictions) of highest cautious mean gain.
 
     ``best``, the best affix so far, is never worth less than the empty one.
     """
