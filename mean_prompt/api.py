@@ -85,8 +85,6 @@ def search(  # noqa: PLR0913 - an argument an option
             recipe's, else ``2m`` unless ``max_evaluations`` is given.
         max_evaluations: number of strings to encode at most. Without a ``budget``, a run with the
             same seed repeats exactly.
-        max_tokens: most tokens of the string.
-        seed: seed of every random choice.
         model: a folder or a name on the hub, or a loaded :class:`Encoder`.
         recipe: a :class:`Recipe`, a TOML file, or the name of a packaged recipe. The other
             arguments take precedence over it.
@@ -216,9 +214,6 @@ def score(
         trust: whether a model given by name may run code: load pickled weights, and classes that
             come with it.
 
-    Returns:
-        One entry per string, in order.
-
     Raises:
         InputError: a string, the corpus or the model cannot be used.
     """
@@ -273,7 +268,6 @@ def _asked(
     seed: int | None,
     folder: RunFolder | None,
 ) -> Recipe:
-    """Return the recipe of a search, its fields overridden by the arguments of the call."""
     begun = begun_recipe(folder.path) if folder and folder.resume else None
     asked = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe) if recipe else begun
     asked = (asked or Recipe()).override(
@@ -290,10 +284,7 @@ def _asked(
 
 
 def _sources(corpus: CorpusLike | None, asked: Recipe, *, resume: bool) -> tuple[str, ...]:
-    """Return the paths of a search's corpus files, as given; none for a corpus in memory.
-
-    A resumed run whose corpus is in memory now keeps the files that it was begun with.
-    """
+    """Return the paths of a search's corpus files, as given; none for a corpus in memory."""
     if isinstance(corpus, Corpus):
         return asked.corpus.sources if resume else ()
     return _specs(corpus) or asked.corpus.sources or (str(default_corpus_folder()),)
@@ -350,7 +341,6 @@ def _finished(folder: RunFolder, recorded: Recipe) -> SearchResult | None:
 
 
 def _check_begun(folder: RunFolder | None, asked: Recipe, data: Corpus | Context) -> None:
-    """Raise an error if the corpus or recipe differs from that of the run being resumed."""
     if folder and folder.checkpoint.saved:
         found = {"corpus": data.content_hash, "recipe": asked.model_dump(mode="json")}
         folder.checkpoint.check(found)

@@ -17,12 +17,9 @@ class Diagnosis:
     """The result of one check of the machine, and what to do about it.
 
     Attributes:
-        check: name of the check.
         state: ``fault`` if a run would fail; ``warning`` if it would be slower, or other than the
             user may expect; ``note`` if worth knowing; ``skipped`` if the check was not asked for
             or not possible.
-        found: what was found, in one line.
-        remedy: what to do, or ``None`` if nothing is to be done.
     """
 
     check: str

@@ -37,11 +37,7 @@ def check_disks(settings: RunSettings) -> Iterator[Diagnosis]:
 
 
 def probe(folder: Path) -> None:
-    """Check that a folder can be written, by a temporary file that no crash leaves behind.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
+    """Raise an ``OSError`` unless a folder takes a temporary file, which no crash leaves behind."""
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(b"\0" * _PROBE)
         file.flush()

@@ -115,7 +115,6 @@ def _on_the_hub(settings: RunSettings, name: str) -> Iterator[Diagnosis]:
 
 
 def _hub_is_there() -> bool:
-    """Return whether the Hugging Face hub may be asked and answers."""
     from huggingface_hub import constants
 
     return not constants.HF_HUB_OFFLINE and hub_answers(constants.ENDPOINT)

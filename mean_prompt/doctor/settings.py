@@ -16,10 +16,6 @@ class RunSettings:
 
     Attributes:
         model: a folder or a hub name, as for a search, or ``None`` for the default model.
-        trust: whether the model may run code.
-        storage: URL of a database that workers share, or ``None``.
-        study: name of a run in the storage, or ``None``.
-        out: the folder to write runs to.
         unusable: packages that are missing, too old or broken, filled in by the check of packages:
             a later check that fails while any are unusable is skipped, not a second fault.
     """

@@ -128,8 +128,8 @@ def mine_phrases(
 ) -> PhraseBank:
     """Find the phrases of one to five words that occur in the most prompts, and encode them.
 
-    """
     ``encode`` maps (n,) strings to (n, d) unit vectors. Of very many prompts a sample is read.
+    """
     if len(prompts) > _MINED:
         rows = np.random.default_rng(0).choice(len(prompts), _MINED, replace=False)
         prompts = [prompts[row] for row in np.sort(rows)]

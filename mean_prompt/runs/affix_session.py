@@ -127,7 +127,6 @@ class AffixSession:
     def _best_before(
         self, problem: AffixProblem, evaluator: AffixEvaluator, empty: Affix
     ) -> Affix | None:
-        """Return the best affix that an earlier process of the run wrote, if there is one."""
         folder, encoder = self._inputs.folder, self._inputs.encoder
         text = folder.best_before[0] if folder and folder.best_before else ""
         if not text:
@@ -243,7 +242,6 @@ def worth_seconds(budget: Budget) -> float:
 
 
 def _joiner(encoder: Encoder, recipe: Recipe) -> Joiner:
-    """Return the joiner that adds an affix to a prediction within the model's token limit."""
     budget = min(recipe.context.max_tokens, encoder.max_tokens)
     longest = recipe.constraints.max_tokens
     if longest >= budget:

@@ -46,12 +46,7 @@ def read_events(path: Path, *, backwards: bool = False) -> Iterator[dict[str, An
 
 
 def read_json(path: Path, validate: Callable[[object], _Read]) -> _Read | None:
-    """Read and validate a JSON file of a run; return ``None`` if it does not exist.
-
-    Args:
-        path: path of the file.
-        validate: converts the parsed content into the value to return, such as by pydantic.
-    """
+    """Read and validate a JSON file of a run; return ``None`` if it does not exist."""
     try:
         return validate(json.loads(path.read_text("utf-8")))
     except FileNotFoundError:

@@ -39,8 +39,6 @@ class RunFolder:
     The folder of a new run is created if it does not exist, with its parents.
 
     Attributes:
-        checkpoint: the checkpoint file, with the state that an earlier process saved.
-        resumes: number of times that the run was resumed before.
         best_before: the best string that an earlier process wrote and its value, or ``None``.
 
     Raises:

@@ -30,7 +30,6 @@ class SearchInputs(Generic[Data]):
     Attributes:
         data: the corpus to find a string for, or the context (predictions) to find an affix for.
         recipe: all settings. It only records the names of the corpus and the model.
-        budget: time and evaluations of the run, counted from the start of the command.
         folder: the run's folder, or ``None`` to keep nothing on disk.
         sources: files that the corpus was read from, as given; empty for a corpus in memory.
     """

@@ -45,11 +45,7 @@ SearchListener = Callable[[SearchProgress], None]
 
 @dataclass(frozen=True, slots=True)
 class ProgressReporter:
-    """Reports notes to the user, and the progress of embedding before a search begins.
-
-    Attributes:
-        size: number of prompts or rows that the run searches on.
-    """
+    """Reports notes to the user, and the progress of embedding before a search begins."""
 
     listener: SearchListener
     budget: Budget

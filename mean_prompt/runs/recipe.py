@@ -159,11 +159,7 @@ class Recipe(_Section):
         return type(self).parse(data, where="the options")
 
     def differences(self, other: Recipe) -> Iterator[tuple[str, Any, Any]]:
-        """Yield (field, own value, other's value) for differences that forbid resuming a run.
-
-        The limits of the search may differ. So may the names of the corpora: whether two are the
-        same depends on what they hold.
-        """
+        """Yield (field, own value, other's value) for differences that forbid resuming a run."""
         ours, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
         for section, fields in ours.items():
             for name, value in fields.items():
@@ -197,7 +193,6 @@ def _find(source: str | Path) -> Path:
 
 
 def _first_fault(error: ValidationError, where: str) -> str:
-    """Return a message on the first validation error: the field, the rule and the value."""
     fault = error.errors()[0]
     field = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":

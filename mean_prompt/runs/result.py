@@ -30,15 +30,12 @@ class SearchResult:
         train_score: expected SCS over the prompts that the search saw.
         holdout_score: expected SCS over the prompts that the search did not see, or ``None``
             without a hold-out.
-        holdout_interval: 95 % bootstrap interval of the hold-out score.
         ceiling: highest score of any unit vector; ``fraction`` is the share of it that is reached.
-        evaluations: number of strings encoded by the search.
         seconds: duration of the run; ``search_seconds`` is without loading and embedding.
         stopped: whether the user ended the run before its budget was spent.
         context: scores of predictions with and without the affix; ``None`` unless one was searched.
             For an affix, the scores above are mean SCS of predictions with it, and the ceiling is
             the highest mean that a single shift of all predictions' vectors reaches.
-        details: model, corpus, recipe and versions, as in ``result.json``.
     """
 
     string: str
@@ -102,7 +99,6 @@ def _adapter() -> TypeAdapter[SearchResult]:
 
 
 def _fields(data: object) -> object:
-    """Convert the content of ``result.json`` to the fields of :class:`SearchResult`."""
     if not isinstance(data, dict):
         return data
     own = {one.name for one in fields(SearchResult)} - {"out", "details"}

@@ -39,9 +39,6 @@ class SearchSession:
     def run(self) -> tuple[SearchResult, Problem]:
         """Run the search until its time or evaluations are spent, or the user stops it.
 
-        Returns:
-            The result, and the problem that was searched on, for an analysis.
-
         Raises:
             RunError: the budget ended before there was anything to search with, or no prompt of
                 the corpus can be brought under the constraints.
@@ -111,7 +108,6 @@ class StudySession:
     """The climbs (local searches from one start) of one process, new or resumed.
 
     Args:
-        tracker: keeps the best string, at first the best start.
         known: strings that other processes found, each as its token ids without prefix and suffix.
     """
 
@@ -163,7 +159,6 @@ class StudySession:
         """Return the study (all climbs of one process) that the recipe asks for, not yet begun.
 
         Args:
-            board: receives the records of finished climbs.
             worker: number of this process among those that share the board.
             crew: number of these processes; if several, each runs one climb per round.
         """
@@ -224,7 +219,6 @@ class StudySession:
             )
 
     def _best_before(self) -> Candidate | None:
-        """Return the best string that an earlier process wrote after its last save, if any."""
         folder, budget = self._inputs.folder, self._inputs.budget
         if folder is None or folder.best_before is None:
             return None

@@ -29,10 +29,8 @@ class RunStatus:
         state: ``running`` while a process works in the folder, then ``finished``, ``stopped`` by
             the user before its budget was spent, or ``interrupted``, without a result;
             ``damaged`` if a file cannot be read.
-        string: the best string so far, or ``None`` if there is none yet.
         score: the string's expected SCS, over every prompt once there is a result, until then
             over the training prompts; ``None`` if no event has it, as may be after a resumption.
-        fraction: the score as a share of the ceiling, or ``None``.
         seconds: seconds of the run until its last event.
         seconds_left: seconds until the end of the budget; ``None`` if time is not limited or the
             search is not running.
@@ -118,7 +116,6 @@ def _read(folder: Path, name: str) -> RunStatus:
 
 
 def _last_events(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Return the last event of a run, and the last event of a new best string."""
     if not path_exists(folder / EVENTS):
         return None, None
     events = read_events(folder / EVENTS, backwards=True)
@@ -136,7 +133,6 @@ def _best_string(folder: Path, best: dict[str, Any] | None) -> str | None:
 
 
 def _seconds_left(folder: Path, seconds: float | None, written: float | None) -> float | None:
-    """Return the seconds left now of the recipe's budget, or ``None`` without a time limit."""
     limits = tomllib.loads((folder / RECIPE).read_text("utf-8")).get("search", {})
     if "budget" not in limits:
         return None

@@ -83,7 +83,6 @@ def _write_ahead(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _open_file(path: Path) -> RDBStorage:
-    """Open an Optuna study file, and create it if it does not exist."""
     # Optuna announces every study on standard error; the run has a display of its own.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     url = URL.create("sqlite", database=str(path.absolute())).render_as_string()

@@ -39,7 +39,6 @@ class Tracker(Generic[F]):
     share of the time: a string that is overtaken while it waits is never scored.
 
     Attributes:
-        best: the best string so far.
         fallback: a string that an earlier process found after its last save, or ``None``; it is
             the result of the run if the resumed search finds none better.
     """
