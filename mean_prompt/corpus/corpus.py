@@ -48,7 +48,6 @@ class Corpus:
     Attributes:
         prompts: N distinct, stripped, not empty strings.
         weights: (N,) positive, sum 1.
-        sources: the files and folders read, with counts of the rows that cleaning changed.
         folders: the folders of precomputed embeddings among the sources.
     """
 
@@ -177,10 +176,7 @@ class Corpus:
         prompts that halves the chance difference between the two sides' scores: a standard
         deviation of 0.7 standard errors over twelve seeds, where a plain draw has 1.2.
 
-        Args:
-            holdout: share of the groups, within [0, 0.9]; 0 keeps everything for training.
-            groups: (N,) the result of :meth:`groups`, computed by default.
-            seed: seed of the draw.
+        ``holdout`` is a share of the groups, within [0, 0.9]; 0 keeps everything for training.
 
         Raises:
             InputError: there is only one group, so that nothing can be set aside.

@@ -66,11 +66,7 @@ def typicality(prompts: tuple[str, ...]) -> NDArray[np.floating]:
 
 
 def sketch(prompts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
-    """Group near-duplicate prompts, and compute mean cosines, approximately in linear time.
-
-    For many prompts, instead of :func:`groups` and :func:`typicality`. Memory is linear too;
-    terms are hashed. For the errors of the groups see :func:`joined`.
-    """
+    """Group near-duplicate prompts, and compute mean cosines, approximately in linear time."""
     vectors = _hashed_tfidf(prompts)
     labels = joined(vectors, lambda pairs: cosines(vectors, pairs) >= NEAR_DUPLICATE)
     return labels, _along_mean(vectors)

@@ -1,8 +1,4 @@
-"""Read a column of prompts, or several columns, from CSV, JSON, Parquet and text files.
-
-Every string is kept byte for byte. A file that breaks a rule raises one :class:`InputError` that
-names the file and, if there is one, the line.
-"""
+"""Read a column of prompts, or several columns, from CSV, JSON, Parquet and text files."""
 
 from __future__ import annotations
 
@@ -33,11 +29,7 @@ def read_prompts(path: Path, column: str | None = None) -> list[str]:
     """Return the prompts of one file, or of all readable files of a folder, in order.
 
     Empty cells and nulls are returned as empty strings, which the caller counts and drops.
-
-    Args:
-        path: a file with a known suffix, or a folder that is searched recursively.
-        column: which column; guessed (``rewrite_prompt``, ``prompt``, ``text``, the only one)
-            by default. Not used for TXT files.
+    The column is guessed by default: ``rewrite_prompt``, ``prompt``, ``text``, or the only one.
 
     Raises:
         InputError: the path is missing, unreadable, broken, or holds no such column.
@@ -124,7 +116,6 @@ def choose_column(names: Sequence[str], column: str | None, path: Path) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Join column names into one line for an error message; at most ``_SHOWN`` are named."""
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
     return ", ".join(map(preview_name, names[:_SHOWN])) + more or "none"
 

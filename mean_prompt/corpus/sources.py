@@ -20,7 +20,6 @@ class Source:
         name: shown in results; the file's stem by default.
         weight: share of the whole corpus, or ``None`` to let every row count once.
         stripped: rows whose text had whitespace around it, which was removed.
-        empty: blank rows, which were dropped.
         duplicates: rows whose text occurs in an earlier row, of this source or a previous one.
     """
 

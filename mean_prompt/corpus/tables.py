@@ -70,7 +70,6 @@ def open_rows(source: TableFile, choose: Choose) -> Iterator[TableRows]:
 
     Raises:
         InputError: the file is broken.
-        OSError: the file cannot be read.
     """
     with source.path.open("rb") as file:
         yield _PARSERS[source.path.suffix.lower()](file, source, choose)

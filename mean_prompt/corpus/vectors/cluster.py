@@ -77,10 +77,7 @@ class ActorModel:
 def plan_actors(nodes: Sequence[tuple[int, int]], workers: int | None, device: str) -> ActorPlan:
     """Choose the number of Ray actors: one per GPU, or else equal shares of the CPUs.
 
-    Args:
-        nodes: CPUs and GPUs of each machine of the cluster, as Ray counts them.
-        workers: number of actors; by default as many as there are GPUs, or else machines.
-        device: as on the command line.
+    ``nodes`` holds the numbers of CPUs and GPUs of each machine of the cluster.
     """
     gpus = sum(gpus for _, gpus in nodes)
     if device == "cuda" or (device == "auto" and gpus):

@@ -40,10 +40,6 @@ class VectorFolder:
 
     A broken or missing manifest, or a shard that differs from it, raises an
     :class:`InputError`; a folder that cannot be written raises a :class:`RunError`.
-
-    Attributes:
-        path: the folder.
-        manifest: the manifest that was last read or written.
     """
 
     path: Path

@@ -90,17 +90,10 @@ def embed(
     it. Memory holds a shard or two, and the model. If the folder holds some of the same shards,
     only the others are embedded; Ctrl-C (or SIGTERM) ends the work after the current shard.
 
-    Args:
-        corpus: files and folders as for :func:`~mean_prompt.api.search`, without weights.
-        out: a new folder, an empty one, or one in which the same work was begun.
-        model: a name, a folder or a loaded :class:`Encoder`; as for a search.
-        device: device that the model runs on.
-        trust: whether the model may run code of its own.
-        column: name of the prompts' column; guessed by default.
-        shard: number of distinct prompts in a shard.
-        cluster: a Ray cluster to embed on, instead of this process.
-        listener: receives the phases ``reading the corpus``, ``checking what is there`` and
-            ``embedding``, shard by shard, in prompts.
+    Files and folders of ``corpus`` are given as for :func:`~mean_prompt.api.search`, without
+    weights; ``shard`` is the number of distinct prompts in a shard. The listener receives the
+    phases ``reading the corpus``, ``checking what is there`` and ``embedding``, in prompts.
+    If ``trust`` is true, the model may run code of its own.
 
     Raises:
         InputError: something given cannot be used, or the folder holds other work.

@@ -75,8 +75,6 @@ class Manifest(_Part):
 
     Attributes:
         column: name of the prompts' column in the files; ``None`` if it was guessed.
-        shard_prompts: number of distinct prompts in a shard.
-        shards: all shards, in the order of the corpus.
     """
 
     format: Literal["mean-prompt vectors"] = FORMAT

@@ -168,6 +168,5 @@ def _failed(error: RayError) -> MeanPromptError:
 
 
 def _last_line(error: BaseException) -> str:
-    """Return the last line of an error's message, in which Ray says what happened."""
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
