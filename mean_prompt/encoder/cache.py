@@ -52,9 +52,7 @@ def cache_folder() -> Path:
 class VectorCache:
     """A cache of one model's vectors on disk: looks strings up and encodes the missing ones.
 
-    Args:
-        key: model identity and dtype, as :attr:`ModelIdentity.key` gives it.
-        folder: the folder of all caches; the result of :func:`cache_folder` by default.
+    ``key`` is the identity and dtype of the model, as :attr:`ModelIdentity.key` gives it.
     """
 
     def __init__(self, key: str, folder: Path | None = None) -> None:
@@ -74,14 +72,8 @@ class VectorCache:
     ) -> NDArray[Any]:
         """Return (n, d) float32 vectors of n >= 1 strings, from the cache if it has them.
 
-        Args:
-            texts: the strings.
-            encode: computes the vectors of the missing strings, (m,) strings -> (m, d).
-            listener: receives the number of strings done, and n, before every chunk and at the end.
-            phase: name of the phase in the events that the listener receives.
-            unit: name of what is counted in the events that the listener receives.
-            deadline: checked before every chunk.
-            half: whether to return float16; the cache holds float32 all the same.
+        ``encode`` computes the (m, d) vectors of m missing strings. If ``half`` is true, the result
+        is float16; the cache holds float32 all the same.
 
         Raises:
             OutOfTimeError: the deadline expired; vectors computed so far stay in the cache.

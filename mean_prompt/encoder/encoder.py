@@ -90,9 +90,7 @@ class Encoder:
     ) -> None:
         self.identity = identity
         self.device = str(model.device.type)
-        #: The float32 model as the library knows it.
         self.library_model = model.float().eval().requires_grad_(False)
-        #: Width d of the sentence vector.
         self.dimension = int(model.get_embedding_dimension() or 0)
         self.tokenizer = plain_tokenizer(model, identity.name)
         self._head, self._tail = special_frame(self.tokenizer)

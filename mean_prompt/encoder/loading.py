@@ -58,13 +58,9 @@ def load_encoder(
 ) -> Encoder:
     """Find and load a sentence-transformers model, and check that its vectors are reproduced.
 
-    Args:
-        name: a folder, a name on the hub, or a model that was found before. By default
-            sentence-t5-base if it is available, else the packaged all-MiniLM-L6-v2 with a
-            ``UserWarning``. A name given is loaded or refused, never replaced.
-        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the fastest one available.
-        screening: see :class:`~mean_prompt.encoder.encoder.Encoder`.
-        trust: whether the model may run code: load pickled weights, and classes that come with it.
+    By default sentence-t5-base is loaded if available, else the packaged all-MiniLM-L6-v2 with a
+    ``UserWarning``; a model given by its folder or its name on the hub is loaded or refused, never
+    replaced. ``trust`` allows pickled weights and classes that come with the model.
     """
     if isinstance(name, ModelFolder):
         found = name
@@ -181,13 +177,9 @@ def hub_folder(
 ) -> Path | None:
     """Return a model's folder in the Hugging Face cache, downloaded in one short try if needed.
 
-    Args:
-        name: the model's name on the hub.
-        is_complete: returns whether a folder holds all files that are loaded; pickled weights
-            count if the second argument is true.
-        patterns: returns patterns of the files to download (``None`` for all) and to ignore.
-        trust: whether the model may have pickled weights.
-        fetch: whether files missing on this machine may be downloaded.
+    ``is_complete`` returns whether a folder holds all files that are loaded; pickled weights count
+    if its second argument is true. ``patterns`` returns patterns of the files to download
+    (``None`` for all) and to ignore.
     """
     from huggingface_hub import constants, errors, snapshot_download
 
