@@ -44,11 +44,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse an address given as ``HOST:PORT``, as a port alone, or as a host alone.
-
-        Raises:
-            InputError: the text is none of these.
-        """
+        """Parse an address given as ``HOST:PORT``, as a port alone, or as a host alone."""
         host, port = LOOPBACK, "0"
         if _is_ip(text):
             host = text

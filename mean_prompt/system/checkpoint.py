@@ -32,11 +32,7 @@ _ARRAY: Final = "\0array"
 
 
 def dump(state: State) -> bytes:
-    """Serialise a state (nested plain values and arrays) to bytes: one frame with a checksum.
-
-    Raises:
-        TypeError: the state holds something that is neither a plain value nor an array.
-    """
+    """Serialise a state (nested plain values and arrays) to bytes: one frame with a checksum."""
     arrays: dict[str, torch.Tensor] = {}
     plain = json.dumps(_without_arrays(state, arrays), ensure_ascii=True)
     payload = save_tensors(arrays, metadata={"plain": plain})

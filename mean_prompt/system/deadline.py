@@ -20,10 +20,6 @@ class Deadline:
         started: when the time began, by ``clock``. Default: now.
         clock: returns a monotonic time in seconds.
         parent: another deadline, whose end ends this deadline too.
-
-    Attributes:
-        limit: seconds from ``started``, or ``None``.
-        started: when the time began, by the clock.
     """
 
     def __init__(
@@ -71,10 +67,7 @@ class Deadline:
             raise OutOfTimeError
 
     def share(self, fraction: float) -> Deadline:
-        """Return a new deadline that ends when a fraction of the remaining time is spent.
-
-        If this deadline passes or is stopped, the new deadline ends too.
-        """
+        """Return a deadline that ends after a fraction of the remaining time, or with this one."""
         left = self.remaining
         limit = None if math.isinf(left) else fraction * left
         return Deadline(limit, clock=self._clock, parent=self)

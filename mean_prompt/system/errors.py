@@ -42,11 +42,7 @@ def os_errors(
 ) -> Iterator[None]:
     """Turn an ``OSError`` in the block into an error of one line: rule, reason and remedy.
 
-    Args:
-        rule: what must hold, such as ``a recipe must be a file that can be read``.
-        path: the file or folder that the message names.
-        remedy: what the user can do.
-        raises: the error that replaces an :class:`OSError`.
+    ``rule`` is what must hold, such as ``a recipe must be a file that can be read``.
     """
     try:
         yield

@@ -19,10 +19,6 @@ _NO_FOLDER_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP})
 def check_target(path: Path, option: str) -> None:
     """Raise an error if no file can be written at a path, without writing one.
 
-    Args:
-        path: where a file is to be written; an existing file will be replaced.
-        option: the command-line option that gave the path, for messages.
-
     Raises:
         InputError: something else than a file is there, or the folder cannot be written.
     """
@@ -39,8 +35,6 @@ def check_target(path: Path, option: str) -> None:
 def write_atomically(target: Path, data: bytes) -> None:
     """Write a file so that a crash or power cut leaves the complete old file or the new one.
 
-    The data are written to a temporary file, synced to the disk, and moved into place.
-
     Raises:
         OSError: the folder cannot be written, which leaves the old file; or it cannot be synced,
             which leaves the new one.
@@ -53,9 +47,6 @@ def write_together(files: Mapping[Path, bytes]) -> None:
 
     A full disk leaves all of them as they were. Only a crash between two renames can leave some
     old and some new, in the order given.
-
-    Raises:
-        OSError: as :func:`write_atomically`.
     """
     staged: dict[Path, Path] = {}
     try:
@@ -74,11 +65,8 @@ def write_together(files: Mapping[Path, bytes]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync a folder's list of files to the disk, or a power cut may lose a new file's name.
-
-    Windows has no such call, and syncs by itself.
-    """
-    if os.name == "nt":
+    """Sync a folder's list of files to the disk, or a power cut may lose a new file's name."""
+    if os.name == "nt":  # it has no such call, and syncs by itself
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -32,11 +32,7 @@ _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 def network_file_system(path: Path) -> str | None:
     """Return the type of the network file system that a path is on, such as ``nfs4``.
 
-    Args:
-        path: a path that need not exist; links are followed.
-
-    Returns:
-        ``None`` for a local file system, or an unknown one (outside Linux).
+    The path need not exist; links are followed. ``None`` stands for a local or unknown type.
     """
     place = Path(os.path.realpath(path))
     # Of several mounts on one point the last one counts.

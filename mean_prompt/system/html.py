@@ -23,7 +23,6 @@ class Passage:
     """The beginning of a text, cut for display.
 
     Attributes:
-        head: the part of the text that is shown.
         of: number of characters of the whole text if it was cut, else ``None``.
     """
 
@@ -40,7 +39,6 @@ class Table:
 
     Attributes:
         headings: headings of the columns; empty if the caption and the rows' names say enough.
-        rows: rows of cells, each a figure or an untrusted text.
         strong: number of the row that is highlighted, or ``None``.
     """
 

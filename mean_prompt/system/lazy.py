@@ -17,10 +17,6 @@ def lazy_exports(package: str, file: str) -> tuple[Callable[[str], object], list
     """Return the ``__getattr__`` and ``__all__`` of a package with lazy exports (PEP 562).
 
     The exported names are those that its source imports under ``if TYPE_CHECKING``.
-
-    Args:
-        package: the package's ``__name__``.
-        file: the package's ``__file__``.
     """
     homes = {
         alias.asname or alias.name: statement.module or ""

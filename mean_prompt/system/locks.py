@@ -62,11 +62,7 @@ class FolderLock:
 
 
 def is_held(folder: Path) -> bool:
-    """Return whether any process holds the :class:`FolderLock` of a folder, which may not exist.
-
-    Raises:
-        OSError: the lock's file cannot be opened.
-    """
+    """Return whether any process holds the :class:`FolderLock` of a folder, which may not exist."""
     if not (folder / LOCK).exists():
         return False
     try:

@@ -12,7 +12,6 @@ class ProgressEvent:
 
     Attributes:
         phase: what is being done, such as ``embedding``.
-        done: items of this phase that are done.
         total: items of this phase, or ``None`` if they are not counted.
         unit: what the items are, in the plural: ``prompts``, ``rows``.
         notes: what the user should know, a line each; each is sent once.

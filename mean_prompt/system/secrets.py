@@ -39,9 +39,7 @@ def is_secret_name(name: str) -> bool:
 def scrubbed(text: str, secrets: Iterable[str | None]) -> str:
     """Return a text in which given secrets are replaced by ``***``, URL-encoded ones as well.
 
-    Args:
-        text: a message of a library or a server.
-        secrets: the secrets to replace; blank ones and ``None`` are ignored.
+    Blank secrets and ``None`` are ignored.
     """
     forms = {
         form

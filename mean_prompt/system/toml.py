@@ -18,10 +18,6 @@ _LARGEST: Final = 2**20
 def read_toml(path: Path, what: str) -> dict[str, Any]:
     """Read a TOML file of at most a megabyte and return its content as a dict.
 
-    Args:
-        path: path of the file; it may be endless, such as a device.
-        what: name of the file in messages, such as ``a recipe``.
-
     Raises:
         InputError: the file cannot be read, is too large, or is not TOML in UTF-8.
     """
@@ -48,10 +44,6 @@ def check_plain(data: dict[str, Any], where: str) -> None:
 
     TOML promises integers of 64 bits; numbers that are not finite pass every comparison with a
     bound or none; and text that is not Unicode, as a command line may hold it, cannot be written.
-
-    Args:
-        data: parsed TOML, or options of a command.
-        where: where the data are from, for the message.
 
     Raises:
         InputError: a value is one of these; the message names its place.
