@@ -23,7 +23,6 @@ class Arena:
     """Runs search methods on one problem that is prepared once; each run has its own budget.
 
     Attributes:
-        problem: the corpus's prompts as vectors, split into training and hold-out prompts.
         preparation: seconds of each part of the preparation, not counted in any run's time.
     """
 

@@ -1,8 +1,4 @@
-"""The protocol of a search method, followed by the project's own search and published ones.
-
-A method receives one :class:`SearchTask` and yields its best string so far after every step, until
-the task's budget is spent. The strings yielded are scored in float32 and never get worse.
-"""
+"""The protocol of a search method, followed by the project's own search and published ones."""
 
 from __future__ import annotations
 
@@ -21,8 +17,7 @@ class SearchTask:
     """The inputs of a search method: scoring, starting prompts, vocabulary, ceiling and seed.
 
     Attributes:
-        evaluator: scores strings that obey the rules, within the budget; holds the encoder, the
-            objective, the rules and the budget.
+        evaluator: scores strings that obey the rules, within the budget.
         starts: prompts of the corpus that obey the rules, scored in float32, best first, >= 1.
         ceiling: the objective's maximum over unit vectors; scores are shown as a share of it.
     """

@@ -84,7 +84,6 @@ def bench_methods(
     receives :class:`BenchProgress` while methods run.
 
     Raises:
-        InputError: an argument is invalid.
         RunError: no run was finished, or a method broke the rules.
     """
     plan = _checked(corpus, budget, max_tokens, model, methods, seeds, recipe)

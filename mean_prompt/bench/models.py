@@ -35,10 +35,7 @@ _SYLLABLES: Final = [consonant + vowel for consonant in "bdfklmnrst" for vowel i
 def random_sentence_t5(
     *, screening: str = "auto", device: str = "cpu", **shape: int | str
 ) -> Encoder:
-    """Return an encoder with random weights and the layer sizes of sentence-t5-base.
-
-    Tests pass other sizes, as fields of transformers' ``T5Config``.
-    """
+    """Return an encoder with random weights and the layer sizes of sentence-t5-base."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import modules
     from transformers import T5Config, T5EncoderModel, T5Tokenizer

@@ -81,7 +81,6 @@ class MethodsSetup(Frozen):
     """The setup that all runs of a comparison of methods share: machine, corpus, model, budget.
 
     Attributes:
-        corpus_hash: hash of the prompts and their weights.
         train: number of prompts that the methods saw.
         budget: seconds of each run.
         ceiling: highest expected SCS over all prompts that any unit vector reaches.

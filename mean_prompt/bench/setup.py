@@ -30,8 +30,6 @@ class Machine(Frozen):
 
     Attributes:
         date: date and time of the measurements, UTC.
-        threads: number of threads that torch used.
-        device: torch's name of the device that the model ran on.
         versions: versions of Python and of the packages that determine the speed.
     """
 
@@ -76,11 +74,7 @@ class ReportFolder:
                 pass
 
     def write(self, name: str, text: str) -> None:
-        """Write a text file to the folder atomically: readers see the old file or the new one.
-
-        Raises:
-            RunError: the disk is full, or the folder is gone.
-        """
+        """Write a text file to the folder atomically: readers see the old file or the new one."""
         target, rule = self.path / name, "the report must stay writable"
         with os_errors(rule, target, "free some room, and run again", raises=RunError):
             write_atomically(target, text.encode())

@@ -111,9 +111,6 @@ def bench_speed(
     Models are names, folders, ``random-sentence-t5-base`` or loaded encoders; by default the
     packaged MiniLM and sentence-t5-base's shape with random weights. ``tokens`` excludes special
     ones. If ``trust`` is true, models may run their own code. ``out`` is a folder for the report.
-
-    Raises:
-        InputError: an argument is invalid.
     """
     for name, value in (("--tokens", tokens), ("--batch", batch), ("--repeats", repeats)):
         if value < 1:

@@ -1,6 +1,6 @@
 """Padding, gradient ranking and token replacement, shared by the methods GCG and GASLITE.
 
-Symbols: A allowed tokens, L tokens of the string's body, h width of the input embeddings.
+Symbols: A allowed tokens, L tokens that a method may replace, h width of the input embeddings.
 """
 
 from __future__ import annotations

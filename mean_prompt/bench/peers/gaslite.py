@@ -66,7 +66,6 @@ class Gaslite(Peer):
         flipped = np.minimum(evaluator.rules.frame_tokens[0] + positions, len(state.ids) - 1)
         tokens = rng.choice(task.vocabulary.allowed, self.n_grad - 1)
         pairs = zip(flipped.tolist(), tokens.tolist(), strict=True)
-        # The string itself, and copies with one token of the body flipped.
         flips = [state.ids, *(replaced(state.ids, *pair) for pair in pairs)]
         step = _CPU_GRADIENTS if evaluator.encoder.device == "cpu" else self.n_grad
         total: Vectors | None = None

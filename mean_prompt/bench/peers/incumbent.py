@@ -1,4 +1,4 @@
-"""The loop of all published search methods: they score candidates and keep the best string."""
+"""The loop of all published search methods: they score strings and keep the best string."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Incumbent:
 
 
 class Peer(ABC):
-    """A published search method, which scores its candidates by an :class:`Incumbent`."""
+    """A published search method, which scores strings by an :class:`Incumbent`."""
 
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
         """Yield the best string so far after every step, until the task's budget expires."""

@@ -17,9 +17,8 @@ from mean_prompt.encoder import TokenIds
 class RandomSearch(Peer):
     """A (1 + lambda) random local search: tries random edits of the best string and keeps the best.
 
-    Each step makes ``batch`` single edits of the best string, with tokens and positions drawn
-    uniformly, and keeps the best string. A position's token can be replaced by every allowed token,
-    but deleted in one way only, so that deletions are drawn least.
+    Tokens and positions are drawn uniformly. A token can be replaced by every allowed token, but
+    deleted in one way only, so that deletions are drawn least.
 
     Attributes:
         batch: lambda, number of edits tried in a step.
