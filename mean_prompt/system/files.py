@@ -66,7 +66,7 @@ def write_together(files: Mapping[Path, bytes]) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Sync a folder's list of files to the disk, or a power cut may lose a new file's name."""
-    if os.name == "nt":  # it has no such call, and syncs by itself
+    if os.name == "nt":  # Windows has no such call, and syncs by itself
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
