@@ -47,10 +47,7 @@ _BLOCK_CELLS: Final = 32_000_000
 
 
 def sharpened(cosines: torch.Tensor) -> torch.Tensor:
-    """Return the sharpened cosine similarity (the cube) of each cosine; same shape.
-
-    An odd power keeps the sign, so that ``sign(c) |c|³`` is simply ``c³``.
-    """
+    """Return the sharpened cosine similarity (the cube) of each cosine; same shape."""
     return cosines**SHARPNESS
 
 

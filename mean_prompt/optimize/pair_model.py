@@ -39,8 +39,8 @@ class PairModel:
     def __init__(self, static: Vectors, *, fast: bool) -> None:
         vectors = torch.from_numpy(static)
         centred = vectors - vectors.mean(dim=0)
-        # The last row stands for a token that is not allowed, which has index -1.
         self._length = float(centred.norm(dim=1).mean()) or 1.0
+        # The last row stands for a token that is not allowed, which has index -1.
         self._static = torch.vstack([centred / self._length, torch.zeros_like(centred[:1])])
         d = vectors.shape[1]
         prior = torch.cat([torch.eye(d), torch.eye(d), torch.zeros(1, d)]) * self._length

@@ -94,7 +94,6 @@ class ClimbRecord:
         number: the climb's number among the worker's climbs, from 0.
         params: settings drawn for the climb, by Optuna's parameter names.
         reports: best score at each tenth of the climb's length, as far as it came.
-        evaluations: number of strings encoded for the climb.
         began, over: times of its start and end, in seconds since 1970.
     """
 

@@ -1,6 +1,6 @@
 """A study: a series of climbs (annealing runs), whose starts and settings Optuna tunes.
 
-Climbs run in rounds of rivals. Optuna draws each climb's settings, receives its score at every
+Climbs compete in rounds. Optuna draws each climb's settings, receives its score at every
 tenth of its length, and ends it if it stays below most earlier ones.
 """
 
@@ -162,7 +162,7 @@ class ClimbStudy:
         return None
 
     def _plan(self, reading: BudgetReading) -> Round:
-        """Plan a round: number of rival climbs, and length of one as a share of the budget.
+        """Plan a round: number of competing climbs, and length of one as a share of the budget.
 
         A round that would leave less than half a round after it takes all that is left.
         """
@@ -187,7 +187,6 @@ class ClimbStudy:
         return max(shares)
 
     def _next_of(self, rivals: Round, reading: BudgetReading) -> StudyEvent | None:
-        """Take the next step of a round of climbs; ``None`` if the round is over."""
         active = rivals.active()
         if active is not None and active.climb is not None:
             self._report(active, rivals, reading)

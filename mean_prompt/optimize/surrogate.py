@@ -253,7 +253,6 @@ class Surrogate:
         self._correction.restore(state["correction"])
 
     def _visited(self, current: Candidate) -> _Visit:
-        """Return the cached results for a string, computing them if the string has changed."""
         last = self._visit
         if last is None or last.string.text != current.text:
             if last is not None:

@@ -31,7 +31,6 @@ def read_events(path: Path, *, backwards: bool = False) -> Iterator[dict[str, An
 
     Raises:
         InputError: a complete line is not JSON.
-        OSError: the file cannot be read.
     """
     *lines, _unfinished = path.read_bytes().split(b"\n")
     numbered = list(enumerate(lines, 1))

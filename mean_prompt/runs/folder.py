@@ -36,8 +36,6 @@ from mean_prompt.system import (
 class RunFolder:
     """The folder of one run, locked so that one process at a time works in it.
 
-    The folder of a new run is created if it does not exist, with its parents.
-
     Attributes:
         best_before: the best string that an earlier process wrote and its value, or ``None``.
 

@@ -23,7 +23,6 @@ class SearchProgress(ProgressEvent):
         trial: number of the climb (a local search from one start).
         score: expected SCS of the best string ``text``, over every training prompt.
         fraction: ``score`` as a share of the ceiling.
-        holdout: the best string's score over the hold-out, or ``None`` if it is not known.
         move: kind of edit, or of start, that led to the best string.
         gained: whether this step found ``text``, a new best string.
     """

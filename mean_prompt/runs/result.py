@@ -116,7 +116,6 @@ class ScoredString:
 
     Attributes:
         tokens: number of the string's tokens, without special ones.
-        score: expected SCS, in float32.
         ceiling: highest score of any unit vector; ``fraction`` is ``score`` / ``ceiling``.
         truncated: whether the model reads only the string's beginning.
     """

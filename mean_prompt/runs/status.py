@@ -31,7 +31,6 @@ class RunStatus:
             ``damaged`` if a file cannot be read.
         score: the string's expected SCS, over every prompt once there is a result, until then
             over the training prompts; ``None`` if no event has it, as may be after a resumption.
-        seconds: seconds of the run until its last event.
         seconds_left: seconds until the end of the budget; ``None`` if time is not limited or the
             search is not running.
         last_event: when the last event was written, in seconds since the epoch, or ``None``.

@@ -177,7 +177,6 @@ class AffixSearch:
         spread = _DRAW_SPREAD * max(self._empty.score, 1e-3)
         drawn = np.argsort(-(values + spread * self._rng.gumbel(size=len(values))), kind="stable")
         share = self._rng.random(len(values)) < _DRAWN
-        # Each place of the ranking comes from one order or the other.
         return np.where(share, drawn, best)
 
     def _estimate(self, base: Affix) -> Estimate:
