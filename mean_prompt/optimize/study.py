@@ -61,7 +61,6 @@ class ClimbStudy:
         rate: strings screened a second at the token limit, as measured.
         seed: of all random draws, together with the climb's number.
         board: stores the climbs that ended; the default is in memory.
-        worker: number of this worker among those that share the board.
 
     Attributes:
         elite: the best string so far.
