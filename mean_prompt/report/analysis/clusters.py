@@ -28,8 +28,6 @@ class Clustering:
 
     Attributes:
         members: (N,) number of each prompt's cluster.
-        words: for each cluster, the words that name it.
-        examples: for each cluster, the prompt nearest to its centre, shortened.
     """
 
     members: NDArray[np.int64]

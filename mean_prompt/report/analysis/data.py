@@ -10,12 +10,7 @@ class _Data(BaseModel):
 
 
 class TokenWorth(_Data):
-    """The contribution (worth) of one token to a string's score, by leaving the token out.
-
-    Attributes:
-        piece: the part of the string that is the token, with the blanks before it.
-        worth: expected SCS of the string, less that of the string without the token.
-    """
+    """One token, with the blanks before it, and what the string's score loses without it (worth)."""
 
     piece: str
     worth: float
@@ -53,11 +48,7 @@ class StringAnalysis(_Data):
     Attributes:
         tokens: number of the string's tokens, without special ones.
         is_cut: whether the model reads only the string's beginning.
-        score: expected SCS of the string over every prompt.
         fraction: the score divided by the ceiling, the highest score of any unit vector.
-        worths: contributions of the tokens that the model reads, in their order.
-        nearest: the prompts that the string scores best on, the best first.
-        farthest: the prompts that the string scores worst on, the worst first.
         place: the string's coordinates on the map of the corpus.
     """
 
@@ -97,8 +88,6 @@ class PromptCluster(_Data):
     """A cluster of similar prompts, with the analysed string's score on it.
 
     Attributes:
-        words: words that distinguish the cluster from the rest of the corpus.
-        example: the prompt nearest to the cluster's centre, shortened.
         share: share of the corpus by weight, within (0, 1].
         score: expected SCS of the string over the prompts of the cluster.
     """
@@ -111,12 +100,7 @@ class PromptCluster(_Data):
 
 
 class Analysis(_Data):
-    """The analysis of a run's best string, with the map and the clusters of its corpus.
-
-    Attributes:
-        ceiling: highest expected SCS that any unit vector reaches.
-        clusters: clusters of the prompts, the largest share first.
-    """
+    """The analysis of a run's best string, with the map and the clusters of its corpus."""
 
     look: StringAnalysis
     ceiling: float
@@ -128,9 +112,6 @@ class Suggestion(_Data):
     """A suggested edit of a string, with the score after the edit.
 
     Attributes:
-        edit: description of the edit in words.
-        text: the string after the edit.
-        score: expected SCS of ``text`` over every prompt.
         gain: ``score`` less the score before the edit; ``None`` if the string was blank.
     """
 
@@ -145,8 +126,6 @@ class Advice(_Data):
 
     Attributes:
         fault: the run's rule that the string breaks, such as ``is blank``; ``None`` if none.
-        tried: number of edited strings that were scored.
-        suggestions: edits whose results keep to the rules, the best first.
     """
 
     text: str
@@ -156,13 +135,7 @@ class Advice(_Data):
 
 
 class AffixRow(_Data):
-    """One LLM prediction scored with and without an affix (a prefix or suffix).
-
-    Attributes:
-        prompt: the true prompt that the prediction is compared with.
-        without: SCS of the prediction without the affix.
-        affixed: SCS of the prediction with the affix.
-    """
+    """SCS of an LLM prediction with its true prompt, with and without an affix (prefix, suffix)."""
 
     id: str
     prediction: str
@@ -176,8 +149,6 @@ class AffixAnalysis(_Data):
     """The effect of an affix (a prefix or suffix of LLM predictions) on each row.
 
     Attributes:
-        position: ``suffix`` or ``prefix``.
-        rows: all rows, in the order of the input file.
         worths: contributions of the affix's tokens, in their order: mean SCS of predictions with
             the affix, less that with the affix without the token.
         judged: number of random rows that the contributions are averaged over.

@@ -20,11 +20,7 @@ _LISTED: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class TypedText:
-    """A text as the user typed it, split into parts by its tokens.
-
-    Attributes:
-        pieces: the parts of the text, one per token; joined, they are the text.
-    """
+    """A text as the user typed it, split into one part per token."""
 
     text: str
     ids: TokenIds

@@ -17,13 +17,7 @@ from mean_prompt.system import InputError, Listener, ignore
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenRun:
-    """A search run with its model and embedded corpus loaded, for analyses of strings.
-
-    Attributes:
-        best: the run's best string so far.
-        result: the run's result, or ``None`` if the run has not finished.
-        problem: the embedded corpus, with the run's split into training and hold-out prompts.
-    """
+    """A search run with its model and embedded corpus loaded, for analyses of strings."""
 
     folder: Path
     recipe: Recipe
@@ -38,9 +32,7 @@ def open_run(folder: Path, *, corpus: Sequence[str] = (), listener: Listener = i
     """Load a search run with its model and corpus; embeddings come from the cache if it has them.
 
     Args:
-        folder: the run's folder.
         corpus: files of the run's corpus, if they have moved; by default those of its recipe.
-        listener: receives the progress of embedding the corpus.
 
     Raises:
         InputError: there is no such run, it searched for an affix (prefix or suffix), it has no

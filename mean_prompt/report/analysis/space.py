@@ -60,10 +60,6 @@ class CorpusSpace:
     """The embedded prompts of a corpus, with which any string can be compared.
 
     Args:
-        prompts: the N prompts of the corpus.
-        objective: the expected SCS over all prompts.
-        ceiling: the unit vector of highest expected SCS, and that score.
-        encoder: the embedding model.
         seed: seed of the samples that represent a large corpus.
     """
 
@@ -96,8 +92,6 @@ class CorpusSpace:
         """Return a string's score, nearest and farthest prompts, and its tokens' contributions.
 
         Args:
-            text: any string.
-            listed: number of nearest and of farthest prompts to list.
             with_worths: whether to compute the tokens' contributions; it encodes one string each.
         """
         vector = self.encoder.encode([text])[0]

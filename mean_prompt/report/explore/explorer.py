@@ -34,8 +34,6 @@ class TextResult:
     Attributes:
         look: the analysis of the text; at first without the contribution of each token.
         whole: whether the contributions of the tokens are computed.
-        fault: which of the run's rules the text breaks, or ``None``.
-        advice: suggested edits, or ``None`` until they are found.
     """
 
     look: StringAnalysis
@@ -48,8 +46,6 @@ class Explorer:
     """Analyses texts and suggests edits while the user types; safe to call from several threads.
 
     Args:
-        space: compares strings with the corpus.
-        suggester: suggests edits of strings.
         facts: folder, model and other facts of the run, for the head of the page.
     """
 

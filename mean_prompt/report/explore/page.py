@@ -1,8 +1,4 @@
-"""The web page on which the user types strings and sees their analyses, built with Gradio.
-
-Gradio sends typed texts to the :class:`Explorer`, and the HTML that
-:mod:`mean_prompt.report.explore.views` renders to the page; a script draws the map of the corpus.
-"""
+"""The web page on which the user types strings and sees their analyses, built with Gradio."""
 
 from __future__ import annotations
 
@@ -116,7 +112,6 @@ class _Column:
 
 
 def _connect(shown: gr.State, columns: list[_Column], add: gr.Button) -> None:
-    """Connect the buttons that add and remove a column of the page."""
     outputs = [shown, add] + [
         part for one in columns for part in (one.block, one.text, one.look, one.advice)
     ]

@@ -30,12 +30,7 @@ FileStamp = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class PageVersion:
-    """The content of a live page at one time, with a hash that identifies that content.
-
-    Attributes:
-        data: the page's sections and figures as JSON, with the version.
-        version: a hash of the sections and figures.
-    """
+    """The content of a live page at one time, with a hash that identifies that content."""
 
     parts: PageParts
     data: bytes
@@ -101,7 +96,6 @@ class Follower:
 
 
 def _stamp(path: Path) -> FileStamp | None:
-    """Return a file's modification time, size and inode, or ``None`` if it is missing."""
     try:
         found = path.stat()
     except FileNotFoundError:

@@ -83,12 +83,7 @@ class LiveServer(ThreadingHTTPServer):
         """Answer requests until Ctrl-C, or until the live page is no longer needed.
 
         It is no longer needed if the run's folder is gone, or if the search ended and the last
-        request came ``idle`` seconds ago or earlier.
-
-        Args:
-            run: the run's folder, which holds the server's own folder.
-            idle: seconds since the last request and the search's end; ``None`` for no limit.
-            check: seconds between two checks whether the page is still needed.
+        request came ``idle`` seconds ago or earlier (``None``: no limit).
         """
         folder = (run / LIVE).stat().st_ino
         ran = time.monotonic()

@@ -29,7 +29,6 @@ class RunFiles:
     Attributes:
         recipe: the run's settings, ``recipe.toml`` as text.
         result: result of a run that has ended and was not resumed since, or ``None``.
-        analysis: analysis of the best string, or ``None``; ``affix`` is that of an affix search.
     """
 
     path: Path

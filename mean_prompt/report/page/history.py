@@ -40,9 +40,7 @@ class Improvement:
     Attributes:
         trial: number of the climb (local search from one start) that found the string.
         move: what led to the string: a kind of edit, a kind of start, or a worker.
-        before: the best string until then, or ``None`` for the first string.
         gain: gain in score over ``before``; the score itself for the first string.
-        holdout: score over the hold-out prompts, or ``None`` if it was not computed.
     """
 
     point: ProgressPoint
@@ -64,7 +62,6 @@ class ClimbHistory:
 
     Attributes:
         worker: number of the worker process, or ``None`` in a search by one process.
-        trial: number of the climb.
         points: best scores along the climb, that of the start first.
         params: the climb's settings, by their names in Optuna, once the climb ended.
         ended: how the climb ended, or ``None`` while it is running.
@@ -97,7 +94,6 @@ class History:
     """The improvements and climbs of a search, as read from the run's events.
 
     Attributes:
-        climbs: local searches from one start each, by worker and number.
         resumes: times at which the run was resumed, in seconds of the run.
         last: seconds and evaluations at the last event, or ``None`` without events.
     """

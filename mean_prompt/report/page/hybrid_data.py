@@ -26,7 +26,6 @@ class KindRow:
     """Mean scores of the answers of one kind, such as ``prediction`` or ``retrieved``.
 
     Attributes:
-        rows: number of answers of the kind.
         expected: mean expected SCS of the answers that have one; ``None`` if none has.
         universal: mean expected SCS of the universal string for the same rows, or ``None``.
         trust: mean probability that the row's LLM prediction is useful, or ``None``.
@@ -55,9 +54,6 @@ class CalibrationBin:
     """Rows whose answers have about the same expected score, with their mean actual score.
 
     Attributes:
-        rows: number of rows.
-        low: lowest expected SCS; ``high`` is the highest.
-        expected: mean expected SCS; ``actual`` is the mean actual SCS.
         interval: 95 % interval of the actual mean, from a bootstrap over prompts.
     """
 
@@ -134,7 +130,6 @@ def actual_gains(outcomes: Sequence[Outcome], over: str) -> list[Gain]:
     """Return the answers' gains in actual score over another way of answering, largest first.
 
     Args:
-        outcomes: answers with their actual scores.
         over: ``universal``, the universal string, or ``llm``, the LLM's prediction alone.
     """
     scores = ((row, getattr(row, over)) for row in outcomes)

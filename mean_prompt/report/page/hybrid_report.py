@@ -70,14 +70,10 @@ class AnswersReport:
     """Data of a page: answers (predicted prompts), their scores, and how to reproduce them.
 
     Attributes:
-        universal: the universal string, or ``None`` if it is not known.
         outcomes: scores of the answers whose true prompt is known.
-        methods: mean scores of these answers and of other ways of answering.
         groups: prompts that gain and lose most, by title.
         facts: model, corpus, seed and other inputs of the answers, by name.
         command: the command that reproduces the answers, and ``how``, a sentence on it.
-        truth_notes: sentences on the actual scores.
-        notes: how the answers were made, a line each.
     """
 
     title: str
@@ -115,8 +111,6 @@ def evaluation_parts(evaluation: Evaluation, plan: Comparison, universal: str) -
     """Return the content of the page of a cross-validated comparison of ways of answering.
 
     Args:
-        evaluation: the results.
-        plan: the settings of the comparison.
         universal: the universal string, which the plan may name by its run's folder.
     """
     known = (
@@ -274,7 +268,6 @@ def _gains(found: AnswersReport, figures: Figures) -> Iterator[dict[str, Any]]:
 
 
 def _plan_facts(plan: Comparison, universal: str) -> Facts:
-    """Return the inputs and settings of an evaluation as (name, value) pairs."""
     options = plan.options
     corpus = options.corpus if isinstance(options.corpus, tuple) else (options.corpus.content_hash,)
     asked = {name: getattr(options, name, getattr(plan, name, None)) for name in _PINNED}
@@ -286,7 +279,6 @@ def _plan_facts(plan: Comparison, universal: str) -> Facts:
 
 
 def _facts(files: SubmissionFiles) -> Facts:
-    """Return the inputs and fitted settings of a prediction run as (name, value) pairs."""
     facts = [(title, _text(files.job.get(name))) for name, title in _PINNED.items()]
     for name, title in (("text", "without a prediction"), ("all", "with a prediction")):
         facts.append((f"rows are compared by, {title}", _key(files.fit.get(f"{name}_key"))))

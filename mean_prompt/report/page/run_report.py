@@ -250,7 +250,6 @@ def _reproduce(run: RunFiles) -> str:
 
 
 def _facts(result: SearchResult) -> list[tuple[str, str]]:
-    """Return the model, corpus, seed and versions of a run as (name, value) pairs."""
     details = result.details
     model, corpus = details.get("model", {}), details.get("corpus", {})
     sources = corpus.get("sources", ())

@@ -29,13 +29,7 @@ from mean_prompt.system import InputError
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Actual scores of a submission: sharpened cosines (SCS) of answers and true prompts.
-
-    Attributes:
-        outcomes: scores of the answers whose true prompt is known, in the submission's order.
-        methods: mean scores of these answers, and of other ways of answering the same rows.
-        notes: the number of scored rows, the model and other remarks, a line each.
-    """
+    """Actual scores of a submission: sharpened cosines (SCS) of answers and true prompts."""
 
     outcomes: tuple[Outcome, ...]
     methods: tuple[MethodScore, ...]
