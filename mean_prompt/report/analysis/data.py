@@ -10,7 +10,7 @@ class _Data(BaseModel):
 
 
 class TokenWorth(_Data):
-    """One token, with the blanks before it, and what the string's score loses without it (worth)."""
+    """One token, with the blanks before it, and what the score loses without it (its worth)."""
 
     piece: str
     worth: float
