@@ -15,8 +15,6 @@ class Answer:
     """The answer to one row, that is, the prompt predicted for it, and why it was chosen.
 
     Attributes:
-        kind: how the string was made, see
-            :class:`~mean_prompt.hybrid.candidates.AnswerCandidate`.
         expected: expected SCS (sharpened cosine) with the true prompt; ``None`` if a rule decided.
         trust: probability that the LLM's prediction is useful; ``None`` without a prediction.
         rule: ``blend`` if candidates were weighed, else why the row has the universal string: its
@@ -24,7 +22,6 @@ class Answer:
             neighbours``; or there was ``no time`` for the row. ``not fitted``: the answer is the
             row's first prediction, as there was no time to weigh it.
         universal: expected SCS of the universal string for the same row, as ``expected``.
-        prediction: the row's first prediction, cleaned; ``None`` without one.
     """
 
     id: str

@@ -97,10 +97,7 @@ class PredictionQueue:
 
 
 class Examples:
-    """Chooses few-shot examples for an LLM: the known rows most similar to a row.
-
-    Known rows are rows with a given true prompt; ``count`` of different prompts are chosen.
-    """
+    """Chooses few-shot examples for an LLM: the rows with given prompts most similar to a row."""
 
     def __init__(
         self, triples: Triples, space: EmbeddingSpace, count: int, deadline: Deadline | None = None

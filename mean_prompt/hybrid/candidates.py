@@ -1,4 +1,4 @@
-"""Makes candidate answers to a row from LLM predictions, retrieved prompts and affixes.
+"""Makes the strings that may answer a row from LLM predictions and similar rows' prompts.
 
 The rules fit English prompts: the subject of a request mostly follows a preposition, so that
 ``Turn the text | into a limerick`` has the head ``Turn the text``.
@@ -44,7 +44,6 @@ class AnswerCandidate:
 
     Attributes:
         head: rank, from 0, of a template's head (opening words) by frequency; 0 for other kinds.
-        separator: between the parts of joined and affixed strings; empty for other kinds.
     """
 
     text: str
@@ -69,11 +68,7 @@ class CandidateInputs:
 
 
 class CandidateFactory:
-    """Makes the candidate answers to a row from predictions, retrieved prompts and affixes.
-
-    The universal string is a candidate itself and an affix of others; prefix and suffix are
-    further affixes. Heads are opening words of known prompts, the most frequent first.
-    """
+    """Makes the strings that may answer a row, from predictions and similar rows' prompts."""
 
     def __init__(
         self,
@@ -144,10 +139,7 @@ class CandidateFactory:
 
 
 def allowed_numbers(candidates: Sequence[AnswerCandidate], settings: BlendSettings) -> list[int]:
-    """Return the indices of the candidates that the settings allow, one for each text.
-
-    If a text is made in several allowed ways, the first candidate with it is taken.
-    """
+    """Return the indices of the candidates that the settings allow, the first for each text."""
     first: dict[str, int] = {}
     for number, candidate in enumerate(candidates):
         if _is_allowed(candidate, settings):

@@ -29,7 +29,6 @@ class Finding:
     Attributes:
         severity: a ``fault`` makes the submission invalid; a ``warning`` does not.
         rule: short name of the rule, for programs.
-        message: the rule, what was found and where, in one line.
     """
 
     severity: Literal["fault", "warning"]
@@ -60,7 +59,6 @@ def check_submission(
 
     Args:
         submission: a CSV file; unreadable content is reported as a fault, not raised.
-        test: a file with the column ``id``.
         encoder: counts tokens; without one, answers that the model would cut are not found.
         max_tokens: maximum number of tokens of an answer; requires the encoder.
 
@@ -154,7 +152,6 @@ def _check_ids(answers: Sequence[_Answer], ids: Sequence[str]) -> Iterator[Findi
 def _check_order(
     found: Sequence[str], ids: Sequence[str], lines: dict[str, list[int]]
 ) -> Iterator[Finding]:
-    """Yield a warning if the ids that both files have are not in the test file's order."""
     expected = [name for name in ids if name in lines]
     for name, other in zip(found, expected, strict=True):
         if name != other:

@@ -89,10 +89,7 @@ def compare(plan: Comparison, *, listener: Listener = ignore) -> Evaluation:
 def _ask(
     llm: Predictor, triples: Triples, plan: Comparison, space: EmbeddingSpace, listener: Listener
 ) -> tuple[Texts, Texts]:
-    """Return an LLM's predictions for every known row: cleaned ones, and raw ones as written.
-
-    The few-shot examples that the LLM is shown have other prompts than the row itself.
-    """
+    """Return an LLM's predictions for every known row: cleaned ones, and raw ones as written."""
     examples = None
     if plan.shots and not isinstance(llm, RecordedPredictor):
         examples = Examples(triples, space, plan.shots).of(triples.rows, triples.groups())
@@ -105,10 +102,7 @@ def _ask(
 
 
 def swapped(texts: Texts, share: float, *, seed: int = 0) -> list[Sequence[str]]:
-    """Return the predictions after exchanging them among a random ``share`` of the rows.
-
-    Each of these rows gets another row's predictions, as from a predictor that is often wrong.
-    """
+    """Return the predictions after exchanging them among a random ``share`` of the rows."""
     rng = np.random.default_rng(seed)
     rows = rng.permutation(len(texts))[: round(share * len(texts))]
     mixed = list(texts)

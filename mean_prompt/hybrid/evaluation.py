@@ -28,7 +28,6 @@ class MethodScore:
     """Mean SCS (sharpened cosine similarity) of one method of prediction, with intervals.
 
     Attributes:
-        mean: mean SCS over all rows, by float32 vectors.
         interval: 95 % interval of the mean, from a bootstrap over prompts.
         difference: mean minus the mean of the reference: the LLM alone, or the universal string
             alone without an LLM.
@@ -46,11 +45,7 @@ class MethodScore:
 
 @dataclass(frozen=True, slots=True)
 class GroupScore:
-    """Mean SCS of two methods over the rows that share one true prompt.
-
-    Attributes:
-        hybrid, reference: mean SCS of the hybrid and of the reference method.
-    """
+    """Mean SCS of two methods over the rows that share one true prompt."""
 
     prompt: str
     rows: int
@@ -63,13 +58,11 @@ class Evaluation:
     """Scores of methods of prediction on known rows, that is, rows whose true prompt is given.
 
     Attributes:
-        reference: name of the method that others are compared with.
         methods: scores of the methods, best first; last the oracle, which chooses each row's
             answer by the truth, from the candidates that the blend chose from.
         expected: mean SCS that the hybrid expected of its own answers; ``None`` if rules decided
             all of them.
         winners, losers: prompts on which the hybrid gains and loses most against the reference.
-        notes: notes of the LLM and of the fits, a line each.
         outcomes: outcomes of the hybrid's answers, in the file's order.
     """
 
@@ -131,7 +124,7 @@ def method_scores(
 def outcomes_of(
     answers: Sequence[Answer], triples: Triples, earned: Mapping[str, NDArray[np.float64]]
 ) -> tuple[Outcome, ...]:
-    """Return each of the hybrid's n answers with its row's true prompt and its scores.
+    """Pair each answer with its true prompt, its SCS, and those of universal string and LLM.
 
     ``earned`` holds the (n,) SCS of the hybrid, and of the universal string and LLM if known.
     """

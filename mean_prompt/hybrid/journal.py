@@ -195,10 +195,7 @@ def _check_same(kept: Mapping[str, Any], job: Mapping[str, Any], folder: Path) -
 
 
 class AnswerSheet:
-    """The answers given so far to a test file's rows, kept in a journal and a submission.
-
-    Answers of an earlier run are read from the journal; the submission is written at once.
-    """
+    """The answers given so far to a test file's rows, kept in a journal and a submission."""
 
     def __init__(self, rows: Rows, submission: Submission, journal: Journal) -> None:
         self.rows = rows

@@ -10,7 +10,7 @@ from mean_prompt.encoder import Encoder, load_encoder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlendOptions:
-    """Options of a hybrid predictor: its model, corpus, affixes, token limit and tuning.
+    """Options of a hybrid predictor: its model, corpus, prefix, suffix, token limit and tuning.
 
     Attributes:
         model: a name, a folder or a loaded encoder; the default model of a search if ``None``.
@@ -18,8 +18,6 @@ class BlendOptions:
         corpus: prompts that stand for the hidden ones, loaded or as files; a further part of the
             posterior unless empty.
         prefix, suffix: universal affixes, tried before and after predictions.
-        max_tokens: hard limit on the tokens of an answer.
-        trials: number of settings that a fit tries.
     """
 
     model: str | Encoder | None = None

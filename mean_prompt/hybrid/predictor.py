@@ -58,10 +58,8 @@ class HybridPredictor:
     Known rows have a given true prompt. A row of which nothing is known gets the universal string.
 
     Attributes:
-        outcome_: the keys and settings that the fit chose.
         text_, llm_: the blends fitted without and with predictions; ``llm_`` is ``None`` if too
             few known rows had a prediction.
-        notes_: messages about the fit for the user, a line each.
 
     Raises:
         InputError: the model or corpus cannot be loaded, or the string cannot be an answer.
@@ -94,7 +92,6 @@ class HybridPredictor:
         """Fit retrieval keys, mixture weights and trust in LLM predictions to known rows.
 
         Args:
-            triples: known rows, of at least two prompts.
             predictions: cleaned predictions of an LLM for each row; empty for a row without one.
             outcome: the outcome of an earlier fit of the same data, to skip choosing and tuning.
             deadline: ends tuning early.
@@ -131,7 +128,6 @@ class HybridPredictor:
 
         A row without an LLM prediction is answered by retrieval alone. If too few known rows had
         predictions to learn how to weigh them, a row's first prediction is its answer.
-        Predictions are as for :meth:`fit`. The deadline is checked while strings are embedded.
         """
         answers: list[Answer] = []
         given = one_for_each(rows, predictions)

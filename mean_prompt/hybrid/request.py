@@ -28,14 +28,12 @@ class Request:
     Attributes:
         test, triples: files of the rows to answer, and of known rows (with true prompts).
         prompt: the universal string, the folder of the run that found it, or a text file.
-        out: path of the submission.
         llm: source of predictions, see :func:`~mean_prompt.llm.factory.make_predictor`.
         shots: known rows that an LLM is shown with each row; ``None`` for 3, or for none if
             the time limit is under ten minutes: to find them all texts are embedded first.
         calibrate: known rows that an LLM is asked about, to learn how far to trust it; ``None``
             for 64, or for none in so short a time.
         time_limit: seconds for everything; no limit if ``None``.
-        resume: whether to continue the work of an interrupted run.
     """
 
     test: Path
@@ -74,11 +72,7 @@ class Summary:
         with_llm: number of rows answered with an LLM's prediction at hand.
         by_index: number of rows answered by retrieval alone.
         universal: number of rows left with the universal string because time ran out.
-        kinds: number of answers by how they were made.
-        rules: number of rows by the rule that decided them.
-        faults: number of rows whose predictor failed, by kind of fault.
         expected: mean expected SCS of the blended answers; ``None`` without any.
-        out, table: the submission, and the answers with their reasons.
         page: HTML page of the answers; ``None`` if it was not written, which a note explains.
     """
 
@@ -136,10 +130,7 @@ def _read(path: Path, option: str, fault: str) -> str:
 
 
 def _looks_like_path(text: str) -> bool:
-    """Return whether a text looks like a path: ``results/run``, ``../x``, ``a.txt``.
-
-    A single slash is not enough: ``and/or`` is a string.
-    """
+    """Return whether a text looks like a path (``results/run``, ``a.txt``; not ``and/or``)."""
     if any(map(str.isspace, text)):
         return False
     begins = text.startswith(("/", "./", "../", "~/", "results/"))

@@ -245,10 +245,7 @@ class HeldOut:
 def choose_key(
     keys: Sequence[Key], known: KnownRows, *, seed: int = 0, deadline: Deadline | None = None
 ) -> list[HeldOut]:
-    """Choose the key that predicts held-out prompts' vectors best by mean SCS; return its folds.
-
-    The deadline is checked before each fit.
-    """
+    """Choose the key that predicts held-out prompts' vectors best by mean SCS; return its folds."""
     numbers = list(grouped_folds(known.groups, seed=seed))
     best: list[HeldOut] = []
     highest = -np.inf

@@ -60,8 +60,7 @@ class Samples:
         """Make and score the candidates of known rows, or of a sample of them, fold by fold.
 
         Each fold's retriever uses the other folds' rows: if predictions are used, by texts and
-        prediction, and ``text_key`` is the key for the texts; else by the texts. The deadline is
-        checked while candidates are embedded.
+        prediction, and ``text_key`` is the key for the texts; else by the texts.
         """
         rng = np.random.default_rng(context.options.seed)
         drawn = rng.permutation(len(known))[:_MOST]

@@ -90,10 +90,7 @@ class SceneBuilder:
         settings: BlendSettings | None = None,
         deadline: Deadline | None = None,
     ) -> list[RowCandidates]:
-        """Return each row's candidate answers; if predictions are used, every row must have one.
-
-        Without settings all candidates are made. The deadline is checked while they are embedded.
-        """
+        """Return each row's candidate answers; if predictions are used, every row must have one."""
         if not len(rows):
             return []
         by_text = self.by_text.retrieve(rows)

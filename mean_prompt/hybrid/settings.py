@@ -24,10 +24,6 @@ class Key:
     A *raw* key compares features with known rows' features. A *ridge* key learns from known rows
     a linear map from features to true prompts (Hoerl and Kennard 1970), and compares the point
     that it maps a row to with the known prompts themselves.
-
-    Attributes:
-        parts: vectors that are concatenated into a row's features.
-        alpha: strength of the ridge penalty; not used by a raw key.
     """
 
     kind: Literal["raw", "ridge"]
@@ -62,8 +58,6 @@ class BlendSettings(BaseModel):
 
     Attributes:
         temperature: temperature of the softmax over neighbours' cosines.
-        strength: strength of the ridge penalty on the mixture's weights.
-        heads: number of known prompts' heads that templates use.
         joined: separator of joined strings; ``None`` to join none.
         affixed: whether the universal string goes before or after others.
     """

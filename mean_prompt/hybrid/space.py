@@ -12,10 +12,7 @@ from mean_prompt.system import Deadline, Listener, ignore
 
 
 class EmbeddingSpace:
-    """Embeds strings as unit vectors of one model, computing each string once.
-
-    The listener receives an event for each chunk of strings embedded.
-    """
+    """Embeds strings as unit vectors of one model, computing each string once."""
 
     def __init__(self, encoder: Encoder, *, listener: Listener = ignore) -> None:
         self.encoder = encoder
@@ -35,11 +32,7 @@ class EmbeddingSpace:
     def exact(
         self, texts: Sequence[str], what: str = "texts", deadline: Deadline | None = None
     ) -> Vectors:
-        """Return (n, d) unit vectors of texts in float32; the model truncates texts too long.
-
-        ``what`` names the texts for the listener. The deadline is checked before each chunk;
-        vectors computed by then are kept on disk.
-        """
+        """Return (n, d) unit vectors of texts in float32; the model truncates texts too long."""
         return self._encode(self._exact, texts, self.encoder.encode, what, deadline)
 
     def screened(

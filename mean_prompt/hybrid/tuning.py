@@ -98,8 +98,7 @@ def tune(
     error of the gain: among many trials one always gains by chance (the rule of Breiman et al.
     1984, paired).
 
-    If ``trials`` is 0, ``start`` is used, or the defaults if it is ``None``. The deadline ends
-    the study early.
+    If ``trials`` is 0, ``start`` is used, or the defaults if it is ``None``.
     """
     with_llm = samples.useful is not None
     start = start or (LLM_DEFAULTS if with_llm else TEXT_DEFAULTS)

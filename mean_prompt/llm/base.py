@@ -79,7 +79,6 @@ class Counts:
         rows: number of rows that were finished; ``answered`` of them have a prediction.
         truncated: number of rows whose texts were too long to be shown to the model whole.
         cut: number of answers that were ended at the length limit.
-        faults: rows without a prediction because the predictor failed, by kind of fault.
         rules: answers changed by cleaning, by rule.
     """
 

@@ -27,8 +27,7 @@ class CachedPredictor:
     """Wraps a predictor, which is asked only about rows without a cached prediction.
 
     The key of a prediction is the row's texts and examples, not its id, so that it serves any
-    file with that row. A predictor that looks ids up needs no cache. The folder is the user's
-    cache by default.
+    file with that row. The folder is the user's cache by default.
 
     Raises:
         InputError: the cache cannot be written, is broken, or is on a network file system.

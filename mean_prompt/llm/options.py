@@ -33,9 +33,7 @@ class LLMOptions:
         batch: answers that a local model writes at once.
         dtype: type of a local model's weights; ``auto`` is bfloat16 on CUDA and on CPUs that
             multiply it in hardware, float32 elsewhere.
-        four_bit: whether a local model's weights are quantized to four bits.
         timeout: seconds that a server has to begin an answer, and again to finish it.
-        concurrency: requests that a server gets at once.
         retries: times that a request is repeated if the server is busy, broken, or does not begin
             to answer in time.
     """

@@ -23,9 +23,7 @@ class RecordedPredictor:
     that is counted, and is not a fault.
 
     Args:
-        ids: the row id of each prediction.
         predictions: the LLM's answers as written; a blank one is no prediction.
-        source: where the predictions come from, for messages.
     """
 
     def __init__(self, ids: Sequence[str], predictions: Sequence[str], *, source: str) -> None:

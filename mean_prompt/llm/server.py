@@ -42,7 +42,6 @@ class ServerPredictor:
     (429) or broken (5xx), does not begin to answer in time, or cannot be connected to.
 
     Args:
-        model: the model's name on the server.
         url: the URL of the API, such as ``http://localhost:8000/v1``.
 
     Raises:
