@@ -47,7 +47,6 @@ class Outcome:
         group: group number, which rows with the same true prompt share.
         actual: SCS of the answer with the true prompt, by float32 vectors.
         universal: SCS of the universal string; ``None`` if it is no longer known.
-        llm: SCS of the LLM's first prediction; ``None`` without an LLM.
     """
 
     answer: Answer

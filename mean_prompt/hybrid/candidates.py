@@ -17,7 +17,6 @@ from mean_prompt.hybrid.settings import MOST_HEADS, BlendSettings
 
 Kind = Literal["universal", "prediction", "shortened", "template", "retrieved", "joined", "affixed"]
 
-#: Separators between joined strings.
 SEPARATORS: Final = (" ", ". ")
 #: Number of retrieved prompts that become candidates, and of those that are joined in pairs.
 RETRIEVED: Final = 8

@@ -28,7 +28,6 @@ class Finding:
 
     Attributes:
         severity: a ``fault`` makes the submission invalid; a ``warning`` does not.
-        rule: short name of the rule, for programs.
     """
 
     severity: Literal["fault", "warning"]

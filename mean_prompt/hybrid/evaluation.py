@@ -124,10 +124,7 @@ def method_scores(
 def outcomes_of(
     answers: Sequence[Answer], triples: Triples, earned: Mapping[str, NDArray[np.float64]]
 ) -> tuple[Outcome, ...]:
-    """Pair each answer with its true prompt, its SCS, and those of universal string and LLM.
-
-    ``earned`` holds the (n,) SCS of the hybrid, and of the universal string and LLM if known.
-    """
+    """Pair each answer with its true prompt, its SCS, and those of universal string and LLM."""
     columns = [
         earned[name].tolist() if name in earned else [None] * len(answers)
         for name in (HYBRID, UNIVERSAL, LLM)

@@ -138,7 +138,6 @@ class PredictionJob:
         return predictions
 
     def _ask(self, queue: PredictionQueue, llm: Predictor, examples: Examples | None) -> None:
-        """Start querying the LLM for the test rows, with few-shot examples if there are any."""
         # Recorded predictions are read for all rows: rows are refused if no id of them is known.
         is_recorded = isinstance(llm, RecordedPredictor)
         every = list(range(len(self._sheet.rows)))

@@ -94,7 +94,6 @@ class HybridPredictor:
         Args:
             predictions: cleaned predictions of an LLM for each row; empty for a row without one.
             outcome: the outcome of an earlier fit of the same data, to skip choosing and tuning.
-            deadline: ends tuning early.
 
         Raises:
             InputError: there are fewer than two different prompts.

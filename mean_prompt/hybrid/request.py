@@ -11,7 +11,6 @@ from mean_prompt.llm import LLMOptions
 from mean_prompt.runs import BEST
 from mean_prompt.system import InputError, user_path
 
-#: Suffix of files that hold a string.
 _TEXT: Final = ".txt"
 
 #: Known rows that an LLM is shown and asked about by default, and the time limit, in seconds,

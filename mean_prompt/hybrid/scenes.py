@@ -72,8 +72,7 @@ class SceneBuilder:
     """Makes rows' candidate answers and compares them with known prompts and predictions.
 
     Attributes:
-        by_text: retrieves known prompts by the texts alone.
-        by_all: the same by texts and prediction; ``None`` if predictions are not used.
+        by_all: retrieves known prompts by texts and prediction; ``None`` without predictions.
         objectives: expected SCS over the known prompts, and over a corpus if there is one.
     """
 

@@ -34,9 +34,8 @@ class Prediction:
         texts: cleaned predictions, distinct, not blank, most likely first; may be empty.
         fault: why there is no prediction: one line with the kind of fault, and details after a
             colon if there are any; ``None`` if the predictor did not fail.
-        raw: the answers as they were written, before cleaning: distinct, not blank, most likely
-            first, so that ``texts[0]`` is the cleaned ``raw[0]``. Answers that held no prompt
-            come last, and may accompany a fault.
+        raw: the answers before cleaning, distinct, not blank, so that ``texts[0]`` is the cleaned
+            ``raw[0]``. Answers without a prompt come last, and may accompany a fault.
     """
 
     row: int

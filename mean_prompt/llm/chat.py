@@ -83,11 +83,7 @@ class ChatModel:
         )
 
     def fit(self, row: int, question: Question) -> TokenizedQuestion | None:
-        """Shorten a question to the model's context and tokenize it; ``None`` if it cannot fit.
-
-        Texts are shortened to 1,000 characters, then the last examples are dropped one by one,
-        and then texts are shortened to 200.
-        """
+        """Shorten a question to the model's context and tokenize it; ``None`` if it cannot fit."""
         asked, limit = question, TEXT_LIMIT
         while True:
             short = asked.shortened(limit)

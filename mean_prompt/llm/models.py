@@ -33,8 +33,7 @@ def find_chat_model(name: str, *, trust: bool = False) -> ModelFolder:
     With ``trust`` the model may run code: load pickled weights, and classes that come with it.
 
     Raises:
-        InputError: the name is of no folder and neither cached nor on the hub, files are missing,
-            or the model would run code without being trusted.
+        InputError: the model or a file of it is missing, or it runs code and ``trust`` is false.
     """
     path = user_path(name)
     if path_exists(path) and path.is_dir():

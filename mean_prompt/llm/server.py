@@ -37,9 +37,8 @@ Put = Callable[[Prediction], None]
 class ServerPredictor:
     """Predicts prompts with a model on a server that has OpenAI's chat completions API.
 
-    Requests run concurrently in a thread of their own, so that answers are written while the
-    caller does something else. The ``openai`` client repeats a request if the server is busy
-    (429) or broken (5xx), does not begin to answer in time, or cannot be connected to.
+    The ``openai`` client repeats a request if the server is busy (429) or broken (5xx), does not
+    begin to answer in time, or cannot be connected to.
 
     Args:
         url: the URL of the API, such as ``http://localhost:8000/v1``.
@@ -82,7 +81,6 @@ class ServerPredictor:
         return [f"server: {self._model} at {self._address.shown}", *self._counts.notes()]
 
     async def _ask_all(self, questions: list[Question], put: Put) -> None:
-        """Ask several questions concurrently, and call ``put`` with the prediction for each."""
         from openai import AsyncOpenAI
 
         todo, address = iter(enumerate(questions)), self._address
