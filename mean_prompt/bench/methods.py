@@ -113,7 +113,7 @@ def bench_methods(
 
 
 def known_methods(recipe: Recipe) -> dict[str, Method]:
-    """Return all search methods by name, first the project's own with the recipe's settings."""
+    """Return all search methods by name: this package's, set by the recipe, and published ones."""
     from mean_prompt.bench.engine import Engine
     from mean_prompt.bench.peers import PEERS
 

@@ -325,9 +325,9 @@ def _change_of_others(
 def _jacobian_rows(
     model: SentenceTransformer, framed: torch.Tensor, inside: slice, cotangents: torch.Tensor
 ) -> list[torch.Tensor]:
-    """Backpropagate r cotangents of the pooled vector to each layer's attention outputs.
+    """Return the gradients of r functions of the pooled vector by each layer's attention outputs.
 
-    Returns (r, width) gradients, averaged over tokens ``inside``; the last is by hidden states.
+    Each is (r, width), averaged over tokens ``inside``; the last is by the hidden states.
     """
     network = _network(model)
     contexts: list[torch.Tensor] = []

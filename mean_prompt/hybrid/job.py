@@ -254,7 +254,7 @@ class PredictionJob:
 
 
 def _settings(request: Request) -> dict[str, Any]:
-    """Return the settings of a request that must be unchanged when its run is resumed."""
+    """Return the options of a prediction run that must be the same when it is resumed."""
     options = request.options
     corpus, model = options.corpus, options.model
     return {

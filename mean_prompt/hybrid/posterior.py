@@ -37,7 +37,7 @@ _KINDS: Final = ("shortened", "template", "retrieved", "joined", "affixed")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Near:
-    """The known prompts retrieved for a row, and its candidate answers' SCS with them.
+    """Nearest known prompts of one row, and SCS of each candidate answer with each of them.
 
     Attributes:
         middle: (d,) the centre, a unit vector at which the true prompt is expected.

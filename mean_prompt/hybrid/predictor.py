@@ -149,7 +149,7 @@ class HybridPredictor:
         return [next(iter(prompts), self.universal) for prompts in nearest]
 
     def pools(self, rows: Rows, predictions: Texts | None = None) -> list[list[str]]:
-        """Return each row's candidate answers, also for rows that are answered by a rule."""
+        """Return each row's candidate answers, also where no choice is needed (a blank text)."""
         embedded = EmbeddedRows.embed(rows, predictions, self.space)
         candidates = self._candidates(embedded, None)
         return [

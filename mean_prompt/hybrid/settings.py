@@ -79,7 +79,7 @@ LLM_DEFAULTS: Final = BlendSettings(joined=None, affixed=False)
 
 
 class FitOutcome(BaseModel):
-    """Keys and settings that a fit chose, with which it can be repeated without tuning.
+    """Retrieval keys and blend settings chosen by tuning; a second fit can use them as they are.
 
     Attributes:
         text_key, text: key and settings of the blend without predictions.

@@ -119,7 +119,7 @@ def tune(
 
 
 def _best(tried: Sequence[tuple[BlendSettings, Array]]) -> BlendSettings:
-    """Return the settings of the best trial, or of the first if the gain over it may be chance."""
+    """Return the best trial's settings; the first's if it is within one standard error."""
     first, best = tried[0], max(tried, key=lambda one: float(one[1].mean()))
     gains = best[1] - first[1]
     return (best if gains.mean() > gains.std() / np.sqrt(len(gains)) else first)[0]

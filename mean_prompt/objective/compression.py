@@ -90,7 +90,7 @@ class CompressedSCS(Objective):
         return to_numpy(sharpened(along) + 3 * along * spread + skewness)
 
     def expansion(self, vector: Vectors | torch.Tensor) -> Expansion:
-        """Return the second-order expansion of F around a vector m of any length.
+        """Return the second-order expansion of the objective F around a vector m of any norm.
 
         With ``a = μ·m``, ``u = C m`` and ``z = Z m``, half the Hessian is
         ``H = 3 a μμᵀ + 3 (μuᵀ + uμᵀ) + 3 a C + 3 Zᵀ diag(z) Z / K``.

@@ -99,7 +99,7 @@ class Objective(ABC):
 
     @abstractmethod
     def expansion(self, vector: Vectors | torch.Tensor) -> Expansion:
-        """Return the second-order expansion of f around a (d,) vector of any length."""
+        """Return the objective's second-order expansion around a (d,) vector of any norm."""
 
     @abstractmethod
     def _values_and_pulls(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -136,7 +136,7 @@ class Objective(ABC):
         return Ceiling(value, to_numpy(points[top]), float(met))
 
     def peaks(self, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return local maxima of f on the unit sphere: (m,) values, (m, d) points."""
+        """Return local maxima of the objective on the unit sphere: (m,) values, (m, d) points."""
         return self.ascend(self.ascent_starts(np.random.default_rng(seed)))
 
     def ascend(self, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -268,7 +268,7 @@ class ExpectedSCS(Objective):
         return to_numpy(sharpened(self.cosines(vector)))
 
     def expansion(self, vector: Vectors | torch.Tensor) -> Expansion:
-        """Return the second-order expansion of f around a vector m of any length.
+        """Return the second-order expansion of the objective f around a vector m of any norm.
 
         f is cubic, so that ``f(m + δ) = f(m) + g·δ + δᵀHδ + Σ w (P δ)³``, with the gradient
         ``g = 3 Pᵀ(w ∘ (P m)²)`` and half the Hessian ``H = 3 Pᵀ diag(w ∘ P m) P``.

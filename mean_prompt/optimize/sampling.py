@@ -123,7 +123,7 @@ class ClimbRecord:
         return cls(**data | {"reports": tuple(data["reports"])})
 
     def trial(self, settings: StudySettings) -> FrozenTrial:
-        """Convert the record to a finished trial of an Optuna study."""
+        """Convert this record of an ended climb to a finished trial of an Optuna study."""
         space: dict[str, BaseDistribution] = {
             "start": CategoricalDistribution(settings.starts),
             "kick": IntDistribution(*settings.kick),

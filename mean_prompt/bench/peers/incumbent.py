@@ -20,7 +20,7 @@ _BATCH: Final = 512
 
 
 class Incumbent:
-    """Holds a search's best string, scored in float32: first the start or best corpus prompt."""
+    """The best string of a search so far, by its float32 score; at first the start string."""
 
     def __init__(self, task: SearchTask, start: Candidate | None) -> None:
         self.best = start or task.starts[0]

@@ -37,7 +37,7 @@ class Truth:
 
 
 def joined_triples(files: SubmissionFiles, path: Path) -> tuple[tuple[Answer, ...], Triples]:
-    """Return the answers whose true prompts a file holds, and the file's rows for them.
+    """Return a submission's answers to rows of a file of true prompts, and these rows of the file.
 
     Raises:
         InputError: the file cannot be used, or has none of the submission's ids.
