@@ -20,31 +20,27 @@ from tests.disks import closed_disk, full_disk  # noqa: F401 - fixtures for all
 
 #: Modules that take longest, in this order, as ``--durations`` showed them. They begin first: each
 #: runs in one process, and one that begins last would leave the other processes idle. `make quick`
-#: leaves them out.
+#: leaves them out, and the tests of other modules that need the real model or are marked as slow.
 LONGEST = (
     "tests/workers/test_crew.py",
-    "tests/cli/test_predict.py",
-    "tests/report/explore/test_explore.py",
-    "tests/runs/test_resume.py",
-    "tests/report/live/test_page.py",
-    "tests/corpus/vectors/test_cluster.py",
     "tests/workers/test_courier.py",
+    "tests/report/explore/test_explore.py",
+    "tests/report/live/test_page.py",
+    "tests/runs/test_resume.py",
+    "tests/corpus/vectors/test_cluster.py",
+    "tests/cli/test_predict.py",
     "tests/runs/test_session.py",
-    "tests/bench/peers/test_methods.py",
-    "tests/report/progress/test_notebook.py",
-    "tests/report/test_in_browser.py",
     "tests/workers/test_worker.py",
-    "tests/hybrid/test_job_interrupted.py",
     "tests/hybrid/test_evaluation.py",
-    "tests/cli/test_evaluate.py",
+    "tests/report/progress/test_notebook.py",
+    "tests/hybrid/test_job_interrupted.py",
     "tests/test_wheel.py",
-    "tests/cli/test_search.py",
-    "tests/report/test_hybrid_in_browser.py",
-    "tests/hybrid/test_predictor.py",
+    "tests/report/test_in_browser.py",
     "tests/workers/test_store.py",
-    "tests/test_docs.py",
+    "tests/report/test_hybrid_in_browser.py",
+    "tests/report/test_views.py",
+    "tests/runs/test_affix_session.py",
     "tests/report/test_affix_report.py",
-    "tests/workers/test_registry.py",
 )
 
 
@@ -61,7 +57,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Put the longest modules first and mark them as slow; leave the others as they are."""
+    """Put the longest modules first; mark them, and tests of the real model, as slow."""
     rank = {name: number for number, name in enumerate(LONGEST)}
 
     def place(item):
@@ -69,7 +65,7 @@ def pytest_collection_modifyitems(items):
 
     items.sort(key=place)
     for item in items:
-        if place(item) < len(rank):
+        if place(item) < len(rank) or "minilm" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
 
 

@@ -43,6 +43,7 @@ def shell_lines(start):
 # Snippets
 
 
+@pytest.mark.slow
 def test_the_readme_snippet_prints_what_the_readme_says(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     [snippet] = blocks("README.md", "python")

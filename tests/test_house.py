@@ -79,6 +79,7 @@ def test_another_room_is_imported_through_its_front(folder):
     assert faults == []
 
 
+@pytest.mark.slow
 def test_no_two_classes_have_one_name():
     homes = defaultdict(list)
     for path, tree in trees(*PACKAGE.rglob("*.py")).items():

@@ -36,6 +36,7 @@ def run(program):
 GIVEN = ("known.jsonl", "--prompt", UNIVERSAL, "--trials", "1", "--max-tokens", "12")
 
 
+@pytest.mark.slow
 def test_a_page_json_and_a_table_of_the_same_figures(run, workplace, monkeypatch):
     (workplace / "page.html").write_text("an old one")
     made = []

@@ -100,7 +100,10 @@ def served(folder):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         yield process.stdout.readline().removeprefix("live page: ").rstrip("\n")
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        try:
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
 
 
 def test_an_open_page_comes_back_with_its_server(browser, folder):
