@@ -85,6 +85,8 @@ def search(  # noqa: PLR0913 - an argument an option
             recipe's, else ``2m`` unless ``max_evaluations`` is given.
         max_evaluations: number of strings to encode at most. Without a ``budget``, a run with the
             same seed repeats exactly.
+        max_tokens: most tokens of the string.
+        seed: seed of every random choice.
         model: a folder or a name on the hub, or a loaded :class:`Encoder`.
         recipe: a :class:`Recipe`, a TOML file, or the name of a packaged recipe. The other
             arguments take precedence over it.

@@ -43,14 +43,18 @@ def random_sentence_t5(
     from mean_prompt.encoder import Encoder
 
     settings: dict[str, Any] = _SHAPE | shape
-    with quiet_loading(), torch.random.fork_rng(devices=[]), tempfile.TemporaryDirectory() as parts:
+    with (
+        quiet_loading(),
+        torch.random.fork_rng(devices=[]),
+        tempfile.TemporaryDirectory() as folder,
+    ):
         torch.manual_seed(0)
         config = T5Config(**settings, is_encoder_decoder=False, use_cache=False)
-        T5EncoderModel(config).save_pretrained(parts)
-        T5Tokenizer(vocab=_pieces(config.vocab_size), extra_ids=0).save_pretrained(parts)
+        T5EncoderModel(config).save_pretrained(folder)
+        T5Tokenizer(vocab=_pieces(config.vocab_size), extra_ids=0).save_pretrained(folder)
         width = config.d_model
         chain = [
-            modules.Transformer(parts, max_seq_length=_READS),
+            modules.Transformer(folder, max_seq_length=_READS),
             modules.Pooling(width, pooling_mode="mean"),
             modules.Dense(width, 768, bias=False, activation_function=torch.nn.Identity()),
             modules.Normalize(),

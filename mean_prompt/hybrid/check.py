@@ -58,6 +58,7 @@ def check_submission(
 
     Args:
         submission: a CSV file; unreadable content is reported as a fault, not raised.
+        test: a file with the column ``id``.
         encoder: counts tokens; without one, answers that the model would cut are not found.
         max_tokens: maximum number of tokens of an answer; requires the encoder.
 

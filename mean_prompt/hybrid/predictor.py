@@ -92,8 +92,10 @@ class HybridPredictor:
         """Fit retrieval keys, mixture weights and trust in LLM predictions to known rows.
 
         Args:
+            triples: known rows, of at least two prompts.
             predictions: cleaned predictions of an LLM for each row; empty for a row without one.
             outcome: the outcome of an earlier fit of the same data, to skip choosing and tuning.
+            deadline: ends tuning early.
 
         Raises:
             InputError: there are fewer than two different prompts.

@@ -36,6 +36,8 @@ def bootstrap_interval(
         values: (N,) values to average.
         weights: (N,) weights of the values.
         groups: (N,) group numbers, any integers; rows of one group are drawn together.
+        seed: random seed of the resampling.
+        resamples: number of bootstrap samples.
     """
     _, members = np.unique(groups, return_inverse=True)
     weighted = np.bincount(members, weights=values * weights)

@@ -123,6 +123,7 @@ class Objective(ABC):
         """Return the maximum of f over all unit vectors, which no string's score can exceed.
 
         Args:
+            seed: random seed of the starting points.
             guide: a cheaper objective close to this one. If given, the ascent starts only from
                 the guide's highest maxima.
         """

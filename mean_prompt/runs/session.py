@@ -159,6 +159,8 @@ class StudySession:
         """Return the study (all climbs of one process) that the recipe asks for, not yet begun.
 
         Args:
+            board: receives the records of finished climbs.
+            worker: number of this process among those that share the board.
             crew: number of these processes; if several, each runs one climb per round.
         """
         recipe = self._inputs.recipe

@@ -25,9 +25,12 @@ _STRINGS: Final = 128
 def analyse_affix(
     problem: AffixProblem, encoder: Encoder, affix: str, affixed: Scores, *, deadline: Deadline
 ) -> AffixAnalysis:
-    """Score LLM predictions with and without an affix (a prefix or suffix), row by row.
+    """Analyse an affix on the rows that it was optimised on and on the held-out rows.
 
     Args:
+        problem: the search problem, with n rows of a prediction and its true prompt.
+        encoder: the embedding model.
+        affix: a prefix or suffix of predictions, not empty.
         affixed: (n,) SCS of the predictions with the affix.
         deadline: ends the computation of the tokens' contributions, which takes rows in random
             order; the first few rows are used in any case.

@@ -32,7 +32,9 @@ def open_run(folder: Path, *, corpus: Sequence[str] = (), listener: Listener = i
     """Load a search run with its model and corpus; embeddings come from the cache if it has them.
 
     Args:
+        folder: the run's folder.
         corpus: files of the run's corpus, if they have moved; by default those of its recipe.
+        listener: receives the progress of embedding the corpus.
 
     Raises:
         InputError: there is no such run, it searched for an affix (prefix or suffix), it has no

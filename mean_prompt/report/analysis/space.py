@@ -92,6 +92,8 @@ class CorpusSpace:
         """Return a string's score, nearest and farthest prompts, and its tokens' contributions.
 
         Args:
+            text: any string.
+            listed: number of nearest and of farthest prompts to list.
             with_worths: whether to compute the tokens' contributions; it encodes one string each.
         """
         vector = self.encoder.encode([text])[0]

@@ -58,7 +58,9 @@ def pieces_of(text: str, offsets: list[tuple[int, int]], count: int) -> list[str
     What lies between two tokens, such as a blank that the tokenizer drops, goes to the second.
 
     Args:
+        text: the string.
         offsets: first and end character of each token of the string.
+        count: number of tokens that the model reads.
     """
     ends = [end for _, end in offsets[:count]]
     last = len(text) if len(offsets) == count else ends[-1]

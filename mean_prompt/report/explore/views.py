@@ -20,7 +20,10 @@ def look_view(
     """Return the analysis of a string as HTML.
 
     Args:
+        column: letter of the string's column.
+        look: the analysis.
         limit: most tokens that the run allows.
+        fault: which of the run's rules the string breaks, or ``None``.
         whole: whether the contributions of the string's tokens are computed.
     """
     return fragment(

@@ -101,7 +101,11 @@ def distribution(
 
     Args:
         edges: the B + 1 rising edges of the bins, equally far apart.
+        heights: the B heights of the bars.
+        mean: mean of the numbers that were counted.
         hover: the text at a bar, a Plotly template.
+        x: title of the axis of numbers.
+        y: title of the axis of heights.
     """
     bar = {
         "type": "bar",

@@ -130,6 +130,7 @@ def actual_gains(outcomes: Sequence[Outcome], over: str) -> list[Gain]:
     """Return the answers' gains in actual score over another way of answering, largest first.
 
     Args:
+        outcomes: answers with their actual scores.
         over: ``universal``, the universal string, or ``llm``, the LLM's prediction alone.
     """
     scores = ((row, getattr(row, over)) for row in outcomes)

@@ -111,6 +111,8 @@ def evaluation_parts(evaluation: Evaluation, plan: Comparison, universal: str) -
     """Return the content of the page of a cross-validated comparison of ways of answering.
 
     Args:
+        evaluation: the results.
+        plan: the settings of the comparison.
         universal: the universal string, which the plan may name by its run's folder.
     """
     known = (

@@ -20,6 +20,7 @@ def progress_display(*, quiet: bool = False, log: bool = True) -> Display:
     standard output holds the result alone.
 
     Args:
+        quiet: whether to show nothing.
         log: whether to print lines if nothing can be redrawn in place.
     """
     console = Console(stderr=True, highlight=False)

@@ -75,7 +75,9 @@ def progress_html(event: ProgressEvent, before: str = "", notes: list[str] | Non
     """Return a progress event as HTML.
 
     Args:
+        event: the event, of a search or of other work.
         before: the previous best string; the words that differ from it are marked.
+        notes: messages to the user about the corpus and the model.
     """
     search = search_event(event)
     text = shortened(search.text if search else "", _MOST)

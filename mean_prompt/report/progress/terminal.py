@@ -184,6 +184,7 @@ def log_line(event: ProgressEvent, seconds: float) -> str:
     """Return a progress event as a line of a log.
 
     Args:
+        event: the event.
         seconds: seconds since the display was entered; the events of a search hold their own.
     """
     search = search_event(event)
