@@ -34,7 +34,7 @@ search: $(SEARCH) ## Search for two minutes with the packaged corpus and model
 test: lint types ## Lint, import order, types and all tests
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope
 
-quick: $(DEV) ## All tests but those of the slowest modules
+quick: $(DEV) ## All tests but the slowest
 	$(BIN)/python -m pytest --numprocesses auto --dist loadscope -m "not slow"
 
 lint: $(DEV) ## Style and the order of the rooms
