@@ -6,7 +6,7 @@ import torch
 
 from mean_prompt.objective.compression import CompressedSCS, compress
 from mean_prompt.objective.scs import ExpectedSCS
-from tests.objective.conftest import unit
+from tests.objective.unit_vectors import unit
 
 
 def clustered(rng, count, dimension, *, clusters=12, common=0.6):

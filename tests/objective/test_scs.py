@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from mean_prompt.objective import scs as objective
 from mean_prompt.objective.intervals import Interval, bootstrap_interval
 from mean_prompt.objective.scs import ExpectedSCS, sharpened
-from tests.objective.conftest import unit, unit_rows
+from tests.objective.unit_vectors import unit, unit_rows
 
 
 def slow_score(prompts, weights, x):
@@ -69,6 +69,11 @@ def test_score_does_not_depend_on_the_block_size(problem, rng, monkeypatch):
     np.testing.assert_allclose(f.score(strings), whole, atol=1e-7)
 
 
+def test_score_of_no_strings_is_empty(problem):
+    _, _, f = problem
+    assert f.score(np.empty((0, 5), np.float32)).shape == (0,)
+
+
 def test_only_the_proportions_of_weights_count(problem, rng):
     prompts, weights, f = problem
     strings = unit_rows(rng, 9, 5)
@@ -76,6 +81,13 @@ def test_only_the_proportions_of_weights_count(problem, rng):
     np.testing.assert_allclose(scaled, f.score(strings), atol=1e-7)
     equal = ExpectedSCS(prompts, np.full(30, 3)).score(strings)
     np.testing.assert_allclose(ExpectedSCS(prompts).score(strings), equal, atol=1e-7)
+
+
+def test_weights_left_out_are_equal(problem, rng):
+    prompts, _, _ = problem
+    strings = unit_rows(rng, 9, 5)
+    expected = ExpectedSCS(prompts, np.full(30, 3)).score(strings)
+    np.testing.assert_allclose(ExpectedSCS(prompts).score(strings), expected, atol=1e-7)
 
 
 def test_weight_counts_as_repeated_rows(rng):
@@ -129,6 +141,19 @@ def test_expansion_is_of_second_order_at_vectors_of_any_length(problem, rng, len
     # What is left of a cubic after its second order is the cube of the step itself.
     left = float(shares @ (prompts.astype(float) @ delta) ** 3)
     assert slow_score(prompts, weights, m + delta) == pytest.approx(second + left, abs=1e-5)
+
+
+def test_expansion_takes_tensors_too(problem, rng):
+    _, _, f = problem
+    m = unit_rows(rng, 1, 5)[0]
+    ours, theirs = f.expansion(m), f.expansion(torch.from_numpy(m).double())
+    assert ours.value == theirs.value
+    assert torch.equal(ours.curvature, theirs.curvature)
+
+
+def test_length_and_dimension(problem):
+    _, _, f = problem
+    assert (len(f), f.dimension) == (30, 5)
 
 
 # -- many prompts -------------------------------------------------------------------------------
@@ -228,7 +253,7 @@ def test_ceiling_is_the_maximum_over_the_sphere(kind, dimension):
         assert f.score(ceiling.vector[None])[0] == pytest.approx(ceiling.value, abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(5))
 def test_ceiling_is_above_every_prompt_and_string(seed):
     rng = np.random.default_rng(seed)
     prompts = unit_rows(rng, 200, 24, lean=3.0)
@@ -237,6 +262,11 @@ def test_ceiling_is_above_every_prompt_and_string(seed):
     assert (f.score(prompts) <= ceiling.value + 1e-6).all()
     assert (f.score(unit_rows(rng, 500, 24, lean=5.0)) <= ceiling.value + 1e-6).all()
     assert ceiling.agreement > 0.9
+
+
+def test_ceiling_is_a_stationary_point(rng):
+    f = ExpectedSCS(unit_rows(rng, 60, 8, lean=1.0))
+    assert np.abs(f.tangent_gradient(f.ceiling().vector)).max() < 1e-3
 
 
 def test_ceiling_of_one_prompt_is_that_prompt(rng):

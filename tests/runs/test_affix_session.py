@@ -5,7 +5,6 @@ import time
 
 import numpy as np
 import pytest
-import torch
 
 from mean_prompt import Context, InputError, Recipe, RunError, search, search_affix
 from mean_prompt.optimize.affix.problem import shift_ceiling
@@ -52,14 +51,6 @@ def result(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "run"
     found, reported = run(out=out)
     return found, out, reported
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_it_finds_the_word_that_predictions_lack(result):
