@@ -1,6 +1,7 @@
 """Comparing methods: fair turns, honest scores, and a report that survives an interruption."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -213,6 +214,13 @@ def test_a_summary_compares_with_the_best_peer():
     assert own.holdout_ratio == pytest.approx(0.9)
     assert good.ratio == 1.0
     assert poor.seconds_to_peer is None
+
+
+def test_a_run_knows_when_it_reached_a_fraction():
+    run = a_run(fractions=(0.2, 0.5))
+    assert run.seconds_to(0.2) == 10.0
+    assert run.seconds_to(0.3) == 20.0
+    assert math.isinf(run.seconds_to(0.6))
 
 
 def test_a_curve_is_a_band_over_the_runs():

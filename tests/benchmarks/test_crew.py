@@ -1,12 +1,14 @@
 """How the benchmark of crews compares runs; the runs themselves take minutes."""
 
 import json
+import subprocess
 import sys
 
 import pytest
 
 from benchmarks import crew as module
 from benchmarks.figures import write_figures
+from mean_prompt.system.errors import RunError
 
 
 def run(workers, fraction, *bests):
@@ -44,6 +46,12 @@ def test_without_most_workers_at_the_goal_there_is_no_ratio():
     assert found["time ratio"] is None
     # Infinity would be no JSON that others read.
     json.dumps(found, allow_nan=False)
+
+
+def test_reaching_a_goal_allows_for_rounding():
+    bests = [(1.0, 0.5), (2.0, 0.8 - 1e-12), (3.0, 0.9)]
+    assert module._time_to(bests, 0.8) == 2.0
+    assert module._time_to(bests, 0.95) is None
 
 
 def test_figures_are_written_with_the_command_and_without_its_password(tmp_path, monkeypatch):
@@ -89,6 +97,13 @@ def test_a_storage_is_part_of_no_command_line(tmp_path, monkeypatch):
     module._run(tmp_path / "a.csv", "m", 16, [], None)
     assert "--workers" not in seen["arguments"]
     assert seen["more"] == {}
+
+
+def test_a_run_that_fails_ends_the_benchmark():
+    code = "import sys; sys.exit('a note\\nmean-prompt: no corpus')"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    with pytest.raises(RunError, match="a search must not fail: mean-prompt: no corpus"):
+        module.finish(process)
 
 
 def quality_file(path, runs, *, budget=100.0):

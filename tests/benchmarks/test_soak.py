@@ -38,6 +38,10 @@ def test_growth_is_measured_from_the_end_of_the_warm_up():
     assert summary({100: 200.0, 150: 190.0}, warm_up=100)["growth"] == 0.0
 
 
+def test_memory_that_falls_has_not_grown():
+    assert summary({100: 200.0, 150: 190.0}, warm_up=100)["growth"] == 0.0
+
+
 @pytest.mark.parametrize(("steps", "warm_up"), [(1_000, 2_000), (149, 101)])
 def test_a_warm_up_that_nothing_comes_after_is_refused_at_once(tmp_path, steps, warm_up):
     with pytest.raises(typer.BadParameter, match=f"found {steps} and {warm_up}; give more steps"):

@@ -125,6 +125,13 @@ def test_bad_input_is_one_line(run, arguments, message):
     assert not Path("results").exists()
 
 
+@pytest.mark.usefixtures("no_model")
+def test_an_unknown_position_is_bad_usage(run):
+    code, _, err = run("--context", "triples.jsonl", "--position", "middle")
+    assert code == 2
+    assert "middle" in err
+
+
 @pytest.mark.usefixtures("model")
 def test_rows_that_cannot_be_split_are_refused(run):
     Path("same.csv").write_text(

@@ -94,7 +94,6 @@ def test_ctrl_c_still_prints_what_was_finished(run, workplace):
     ("arguments", "message"),
     [
         (["--methods", "nope"], "--methods must be among mean-prompt, random: found 'nope'"),
-        (["none.csv"], "none.csv"),
         (["--methods", ","], "--methods must name each method once"),
         (["--seeds", "a"], "--seeds must be integers separated by commas: found 'a'"),
         (["--seeds", "0,0"], "--seeds must be different integers"),
@@ -115,6 +114,12 @@ def test_bad_input_to_methods_is_one_line(run, arguments, message):
     assert last.startswith("mean-prompt: ")
     assert message in last
     assert "Traceback" not in err
+
+
+def test_a_corpus_that_is_not_there_is_named(run):
+    code, _, err = run("methods", "none.csv")
+    assert code == 2
+    assert "none.csv" in err
 
 
 def test_speed_prints_a_table_and_the_share(run):

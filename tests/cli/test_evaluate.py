@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from click import unstyle
 
 from mean_prompt.hybrid import comparison, options as blend
 from mean_prompt.hybrid.options import BlendOptions
@@ -123,6 +124,18 @@ def test_bad_input_is_one_line(run, workplace, arguments, fault):
     assert err.startswith("mean-prompt: ")
     assert err.count("\n") == 1
     assert fault in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [GIVEN[1:], (*GIVEN, "--swap", "2")],
+    ids=["no triples", "swap over all"],
+)
+def test_bad_usage_ends_with_code_2(run, arguments):
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert "Usage: " in unstyle(err)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from mean_prompt import api, cli
 from mean_prompt.cli.app import app
 from mean_prompt.cli.warnings import one_line_warnings
-from mean_prompt.system.errors import RunError
+from mean_prompt.system.errors import InputError, RunError
 
 PROMPTS = ["Rewrite this as a poem", "Make it formal", "Turn it into a sea shanty, please"]
 COMMANDS = typer.main.get_command(app).commands
@@ -200,11 +200,20 @@ def test_unreadable_file_is_one_line(run, prompts_file, monkeypatch):
     assert not Path("run").exists()
 
 
+@pytest.mark.usefixtures("no_model")
+def test_bad_corpus_makes_no_folder_of_results(run):
+    code, _, err = run("search", "gone.csv")
+    assert code == 2
+    assert one_line(err)
+    assert not Path("results").exists()
+
+
 @pytest.mark.parametrize(
     ("command", "name", "fault"),
     [
         ("search", "nobody/no-such-model", "'nobody/no-such-model' is none of these; check the"),
         ("score", "no such model", "a folder or a name on the hub: found neither: 'no such model'"),
+        ("search", "x" * 300, "found neither: 'xxx"),
     ],
 )
 def test_unknown_model_is_one_line(run, prompts_file, monkeypatch, command, name, fault):
@@ -215,6 +224,16 @@ def test_unknown_model_is_one_line(run, prompts_file, monkeypatch, command, name
     assert out == ""
     assert fault in one_line(err)
     assert files_below("run") == []
+
+
+def test_failed_run_has_an_exit_code_of_its_own(run, prompts_file, monkeypatch):
+    def fail(*_args, **_options):
+        raise RunError("the budget ended before the search could begin")
+
+    monkeypatch.setattr(api, "search", fail)
+    code, _, err = run("search", prompts_file, "--out", "run")
+    assert code == 1
+    assert one_line(err) == "the budget ended before the search could begin"
 
 
 @pytest.mark.parametrize(
@@ -233,6 +252,13 @@ def test_bad_usage_ends_with_code_2_and_names_the_fault(run, arguments):
     assert out == ""
     assert "Usage: " in unstyle(err)
     assert "Traceback" not in err
+
+
+def test_python_callers_get_the_same_error(prompts_file):
+    with pytest.raises(InputError, match=r"search.budget in the options .* found 'abc'"):
+        api.search([prompts_file], budget="abc")
+    with pytest.raises(InputError, match=r"no file or folder gone\.csv"):
+        api.score(["x"], "gone.csv")
 
 
 # What options become
@@ -310,6 +336,15 @@ def test_recipe_names_the_corpus_where_no_argument_does(run, searched, prompts_f
 
 def scored(out):
     return [row["text"] for row in json.loads(out)]
+
+
+@pytest.mark.usefixtures("model")
+def test_strings_are_scored_in_the_order_given(run, prompts_file):
+    code, out, _ = run(
+        "score", "Make it formal", " kept as is ", "--corpus", prompts_file, "--json"
+    )
+    assert code == 0
+    assert scored(out) == ["Make it formal", " kept as is "]
 
 
 @pytest.mark.usefixtures("model")

@@ -79,6 +79,13 @@ def test_paths_may_hold_what_specs_are_made_of(tmp_path, monkeypatch, name, form
     assert source.name == "n" if form.startswith("n=") else Path(name).stem
 
 
+def test_path_that_exists_goes_before_its_reading_as_name_and_weight(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    jsonl_file(tmp_path / "a.jsonl", ["wrong", "file"])
+    jsonl_file(tmp_path / "n=a.jsonl", ["right", "one"])
+    assert Corpus.from_files("n=a.jsonl").prompts == ("right", "one")
+
+
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     jsonl_file(tmp_path / "a.jsonl", ["alpha", "beta"])
@@ -165,6 +172,7 @@ def test_weights_of_strings_in_memory_add_up_too():
     [
         ([1, 1], "one weight: found 2 for 3 prompts"),
         ([1, -1, 1], "numbers of at least 0"),
+        ([1, math.nan, 1], "numbers of at least 0"),
         ([0, 0, 0], "none with text and weight"),
     ],
 )
@@ -177,7 +185,12 @@ def test_bad_weights_of_strings_in_memory_are_refused(weights, fault):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("a.txt", ""), ("a.jsonl", '{"prompt": ""}\n{"prompt": null}\n')]
+    ("name", "text"),
+    [
+        ("a.csv", "prompt\n"),
+        ("a.txt", ""),
+        ("a.jsonl", '{"prompt": ""}\n{"prompt": null}\n'),
+    ],
 )
 def test_empty_corpus_is_refused(two, tmp_path, name, text):
     (tmp_path / "empty").mkdir()
@@ -213,10 +226,12 @@ def test_hash_is_of_content_not_of_names(tmp_path):
     ("prompts", "weights"),
     [
         (["alpha", "beta\ngamma"], [1, 2]),
+        (["alpha", "beta\ngamma."], None),
         (["beta\ngamma", "alpha"], None),
+        (["alpha", "beta\ngamma", "delta"], None),
         (["alpha\nbeta", "gamma"], None),
     ],
-    ids=["weights", "order", "the place of a newline"],
+    ids=["weights", "a character", "order", "another prompt", "the place of a newline"],
 )
 def test_hash_changes_with(prompts, weights):
     base = Corpus.from_prompts(["alpha", "beta\ngamma"])

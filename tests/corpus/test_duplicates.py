@@ -9,6 +9,7 @@ import pytest
 from benchmarks.grammar import generate
 from mean_prompt.corpus import duplicates
 from mean_prompt.corpus.corpus import Corpus
+from mean_prompt.corpus.duplicates import NEAR_DUPLICATE, joined
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,14 @@ def test_the_same_words_are_always_together(prompts):
     same = {prompt.lower().rstrip(".!?"): label for prompt, label in group.items()}
     assert len(louder) > 150
     assert all(group[prompt] == same[prompt.lower().rstrip(".!?")] for prompt in louder)
+
+
+def test_equal_rows_are_joined_even_where_no_band_brings_them_together(monkeypatch):
+    monkeypatch.setattr("mean_prompt.corpus.duplicates._BANDS", 0)
+    vectors = duplicates.tfidf(("one two", "Two one", "one two!", "three", "ONE TWO"))
+    labels = joined(vectors, lambda pairs: duplicates.cosines(vectors, pairs) >= NEAR_DUPLICATE)
+    assert labels[0] == labels[2] == labels[4]
+    assert len(set(labels)) == 3
 
 
 def test_a_large_corpus_is_split_by_the_sketch_which_is_kept(prompts, monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from mean_prompt import Corpus, Recipe
+from mean_prompt import Corpus, Recipe, score
 from mean_prompt.corpus import gather
 from mean_prompt.corpus.gather import corpus_vectors
 from mean_prompt.corpus.vectors.job import embed
@@ -139,6 +139,15 @@ def test_prompts_of_files_beside_a_folder_are_encoded(folder, fake, write, monke
     ]
 
 
+def test_two_folders_are_brought_together(folder, make, write, tmp_path, fake):
+    second = make(corpus=write(["story", PROMPTS[4], "poem"], "b.jsonl"), out=tmp_path / "b").out
+    corpus = Corpus.from_files(f"{folder}:1", f"{second}:1")
+    before = fake.encoded
+    vectors = everything(corpus, fake)
+    assert fake.encoded == before
+    assert np.array_equal(vectors, fake.encode(corpus.prompts).astype(np.float16))
+
+
 def test_vectors_of_another_model_are_refused_with_both_names(folder):
     corpus, other = Corpus.from_files(folder), FakeEncoder(seed=5)
     names = r"has those of fake \(fake-0-6.*\), and the model is fake \(fake-5-6.*\); name it with"
@@ -199,6 +208,18 @@ def test_a_search_over_a_folder_finds_what_it_finds_over_the_file(folder, corpus
     for name in ("score", "holdout_score", "ceiling", "evaluations"):
         assert getattr(ours, name) == getattr(theirs, name)
     assert ours.details["corpus"]["hash"] == theirs.details["corpus"]["hash"]
+
+
+def test_half_precision_changes_a_score_by_less_than_a_ten_thousandth(
+    folder, corpus_file, tiny_bert, make
+):
+    vectors = make(model=tiny_bert, out=folder.with_name("tiny")).out
+    strings = ["rewrite the text", "make a poem", *PROMPTS[:5]]
+    ours = score(strings, vectors, model=tiny_bert)
+    theirs = score(strings, corpus_file, model=tiny_bert)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+        assert one.ceiling == pytest.approx(other.ceiling, abs=1e-4)
 
 
 def test_a_large_folder_is_searched_compressed(tmp_path, fake, monkeypatch):

@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 
 from mean_prompt.corpus import tables
 from mean_prompt.corpus.readers import choose_column, iter_prompts, read_columns, read_prompts
-from mean_prompt.corpus.tables import MAX_CELL, SUFFIXES
+from mean_prompt.corpus.tables import MAX_CELL, SUFFIXES, text_lines
 from mean_prompt.system.errors import InputError
 
 #: Everything that may stand in a prompt and trip a format: quotes, delimiters, newlines, letters
@@ -94,6 +94,13 @@ def test_any_text_survives_every_structured_format(tmp_path_factory, prompts):
     folder = tmp_path_factory.mktemp("text")
     for suffix in (".csv", ".tsv", ".jsonl", ".json", ".parquet"):
         assert read_prompts(written(folder / f"a{suffix}", prompts), "prompt") == prompts
+
+
+@given(TEXT)
+def test_text_files_have_the_lines_that_newlines_make(text):
+    universal = text.replace("\r\n", "\n").replace("\r", "\n")
+    expected = universal.removesuffix("\n").split("\n") if text else []
+    assert text_lines(text) == expected
 
 
 def test_newlines_of_windows(tmp_path):
@@ -200,16 +207,20 @@ JSONL = "a JSONL file must be well formed: {path}: line 3: "
     ("name", "text", "fault"),
     [
         ("a.csv", "id,prompt\n1,one\n2,a, b\n", "header's 2 cells: {path}, line 3 has 3; quote"),
+        ("a.csv", "id,prompt\n1,one\n2\n", "header's 2 cells: {path}, line 3 has 1; quote"),
         ("a.csv", 'id,prompt\n1,"one\n2,two\n', "{path}: line 3: unexpected end of data"),
         ("a.csv", 'id,prompt\n1,one\n2,"two"!\n', "{path}: line 3: ',' expected after"),
         ("a.csv", "", "must have a header line: {path} is empty"),
         ("a.jsonl", '"one"\n\n{"prompt": "tw\n"four"\n', f"{JSONL}Unterminated string"),
         ("a.jsonl", "\n\n{'prompt': 'two'}", f"{JSONL}Expecting property name"),
         ("a.jsonl", "\n\n" + "[" * 100_000, f"{JSONL}maximum recursion depth"),
+        ("a.jsonl", '\n\n{"prompt": ' + "9" * 5000 + "}", f"{JSONL}Exceeds the limit"),
         ("a.json", '[{"prompt": "one"},\n', "must be well formed: {path}: Expecting value: line 2"),
+        ("a.json", "", "must be well formed: {path}: Expecting value: line 1"),
         ("a.json", '{"prompt": "one"}', "must be an array of rows: {path} holds one value"),
         ("a.jsonl", '{"prompt": "one"}\n["two"]\n', "{path}, line 2 is list"),
         ("a.jsonl", '{"prompt": "one"}\n\n"three"\n', "{path}, line 3 is str"),
+        ("a.jsonl", "1\n2\n", "{path}, line 1 is int"),
     ],
 )
 def test_a_broken_file_is_refused_with_the_place(tmp_path, name, text, fault):
@@ -267,6 +278,16 @@ def pieces(path, column=None):
     except InputError as error:
         return found, str(error)
     return found, None
+
+
+def test_a_fault_further_on_comes_after_what_stands_before_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "_BLOCK", 64)
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one\n" * 50 + b"caf\xe9\n" + b"two\n")
+    found, fault = pieces(path)
+    assert found == ["one"] * len(found)
+    assert len(found) > 20
+    assert "line 51 holds byte 0xe9" in fault
 
 
 @settings(deadline=None, max_examples=40)
@@ -405,6 +426,16 @@ def test_file_that_the_system_does_not_give_is_refused(tmp_path, suffix, forbidd
     assert refusal(path) == fault
 
 
+def test_reading_error_in_the_middle_of_a_file_is_refused(tmp_path):
+    """The memory of this process, read from its start, is an input/output error for anyone."""
+    memory = Path("/proc/self/mem")
+    if not memory.exists():
+        pytest.skip("this system shows no process memory as a file")
+    path = tmp_path / "a.csv"
+    path.symlink_to(memory)
+    assert "must be readable" in refusal(path)
+
+
 # Several columns of one file
 
 TABLES = [suffix for suffix in SUFFIXES if suffix != ".txt"]
@@ -461,8 +492,15 @@ def test_cells_that_are_neither_text_nor_whole_numbers_are_named(tmp_path):
     [
         ("a.txt", "one\n", "must be one of .csv, .tsv, .jsonl, .json, .parquet: "),
         ("a.jsonl", '"one"\n"two"\n', r"named columns \(id, text\): .*a.jsonl holds bare strings"),
+        ("a.jsonl", "\n", r"named columns \(id, text\): .*a.jsonl holds no rows"),
+        ("a.json", "3", "a JSON table must be an array of rows: .*a.json holds one value"),
         ("a.csv", b"id,text\n1,\xff\n", "a table must be UTF-8: .*a.csv, line 2 holds byte 0xff"),
         ("a.jsonl", r'{"id": 1, "text": "\ud83d"}', "a cell must be Unicode text: .*line 1 holds"),
+        (
+            "a.jsonl",
+            '\n{"id": 1, "text": "' + "x" * 10**6 + '"}',
+            "a cell may hold at most 131,072 characters: .*a.jsonl, line 2 holds 1,000,000",
+        ),
     ],
 )
 def test_tables_that_cannot_be_read_name_the_fault(tmp_path, name, content, fault):

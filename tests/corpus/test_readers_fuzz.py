@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 
 import pyarrow as pa
 import pytest
@@ -83,6 +84,13 @@ def damaged(draw, data):
     return bytes(data)
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@given(data=st.binary(max_size=200))
+@MANY
+def test_random_bytes(ends_well, suffix, data):
+    ends_well(suffix, data)
+
+
 @pytest.mark.parametrize("suffix", TEXTS)
 @given(pieces=st.lists(PIECES, max_size=30))
 @MANY
@@ -115,6 +123,17 @@ def test_damaged_parquet(ends_well, cells, kind, compression, draws):
     parquet.write_table(table, buffer, compression=compression, row_group_size=7)
     ends_well(".parquet", buffer.getvalue())
     ends_well(".parquet", draws.draw(damaged(buffer.getvalue())))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[["a"], ["b", None]], [{"a": 1}, {"a": 2}], [b"\xff", b"a"], [math.nan, 1.0], [None, None]],
+    ids=["list", "struct", "binary", "float", "null"],
+)
+def test_parquet_of_other_types(ends_well, values):
+    buffer = io.BytesIO()
+    parquet.write_table(pa.table({"prompt": values, "id": ["1", "2"]}), buffer)
+    ends_well(".parquet", buffer.getvalue())
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])

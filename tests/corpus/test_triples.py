@@ -59,8 +59,9 @@ def test_ids_alone_need_no_texts(tmp_path):
         (("7", "8", "7"), "rows 1 and 3 in .*test.jsonl both have 7; rename or remove one"),
         (("7", 7), "rows 1 and 2 in .*test.jsonl both have 7"),
         (("7", " \t"), "row 2 in .*test.jsonl is blank; give it one"),
+        (("7", None), "row 2 in .*test.jsonl is blank"),
     ],
-    ids=["twice", "number and text", "blank"],
+    ids=["twice", "number and text", "blank", "null"],
 )
 def test_ids_that_do_not_name_one_row_are_refused(tmp_path, read, ids, fault):
     path = triples_file(tmp_path / "test.jsonl", *("p" for _ in ids), id=ids)

@@ -44,7 +44,17 @@ def cache(tmp_path):
 
 
 def test_vectors_come_in_the_order_asked(cache, encode):
-    texts = ["a long string", "b", "a longer still", "", "b", "a\n", "a ", "e\u0301", "\u00e9"]
+    texts = [
+        "a long string",
+        "b",
+        "a longer string still",
+        "",
+        "b",
+        "a\n",
+        "a ",
+        "e\u0301",
+        "\u00e9",
+    ]
     found = cache.encode(texts, encode)
     assert (found.shape, found.dtype) == ((9, 4), np.float32)
     np.testing.assert_array_equal(found, [vector_of(text) for text in texts])
@@ -73,7 +83,13 @@ def test_two_at_once_share_one_file(tmp_path, encode):
     assert encode.computed == ["x", "a", "a"]
 
 
-@settings(deadline=None, max_examples=6)
+def test_models_do_not_share_vectors(tmp_path, encode):
+    VectorCache("one", tmp_path).encode(["a"], encode)
+    found = VectorCache("other", tmp_path).encode(["a"], lambda _texts: np.ones((1, 4), np.float32))
+    assert found.tolist() == [[1, 1, 1, 1]]
+
+
+@settings(deadline=None, max_examples=12)
 @given(st.lists(st.text(st.characters(), max_size=8), min_size=1, max_size=20))
 def test_any_text_keeps_its_vector(tmp_path_factory, texts):
     # Every character, lone surrogates among them: they come out of files read with errors.
@@ -134,8 +150,16 @@ def test_a_deadline_and_an_interruption_keep_what_was_done(tmp_path, encode, mon
         cache.encode(texts, interrupted)
     VectorCache("key", tmp_path).encode(texts, encode)
     assert encode.computed == list("abcdef")
-    VectorCache("another model", tmp_path).encode(["a"], encode)
-    assert encode.computed == list("abcdefa")
+
+
+def test_an_encoder_that_fails_is_not_taken_for_a_broken_cache(cache, encode):
+    def fails(_texts):
+        raise OSError("the model's own trouble")
+
+    with pytest.raises(OSError, match="the model's own trouble"):
+        cache.encode(["a"], fails)
+    cache.encode(["a"], encode)
+    assert encode.computed == ["a"]
 
 
 def test_an_encoder_that_loses_rows_is_noticed(cache):
@@ -204,6 +228,14 @@ def test_a_torn_file_is_replaced(arrays_folder, left):
     file.write_bytes(file.read_bytes()[:left])
     assert same(cached_arrays("some", lambda: MADE))
     assert same(cached_arrays("some", never))
+
+
+def test_arrays_that_cannot_be_written_are_refused(arrays_folder):
+    arrays_folder.write_text("no folder")
+    with pytest.raises(
+        InputError, match=r"must be readable and writable: .*/some.*CACHE to a fold"
+    ):
+        cached_arrays("some", lambda: MADE)
 
 
 def test_arrays_that_cannot_be_read_are_refused(arrays_folder):

@@ -35,7 +35,8 @@ def softmax_attention(query, key, value, *, scaling, bias=0.0, mask=None):
 
 
 @pytest.mark.parametrize("scaling", [None, 1.0, 0.3])
-@pytest.mark.parametrize(("biased", "masked"), [(False, False), (True, True)])
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
 def test_short_attention_is_attention(make, scaling, biased, masked):
     parts = [make(2, HEADS, 5, WIDTH) for _ in range(3)]
     bias = make(1, HEADS, 5, 5) if biased else None

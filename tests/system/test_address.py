@@ -16,8 +16,10 @@ from mean_prompt.system.errors import InputError
         ("localhost:8000", "localhost", 8000),
         ("Box.Example", "box.example", 0),
         ("10.0.0.7:1", "10.0.0.7", 1),
+        ("0.0.0.0", "0.0.0.0", 0),
         ("[::1]:8000", "::1", 8000),
         ("[::1]", "::1", 0),
+        ("::1", "::1", 0),
         ("::", "::", 0),
     ],
 )

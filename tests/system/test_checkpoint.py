@@ -14,7 +14,7 @@ PLAIN = st.recursive(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(PLAIN)
 def test_plain_values_come_back(tree):
     assert load(dump(tree)) == tree
@@ -48,10 +48,22 @@ def test_what_shares_memory_is_kept_apart():
     assert back["part"].tolist() == [0, 0]
 
 
-@settings(max_examples=20, deadline=None)
+def test_a_generator_goes_on_where_it_was():
+    rng = np.random.default_rng([3, 1])
+    rng.random(5)
+    other = np.random.default_rng()
+    other.bit_generator.state = load(dump(rng.bit_generator.state))
+    assert other.random(4).tolist() == rng.random(4).tolist()
+
+
 @given(st.lists(st.lists(st.integers(0, 2**31 - 1))))
 def test_ragged_rows_come_back(rows):
     assert ragged_rows(load(dump(ragged(rows)))) == [tuple(row) for row in rows]
+
+
+def test_something_else_is_refused():
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        dump({"object": object()})
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "followed", "empty"])
@@ -67,7 +79,6 @@ def test_a_state_that_is_not_whole_is_refused(damage):
         load(damaged)
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 10_000))
 def test_frames_are_read_up_to_the_first_torn_one(cut):
     states = [{"number": number, "row": np.arange(number)} for number in range(4)]

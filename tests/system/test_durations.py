@@ -15,6 +15,7 @@ from mean_prompt.system.errors import InputError
         ("2h", 7200),
         ("1h30m", 5400),
         ("1h1m1s", 3661),
+        ("8h30m", 30_600),
         ("1h5s", 3605),
         ("090s", 90),
         ("0h5m", 300),

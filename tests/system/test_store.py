@@ -23,7 +23,7 @@ def opened(path):
     return KeyedStore(path, "the cache of things")
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=30)
 @given(st.dictionaries(st.binary(max_size=9), st.binary(max_size=9)))
 def test_what_was_put_is_found(tmp_path_factory, entries):
     path = tmp_path_factory.mktemp("store") / "entries.sqlite"
@@ -61,12 +61,18 @@ def test_a_kill_loses_nothing(path):
 
 
 def test_a_broken_file_is_to_be_deleted(path):
+    path.parent.mkdir()
+    path.write_bytes(b"not a database, by any means" * 100)
+    with pytest.raises(InputError, match=r"things must be a whole file: .*not a database; delete"):
+        opened(path)
+
+
+def test_a_file_that_breaks_later_is_to_be_deleted(path):
     with opened(path) as store:
         store.put({b"key": b"value"})
     for part in path.parent.iterdir():
         part.write_bytes(b"overwritten" * 1_000)
-    fault = r"things must be a whole file: .*not a database; delete it, or set MEAN_PROMPT_CACHE to"
-    with pytest.raises(InputError, match=fault):
+    with pytest.raises(InputError, match=r"delete it, or set MEAN_PROMPT_CACHE to another folder$"):
         opened(path)
 
 
@@ -95,6 +101,12 @@ def test_a_file_that_another_process_writes_is_waited_for(path):
             store.put({b"key": b"value"})
         other._connection.rollback()
         store.put({b"key": b"value"})
+
+
+def test_a_folder_that_cannot_be_made_is_closed(path):
+    path.parent.write_text("in the way")
+    with pytest.raises(InputError, match=r"must be readable and writable: .*exists; set MEAN_PROM"):
+        opened(path)
 
 
 @pytest.mark.parametrize(

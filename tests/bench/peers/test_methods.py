@@ -30,10 +30,10 @@ every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: met
 def test_a_search_ends_at_its_deadline(method):
     encoder = GradientFake()
     # A string encoded takes a hundredth of a second.
-    task = make_task(Budget(4.0, clock=lambda: encoder.encoded / 100), encoder=encoder)
+    task = make_task(Budget(6.0, clock=lambda: encoder.encoded / 100), encoder=encoder)
     task.evaluator.budget.align(0.0)
     list(method.search(task))
-    assert 3.6 <= task.evaluator.budget.elapsed <= 4.0
+    assert 5.4 <= task.evaluator.budget.elapsed <= 6.0
 
 
 @every_method

@@ -52,8 +52,10 @@ def test_two_actors_give_the_bytes_that_one_process_gives(write, make, fake, tmp
     [
         ([(2, 0)], None, "auto", ActorPlan(1, "cpu", 2, 0)),
         ([(16, 0)], 3, "cpu", ActorPlan(3, "cpu", 5, 0)),
+        ([(4, 0), (16, 0)], None, "auto", ActorPlan(2, "cpu", 8, 0)),
         ([(4, 0), (0, 0), (4, 0)], None, "cpu", ActorPlan(2, "cpu", 4, 0)),
         ([(8, 2), (8, 1)], None, "auto", ActorPlan(3, "cuda", 1, 1)),
+        ([(8, 2), (8, 1)], 2, "cuda", ActorPlan(2, "cuda", 1, 1)),
         ([(8, 0)], None, "mps", ActorPlan(1, "mps", 8, 0)),
     ],
 )
@@ -65,6 +67,7 @@ def test_devices_are_shared_out(nodes, workers, device, plan):
     ("nodes", "workers", "device", "fault"),
     [
         ([(2, 0)], 3, "auto", "a CPU of its own: the cluster has 2, for 3 asked; give a smaller"),
+        ([], None, "auto", "a CPU of its own: the cluster has 0, for 1 asked"),
         ([(8, 2)], 3, "auto", "a GPU of its own: the cluster has 2, for 3 asked"),
         ([(8, 0)], None, "cuda", "a GPU of its own: the cluster has 0, for 1 asked; .* --device"),
     ],
@@ -109,6 +112,18 @@ def test_a_model_in_memory_is_refused(make):
 def test_a_missing_extra_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"not installed; run: pip install 'mean-prompt\[ray\]'$"):
+        Cluster().check()
+
+
+def test_another_broken_import_is_not_hidden(monkeypatch):
+    class Broken:
+        def find_spec(self, name, *_):
+            if name == "ray":
+                raise ModuleNotFoundError("no part", name="ray.part")
+
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    with pytest.raises(ModuleNotFoundError, match="no part"):
         Cluster().check()
 
 

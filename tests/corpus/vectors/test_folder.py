@@ -8,12 +8,13 @@ import re
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings, strategies as st
 from pyarrow import parquet
 from safetensors.numpy import save
 
 from mean_prompt.corpus.corpus import Corpus
 from mean_prompt.corpus.vectors.folder import VectorFolder
-from mean_prompt.corpus.vectors.manifest import MANIFEST
+from mean_prompt.corpus.vectors.manifest import MANIFEST, Manifest
 from mean_prompt.system.errors import InputError
 from tests.corpus.conftest import PROMPTS, stop_after
 
@@ -106,6 +107,7 @@ def test_vectors_without_a_whole_manifest_are_refused(folder):
     [
         (lambda m: m.update(version=2), "version: Input should be 1"),
         (lambda m: m.pop("model"), "model: Field required"),
+        (lambda m: m.update({"a\nb": 1}), "'a\\nb': Extra inputs are not permitted"),
         (lambda m: m.update({"x" * 10**6: 1}), "xxx...: Extra inputs are not permitted"),
         (lambda m: m["shards"][1]["files"].update(vectors="../../x"), "shards.1.files.vectors: "),
     ],
@@ -115,6 +117,31 @@ def test_a_manifest_with_a_fault_names_it(folder, change, fault):
     message = refusal(folder.path)
     assert re.search(rf"{MANIFEST}: '?x*{re.escape(fault)}", message)
     assert len(message) < 500
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_any_damage_to_a_manifest_is_noticed_or_harmless(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("vectors")
+    (folder / "vectors-00000.safetensors").touch()
+    good = Manifest(
+        model={"name": "m", "revision": None, "content_hash": "0", "dtype": "float32"},
+        dimension=3,
+        column=None,
+        shard_prompts=5,
+        sources=(),
+        shards=({"prompts": 5, "texts": "0" * 64},),
+    ).model_dump_json(indent=1).encode()  # fmt: skip
+    place = data.draw(st.integers(0, len(good) - 1))
+    size = data.draw(st.integers(0, 9))
+    damaged = good[:place] + data.draw(st.binary(max_size=9)) + good[place + size :]
+    (folder / MANIFEST).write_bytes(damaged)
+    try:
+        found = str(VectorFolder.open(folder).path)
+    except InputError as error:
+        found = str(error)
+    assert str(folder) in found
+    assert len(found.splitlines()) == 1
 
 
 def test_a_folder_that_is_not_complete_is_refused(make):
@@ -142,7 +169,9 @@ def test_a_damaged_shard_is_refused_with_the_remedy(folder, name):
     ("vectors", "fault"),
     [
         (np.ones((10, 6), np.float16), "not of unit length"),
+        (np.full((10, 6), np.nan, np.float16), "not of unit length"),
         (np.eye(10, 6, dtype=np.float32), r"holds no \(10, 6\) vectors in half precision"),
+        (np.eye(10, 7, dtype=np.float16), r"holds no \(10, 6\) vectors"),
         (b"no safetensors at all", "[Hh]eader"),
     ],
 )
@@ -158,8 +187,13 @@ def test_forged_vectors_are_refused(folder, vectors, fault):
     ("columns", "fault"),
     [
         ({"prompt": ["a"] * 10, "count": [1] * 10}, "holds other prompts"),
+        ({"prompt": ["a"] * 9, "count": [1] * 9}, "must hold 10 prompts with their counts"),
         ({"prompt": ["a"] * 10, "count": [0] * 10}, "must hold 10 prompts with their counts"),
-        ({"prompt": ["a"] * 10}, "must have the columns prompt and count"),
+        ({"prompt": [None] * 10, "count": [1] * 10}, "must hold 10 prompts with their counts"),
+        (
+            {"prompt": ["a"] * 10, "count": [1] * 10, "x": [1] * 10},
+            "must have the columns prompt and count",
+        ),
         (b"no Parquet at all", "a Parquet file must be well formed"),
     ],
 )

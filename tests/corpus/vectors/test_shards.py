@@ -73,6 +73,12 @@ def test_a_digest_is_of_texts_counts_and_their_order():
         assert Shard(0, prompts, counts).digest != known
 
 
+def test_some_shards_are_read_no_further_than_it_must(corpus_file, tmp_path):
+    sources = (parse_source(str(corpus_file)), parse_source(str(tmp_path / "gone.csv")))
+    assert [shard.number for shard in Stream(sources, None, 10).some([0, 2])] == [0, 2]
+    assert list(Stream(sources, None, 10).some([])) == []
+
+
 # Their vectors in half precision
 
 
