@@ -278,14 +278,6 @@ def test_only_its_own_page_is_answered(url):
     assert re.findall(rb'(?:src|href|content)="(https?:)?//[^"]*"', body) == []
 
 
-def test_the_page_names_no_other_host(url):
-    status, headers, body = asked(url)
-    assert status == 200
-    assert "default-src 'self'" in headers["content-security-policy"]
-    loaded = re.findall(rb'(?:src|href|content)="(https?:)?//[^"]*"', body)
-    assert loaded == []
-
-
 def test_a_newer_text_ends_the_work_on_an_older_one(explorer):
     place = ("page", "A")
     explorer.note(place, "the text")
