@@ -47,6 +47,11 @@ class RunStatus:
     last_event: float | None = None
     fault: str | None = None
 
+    @property
+    def rate(self) -> float | None:
+        """Evaluations per second of the run until its last event, or ``None`` before the first."""
+        return self.evaluations / self.seconds if self.evaluations and self.seconds else None
+
     @classmethod
     def read(cls, folder: Path) -> RunStatus:
         """Read the status of the run in a folder; raise an InputError if it holds no run."""
@@ -75,7 +80,7 @@ class RunStatus:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the status as a dict of plain values, for JSON."""
-        return asdict(self)
+        return asdict(self) | {"rate": self.rate}
 
 
 def current_result(folder: Path, seconds: float | None) -> SearchResult | None:

@@ -47,6 +47,7 @@ def test_a_run_that_was_killed_is_interrupted(run):
     assert (status.name, status.state, status.string) == ("run", "interrupted", "the best")
     assert (status.score, status.fraction) == (0.25, 0.5)
     assert (status.evaluations, status.seconds, status.seconds_left) == (320, 10.0, None)
+    assert status.rate == 32.0
     assert status.last_event == pytest.approx(time.time(), abs=60)
     assert status.describe() == (
         "Interrupted: 320 strings encoded in 10s; mean-prompt search --resume continues it."
@@ -100,7 +101,7 @@ def test_a_run_that_has_found_nothing_yet(tmp_path):
     status = RunStatus.read(folder.path)
     folder.close()
     assert (status.state, status.string, status.score) == ("running", None, None)
-    assert (status.seconds_left, status.last_event) == (None, None)
+    assert (status.rate, status.seconds_left, status.last_event) == (None, None, None)
     assert status.describe() == "Running: nothing was found yet."
 
 
@@ -126,16 +127,34 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
 
 
 class TestCommand:
-    def test_it_prints_how_the_run_is(self, program, run, tmp_path):
+    def test_it_prints_a_table_and_the_best_string(self, program, run):
         with FolderLock(run):
             code, out, err = program("status", run)
         assert (code, err) == (0, "")
-        assert out.splitlines()[0] == "run: Running: 320 strings encoded in 10s."
-        assert re.search(r"left; last event \d+s ago; score 0\.25000, 0\.500 of the ceiling\n", out)
-        assert "best so far: the best" in out
-        code, out, _err = program("status", run, "--json")
-        assert code == 0
-        assert json.loads(out) == RunStatus.read(run).as_dict()
+        first, *rows, last = out.splitlines()
+        assert first == "run: Running: 320 strings encoded in 10s."
+        table = dict(re.split(r"\s{2,}", row.strip(), maxsplit=1) for row in rows)
+        assert [*table] == [
+            "score", "of the ceiling", "evaluations", "per second", "time left", "last event",
+        ]  # fmt: skip
+        assert [*table.values()][:4] == ["0.25000", "50.0 %", "320", "32"]
+        assert last == "best so far: the best"
+
+    def test_it_prints_json(self, program, run):
+        code, out, err = program("status", run, "--json")
+        assert (code, err) == (0, "")
+        found = json.loads(out)
+        assert found == RunStatus.read(run).as_dict()
+        assert (found["state"], found["rate"]) == ("interrupted", 32.0)
+
+    def test_a_run_without_a_string_has_no_figures(self, program, tmp_path):
+        folder = RunFolder(tmp_path / "run")
+        folder.write_recipe(Recipe())
+        folder.close()
+        code, out, _err = program("status", tmp_path / "run")
+        assert (code, out.count("\n")) == (0, 1)
+
+    def test_a_folder_without_a_run_is_one_line(self, program, tmp_path):
         code, out, err = program("status", tmp_path)
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert "must hold its recipe.toml" in err
