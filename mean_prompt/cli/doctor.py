@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mean_prompt.cli.options import Model, Storage, Trust, option
+from mean_prompt.cli.options import Model, Trust, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 def doctor(
     model: Model = None,
     trust_model: Trust = False,
-    storage: Storage = None,
-    study: Annotated[str | None, option(help="Name of a run in the storage.")] = None,
     out: Annotated[
         Path | None, option(help="Folder to write runs into. Default: results/runs.")
     ] = None,
@@ -36,11 +34,8 @@ def doctor(
 
     from mean_prompt.cli.doctor_display import print_findings
     from mean_prompt.doctor import RUNS, RunSettings
-    from mean_prompt.system import InputError
 
-    if study is not None and storage is None:
-        raise InputError("--study must be in a storage: found none; give --storage too")
-    settings = RunSettings(model, trust_model, storage, study, RUNS if out is None else out)
+    settings = RunSettings(model, trust_model, RUNS if out is None else out)
     if as_json:
         findings = list(_findings(settings))
         typer.echo(json.dumps([asdict(one) for one in findings], indent=2, ensure_ascii=False))

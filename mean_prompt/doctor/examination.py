@@ -15,7 +15,6 @@ from mean_prompt.doctor.installation import check_extras, check_packages, check_
 from mean_prompt.doctor.machine import check_load, check_memory, check_threads
 from mean_prompt.doctor.model import check_model
 from mean_prompt.doctor.settings import RunSettings
-from mean_prompt.doctor.storage import check_storage
 
 Check = Callable[[RunSettings], Iterator[Diagnosis]]
 
@@ -31,7 +30,6 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
     ("disks", check_disks),
     ("corpus", check_corpus),
     ("model", check_model),
-    ("storage", check_storage),
 )
 
 

@@ -22,7 +22,5 @@ class RunSettings:
 
     model: str | None = None
     trust: bool = False
-    storage: str | None = None
-    study: str | None = None
     out: Path = RUNS
     unusable: set[str] = field(default_factory=set)

@@ -30,8 +30,7 @@ def checks(monkeypatch):
 
 
 def test_a_healthy_set_up(run, tiny_t5_folder, tmp_path):
-    storage = f"sqlite:///{tmp_path}/shared.db"
-    code, out, err = run("--model", tiny_t5_folder, "--storage", storage, "--json")
+    code, out, err = run("--model", tiny_t5_folder, "--json")
     found = {one["check"]: one for one in json.loads(out)}
     assert (code, err) == (0, "")
     assert {one["state"] for one in found.values()} <= {"good", "note", "warning"}
@@ -40,20 +39,17 @@ def test_a_healthy_set_up(run, tiny_t5_folder, tmp_path):
     assert found["offline"]["found"] == "a run needs no network: tiny-t5 is on this machine"
     assert "vectors of 24 numbers" in found["model"]["found"]
     assert "evaluations a second in bfloat16" in found["dtype"]["found"]
-    assert "shared.db is not there yet" in found["storage"]["found"]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_several_faults_are_all_found(run, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "file").write_text("")
-    storage = "postgresql://me:hunter2@127.0.0.1:1/db"
-    code, out, _ = run("--model", "model", "--storage", storage, "--out", "file", "--json")
+    code, out, _ = run("--model", "model", "--out", "file", "--json")
     states = {one["check"]: one["state"] for one in json.loads(out)}
     assert code == 1
-    assert "hunter2" not in out
     faults = {check for check, state in states.items() if state == "fault"}
-    assert faults == {"model", "runs' folder", "storage"}
+    assert faults == {"model", "runs' folder"}
 
 
 def test_lines_say_what_is_found_and_below_what_to_do(run, checks):
@@ -74,19 +70,12 @@ def test_lines_say_what_is_found_and_below_what_to_do(run, checks):
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)])
 def test_neither_passwords_nor_control_characters_are_shown(run, checks, arguments):
-    checks(Diagnosis("a", "fault", "postgresql://me:hunter2@host/db \x1b[31m", "http://u:pw@host"))
+    checks(Diagnosis("a", "fault", "http://me:hunter2@host/v1 \x1b[31m", "http://u:pw@host"))
     _, out, _ = run(*arguments)
     assert "hunter2" not in out
     assert "pw@" not in out
     assert "\x1b" not in out
     assert "x1b[31m" in out
-
-
-def test_a_study_without_a_storage_is_bad_usage(run, monkeypatch):
-    monkeypatch.delenv("MEAN_PROMPT_STORAGE", raising=False)
-    code, out, err = run("--study", "s")
-    assert (code, out) == (2, "")
-    assert "give --storage too" in err
 
 
 def test_a_check_that_crashes_is_a_fault_and_loses_no_other():
