@@ -44,7 +44,6 @@ from mean_prompt.system import (
     stopping,
     user_path,
 )
-from mean_prompt.workers import Conductor, Crew
 
 if TYPE_CHECKING:
     from mean_prompt.hybrid import Request, Summary
@@ -66,9 +65,6 @@ def search(  # noqa: PLR0913 - an argument an option
     recipe: Recipe | str | Path | None = None,
     out: str | Path | None = None,
     resume: bool = False,
-    workers: int | None = None,
-    storage: str | None = None,
-    study: str | None = None,
     listener: SearchListener = ignore,
     started: float | None = None,
 ) -> SearchResult:
@@ -94,12 +90,6 @@ def search(  # noqa: PLR0913 - an argument an option
         resume: whether to resume the run in ``out``, however it ended. Corpus, model and recipe
             are the run's own; a new ``budget`` or ``max_evaluations`` counts what was spent
             before. A run that has spent its budget returns its result again.
-        workers: number of processes on this machine that search together. They read the corpus
-            from its files and the model from its folder. Default: this process alone.
-        storage: URL of a database in which workers on other machines can join
-            (``mean-prompt worker``): ``postgresql://user:password@host/database``. Default: a file
-            in the run's folder.
-        study: name of the run in the storage. Default: the name of its folder.
         listener: called with a :class:`~mean_prompt.runs.progress.SearchProgress` at every step.
         started: when the budget began, by ``time.monotonic``. Default: now.
 
@@ -119,20 +109,13 @@ def search(  # noqa: PLR0913 - an argument an option
         if folder and (done := _finished(folder, asked.recorded(sources))):
             return done
         # Quick checks come before the model is loaded.
-        crew = Crew.asked(folder, workers, storage, study)
-        if crew and (isinstance(corpus, Corpus) or isinstance(model, Encoder)):
-            raise InputError(
-                "several workers read corpus and model themselves: found one in memory; give its "
-                "files, or leave workers and storage out"
-            )
         if not isinstance(corpus, Corpus):
             corpus = Corpus.from_files(*sources, column=asked.corpus.column)
         _check_begun(folder, asked, corpus)
         with _budget(asked, folder, began) as limits:
             encoder = model if isinstance(model, Encoder) else asked.model.load()
             inputs = SearchInputs(corpus, encoder, asked, limits, folder, listener, sources)
-            session = Conductor(inputs, crew) if crew else SearchSession(inputs)
-            result, problem = session.run()
+            result, problem = SearchSession(inputs).run()
             if result.out:
                 write_analysis(result.out, CorpusSpace.of_problem(problem, encoder), result.string)
                 write_report(result.out)

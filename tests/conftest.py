@@ -22,21 +22,17 @@ from tests.disks import closed_disk, full_disk  # noqa: F401 - fixtures for all
 #: runs in one process, and one that begins last would leave the other processes idle. `make quick`
 #: leaves them out, and the tests of other modules that need the real model or are marked as slow.
 LONGEST = (
-    "tests/workers/test_crew.py",
-    "tests/workers/test_courier.py",
     "tests/report/explore/test_explore.py",
     "tests/report/live/test_page.py",
     "tests/runs/test_resume.py",
     "tests/corpus/vectors/test_cluster.py",
     "tests/cli/test_predict.py",
     "tests/runs/test_session.py",
-    "tests/workers/test_worker.py",
     "tests/hybrid/test_evaluation.py",
     "tests/report/progress/test_notebook.py",
     "tests/hybrid/test_job_interrupted.py",
     "tests/test_wheel.py",
     "tests/report/test_in_browser.py",
-    "tests/workers/test_store.py",
     "tests/report/test_hybrid_in_browser.py",
     "tests/report/test_views.py",
     "tests/runs/test_affix_session.py",

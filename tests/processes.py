@@ -13,7 +13,7 @@ from pathlib import Path
 _FORKING = multiprocessing.get_context("forkserver")
 # Without the command line, whose clock starts as it is imported.
 _FORKING.set_forkserver_preload(
-    ["sentence_transformers", "mean_prompt.api", "mean_prompt.hybrid.job", "mean_prompt.workers"]
+    ["sentence_transformers", "mean_prompt.api", "mean_prompt.hybrid.job"]
 )
 
 

@@ -23,9 +23,7 @@ from mean_prompt.runs.checkpoint import Checkpoint
 from mean_prompt.runs.files import BEST, EVENTS
 from mean_prompt.runs.folder import RunFolder
 from mean_prompt.system.errors import InputError, MeanPromptError, RunError
-from mean_prompt.workers.spool import Spool
 from tests.disks import FULL
-from tests.workers.records import climb
 
 #: More than SQLite and Python hold back before they write.
 LARGE = "x" * 20_000
@@ -102,18 +100,6 @@ class State(Writer):
 
     def assert_holds(self, text):
         assert Checkpoint(self.folder / "checkpoint.bin").saved["text"] == text
-
-
-class Waiting(Writer):
-    """A climb that waits for its storage."""
-
-    says = "climb-"
-
-    def write(self, text):
-        Spool(self.folder / "spool").put(replace(climb(len(text) % 7), text=text))
-
-    def assert_holds(self, text):
-        assert text in [record.text for record in Spool(self.folder / "spool").waiting()]
 
 
 class Vectors(Writer):
@@ -232,7 +218,7 @@ class AsSubmission(Writer):
         }
 
 
-WRITERS = [Best, Events, State, Waiting]
+WRITERS = [Best, Events, State]
 WRITERS += [Vectors, Arrays, Predictions]
 WRITERS += [Answers, Fit, Table, AsSubmission]
 

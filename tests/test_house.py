@@ -86,11 +86,7 @@ def test_no_two_classes_have_one_name():
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 homes[node.name].append(path.relative_to(PACKAGE).as_posix())
-    # The classes of workers go with that room.
-    others = {
-        name: [home for home in found if "workers" not in home] for name, found in homes.items()
-    }
-    assert {name: found for name, found in others.items() if len(found) > 1} == {}
+    assert {name: found for name, found in homes.items() if len(found) > 1} == {}
 
 
 def test_the_modules_that_begin_first_are_there():

@@ -19,7 +19,6 @@ from mean_prompt.cli.report import report
 from mean_prompt.cli.score import score
 from mean_prompt.cli.search import search
 from mean_prompt.cli.status import status
-from mean_prompt.cli.worker import worker
 from mean_prompt.system import masked_urls
 
 
@@ -43,7 +42,6 @@ app = typer.Typer(
     help="Find the one string whose sentence embedding is closest to a whole corpus of prompts.",
 )
 app.command()(search)
-app.command()(worker)
 app.command()(status)
 app.command()(score)
 app.command(cls=EmbedCommand)(embed)

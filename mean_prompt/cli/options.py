@@ -25,17 +25,6 @@ Device = Annotated[
     typer.Option(help="Where the model runs; auto is the best there is."),
 ]
 Column = Annotated[str | None, option(help="The prompts' column. Default: guessed.")]
-Storage = Annotated[
-    str | None,
-    option(
-        metavar="URL",
-        envvar="MEAN_PROMPT_STORAGE",
-        help="Database that workers share: postgresql://USER:PASSWORD@HOST/DATABASE, or "
-        "sqlite:///FILE.db on one machine. Default: a file in the run's folder.",
-        show_envvar=True,
-    ),
-]
-Study = Annotated[str | None, option(help="Name of the run in the storage.")]
 Host = Annotated[
     str, typer.Option(help="Address to serve at. Any other than this one is seen by others.")
 ]

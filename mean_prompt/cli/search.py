@@ -10,7 +10,7 @@ import typer
 
 from mean_prompt.cli import STARTED
 from mean_prompt.cli.live_page import Live, LiveAt, live_page
-from mean_prompt.cli.options import Column, Storage, Trust, argument, option
+from mean_prompt.cli.options import Column, Trust, argument, option
 
 
 def search(
@@ -98,18 +98,6 @@ def search(
             "with.",
         ),
     ] = False,
-    workers: Annotated[
-        int | None,
-        option(
-            min=1,
-            help="Processes on this machine that search together and divide its cores. Default: "
-            "this one alone.",
-        ),
-    ] = None,
-    storage: Storage = None,
-    study: Annotated[
-        str | None, option(help="Name of the run in the storage. Default: that of its folder.")
-    ] = None,
     live: Live = False,
     live_at: LiveAt = None,
     quiet: Annotated[
@@ -144,20 +132,12 @@ def search(
         raise InputError(
             "--context-column and --position belong to an affix: give --context TRIPLES"
         )
-    if asks_affix and (workers or storage or study):
-        raise InputError(
-            "an affix is searched by one process: leave out --workers, --storage and --study"
-        )
     if asks_affix and corpus:
         raise InputError(
             f"an affix is searched in a context alone, without a corpus: found "
             f"{', '.join(corpus)}; leave out the one or the other"
         )
-    find = (
-        api.search_affix
-        if asks_affix
-        else partial(api.search, corpus, workers=workers, storage=storage, study=study)
-    )
+    find = api.search_affix if asks_affix else partial(api.search, corpus)
     run = user_path(out or _new_folder())
     with (
         progress_display(quiet=quiet) as display,

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     )
     from mean_prompt.runs.checkpoint import (
         Checkpoint as Checkpoint,
-        Resumer as Resumer,
         check_recipe as check_recipe,
     )
     from mean_prompt.runs.files import (
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
         RESULT as RESULT,
         ROWS as ROWS,
         STUDY as STUDY,
-        WORKERS as WORKERS,
         read_events as read_events,
         read_json as read_json,
     )
@@ -48,10 +46,7 @@ if TYPE_CHECKING:
     )
     from mean_prompt.runs.session import (
         SearchSession as SearchSession,
-        StringScoring as StringScoring,
-        StudySession as StudySession,
         build_problem as build_problem,
-        close_search as close_search,
     )
     from mean_prompt.runs.status import (
         RunStatus as RunStatus,
@@ -59,6 +54,5 @@ if TYPE_CHECKING:
         ended_state as ended_state,
     )
     from mean_prompt.runs.study_file import STUDY_NAME as STUDY_NAME
-    from mean_prompt.runs.tracker import Tracker as Tracker
 
 __getattr__, __all__ = lazy_exports(__name__, __file__)

@@ -19,7 +19,6 @@ from mean_prompt.runs.files import (
     RECIPE,
     RESULT,
     STUDY,
-    WORKERS,
     read_events,
 )
 from mean_prompt.runs.recipe import Recipe
@@ -180,9 +179,7 @@ def _check_begun(path: Path) -> None:
             f"--resume must name the folder of a run: {path} holds no {RECIPE}; name another, or "
             "leave --resume out"
         )
-    if (path / RESULT).exists() and not any(
-        (path / name).exists() for name in (CHECKPOINT, WORKERS)
-    ):
+    if (path / RESULT).exists() and not (path / CHECKPOINT).exists():
         raise InputError(
             f"a run must have a checkpoint to resume from: {path} is of a version that wrote none; "
             "begin a new one"

@@ -14,7 +14,7 @@ from mean_prompt.optimize.sampling import StudySettings
 from mean_prompt.runs.checkpoint import Checkpoint
 from mean_prompt.runs.study_file import StudyFile
 from mean_prompt.system.errors import RunError
-from tests.workers.records import climb
+from tests.climbs import climb
 
 EVENTS = [
     {"event": "best", "time": 1.0, "evaluations": 9, "trial": 0, "text": "a"},

@@ -63,11 +63,11 @@ def test_every_extra_for_users_is_checked():
 
 
 def test_an_extra_is_missing_too_old_or_good(versions):
-    versions |= {"openai": None, "ray": "1.0", "psycopg": "3.3"}
+    versions |= {"openai": None, "ray": "1.0", "gradio": "6.1"}
     found = findings(check_extras, RunSettings())
     missing, old = found["extra openai"], found["extra ray"]
     assert (missing.state, old.state) == ("note", "warning")
-    assert found["extra postgres"].state == "good"
+    assert found["extra web"].state == "good"
     assert missing.found.startswith("not installed, for predictions of an LLM behind a server")
     assert missing.remedy == "to have it: pip install 'mean-prompt[openai]'"
     assert old.found.startswith("ray is 1.0, and must be >=2.50")

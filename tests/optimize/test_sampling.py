@@ -4,7 +4,7 @@ import pytest
 
 from mean_prompt.optimize.climb import ClimbSettings
 from mean_prompt.optimize.sampling import Sampling, StudySettings
-from tests.workers.records import climb
+from tests.climbs import climb
 
 
 @pytest.fixture

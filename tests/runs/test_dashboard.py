@@ -15,7 +15,7 @@ import pytest
 from mean_prompt import Corpus, Recipe, search
 from mean_prompt.optimize.sampling import StudySettings
 from mean_prompt.runs.study_file import StudyFile
-from tests.workers.records import climb
+from tests.climbs import climb
 
 PROMPTS = ["make it a poem", "write it as a story", "keep the tone formal", "improve the text"]
 

@@ -84,8 +84,8 @@ def test_the_refusal_says_what_where_and_what_to_do(mounted):
     place = mounted(("/far", "nfs4"))
     check_local(place / "near.db", "a study", "take another")
     with pytest.raises(InputError) as caught:
-        check_local(place / "far" / "study.db", "a study's SQLite file", "use PostgreSQL")
+        check_local(place / "far" / "study.db", "a study's SQLite file", "take another")
     assert str(caught.value) == (
         "a study's SQLite file must be on a local disk, since SQLite relies on locks that a "
-        f"network file system does not keep: {place}/far/study.db is on nfs4; use PostgreSQL"
+        f"network file system does not keep: {place}/far/study.db is on nfs4; take another"
     )

@@ -1,4 +1,4 @@
-"""Climbs that ended, for tests."""
+"""Records of ended climbs, for tests."""
 
 from mean_prompt.optimize.sampling import ClimbRecord
 
