@@ -52,7 +52,6 @@ if TYPE_CHECKING:
         ignore as ignore,
     )
     from mean_prompt.system.secrets import (
-        MASK as MASK,
         is_secret_name as is_secret_name,
         masked_urls as masked_urls,
         scrubbed as scrubbed,
