@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,12 +34,16 @@ from mean_prompt.runs import (
     SearchSession,
     begun_recipe,
     check_recipe,
+    fitting,
+    nursery as new_nursery,
+    team_of,
     worth_seconds,
 )
 from mean_prompt.system import (
     Deadline,
     InputError,
     Listener,
+    Nursery,
     ignore,
     parse_duration,
     stopping,
@@ -65,6 +70,8 @@ def search(  # noqa: PLR0913 - an argument an option
     recipe: Recipe | str | Path | None = None,
     out: str | Path | None = None,
     resume: bool = False,
+    workers: int | None = None,
+    nursery: Nursery | None = None,
     listener: SearchListener = ignore,
     started: float | None = None,
 ) -> SearchResult:
@@ -90,12 +97,16 @@ def search(  # noqa: PLR0913 - an argument an option
         resume: whether to resume the run in ``out``, however it ended. Corpus, model and recipe
             are the run's own; a new ``budget`` or ``max_evaluations`` counts what was spent
             before. A run that has spent its budget returns its result again.
+        workers: number of climbers, each a process of one thread; 1 climbs in this process.
+            Default: one a physical core; 1 on a GPU, or without a ``budget``.
+        nursery: the process that climbers are forked from, if it was begun before. Default: begun
+            if there are several.
         listener: called with a :class:`~mean_prompt.runs.progress.SearchProgress` at every step.
         started: when the budget began, by ``time.monotonic``. Default: now.
 
     Raises:
         InputError: an argument, a file or the run in ``out`` cannot be used.
-        RunError: the budget ended before the search could begin.
+        RunError: the budget ended before the search could begin, or climbers died repeatedly.
     """
     began = time.monotonic() if started is None else started
     with _run_folder(out, resume=resume) as folder:
@@ -108,14 +119,19 @@ def search(  # noqa: PLR0913 - an argument an option
         sources = _sources(corpus, asked, resume=resume)
         if folder and (done := _finished(folder, asked.recorded(sources))):
             return done
-        # Quick checks come before the model is loaded.
         if not isinstance(corpus, Corpus):
             corpus = Corpus.from_files(*sources, column=asked.corpus.column)
         _check_begun(folder, asked, corpus)
-        with _budget(asked, folder, began) as limits:
+        if workers is None and asked.search.budget is None:
+            workers = 1
+        with _budget(asked, folder, began) as limits, _nursery(workers, nursery) as begun:
             encoder = model if isinstance(model, Encoder) else asked.model.load()
             inputs = SearchInputs(corpus, encoder, asked, limits, folder, listener, sources)
-            result, problem = SearchSession(inputs).run()
+            size, note = fitting(workers, encoder.device)
+            if note:
+                inputs.reporter.notes(note)
+            with team_of(encoder, size, begun) as team:
+                result, problem = SearchSession(inputs, team).run()
             if result.out:
                 write_analysis(result.out, CorpusSpace.of_problem(problem, encoder), result.string)
                 write_report(result.out)
@@ -315,6 +331,19 @@ def _budget(asked: Recipe, folder: RunFolder | None, began: float) -> Iterator[B
     limits = Budget(seconds, asked.search.max_evaluations, started=began - spent)
     with stopping(limits):
         yield limits
+
+
+@contextmanager
+def _nursery(workers: int | None, begun: Nursery | None) -> Iterator[Nursery | None]:
+    """Yield the process that climbers are forked from, and end it; ``None`` for a single climber.
+
+    It is begun before the model is loaded, as it takes as long.
+    """
+    if workers == 1 or (os.cpu_count() or 1) == 1:
+        yield None
+        return
+    with begun or new_nursery() as nursery:
+        yield nursery
 
 
 def _finished(folder: RunFolder, recorded: Recipe) -> SearchResult | None:

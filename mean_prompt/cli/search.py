@@ -14,6 +14,7 @@ from mean_prompt.cli.options import Column, Trust, argument, option
 
 
 def search(
+    ctx: typer.Context,
     corpus: Annotated[
         list[str] | None,
         argument(
@@ -98,6 +99,14 @@ def search(
             "with.",
         ),
     ] = False,
+    workers: Annotated[
+        int | None,
+        option(
+            min=1,
+            help="Climbers, each a process of one thread; 1 climbs in this process. Default: one "
+            "a physical core; 1 on a GPU, or without a --budget.",
+        ),
+    ] = None,
     live: Live = False,
     live_at: LiveAt = None,
     quiet: Annotated[
@@ -113,6 +122,13 @@ def search(
     if resume:
         out, corpus = _run_and_corpus(out, corpus)
     check_sources(corpus or ())
+    nursery = None
+    if not context and workers != 1 and (workers or budget or not max_evaluations):
+        from mean_prompt.runs.climbers import nursery as new_nursery
+
+        # It imports what climbers need while this process does the same.
+        nursery = new_nursery()
+        ctx.call_on_close(nursery.close)
 
     from mean_prompt import api
     from mean_prompt.cli.display import print_affix, print_result
@@ -137,7 +153,14 @@ def search(
             f"an affix is searched in a context alone, without a corpus: found "
             f"{', '.join(corpus)}; leave out the one or the other"
         )
-    find = api.search_affix if asks_affix else partial(api.search, corpus)
+    if asks_affix and workers:
+        raise InputError(
+            f"an affix is searched by one process: found --workers {workers} with --context; leave "
+            "out the one or the other"
+        )
+    find = partial(api.search, corpus, workers=workers, nursery=nursery)
+    if asks_affix:
+        find = api.search_affix
     run = user_path(out or _new_folder())
     with (
         progress_display(quiet=quiet) as display,

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt.corpus.corpus import Corpus
-from mean_prompt.encoder import VectorCache, cache_folder, need_half
+from mean_prompt.encoder import Encode, VectorCache, cache_folder, need_half
 from mean_prompt.objective import StoredVectors
 from mean_prompt.system import (
     Deadline,
@@ -62,23 +62,24 @@ def corpus_vectors(
     rows: NDArray[np.int64],
     encoder: Encoder,
     *,
+    encode: Encode | None = None,
     listener: Listener = ignore,
     deadline: Deadline | None = None,
 ) -> StoredVectors:
     """Return the (n, d) embeddings of a corpus's prompts at the indices ``rows``, in that order.
 
-    The listener receives the prompts done and n; the deadline is checked between chunks, and what
+    ``encode`` embeds strings in the encoder's place, if given. The listener receives the prompts done and n; the deadline is checked between chunks, and what
     was encoded by then stays in the cache.
 
     Raises:
         InputError: a folder's vectors are of another model or damaged, or the cache fails.
     """
     prompts = [corpus.prompts[row] for row in rows]
-    cache = VectorCache(encoder.identity.key)
+    cache, encode = VectorCache(encoder.identity.key), encode or encoder.encode
     if not corpus.folders:
         half = need_half(len(prompts), encoder.dimension)
         return cache.encode(
-            prompts, encoder.encode, listener=listener, unit=_UNIT, deadline=deadline, half=half
+            prompts, encode, listener=listener, unit=_UNIT, deadline=deadline, half=half
         )
     check_model(corpus, encoder)
     maps = cache_folder() / "maps"
@@ -89,7 +90,7 @@ def corpus_vectors(
             if not path.exists():
                 _sweep(maps)
                 with _new(path) as file:
-                    pieces = _pieces(corpus.folders, prompts, encoder, cache, deadline)
+                    pieces = _pieces(corpus.folders, prompts, encode, cache, deadline)
                     _write(file, pieces, shape, listener, deadline)
             path.touch()
             # Copy on write: torch takes no array that cannot be written, and it is never written.
@@ -103,7 +104,7 @@ def corpus_vectors(
 def _pieces(
     folders: Sequence[VectorFolder],
     prompts: Sequence[str],
-    encoder: Encoder,
+    encode: Encode,
     cache: VectorCache,
     deadline: Deadline | None,
 ) -> Iterator[tuple[NDArray[np.int64], StoredVectors]]:
@@ -121,7 +122,7 @@ def _pieces(
     for start in range(0, len(rest), _CHUNK):
         places = rest[start : start + _CHUNK]
         texts = [prompts[place] for place in places]
-        yield places, cache.encode(texts, encoder.encode, deadline=deadline, half=True)
+        yield places, cache.encode(texts, encode, deadline=deadline, half=True)
 
 
 def _write(

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from mean_prompt.doctor.diagnosis import Diagnosis, first_line
-from mean_prompt.doctor.machine import has_fast_bfloat16
 from mean_prompt.doctor.settings import RunSettings
 from mean_prompt.encoder import (
     DEFAULT_MODEL,
@@ -137,8 +136,8 @@ def _loaded(encoder: Encoder, seconds: float) -> Diagnosis:
 
 
 def _precision(encoder: Encoder) -> Diagnosis:
-    """Time float32 and bfloat16; report which one gives a search its first scores, and why."""
-    from mean_prompt.encoder import PARITY_COSINE
+    """Time float32 and a shorter dtype; report which gives a search its first scores, and why."""
+    from mean_prompt.encoder import PARITY_COSINE, fast_dtypes
 
     screening, batch = encoder.screening, _batch(encoder)
     reference = _rate(encoder.encode_ids, batch)
@@ -150,13 +149,14 @@ def _precision(encoder: Encoder) -> Diagnosis:
             f"least {screening.lowest_cosine:.5f} ({PARITY_COSINE} are asked)"
         )
         return Diagnosis("dtype", "good", found)
-    speeds = _speeds("bfloat16", reference * screening.speedup, reference)
-    found = f"{screening.notice or 'screening in float32'}; {speeds}"
+    if not fast_dtypes(encoder.device):
+        return Diagnosis(
+            "dtype", "note", f"{screening.notice}; {reference:,.0f} evaluations a second"
+        )
+    found = screening.notice or "screening in float32"
     if screening.lowest_cosine < PARITY_COSINE:
         remedy = "nothing is wrong but the speed: another --model may agree better"
         return Diagnosis("dtype", "warning", found, remedy)
-    if encoder.device == "cpu" and has_fast_bfloat16() is False:
-        return Diagnosis("dtype", "note", f"{found}: this processor has no instructions for it")
     remedy = "see the load, threads and device above, and check again when the machine is idle"
     return Diagnosis("dtype", "warning", found, remedy)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         ModelIdentity as ModelIdentity,
         content_hash as content_hash,
     )
+    from mean_prompt.encoder.kernels import fast_dtypes as fast_dtypes
     from mean_prompt.encoder.loading import (
         DEFAULT_MODEL as DEFAULT_MODEL,
         LOADING_ERRORS as LOADING_ERRORS,

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from mean_prompt.encoder.identity import ModelIdentity
-from mean_prompt.encoder.kernels import use_fast_kernels
+from mean_prompt.encoder.kernels import fast_dtypes, use_fast_kernels
 from mean_prompt.encoder.tokens import TokenIds, plain_tokenizer, special_frame
 from mean_prompt.objective import Vectors, to_numpy
 from mean_prompt.system import InputError, RunError
@@ -81,8 +81,8 @@ class Encoder:
     uses the fastest dtype that agrees with it. Both batch strings of equal token count, to avoid
     padding. Make an encoder with :func:`mean_prompt.encoder.loading.load_encoder`.
 
-    The model needs a fast tokenizer. If ``screening`` is ``auto``, bfloat16 is used if measurements
-    favour it; if it is ``float32``, screening uses the reference model.
+    The model needs a fast tokenizer. If ``screening`` is ``auto``, bfloat16 or float16 is used if
+    measurements favour it; if it is ``float32``, screening uses the reference model.
     """
 
     def __init__(
@@ -109,6 +109,16 @@ class Encoder:
         self.difference = self._prove()
         #: The model that screens, in its dtype; the library model itself in float32.
         self.screening_model, self.screening = self._open_gate(screening)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state to pickle: the screening model is made again from the other one."""
+        return self.__dict__ | {"screening_model": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        dtype = self.screening.dtype
+        is_same = dtype == "float32"
+        self.screening_model = self.library_model if is_same else self._in_dtype(dtype)
 
     def frame(self, ids: TokenIds) -> torch.Tensor:
         """Return one string's token ids with the model's special tokens around: (L,) -> (1, n)."""
@@ -247,22 +257,53 @@ class Encoder:
         return difference
 
     def _open_gate(self, screening: str) -> tuple[SentenceTransformer, Screening]:
+        """Choose the fastest dtype whose vectors agree with float32's, float32 if none does."""
         if screening == "float32":
             return self.library_model, Screening("float32", 1.0, 1.0)
-        fast = copy.deepcopy(self.library_model).to(torch.bfloat16)
-        use_fast_kernels(fast)
+        dtypes = fast_dtypes(self.device)
+        if not dtypes:
+            notice = "screening in float32: this processor has no instructions for a shorter dtype"
+            return self.library_model, Screening("float32", 1.0, 1.0, notice)
+        tried = {dtype: self._measured(dtype) for dtype in dtypes}
+        passed = [found for _, found in tried.values() if found.notice is None]
+        if passed:
+            chosen = max(passed, key=lambda found: found.speedup)
+            return tried[chosen.dtype][0], chosen
+        best = max((found for _, found in tried.values()), key=lambda found: found.speedup)
+        reasons = "; ".join(str(found.notice) for _, found in tried.values())
+        return self.library_model, Screening(
+            "float32", best.lowest_cosine, best.speedup, f"screening in float32: {reasons}"
+        )
+
+    def _measured(self, dtype: str) -> tuple[SentenceTransformer, Screening]:
+        """Return the model in a shorter dtype, with its accuracy and speed, and why it fails."""
+        fast = self._in_dtype(dtype)
         probes = self.tokenize(PROBES[:-1])
         cosines = (self._embed(fast, probes) * self._embed(self.library_model, probes)).sum(axis=1)
         lowest = float(np.nan_to_num(cosines, nan=-1.0).min())
         speedup = self._speedup(fast, [probes[1]] * 24)
         if lowest >= PARITY_COSINE and speedup >= PARITY_SPEEDUP:
-            return fast, Screening("bfloat16", lowest, speedup)
+            return fast, Screening(dtype, lowest, speedup)
         notice = (
-            f"screening in float32: bfloat16 gave cosines down to {lowest:.4f} "
-            f"(at least {PARITY_COSINE}) and {speedup:.2f} times the speed "
-            f"(at least {PARITY_SPEEDUP})"
+            f"{dtype} gave cosines down to {lowest:.4f} (at least {PARITY_COSINE}) and "
+            f"{speedup:.2f} times the speed (at least {PARITY_SPEEDUP})"
         )
-        return self.library_model, Screening("float32", lowest, speedup, notice)
+        return fast, Screening(dtype, lowest, speedup, notice)
+
+    def _in_dtype(self, dtype: str) -> SentenceTransformer:
+        """Return a copy of the model in a shorter dtype, with what transformers keeps in float32.
+
+        T5's feed-forward output overflows in float16.
+        """
+        fast = copy.deepcopy(self.library_model).to(getattr(torch, dtype))
+        if dtype == "float16":
+            network: Any = getattr(fast[0], "auto_model", None)
+            kept = set(getattr(network, "_keep_in_fp32_modules", None) or ())
+            for name, module in fast.named_modules():
+                if kept.intersection(name.split(".")):
+                    module.float()
+        use_fast_kernels(fast)
+        return fast
 
     def _speedup(self, fast: SentenceTransformer, batch: list[TokenIds]) -> float:
         """Return how many times faster a copy of the model is, by the best of a few timings."""

@@ -14,9 +14,12 @@ Their effect on the vectors is checked when an encoder is loaded, along with tha
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
+
+from mean_prompt.system import read_system_file
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -30,6 +33,28 @@ _SHORT: Final = 256
 _LARGEST_SCORE: Final = 80.0
 #: Rows of a matrix product that weights are laid out for; other heights use the same layout.
 _LAYOUT_ROWS: Final = 1_024
+
+#: Processor flags that stand for fast arithmetic in a dtype, on x86 and on ARM.
+_INSTRUCTIONS: Final = {
+    "bfloat16": frozenset({"avx512_bf16", "amx_bf16", "bf16", "sve_bf16"}),
+    "float16": frozenset({"avx512_fp16", "amx_fp16", "asimdhp"}),
+}
+_CPUINFO: Final = Path("/proc/cpuinfo")
+
+
+def fast_dtypes(device: str) -> tuple[str, ...]:
+    """Return the dtypes shorter than float32 in which a device may be fast: to be measured.
+
+    GPUs before Ampere (T4, P100) are fast in float16 alone; they are measured in both.
+    """
+    if device != "cpu":
+        return tuple(_INSTRUCTIONS)
+    for line in read_system_file(_CPUINFO).splitlines():
+        name, _, flags = line.partition(":")
+        if name.strip() in {"flags", "Features"}:
+            has = set(flags.split())
+            return tuple(dtype for dtype, names in _INSTRUCTIONS.items() if names & has)
+    return ("bfloat16",)  # a system that does not tell
 
 
 def use_fast_kernels(model: SentenceTransformer) -> None:

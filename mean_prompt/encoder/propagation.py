@@ -162,6 +162,10 @@ class TokenPropagation:
         self._responses = [matrix.to(dtype) for matrix in tensors[:-1]]
         self._prove()
 
+    def __reduce__(self) -> tuple[type[TokenPropagation], tuple[Encoder]]:
+        """Pickle the encoder alone: the rest follows from it, and its matrices are cached."""
+        return TokenPropagation, (self._encoder,)
+
     def freeze(self, ids: TokenIds) -> FrozenString:
         """Run one string (token ids without special ones) and return its states at every layer."""
         layers: list[_Layer] = []

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ClimbSettings as ClimbSettings,
         Edits as Edits,
     )
+    from mean_prompt.optimize.climber import Climber as Climber
     from mean_prompt.optimize.constraints import Constraints as Constraints, Rules as Rules
     from mean_prompt.optimize.evaluator import (
         CONTENDERS as CONTENDERS,
@@ -37,14 +38,12 @@ if TYPE_CHECKING:
         Candidate as Candidate,
         Evaluator as Evaluator,
     )
+    from mean_prompt.optimize.exchange import EXCHANGES as EXCHANGES
     from mean_prompt.optimize.moves import MoveMix as MoveMix
     from mean_prompt.optimize.problem import Problem as Problem
-    from mean_prompt.optimize.rounds import StudyEvent as StudyEvent
     from mean_prompt.optimize.sampling import (
         ClimbRecord as ClimbRecord,
-        Elite as Elite,
-        Mark as Mark,
-        ResultBoard as ResultBoard,
+        Sampling as Sampling,
         StudySettings as StudySettings,
     )
     from mean_prompt.optimize.scores import (
@@ -57,7 +56,12 @@ if TYPE_CHECKING:
         corpus_starts as corpus_starts,
         filled_start as filled_start,
     )
-    from mean_prompt.optimize.study import ClimbStudy as ClimbStudy
+    from mean_prompt.optimize.study import (
+        CLIMBER as CLIMBER,
+        ClimbStudy as ClimbStudy,
+        RecordBoard as RecordBoard,
+        StudyEvent as StudyEvent,
+    )
     from mean_prompt.optimize.vocabulary import Vocabulary as Vocabulary
 
 __getattr__, __all__ = lazy_exports(__name__, __file__)

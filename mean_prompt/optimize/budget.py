@@ -26,14 +26,19 @@ class Limits:
 
     def fraction(self, elapsed: float, evaluations: int) -> float:
         """Return the share of the budget spent, in [0, 1]: of time or evaluations, the larger."""
-        shares = []
+        per_second, per_evaluation = self.pace()
+        return min(1.0, max(elapsed * per_second, evaluations * per_evaluation))
+
+    def pace(self) -> tuple[float, float]:
+        """Return the share of the budget that a second takes, and that an evaluation takes."""
+        per_second = per_evaluation = 0.0
         if self.seconds is not None:
             # A little is kept for the last scores and files, so that these end in time too.
             closing = self.reserve + min(_CLOSING_SECONDS, _CLOSING_SHARE * self.seconds)
-            shares.append(elapsed / max(self.seconds - closing, 1e-9))
+            per_second = 1.0 / max(self.seconds - closing, 1e-9)
         if self.max_evaluations is not None:
-            shares.append(evaluations / self.max_evaluations)
-        return min(1.0, max(shares))
+            per_evaluation = 1.0 / self.max_evaluations
+        return per_second, per_evaluation
 
 
 class Budget:
@@ -45,7 +50,6 @@ class Budget:
 
     Attributes:
         deadline: the limit in time alone, for work outside the search.
-        others: strings that other workers on the same budget encoded, as far as is known.
     """
 
     def __init__(
@@ -60,7 +64,7 @@ class Budget:
             raise ValueError("a budget needs seconds, evaluations, or both")
         self.deadline = Deadline(seconds, started=started, clock=clock)
         self.max_evaluations = max_evaluations
-        self.evaluations = self.others = 0
+        self.evaluations = 0
         self.reserve = 0.0
 
     @property
@@ -87,10 +91,6 @@ class Budget:
         """The present limits of the search, as an immutable value."""
         return Limits(self.seconds, self.max_evaluations, self.reserve)
 
-    def align(self, elapsed: float) -> None:
-        """Set the seconds since the run started, to agree with a clock that workers share."""
-        self.deadline.started += self.elapsed - elapsed
-
     def spend(self, evaluations: int) -> None:
         """Add a number of encoded strings to the evaluations spent."""
         self.evaluations += evaluations
@@ -110,4 +110,4 @@ class Budget:
 
     def fraction(self) -> float:
         """Return the share of the budget spent; time is ignored if only evaluations are limited."""
-        return self.limits.fraction(self.elapsed, self.evaluations + self.others)
+        return self.limits.fraction(self.elapsed, self.evaluations)

@@ -78,13 +78,16 @@ class Climb:
 
     Attributes:
         best: the best string so far, scored in float32.
+        current: the present string, scored in the screening precision.
+        temperature: temperature of the last step, in units of the score; 0 before the first.
     """
 
     def __init__(self, start: Candidate, screened: Candidate, edits: Edits) -> None:
         self._edits = edits
         self.best = start
         self.number = 0
-        self._current = screened
+        self.temperature = 0.0
+        self.current = screened
         # The best string's score in the screening precision, to compare screened strings with.
         self._bar = screened.score
 
@@ -92,10 +95,11 @@ class Climb:
         """Take one annealing step, its temperature set by the share of the climb over, [0, 1)."""
         settings, budget = self._edits.settings, self._edits.evaluator.budget
         spent = budget.evaluations
-        temperature = self._edits.ceiling * settings.hot * (settings.cold / settings.hot) ** share
-        tried = self._edits.try_at(self._current, temperature)
+        cooled = (settings.cold / settings.hot) ** share
+        self.temperature = temperature = self._edits.ceiling * settings.hot * cooled
+        tried = self._edits.try_at(self.current, temperature)
         gained = self._accept([candidate for _, candidate in tried])
-        proposal, self._current = self._draw_next(tried, temperature)
+        proposal, self.current = self._draw_next(tried, temperature)
         if budget.evaluations == spent:
             # Every proposal broke a rule: the step still counts, or the climb might never end.
             budget.spend(1)
@@ -103,15 +107,16 @@ class Climb:
         return Step(self.number, self.best, gained, proposal.move if proposal else None)
 
     def switch_to(self, other: Candidate) -> None:
-        """Continue from another climb's string that scores above this climb's best, in float32."""
-        self._current = self._edits.evaluator.screened(other)
-        self.best, self._bar = other, self._current.score
+        """Continue from another climb's string, scored in float32, with what was learned so far."""
+        self.current = self._edits.evaluator.screened(other)
+        if other.score > self.best.score:
+            self.best, self._bar = other, self.current.score
 
     def state(self) -> State:
         """Return the climb's state for a checkpoint, without its constructor's arguments."""
         return {
             "best": self.best.state(),
-            "current": self._current.state(),
+            "current": self.current.state(),
             "bar": self._bar,
             "number": self.number,
             "rng": self._edits.rng.bit_generator.state,
@@ -121,7 +126,7 @@ class Climb:
     def restore(self, state: State) -> None:
         """Restore the :meth:`state` of a climb made with the same vocabulary and settings."""
         self.best = Candidate.of_state(state["best"])
-        self._current = Candidate.of_state(state["current"])
+        self.current = Candidate.of_state(state["current"])
         self._bar, self.number = state["bar"], state["number"]
         self._edits.rng.bit_generator.state = state["rng"]
         self._edits.surrogate.restore(state["surrogate"])
@@ -145,7 +150,7 @@ class Climb:
 
         Return it with the edit that made it, ``None`` if the present string is drawn.
         """
-        choices = [(None, self._current), *tried]
+        choices = [(None, self.current), *tried]
         scores = np.array([candidate.score for _, candidate in choices])
         noise = self._edits.rng.gumbel(size=len(scores))
         return choices[int(np.argmax(scores / temperature + noise))]

@@ -1,64 +1,69 @@
-"""One process's part of a search: it runs the climbs that a study orders, a few steps at a time.
+"""A climber runs the climbs that a study orders, a few steps at a time.
 
-The study decides (which climb begins with which settings, when one ends, who adopts which string);
-a climber computes. Their interface is small enough to stand in the same process, in another one of
-this machine, or on another machine: :meth:`Climber.begin`, :meth:`Climber.advance`,
-:meth:`Climber.adopt` and :meth:`Climber.end`, each answered by a :class:`ClimbReport`.
+The study decides which climb begins with which settings, when one ends and which string it adopts;
+a climber computes. It can stand in the study's process, in another one of this machine, or on
+another machine: its methods take and return plain values, and hold no reference to the study.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 
 from mean_prompt.encoder import TokenIds
+from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.climb import Climb, Edits, Step
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
+from mean_prompt.optimize.exchange import Adoption
 from mean_prompt.optimize.sampling import Sampling
 from mean_prompt.optimize.starts import StartKind, assembled_start, filled_start, kicked
 from mean_prompt.optimize.vocabulary import Vocabulary
-from mean_prompt.system import State
+from mean_prompt.system import State, dump, load
 
 #: Best prompts of the corpus, one of which a climb begins with.
-_FIRST_STARTS = 5
+_FIRST_STARTS: Final = 5
+#: Evaluations of a climber: its study keeps the budget.
+_UNLIMITED: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClimbOrder:
-    """A climb to begin.
+    """A climb to begin, or to resume.
 
     Attributes:
         number: number of the climb in its study, from 0.
         params: settings drawn for the climb, by Optuna's parameter names.
         elite: the study's best string so far, from which some climbs start.
+        heat: factor of its temperatures.
+        after: number of the ended climb whose place it takes, or ``None``.
     """
 
     number: int
     params: dict[str, Any]
     elite: Candidate
+    heat: float = 1.0
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The share of a climb's length that is over, by time and evaluations from this moment on.
+    """How fast a climb's length passes, by time and evaluations from now on.
 
     Attributes:
-        share: share that is over at this moment, in [0, 1].
+        share: share of the climb's length that is over now, in [0, 1].
         per_second, per_evaluation: growth of the share; the larger of both counts.
-        until: share at which the climb pauses.
     """
 
     share: float
-    per_second: float
-    per_evaluation: float
-    until: float
+    per_second: float = 0.0
+    per_evaluation: float = 0.0
 
     def at(self, seconds: float, evaluations: int) -> float:
-        """Return the share that is over a number of seconds and evaluations after this moment."""
+        """Return the share that is over after a number of seconds and evaluations."""
         return self.share + max(self.per_second * seconds, self.per_evaluation * evaluations)
 
 
@@ -69,18 +74,22 @@ class ClimbReport:
     Attributes:
         number: number of the climb.
         step: the climb's last step, with its best string.
+        current, current_score: the climb's present string as token ids, and its screened score.
+        temperature: the temperature of its last step, in units of the score; 0 before the first.
         evaluations: strings encoded since the last report.
-        share: share of the climb's length that was over at the last step.
-        seconds: time taken.
-        state: the climb's state, if it was asked for; another climber can continue from it.
+        steps, seconds: steps taken, and the time that they took.
+        state: the climb's state if it was asked for, packed, from which any climber can continue.
     """
 
     number: int
     step: Step
+    current: TokenIds
+    current_score: float
+    temperature: float
     evaluations: int
-    share: float
+    steps: int
     seconds: float
-    state: State | None = None
+    state: bytes | None = None
 
 
 class Climber:
@@ -88,6 +97,7 @@ class Climber:
 
     Args:
         starts: start strings from the corpus, best first.
+        evaluator: charges a budget of its own, by which reports count evaluations.
         ceiling: highest value of the objective, the unit of temperatures.
     """
 
@@ -102,59 +112,70 @@ class Climber:
         self._sampling = sampling
         self._starts = list(starts)
         self._vocabulary = vocabulary
-        self._evaluator = evaluator
+        self._evaluator = evaluator.charging(Budget(max_evaluations=_UNLIMITED))
         self._ceiling = ceiling
         self._climbs: dict[int, Climb] = {}
-        self._reported = evaluator.budget.evaluations
+        self._reported = 0
 
     def begin(self, order: ClimbOrder) -> ClimbReport:
         """Begin a climb from a start string of the kind that its settings name."""
         began, rng = time.monotonic(), self._sampling.rng(order.number)
         start = self._start(order, rng)
-        self._climbs[order.number] = self._climb(
-            start, self._evaluator.screened(start), order.params, rng
-        )
-        return self._report(order.number, Step(0, start), 0.0, began)
+        screened = self._evaluator.screened(start)
+        self._keep(order, self._climb(start, screened, order, rng))
+        return self._report(order.number, Step(0, start), began)
 
     def advance(
-        self, number: int, pace: Pace, *, seconds: float = 0.0, with_state: bool = False
+        self, number: int, pace: Pace, seconds: float = 0.0, with_state: bool = False  # noqa: FBT001, FBT002
     ) -> ClimbReport:
-        """Take steps of a climb for a number of seconds, at least one, or until it is to pause."""
-        began, climb = time.monotonic(), self._climbs[number]
-        first = self._evaluator.budget.evaluations
-        gained, share = False, pace.share
-        while True:
-            step = climb.step(share)
-            gained = gained or step.gained
-            passed = time.monotonic() - began
-            following = pace.at(passed, self._evaluator.budget.evaluations - first)
-            if passed >= seconds or following >= pace.until:
+        """Take steps of a climb for a number of seconds, at least one, or until its length is over.
+
+        A report of several steps has the last step's number and move, and ``gained`` if any has.
+        """
+        began, climb, first = time.monotonic(), self._climbs[number], self._spent
+        step = climb.step(pace.share)
+        steps, gained = 1, step.gained
+        while (passed := time.monotonic() - began) < seconds:
+            share = pace.at(passed, self._spent - first)
+            if share >= 1.0:
                 break
-            share = following
-        step = Step(step.number, step.best, gained, step.move)
-        return self._report(number, step, share, began, climb.state() if with_state else None)
+            step = climb.step(share)
+            steps, gained = steps + 1, gained or step.gained
+        step = replace(step, gained=gained)
+        return self._report(number, step, began, steps, dump(climb.state()) if with_state else None)
 
-    def adopt(self, number: int, body: TokenIds) -> ClimbReport:
-        """Continue a climb from another string, given by token ids, if it scores higher here."""
+    def adopt(self, number: int, adoption: Adoption) -> ClimbReport:
+        """Let a climb adopt a string, as the adoption says; it keeps what it has learned."""
         began, climb = time.monotonic(), self._climbs[number]
-        other = self._evaluator.score_body(body)
-        if other is not None and other.score > climb.best.score:
-            climb.switch_to(other)
-        return self._report(number, Step(climb.number, climb.best), 0.0, began)
-
-    def end(self, number: int) -> None:
-        """Forget a climb that has ended."""
-        self._climbs.pop(number, None)
+        before = climb.best
+        if adoption.how == "path":
+            found = self._best_between(climb.best.body, adoption.body)
+        else:
+            found = self._evaluator.score_body(adoption.body)
+        if found is not None and (adoption.how == "swap" or found.score > climb.best.score):
+            climb.switch_to(found)
+        gained = climb.best is not before
+        return self._report(number, Step(climb.number, climb.best, gained), began)
 
     def state(self, number: int) -> State:
-        """Return a climb's state for a checkpoint."""
+        """Return a climb's state; packed, any climber of the same study can :meth:`resume` it."""
         return self._climbs[number].state()
 
-    def resume(self, order: ClimbOrder, state: State) -> None:
-        """Continue a climb from the state that this climber or another one reported."""
-        rng = self._sampling.rng(order.number)
-        climb = self._climb(order.elite, order.elite, order.params, rng)
-        climb.restore(state)
+    def resume(self, order: ClimbOrder, state: bytes) -> ClimbReport:
+        """Continue a climb from the packed state that a climber reported."""
+        began, rng = time.monotonic(), self._sampling.rng(order.number)
+        climb = self._climb(order.elite, order.elite, order, rng)
+        climb.restore(load(state))
+        self._keep(order, climb)
+        return self._report(order.number, Step(climb.number, climb.best), began)
+
+    @property
+    def _spent(self) -> int:
+        return self._evaluator.budget.evaluations
+
+    def _keep(self, order: ClimbOrder, climb: Climb) -> None:
+        if order.after is not None:
+            self._climbs.pop(order.after, None)
         self._climbs[order.number] = climb
 
     def _start(self, order: ClimbOrder, rng: np.random.Generator) -> Candidate:
@@ -170,19 +191,49 @@ class Climber:
         return filled_start(self._starts[first:], self._evaluator, rng)
 
     def _climb(
-        self,
-        start: Candidate,
-        screened: Candidate,
-        params: dict[str, Any],
-        rng: np.random.Generator,
+        self, start: Candidate, screened: Candidate, order: ClimbOrder, rng: np.random.Generator
     ) -> Climb:
-        settings = self._sampling.settings(params)
+        settings = self._sampling.settings(order.params)
+        if order.heat != 1.0:
+            hotter = {name: getattr(settings, name) * order.heat for name in ("hot", "cold")}
+            settings = settings.model_copy(update=hotter)
         edits = Edits(self._vocabulary, self._evaluator, settings, self._ceiling, rng)
         return Climb(start, screened, edits)
 
+    def _best_between(self, own: TokenIds, guide: TokenIds) -> Candidate | None:
+        """Return the best string found between two, given by token ids; ``None`` if none is valid.
+
+        Tokens of the guide are put in one at a time, then together, the best ones first.
+        """
+        places = [i for i in range(min(len(own), len(guide))) if own[i] != guide[i]]
+        single = [(*own[:i], guide[i], *own[i + 1 :]) for i in places]
+        ranked = [
+            (-found.score, place)
+            for place, found in zip(places, self._evaluator.screen(single), strict=True)
+            if found is not None
+        ]
+        mixed, path = list(own), []
+        for _, place in sorted(ranked):
+            mixed[place] = guide[place]
+            path.append(tuple(mixed))
+        between = [found for found in self._evaluator.screen(path) if found is not None]
+        if not between:
+            return None
+        return self._evaluator.exact([max(between, key=lambda row: row.score)])[0]
+
     def _report(
-        self, number: int, step: Step, share: float, began: float, state: State | None = None
+        self, number: int, step: Step, began: float, steps: int = 0, state: bytes | None = None
     ) -> ClimbReport:
-        spent = self._evaluator.budget.evaluations
-        evaluations, self._reported = spent - self._reported, spent
-        return ClimbReport(number, step, evaluations, share, time.monotonic() - began, state)
+        climb, evaluations = self._climbs[number], self._spent - self._reported
+        self._reported = self._spent
+        return ClimbReport(
+            number,
+            step,
+            climb.current.body,
+            climb.current.score,
+            climb.temperature,
+            evaluations,
+            steps,
+            time.monotonic() - began,
+            state,
+        )

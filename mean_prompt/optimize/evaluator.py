@@ -72,6 +72,10 @@ class Evaluator:
         self.rules = rules
         self.budget = budget
 
+    def charging(self, budget: Budget) -> Evaluator:
+        """Return the same evaluator, which charges another budget."""
+        return Evaluator(self.encoder, self.objective, self.rules, budget)
+
     def screen(self, bodies: Sequence[TokenIds]) -> list[Candidate | None]:
         """Score strings by their editable token ids, in the encoder's fast screening dtype.
 

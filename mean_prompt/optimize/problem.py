@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt.corpus import Corpus, Split, check_model, corpus_vectors
-from mean_prompt.encoder import Encoder
+from mean_prompt.encoder import Encode, Encoder
 from mean_prompt.objective import (
     Ceiling,
     Compression,
@@ -71,19 +71,23 @@ class Problem:
         *,
         holdout: float,
         seed: int,
+        encode: Encode | None = None,
         listener: Listener = ignore,
         deadline: Deadline | None = None,
     ) -> Self:
         """Split a corpus into training side and hold-out, and embed it or read stored vectors.
 
-        ``holdout`` is the share of the groups of near-duplicates that are held out. If the
+        ``holdout`` is the share of the groups of near-duplicates that are held out; ``encode``
+        embeds in the encoder's place, if given. If the
         deadline expires, ``OutOfTimeError`` is raised; vectors made by then stay in the cache.
         """
         check_model(corpus, encoder)
         groups = corpus.groups() if holdout else np.arange(len(corpus))
         split = corpus.split(holdout, groups=groups, seed=seed)
         order = np.concatenate([split.train, split.holdout])
-        vectors = corpus_vectors(corpus, order, encoder, listener=listener, deadline=deadline)
+        vectors = corpus_vectors(
+            corpus, order, encoder, encode=encode, listener=listener, deadline=deadline
+        )
         prompts = [corpus.prompts[row] for row in order]
         return cls.of_vectors(
             prompts,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, Protocol, Self, TypedDict, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 import numpy as np
 import optuna
@@ -24,6 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mean_prompt.optimize.climb import ClimbSettings
+from mean_prompt.optimize.exchange import ExchangeKind
 from mean_prompt.optimize.moves import MoveMix
 from mean_prompt.optimize.starts import StartKind
 
@@ -40,7 +41,7 @@ _ORDER: Final = (0.02, 0.2)
 _PHRASE: Final = (0.01, 0.2)
 #: User attributes of a trial, one for each fact: a dashboard shows, sorts and exports attributes
 #: one by one, and cuts what is nested.
-_ATTRIBUTES: Final = ("worker", "number", "text", "evaluations")
+_ATTRIBUTES: Final = ("number", "text", "evaluations")
 
 _Bound = TypeVar("_Bound", int, float)
 
@@ -60,8 +61,10 @@ class StudySettings(BaseModel):
     """Settings of a study: how it divides a budget among climbs, and what it varies in them.
 
     Attributes:
-        climb_evaluations: strings encoded in one climb; a smaller budget is spent on one round.
-        rivals: number of climbs in a round, of which the best alone continues after halfway.
+        climb_evaluations: strings encoded in one climb, about: a climber's share of the budget is
+            divided into climbs of equal length, as near to this one as can be.
+        exchange: how climbs that run side by side learn from each other
+            (:mod:`~mean_prompt.optimize.exchange`).
         prune: ``median`` ends a climb that is behind half of the earlier ones; ``none`` never.
         starts: kinds of start string that may be drawn; the first climb takes the first kind.
         width: range of the number of edits proposed in each step.
@@ -72,7 +75,7 @@ class StudySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     climb_evaluations: int = Field(default=75_000, ge=1)
-    rivals: int = Field(default=3, ge=1, le=64)
+    exchange: ExchangeKind = "rivals"
     prune: Literal["median", "none"] = "median"
     starts: tuple[StartKind, ...] = Field(default=("corpus", "phrases", "elite"), min_length=1)
     width: Annotated[tuple[_Width, _Width], AfterValidator(_rising)] = (24, 48)
@@ -90,14 +93,12 @@ class ClimbRecord:
     """Record of a climb (annealing run) that ended: its settings, scores and best string.
 
     Attributes:
-        worker: number of the worker that ran the climb; 0 if there is only one.
-        number: the climb's number among the worker's climbs, from 0.
+        number: the climb's number in its study, from 0.
         params: settings drawn for the climb, by Optuna's parameter names.
         reports: best score at each tenth of the climb's length, as far as it came.
         began, over: times of its start and end, in seconds since 1970.
     """
 
-    worker: int
     number: int
     params: dict[str, Any]
     reports: tuple[float, ...]
@@ -107,20 +108,6 @@ class ClimbRecord:
     evaluations: int
     began: float
     over: float
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """Worker and number of the climb, which together are unique in the study."""
-        return self.worker, self.number
-
-    @classmethod
-    def of_dict(cls, data: dict[str, Any]) -> Self:
-        """Rebuild a record from the dictionary that ``dataclasses.asdict`` made of it.
-
-        Raises:
-            KeyError, TypeError: a field is missing or unknown.
-        """
-        return cls(**data | {"reports": tuple(data["reports"])})
 
     def trial(self, settings: StudySettings) -> FrozenTrial:
         """Convert this record of an ended climb to a finished trial of an Optuna study."""
@@ -165,79 +152,24 @@ class ClimbRecord:
         )
 
 
-class Elite(TypedDict):
-    """A string that another worker found: token ids of its editable part, and its score."""
-
-    body: list[int]
-    score: float
-
-
-class Mark(Elite):
-    """Progress of a worker's running climb: best string, and share in [0, 1] that is over."""
-
-    share: float
-
-
-class ResultBoard(Protocol):
-    """Shares ended climbs (annealing runs) and best strings between workers; no call waits."""
-
-    def add(self, record: ClimbRecord) -> None:
-        """Store the record of an ended climb (annealing run); storing it twice changes nothing."""
-
-    def ended(self) -> Sequence[ClimbRecord]:
-        """Return the records of all workers' ended climbs received so far, each once."""
-
-    def elite(self) -> Elite | None:
-        """Return the best string that other workers found, or ``None`` if there is none."""
-
-    def marks(self) -> Sequence[Mark]:
-        """Return the progress of the other workers' running climbs."""
-
-
-class LocalBoard:
-    """A result board in memory, for a study that a single worker runs."""
-
-    def __init__(self) -> None:
-        self._ended: dict[tuple[int, int], ClimbRecord] = {}
-
-    def add(self, record: ClimbRecord) -> None:
-        """Store the record of an ended climb (annealing run); storing it twice changes nothing."""
-        self._ended.setdefault(record.key, record)
-
-    def ended(self) -> Sequence[ClimbRecord]:
-        """Return the records of this worker's ended climbs."""
-        return list(self._ended.values())
-
-    def elite(self) -> Elite | None:
-        """Return ``None``, as there are no other workers that could have found a string."""
-        return None
-
-    def marks(self) -> Sequence[Mark]:
-        """Return an empty sequence, as there are no other workers with running climbs."""
-        return ()
-
-
 class Sampling:
-    """Draws settings of a worker's climbs with Optuna, and decides which climbs to end early."""
+    """Draws settings of climbs with Optuna, and decides which climbs to end early."""
 
-    def __init__(
-        self, settings: StudySettings, base: ClimbSettings, *, seed: int, worker: int = 0
-    ) -> None:
+    def __init__(self, settings: StudySettings, base: ClimbSettings, *, seed: int) -> None:
         self._settings = settings
         self._base = base
         self._seed = seed
-        self._worker = worker
         # Optuna announces every study on standard error; the run has a display of its own.
         optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def rng(self, number: int, *, stage: int = 0) -> np.random.Generator:
         """Return the random generator of a climb, by its number, or of one stage of the climb."""
-        key = [self._seed, number, self._worker]
+        key = [self._seed, number, 0]
         return np.random.default_rng([*key, 2, stage] if stage else key)
 
     def draw(self, number: int, ended: Sequence[ClimbRecord]) -> dict[str, Any]:
         """Draw a climb's parameters with Optuna, from the climb's number and the ended climbs."""
-        [seed] = np.random.SeedSequence([self._seed, number, self._worker, 1]).generate_state(1)
+        [seed] = np.random.SeedSequence([self._seed, number, 0, 1]).generate_state(1)
         sampler = optuna.samplers.TPESampler(seed=int(seed), constant_liar=False)
         trial = self._study(ended, sampler).ask()
         kind = trial.suggest_categorical("start", list(self._settings.starts))

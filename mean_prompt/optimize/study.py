@@ -1,122 +1,256 @@
-"""A study: a series of climbs (annealing runs), whose starts and settings Optuna tunes.
+"""A study: climbs (annealing runs) one after another and side by side, tuned by Optuna.
 
-Climbs compete in rounds. Optuna draws each climb's settings, receives its score at every
-tenth of its length, and ends it if it stays below most earlier ones.
+Optuna draws each climb's settings, receives its score at every tenth of its length, and ends it if
+it stays below most earlier ones. Climbers compute, a couple of seconds at a time; in between,
+climbs that run side by side may adopt strings from each other.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
-from dataclasses import astuple
-from typing import Any, Final, Literal
+from dataclasses import astuple, dataclass, field, replace
+from typing import Any, Final, Literal, Protocol, Self
 
-import numpy as np
-
-from mean_prompt.optimize.budget import Limits
-from mean_prompt.optimize.climb import Climb, ClimbSettings, Edits, Step
-from mean_prompt.optimize.evaluator import Candidate, Evaluator
-from mean_prompt.optimize.rounds import (
-    HALFWAY,
-    BudgetReading,
-    ClimbRun,
-    Ending,
-    Milestone,
-    Round,
-    StudyEvent,
-)
+from mean_prompt.optimize.budget import Budget, Limits
+from mean_prompt.optimize.climb import ClimbSettings, Step
+from mean_prompt.optimize.climber import ClimbOrder, ClimbReport, Pace
+from mean_prompt.optimize.evaluator import Candidate
+from mean_prompt.optimize.exchange import EXCHANGES, Adoption, Standing
 from mean_prompt.optimize.sampling import (
     PRUNE_FROM,
     REPORTS,
     ClimbRecord,
-    LocalBoard,
-    Mark,
-    ResultBoard,
     Sampling,
     StudySettings,
 )
-from mean_prompt.optimize.starts import StartKind, assembled_start, filled_start, kicked
-from mean_prompt.optimize.vocabulary import Vocabulary
-from mean_prompt.system import State
+from mean_prompt.optimize.starts import StartKind
+from mean_prompt.system import State, Team, dump, load
 
-#: Best prompts of the corpus, one of which a climb begins with.
-_FIRST_STARTS: Final = 5
+#: Name under which a team's members hold their climber.
+CLIMBER: Final = "climber"
 #: Share of a climb's time that goes into evaluations; the rest into choosing what to evaluate.
 _EVALUATING_SHARE: Final = 0.4
-#: Tenths of a climb at which it is compared with those of other workers, and how far apart, as a
-#: share of a climb, two may be to be compared.
-_COMPARED: Final = (3, 5, 7)
-_NEAR: Final = 0.1
-#: Shortest climb that has rivals, in evaluations: shorter ones do better alone.
-_LEAST_RIVAL: Final = 10_000
+#: Seconds that a climber in another process climbs before it reports, between two reports with its
+#: state, and that the study waits for reports beyond the end of its budget.
+_ADVANCE: Final = 2.0
+_STATE_EVERY: Final = 3.0
+_CLOSING: Final = 0.5
+#: Seconds that a call that takes no climbing should take.
+_SHORT: Final = 2.0
+
+Ending = Literal["complete", "pruned", "stopped"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Milestone:
+    """The best string of climb number ``trial`` after ``number`` tenths of the climb's length."""
+
+    trial: int
+    number: int
+    best: Candidate
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyEvent:
+    """What a study reports after a climb's report.
+
+    Attributes:
+        trial: number of the climb, for which ``evaluations`` strings were encoded so far.
+        params: settings drawn for the climb, by Optuna's parameter names.
+        milestones: reached since the last event, by this climb or another one.
+        ended: how the climb ended, at its last event, else ``None``. ``stopped`` is the end of
+            the process and not of the climb, which can continue in another.
+        lost: a line for the user if a climber was lost and replaced, else ``None``.
+    """
+
+    trial: int
+    params: dict[str, Any]
+    evaluations: int
+    step: Step
+    milestones: tuple[Milestone, ...] = ()
+    ended: Ending | None = None
+    lost: str | None = None
+
+    @property
+    def start(self) -> StartKind:
+        """Kind of start string that the climb began with."""
+        kind: StartKind = self.params["start"]
+        return kind
+
+
+class RecordBoard(Protocol):
+    """Keeps the records of climbs that ended."""
+
+    def add(self, record: ClimbRecord) -> None:
+        """Store the record of an ended climb; storing it twice changes nothing."""
+
+    def ended(self) -> list[ClimbRecord]:
+        """Return the records of the ended climbs, in the order in which they ended."""
+
+
+class MemoryBoard:
+    """Keeps the records of ended climbs in memory."""
+
+    def __init__(self) -> None:
+        self._ended: dict[int, ClimbRecord] = {}
+
+    def add(self, record: ClimbRecord) -> None:
+        """Store the record of an ended climb; storing it twice changes nothing."""
+        self._ended.setdefault(record.number, record)
+
+    def ended(self) -> list[ClimbRecord]:
+        """Return the records of the ended climbs, in the order in which they ended."""
+        return list(self._ended.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The budget at one moment: the share spent, and whether an early end was asked for."""
+
+    fraction: float
+    stopped: bool
+
+    @property
+    def expired(self) -> bool:
+        return self.stopped or self.fraction >= 1.0
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A climb that runs, as far as its study knows.
+
+    Attributes:
+        since: share of the budget that was spent when it began.
+        length: its length, as a share of the budget.
+        began: when it began, in seconds since 1970.
+        best: its best string, ``None`` until the climber's first report.
+        reports: its best score at each tenth of its length.
+        hopeless: whether it was behind most other climbs, and is to be ended.
+        saved: its state as last reported by a climber in another process, as :func:`dump` packs
+            it, and when that was; ``None`` before.
+        is_held: whether its climber has begun or resumed it.
+        standing: where it stood at its last report.
+        adoption: what it is to adopt next.
+        step_seconds: time that one of its steps takes.
+    """
+
+    number: int
+    params: dict[str, Any]
+    since: float
+    length: float
+    began: float
+    best: Candidate | None = None
+    steps: int = 0
+    evaluations: int = 0
+    reports: list[float] = field(default_factory=list)
+    hopeless: bool = False
+    saved: bytes | None = None
+    saved_at: float = 0.0
+    is_held: bool = False
+    standing: Standing | None = None
+    adoption: Adoption | None = None
+    step_seconds: float = 0.0
+
+    _KEPT = ("number", "params", "since", "length", "began", "steps", "evaluations", "hopeless")
+
+    def progress(self, reading: _Reading) -> float:
+        """Return the share of the climb's length that is over; 1 once the budget is spent."""
+        if reading.expired:
+            return 1.0
+        return (reading.fraction - self.since) / self.length
+
+    def state(self, climb: State | None) -> State:
+        kept = {name: getattr(self, name) for name in self._KEPT}
+        best = None if self.best is None else self.best.state()
+        return kept | {"reports": list(self.reports), "best": best, "climb": climb}
+
+    @classmethod
+    def of_state(cls, state: State) -> Self:
+        best = None if state["best"] is None else Candidate.of_state(state["best"])
+        rest = {name: value for name, value in state.items() if name not in {"best", "climb"}}
+        return cls(**rest, best=best, saved=state["climb"] and dump(state["climb"]))
 
 
 class ClimbStudy:
-    """Runs climbs (each an annealing of one string) one after another until the budget is spent.
+    """Runs climbs (each an annealing of one string) on a team of climbers, within a budget.
 
     Args:
         base: settings of a climb that the study does not vary.
-        starts: start strings from the corpus, best first.
-        rate: strings screened a second at the token limit, as measured.
+        elite: the best string that is known, a start.
+        team: its members hold a :class:`~mean_prompt.optimize.climber.Climber` each.
+        rate: strings that one climber screens a second at the token limit, about.
         seed: of all random draws, together with the climb's number.
         board: stores the climbs that ended; the default is in memory.
 
     Attributes:
         elite: the best string so far.
-        mark: progress of the present climb at its last step, for other workers.
+        climbs: number of climbs begun.
     """
 
     def __init__(
         self,
         settings: StudySettings,
         base: ClimbSettings,
-        starts: list[Candidate],
-        vocabulary: Vocabulary,
-        evaluator: Evaluator,
+        elite: Candidate,
+        team: Team,
         *,
-        ceiling: float,
+        budget: Budget,
         rate: float,
         seed: int,
-        board: ResultBoard | None = None,
-        worker: int = 0,
+        board: RecordBoard | None = None,
     ) -> None:
         self._settings = settings
-        self._starts = starts
-        self._vocabulary = vocabulary
-        self._evaluator = evaluator
-        self._ceiling = ceiling
+        self._team = team
+        self._budget = budget
         self._rate = rate
-        self._board = board or LocalBoard()
-        self._worker = worker
-        self._sampling = Sampling(settings, base, seed=seed, worker=worker)
-        self.climbs = 0
-        self._round: Round | None = None
-        self.mark: Mark | None = None
+        self._board = board or MemoryBoard()
+        self._sampling = Sampling(settings, base, seed=seed)
+        self._exchange = EXCHANGES[settings.exchange]()
+        #: The climbs that run, by the number of their climber; and those whose climber is gone.
+        self._runs: list[_Run | None] = [None] * team.size
+        self._orphans: list[_Run] = []
+        self._overs: list[int | None] = [None] * team.size
         #: Milestones reached since the last event; always empty between two events.
         self._milestones: list[Milestone] = []
-        self._limits = evaluator.budget.limits
-        self.elite = max(starts, key=lambda row: row.score)
+        self._limits = budget.limits
+        # Until a climber has reported how long a step takes.
+        self._step_seconds = base.width / (_EVALUATING_SHARE * rate)
+        self.climbs = 0
+        self.elite = elite
 
     def run(self) -> Iterator[StudyEvent]:
-        """Run climbs until the budget is spent or an end is asked for, yielding at every step."""
-        while not (reading := self._read()).stopped:
-            event = self._next(reading)
-            if event is None:
-                return
-            yield event
-        active = self._round.active() if self._round else None
-        if active and active.climb:
-            yield self._event(active, None, "stopped")
+        """Run climbs until the budget is spent or an end is asked for, yielding at every report."""
+        until = float("inf")
+        while not (reading := self._read()).stopped and time.monotonic() < until:
+            for slot in range(self._team.size):
+                if self._team.is_idle(slot):
+                    yield from self._direct(slot)
+            if all(map(self._team.is_idle, range(self._team.size))):
+                break
+            if reading.expired:
+                until = min(until, time.monotonic() + _CLOSING)
+            for reply in self._team.replies(_CLOSING / 2):
+                if reply.lost is None:
+                    yield self._take(reply.member, reply.value)
+                else:
+                    yield self._replace(reply.member, reply.lost)
+        for slot, run in enumerate(self._runs):
+            if run is not None and run.best is not None:
+                if reading.stopped:
+                    yield self._event(run, None, "stopped")
+                else:
+                    yield self._end(slot, run)
 
     def state(self) -> State:
         """Return the study's progress for a checkpoint, without its constructor's arguments."""
+        runs = [(slot, run) for slot, run in enumerate(self._runs) if run is not None]
         return {
             "number": self.climbs,
             "elite": self.elite.state(),
             "limits": list(astuple(self._limits)),
-            "mark": self.mark,
-            "round": self._round and self._round.state(),
+            "runs": [run.state(self._climb_state(slot, run)) for slot, run in runs]
+            + [run.state(run.saved and load(run.saved)) for run in self._orphans],
         }
 
     def restore(self, state: State) -> None:
@@ -124,206 +258,175 @@ class ClimbStudy:
         self.climbs = state["number"]
         self.elite = Candidate.of_state(state["elite"])
         self._limits = Limits(*state["limits"])
-        self.mark = state["mark"]
-        begun = state["round"]
-        self._round = begun and Round(**begun | {"runs": [*map(self._restored, begun["runs"])]})
+        self._orphans = [_Run.of_state(run) for run in state["runs"]]
 
-    def _restored(self, state: State) -> ClimbRun:
-        climb = None
-        if state["climb"] is not None:
-            rng = self._sampling.rng(state["number"])
-            climb = self._climb(self.elite, self.elite, state["params"], rng)
-            climb.restore(state["climb"])
-        return ClimbRun(**state | {"climb": climb})
+    def _climb_state(self, slot: int, run: _Run) -> State | None:
+        if self._team.is_here and run.is_held:
+            return self._team.ask(slot, CLIMBER, "state", run.number)
+        return run.saved and load(run.saved)
 
-    def _read(self) -> BudgetReading:
+    def _read(self) -> _Reading:
         """Return the budget spent so far; rescale the climbs' shares if its limits have changed."""
-        budget = self._evaluator.budget
-        elapsed, limits = budget.elapsed, budget.limits
-        evaluations = budget.evaluations + budget.others
+        budget, limits = self._budget, self._budget.limits
+        elapsed, evaluations = budget.elapsed, budget.evaluations
         fraction = limits.fraction(elapsed, evaluations)
         if limits != self._limits:
             before = self._limits.fraction(elapsed, evaluations)
-            if self._round is not None and before > 0:
-                self._round.rescale(fraction / before)
+            if before > 0:
+                for run in [*filter(None, self._runs), *self._orphans]:
+                    run.since *= fraction / before
+                    run.length *= fraction / before
             self._limits = limits
-        return BudgetReading(fraction, budget.stopped)
+        return _Reading(fraction, budget.stopped)
 
-    def _next(self, reading: BudgetReading) -> StudyEvent | None:
-        """Take a step of the present or a new round of climbs; ``None`` at the study's end."""
-        while self._round is not None or self.climbs == 0 or not reading.expired:
-            if self._round is None:
-                self._round = self._plan(reading)
-            event = self._next_of(self._round, reading)
-            if event is not None:
-                return event
-            self._round = None
-        return None
+    def _direct(self, slot: int) -> Iterator[StudyEvent]:
+        """Let an idle climber begin or resume a climb, adopt a string or climb on; end its climb."""
+        run, reading = self._runs[slot], self._read()
+        if run is not None:
+            tenth = self._report(run, reading)
+            self._meet(run, tenth)
+            if run.hopeless or run.progress(reading) >= 1.0:
+                yield self._end(slot, run)
+                run, reading = None, self._read()
+        if run is None:
+            if (reading.expired and self.climbs) or reading.stopped:
+                return
+            run = self._runs[slot] = self._orphans.pop(0) if self._orphans else self._new(reading)
+        if not run.is_held:
+            self._hold(slot, run)
+        elif run.adoption is not None:
+            self._team.call(slot, CLIMBER, "adopt", run.number, run.adoption, seconds=_SHORT)
+            run.adoption = None
+        else:
+            self._advance(slot, run, reading)
 
-    def _plan(self, reading: BudgetReading) -> Round:
-        """Plan a round: number of competing climbs, and length of one as a share of the budget.
+    def _new(self, reading: _Reading) -> _Run:
+        """Return a new climb, by settings that Optuna draws after the first climb of each climber.
 
-        A round that would leave less than half a round after it takes all that is left.
+        The rest of the budget is divided into climbs of about the length that the settings ask for.
         """
-        left = 1.0 - reading.fraction
-        length = self._share(self._settings.climb_evaluations)
-        least = self._share(min(_LEAST_RIVAL, self._settings.climb_evaluations))
-        for rivals in range(self._settings.rivals, 1, -1):
-            climbs = rivals * HALFWAY + 1.0 - HALFWAY
-            fitted = left / climbs if left < 1.5 * length * climbs else length
-            if fitted >= least:
-                return Round(rivals, fitted)
-        return Round(1, left if left < 1.5 * length else length)
-
-    def _share(self, evaluations: int) -> float:
-        limits = self._limits
-        shares = []
-        if limits.max_evaluations is not None:
-            shares.append(evaluations / limits.max_evaluations)
-        if limits.seconds is not None:
-            seconds = evaluations / (_EVALUATING_SHARE * self._rate)
-            shares.append(seconds / limits.seconds)
-        return max(shares)
-
-    def _next_of(self, rivals: Round, reading: BudgetReading) -> StudyEvent | None:
-        active = rivals.active()
-        if active is not None and active.climb is not None:
-            self._report(active, rivals, reading)
-        if rivals.ahead is None:
-            event = self._among_rivals(active, rivals, reading)
-            if event is not None:
-                return event
-            rivals.ahead = int(np.argmax([run.running.best.score for run in rivals.runs]))
-            rivals.runs[rivals.ahead].resume(reading)
-        return self._ahead(rivals.runs[rivals.ahead], rivals, reading)
-
-    def _among_rivals(
-        self, active: ClimbRun | None, rivals: Round, reading: BudgetReading
-    ) -> StudyEvent | None:
-        """Step the newest rival climb, or begin another; ``None`` if all have had their turn."""
-        until = HALFWAY if rivals.size > 1 else 1.0
-        if active is not None and rivals.may_run(active, reading, until):
-            return self._step(active, rivals, reading)
-        if active is not None:
-            active.pause(reading)
-        if len(rivals.runs) < rivals.size and not (rivals.runs and reading.expired):
-            return self._begin(rivals, reading)
-        return None
-
-    def _ahead(self, ahead: ClimbRun, rivals: Round, reading: BudgetReading) -> StudyEvent | None:
-        """End the round's other climbs one by one, then step its best climb until it ends."""
-        for run in rivals.runs:
-            if run is not ahead and run.climb is not None:
-                return self._end(run, "pruned")
-        if ahead.climb is None:
-            return None
-        if rivals.may_run(ahead, reading, 1.0):
-            return self._step(ahead, rivals, reading)
-        return self._end(ahead, "pruned" if ahead.hopeless else "complete")
-
-    def _begin(self, rivals: Round, reading: BudgetReading) -> StudyEvent:
-        """Begin another climb of a round, by settings that Optuna draws after the first round."""
         number = self.climbs
         self.climbs += 1
-        if number == 0 or (rivals.runs and rivals.runs[0].number == 0):
+        if number < self._team.size:
             params: dict[str, Any] = {"start": self._settings.starts[0]}
         else:
             params = self._sampling.draw(number, self._board.ended())
-        before = self._evaluator.budget.evaluations
-        rng = self._sampling.rng(number)
-        start = self._start(params, rng)
-        climb = self._climb(start, self._evaluator.screened(start), params, rng)
-        run = ClimbRun(number, params, climb, time.time(), reading.fraction)
-        rivals.runs.append(run)
-        self._milestones.append(Milestone(number, 0, start))
-        run.evaluations = self._evaluator.budget.evaluations - before
-        return self._event(run, Step(0, start))
+        left = 1.0 - reading.fraction
+        climbs = max(1, round(left / self._share(self._settings.climb_evaluations)))
+        length = max(left, 1e-9) / climbs
+        return _Run(number, params, reading.fraction, length, time.time())
 
-    def _start(self, params: dict[str, Any], rng: np.random.Generator) -> Candidate:
-        kind: StartKind = params["start"]
-        if kind == "elite":
-            self._adopt_elite()
-            edits = params.get("kick", 0)
-            return kicked(self.elite, self._vocabulary, self._evaluator, edits, rng)
-        if kind == "phrases":
-            assembled = assembled_start(self._vocabulary, self._evaluator, rng)
-            if assembled is not None:
-                return assembled
-        first = int(rng.integers(min(_FIRST_STARTS, len(self._starts))))
-        return filled_start(self._starts[first:], self._evaluator, rng)
+    def _share(self, evaluations: int) -> float:
+        """Return the share of the budget in which one climber makes a number of evaluations."""
+        per_second, per_evaluation = self._limits.pace()
+        seconds = evaluations / (_EVALUATING_SHARE * self._rate)
+        return max(seconds * per_second, evaluations * self._team.size * per_evaluation)
 
-    def _adopt_elite(self) -> None:
-        other = self._board.elite()
-        if other is not None and other["score"] > self.elite.score:
-            adopted = self._evaluator.score_body(other["body"])
-            if adopted is not None:
-                self.elite = max(self.elite, adopted, key=lambda row: row.score)
+    def _hold(self, slot: int, run: _Run) -> None:
+        heat = self._exchange.heat(slot, self._team.size)
+        order = ClimbOrder(run.number, run.params, self.elite, heat, self._overs[slot])
+        run.is_held, self._overs[slot] = True, None
+        seconds = max(_SHORT, 2 * self._step_seconds)
+        if run.saved is None:
+            self._team.call(slot, CLIMBER, "begin", order, seconds=seconds)
+        else:
+            self._team.call(slot, CLIMBER, "resume", order, run.saved, seconds=seconds)
 
-    def _climb(
-        self,
-        start: Candidate,
-        screened: Candidate,
-        params: dict[str, Any],
-        rng: np.random.Generator,
-    ) -> Climb:
-        settings = self._sampling.settings(params)
-        edits = Edits(self._vocabulary, self._evaluator, settings, self._ceiling, rng)
-        return Climb(start, screened, edits)
+    def _advance(self, slot: int, run: _Run, reading: _Reading) -> None:
+        per_second, per_evaluation = self._limits.pace()
+        pace = Pace(
+            run.progress(reading),
+            per_second / run.length,
+            per_evaluation / run.length * self._team.size,
+        )
+        if self._team.is_here:
+            self._team.call(slot, CLIMBER, "advance", run.number, pace)
+            return
+        with_state = time.monotonic() - run.saved_at > _STATE_EVERY
+        # A step may take longer than the seconds asked for, and thrice as long as it usually does.
+        seconds = max(_ADVANCE, 3 * (run.step_seconds or self._step_seconds))
+        arguments = (run.number, pace, _ADVANCE, with_state)
+        self._team.call(slot, CLIMBER, "advance", *arguments, seconds=seconds)
 
-    def _step(self, run: ClimbRun, rivals: Round, reading: BudgetReading) -> StudyEvent:
-        before = self._evaluator.budget.evaluations
-        share = run.progress(rivals.length, reading)
-        step = run.running.step(share)
-        run.evaluations += self._evaluator.budget.evaluations - before
-        self.mark = Mark(body=list(step.best.body), score=step.best.score, share=share)
-        return self._event(run, step)
+    def _take(self, slot: int, report: ClimbReport) -> StudyEvent:
+        """Take note of a climber's report."""
+        run, reading = self._runs[slot], self._read()
+        assert run is not None
+        self._budget.spend(report.evaluations)
+        run.evaluations += report.evaluations
+        if run.best is None:
+            self._milestones.append(Milestone(run.number, 0, report.step.best))
+        run.best, run.steps = report.step.best, report.step.number
+        if report.steps:
+            run.step_seconds = report.seconds / report.steps
+        if report.state is not None:
+            run.saved, run.saved_at = report.state, time.monotonic()
+        run.standing = Standing(
+            slot,
+            run.progress(reading),
+            None,
+            report.temperature,
+            run.best.body,
+            run.best.score,
+            report.current,
+            report.current_score,
+        )
+        return self._event(run, report.step)
 
-    def _event(self, run: ClimbRun, step: Step | None, ended: Ending | None = None) -> StudyEvent:
-        step = step or Step(run.running.number, run.running.best)
+    def _replace(self, slot: int, why: str) -> StudyEvent:
+        """Replace a lost climber; its climb continues from what was last heard of it."""
+        self._team.replace(slot)
+        run = self._runs[slot]
+        assert run is not None
+        run.is_held, self._overs[slot] = False, None
+        best = run.best or self.elite
+        lost = f"climber {slot + 1} {why}: another one continues its climb"
+        return StudyEvent(run.number, run.params, run.evaluations, Step(run.steps, best), lost=lost)
+
+    def _event(self, run: _Run, step: Step | None, ended: Ending | None = None) -> StudyEvent:
+        assert run.best is not None
+        step = step or Step(run.steps, run.best)
         milestones, self._milestones = tuple(self._milestones), []
         self.elite = max(self.elite, step.best, key=lambda row: row.score)
         return StudyEvent(run.number, run.params, run.evaluations, step, milestones, ended)
 
-    def _report(self, run: ClimbRun, rivals: Round, reading: BudgetReading) -> None:
-        """Record a climb's score at each tenth of its length, and check if the climb is behind."""
-        progress, best = run.progress(rivals.length, reading), run.running.best
-        reached = min(REPORTS, int(progress * REPORTS))
+    def _report(self, run: _Run, reading: _Reading) -> int | None:
+        """Record a climb's score at each tenth of its length; return the tenth if one is reached.
+
+        A climb that is behind most others is found to be hopeless.
+        """
+        if run.best is None:
+            return None
+        reached = min(REPORTS, int(run.progress(reading) * REPORTS))
         new = range(len(run.reports) + 1, reached + 1)
         if not new:
-            return
-        run.reports += [best.score] * len(new)
-        self._milestones.append(Milestone(run.number, reached, best))
-        if any(tenth in new for tenth in _COMPARED):
-            self._compare(run, progress)
-        if len(run.reports) >= PRUNE_FROM and run.running.best.score < self.elite.score:
+            return None
+        run.reports += [run.best.score] * len(new)
+        self._milestones.append(Milestone(run.number, reached, run.best))
+        if len(run.reports) >= PRUNE_FROM and run.best.score < self.elite.score:
             run.hopeless = self._sampling.is_hopeless(run.reports, self._board.ended())
+        return reached
 
-    def _compare(self, run: ClimbRun, share: float) -> None:
-        """Switch a climb that is behind other workers' climbs to the string of one ahead of it.
-
-        Workers on one study are each other's rivals: a climb behind half of those that are as far
-        as it is continues from the string of one of the best quarter, with what it has learned, at
-        its own temperature ("go with the winners", Aldous and Vazirani 1994).
-        """
-        best = run.running.best
-        near = [mark for mark in self._board.marks() if abs(mark["share"] - share) <= _NEAR]
-        ahead = [mark for mark in near if mark["score"] > best.score]
-        if not near or 2 * len(ahead) < len(near):
+    def _meet(self, run: _Run, tenth: int | None) -> None:
+        """Let a climb that has reported meet the others, and note what they are to adopt."""
+        others = [other for other in self._runs if other is not run and other is not None]
+        standings = [other.standing for other in others if other.standing is not None]
+        if run.standing is None or not standings:
             return
-        ahead.sort(key=lambda mark: -mark["score"])
-        leaders = ahead[: math.ceil(len(near) / 4)]
-        rng = self._sampling.rng(run.number, stage=len(run.reports))
-        chosen = leaders[int(rng.integers(len(leaders)))]
-        adopted = self._evaluator.score_body(chosen["body"])
-        if adopted is not None and adopted.score > best.score:
-            run.running.switch_to(adopted)
+        rng = self._sampling.rng(run.number, stage=run.steps + 1)
+        adoptions = self._exchange.meet(replace(run.standing, tenth=tenth), standings, rng)
+        for slot, adoption in adoptions.items():
+            adopting = self._runs[slot]
+            assert adopting is not None
+            adopting.adoption = adoption
 
-    def _end(self, run: ClimbRun, ended: Literal["complete", "pruned"]) -> StudyEvent:
-        event, best = self._event(run, None, ended), run.running.best
-        run.climb = None
+    def _end(self, slot: int, run: _Run) -> StudyEvent:
+        ended: Literal["complete", "pruned"] = "pruned" if run.hopeless else "complete"
+        event = self._event(run, None, ended)
+        best = event.step.best
+        self._runs[slot], self._overs[slot] = None, run.number
         self._board.add(
             ClimbRecord(
-                worker=self._worker,
                 number=run.number,
                 params=run.params,
                 reports=tuple(run.reports),

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.encoder import Encoder, NotPropagable, TokenIds, TokenPropagation, VectorCache
+from mean_prompt.encoder import Encode, Encoder, NotPropagable, TokenIds, TokenPropagation, VectorCache
 from mean_prompt.objective import Vectors
 from mean_prompt.optimize.constraints import Rules
 from mean_prompt.system import Deadline, Listener, ignore
@@ -68,15 +68,17 @@ class Vocabulary:
         encoder: Encoder,
         rules: Rules,
         *,
+        screen: Encode | None = None,
         listener: Listener = ignore,
         deadline: Deadline | None = None,
     ) -> Vocabulary:
         """Encode each allowed token and each corpus phrase on its own, reusing cached vectors.
 
-        Phrases are those of ``prompts``, of the training side. If the deadline expires,
+        Phrases are those of ``prompts``, of the training side; ``screen`` encodes in the place of
+        the encoder's own, if given. If the deadline expires,
         ``OutOfTimeError`` is raised; vectors made by then stay in the cache.
         """
-        encode = cached_screening(encoder, listener, deadline)
+        encode = cached_screening(encoder, listener, deadline, screen)
         phrases = mine_phrases(prompts, encoder, rules, encode)
         static = encode([rules.surfaces[token] for token in rules.allowed])
         notes, propagation = [], None
@@ -106,13 +108,16 @@ class Vocabulary:
 
 
 def cached_screening(
-    encoder: Encoder, listener: Listener, deadline: Deadline | None
+    encoder: Encoder,
+    listener: Listener,
+    deadline: Deadline | None,
+    screen: Encode | None = None,
 ) -> Callable[[Sequence[str]], Vectors]:
     """Return a function that encodes strings in the fast screening dtype, with a disk cache."""
     cache = VectorCache(f"{encoder.identity.key}-screened-{encoder.screening.dtype}")
     return partial(
         cache.encode,
-        encode=encoder.screen,
+        encode=screen or encoder.screen,
         listener=listener,
         phase="vocabulary",
         unit="tokens",

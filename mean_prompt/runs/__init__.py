@@ -13,6 +13,11 @@ if TYPE_CHECKING:
         Checkpoint as Checkpoint,
         check_recipe as check_recipe,
     )
+    from mean_prompt.runs.climbers import (
+        fitting as fitting,
+        nursery as nursery,
+        team_of as team_of,
+    )
     from mean_prompt.runs.files import (
         ANALYSIS as ANALYSIS,
         BEST as BEST,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from typing import Any
 
 from mean_prompt.corpus import Corpus
 from mean_prompt.optimize import (
+    CLIMBER,
     Candidate,
+    Climber,
     ClimbStudy,
     Evaluator,
     Problem,
-    ResultBoard,
+    RecordBoard,
     Rules,
+    Sampling,
     StudyEvent,
     Vocabulary,
     corpus_starts,
@@ -24,49 +26,59 @@ from mean_prompt.runs.checkpoint import Resumer
 from mean_prompt.runs.files import STUDY
 from mean_prompt.runs.inputs import SearchInputs
 from mean_prompt.runs.result import SearchResult
+from mean_prompt.runs.climbers import ENCODER, cores
 from mean_prompt.runs.study_file import StudyFile
 from mean_prompt.runs.tracker import Tracker
-from mean_prompt.system import State
+from mean_prompt.system import State, Team
 
 
 class SearchSession:
-    """One search for a string by this process alone, new or resumed."""
+    """One search for a string on a team of climbers, new or resumed.
 
-    def __init__(self, inputs: SearchInputs[Corpus]) -> None:
+    Args:
+        team: its members hold the encoder of the inputs as :data:`ENCODER`.
+    """
+
+    def __init__(self, inputs: SearchInputs[Corpus], team: Team) -> None:
         self._inputs = inputs
+        self._team = team
         self._rules = Rules(inputs.recipe.constraints, inputs.encoder)
 
     def run(self) -> tuple[SearchResult, Problem]:
         """Run the search until its time or evaluations are spent, or the user stops it.
 
         Raises:
-            RunError: the budget ended before there was anything to search with, or no prompt of
-                the corpus can be brought under the constraints.
+            RunError: the budget ended before there was anything to search with, no prompt of the
+                corpus can be brought under the constraints, or climbers died again and again.
         """
         inputs = self._inputs
         resumer = inputs.begin()
-        problem = build_problem(inputs)
+        problem = build_problem(inputs, self._team)
         tracker = Tracker(inputs, StringScoring(problem))
-        session = StudySession(inputs, problem, self._rules, tracker, resumer)
+        session = StudySession(inputs, problem, self._rules, tracker, resumer, self._team)
         ended = resumer.state["ended"] if resumer.state else ()
         with ExitStack() as stack:
             board = None
             if inputs.folder:
                 file = StudyFile(inputs.folder.file(STUDY), inputs.recipe.study, ended)
                 board = stack.enter_context(closing(file))
-            for _ in session.run(session.study(board)):
-                pass
+            session.run(board)
         return close_search(inputs, problem, tracker), problem
 
 
-def build_problem(inputs: SearchInputs[Corpus]) -> Problem:
-    """Split a search's corpus and embed it; raise a RunError if the budget ends first."""
+def build_problem(inputs: SearchInputs[Corpus], team: Team | None = None) -> Problem:
+    """Split a search's corpus and embed it on a team if there is one.
+
+    Raises:
+        RunError: the budget ended before that was done.
+    """
     with inputs.reporter.embedding() as listener:
         problem = Problem.build(
             inputs.data,
             inputs.encoder,
             holdout=inputs.recipe.corpus.holdout,
             seed=inputs.recipe.search.seed,
+            encode=team.spread(ENCODER, "encode") if team else None,
             listener=listener,
             deadline=inputs.budget.deadline,
         )
@@ -105,11 +117,7 @@ class StringScoring:
 
 
 class StudySession:
-    """The climbs (local searches from one start) of one process, new or resumed.
-
-    Args:
-        known: strings that other processes found, each as its token ids without prefix and suffix.
-    """
+    """The climbs (local searches from one start) of a search, new or resumed."""
 
     def __init__(
         self,
@@ -118,13 +126,13 @@ class StudySession:
         rules: Rules,
         tracker: Tracker[Candidate],
         resumer: Resumer,
-        *,
-        known: Sequence[Sequence[int]] = (),
+        team: Team,
     ) -> None:
         self._inputs = inputs
         self._problem = problem
         self._tracker = tracker
         self._resumer = resumer
+        self._team = team
         self._evaluator = Evaluator(inputs.encoder, problem.screening, rules, inputs.budget)
         #: Corpus prompts to start from, best first, and strings screened per second at the token
         #: limit. Both are computed once per run, as they cost evaluations.
@@ -133,60 +141,50 @@ class StudySession:
         if resumer.state is None:
             self._starts = corpus_starts(*problem.likely_starts(), self._evaluator)
             self._rate = self._evaluator.measure_rate(rules.constraints.max_tokens)
-            revived = filter(None, map(self.revive, known))
-            start = max([self._starts[0], *revived], key=lambda row: row.score)
-            tracker.improve(start, trial=0, move="start")
+            tracker.improve(self._starts[0], trial=0, move="start")
         else:
             start_state = resumer.state["start"]
             self._starts = [Candidate.of_state(start) for start in start_state["starts"]]
             self._rate = start_state["rate"]
         with inputs.reporter.embedding() as listener:
-            self._vocabulary = Vocabulary.gather(
+            vocabulary = Vocabulary.gather(
                 problem.train_prompts,
                 inputs.encoder,
                 rules,
+                screen=team.spread(ENCODER, "screen"),
                 listener=listener,
                 deadline=inputs.budget.deadline,
             )
-        if self._vocabulary.notice:
-            inputs.reporter.notes(self._vocabulary.notice)
+        if vocabulary.notice:
+            inputs.reporter.notes(vocabulary.notice)
+        recipe = inputs.recipe
+        sampling = Sampling(recipe.study, recipe.climb, seed=recipe.search.seed)
+        climber = Climber(
+            sampling, self._starts, vocabulary, self._evaluator, problem.train_ceiling
+        )
+        team.give(CLIMBER, climber)
 
-    def revive(self, body: Sequence[int]) -> Candidate | None:
-        """Score another process's string, given by token ids; ``None`` if it breaks a rule."""
-        return self._evaluator.score_body(body)
+    def run(self, board: RecordBoard | None) -> None:
+        """Run the climbs; the tracker follows them, and checkpoints are saved.
 
-    def study(self, board: ResultBoard | None, *, worker: int = 0, crew: int = 1) -> ClimbStudy:
-        """Return the study (all climbs of one process) that the recipe asks for, not yet begun.
-
-        Args:
-            board: receives the records of finished climbs.
-            worker: number of this process among those that share the board.
-            crew: number of these processes; if several, each runs one climb per round.
+        ``board`` keeps the records of climbs that ended.
         """
-        recipe = self._inputs.recipe
-        rivals = recipe.study.rivals if crew == 1 else 1
-        self._board = board
-        return ClimbStudy(
-            recipe.study.model_copy(update={"rivals": rivals}),
+        recipe, tracker, folder = self._inputs.recipe, self._tracker, self._inputs.folder
+        study = ClimbStudy(
+            recipe.study,
             recipe.climb,
-            self._starts,
-            self._vocabulary,
-            self._evaluator,
-            ceiling=self._problem.train_ceiling,
-            rate=self._rate,
+            self._starts[0],
+            self._team,
+            budget=self._inputs.budget,
+            rate=self._rate / max(1.0, self._team.size / cores()),
             seed=recipe.search.seed,
             board=board,
-            worker=worker,
         )
-
-    def run(self, study: ClimbStudy) -> Iterator[StudyEvent]:
-        """Run a study and yield its steps; the tracker follows them, and checkpoints are saved."""
-        tracker, folder, board = self._tracker, self._inputs.folder, self._board
 
         def state() -> State:
             return {
                 "events": folder.events_size() if folder else 0,
-                "ended": [list(record.key) for record in board.ended()] if board else [],
+                "ended": [record.number for record in board.ended()] if board else [],
                 "start": {
                     "starts": [start.state() for start in self._starts],
                     "rate": self._rate,
@@ -202,10 +200,11 @@ class StudySession:
 
         for event in self._resumer.steps(study.run, state, restore):
             self._follow(event)
-            yield event
 
     def _follow(self, event: StudyEvent) -> None:
         best, tracker = event.step.best, self._tracker
+        if event.lost:
+            self._inputs.reporter.notes(event.lost)
         tracker.follow(best, event.trial, event.step.move or event.start)
         for stage in event.milestones:
             tracker.log_found("stage", stage.trial, stage.best, number=stage.number)
@@ -234,9 +233,9 @@ class StudySession:
 
 
 def close_search(
-    inputs: SearchInputs[Corpus], problem: Problem, tracker: Tracker[Candidate], **more: object
+    inputs: SearchInputs[Corpus], problem: Problem, tracker: Tracker[Candidate]
 ) -> SearchResult:
-    """Score the best string over all prompts; write the result with ``more`` fields."""
+    """Score the best string over all prompts, and write the result."""
     best, encoder, corpus = tracker.finish(), inputs.encoder, inputs.data
     score = float(problem.everything.score(best.vector[None])[0])
     details = {
@@ -252,7 +251,7 @@ def close_search(
     return finished(
         inputs,
         tracker,
-        details | more,
+        details,
         string=best.text,
         tokens=len(best.ids),
         score=score,

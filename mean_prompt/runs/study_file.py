@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from sqlalchemy import URL, event
 from sqlalchemy.exc import SQLAlchemyError
 
-from mean_prompt.optimize import ClimbRecord, Elite, Mark, StudySettings
+from mean_prompt.optimize import ClimbRecord, StudySettings
 from mean_prompt.system import InputError
 
 STUDY_NAME: Final = "mean-prompt"
@@ -23,17 +23,17 @@ _PATIENCE: Final = 60.0
 
 
 class StudyFile:
-    """The finished climbs of a search by one process: an Optuna study in an SQLite file.
+    """The finished climbs of a search: an Optuna study in an SQLite file.
 
     Trials that another program added to the study are no climbs, and are ignored.
 
     Args:
-        ended: keys of the climbs that had ended when the search was saved. Later climbs in the
+        ended: numbers of the climbs that had ended when the search was saved. Later climbs in the
             file are repeated, and are not added twice.
     """
 
     def __init__(
-        self, path: Path, settings: StudySettings, ended: Iterable[Sequence[int]] = ()
+        self, path: Path, settings: StudySettings, ended: Iterable[int] = ()
     ) -> None:
         self._settings = settings
         self._storage = _open_file(path)
@@ -47,9 +47,8 @@ class StudyFile:
             deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)
         )
         records = filter(None, map(ClimbRecord.of_trial, trials))
-        self._kept = {record.key: record for record in records}
-        keys = [(worker, number) for worker, number in ended]
-        self._ended = [self._kept[key] for key in keys if key in self._kept]
+        self._kept = {record.number: record for record in records}
+        self._ended = [self._kept[number] for number in ended if number in self._kept]
 
     def close(self) -> None:
         """Close the connections to the SQLite file."""
@@ -58,22 +57,14 @@ class StudyFile:
 
     def add(self, record: ClimbRecord) -> None:
         """Add a finished climb to the study, unless the file already holds it."""
-        if record.key not in self._kept:
+        if record.number not in self._kept:
             self._study.add_trial(record.trial(self._settings))
-            self._kept[record.key] = record
+            self._kept[record.number] = record
         self._ended.append(record)
 
-    def ended(self) -> Sequence[ClimbRecord]:
+    def ended(self) -> list[ClimbRecord]:
         """Return the records of the finished climbs, in the order in which they ended."""
         return self._ended
-
-    def elite(self) -> Elite | None:
-        """Return ``None`` for the best string of other workers: this process is the only one."""
-        return None
-
-    def marks(self) -> Sequence[Mark]:
-        """Return no running climbs of other workers: this process is the only one."""
-        return ()
 
 
 def _write_ahead(connection: sqlite3.Connection, _record: object) -> None:

@@ -45,6 +45,11 @@ if TYPE_CHECKING:
         view_html as view_html,
     )
     from mean_prompt.system.locks import LOCK as LOCK, FolderLock as FolderLock, is_held as is_held
+    from mean_prompt.system.memory import (
+        available_memory as available_memory,
+        read_system_file as read_system_file,
+    )
+    from mean_prompt.system.nursery import Nursery as Nursery
     from mean_prompt.system.paths import path_exists as path_exists, user_path as user_path
     from mean_prompt.system.progress import (
         Listener as Listener,
@@ -58,6 +63,12 @@ if TYPE_CHECKING:
     )
     from mean_prompt.system.signals import stopping as stopping
     from mean_prompt.system.store import KeyedStore as KeyedStore, cache_fault as cache_fault
+    from mean_prompt.system.team import (
+        Here as Here,
+        Member as Member,
+        Placement as Placement,
+        Team as Team,
+    )
     from mean_prompt.system.text import (
         one_line as one_line,
         preview as preview,

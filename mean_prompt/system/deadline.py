@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable
 
@@ -34,7 +33,7 @@ class Deadline:
         self._clock = clock
         self.started = clock() if started is None else started
         self._parent = parent
-        self._stop = threading.Event()
+        self._stop = False
 
     @property
     def elapsed(self) -> float:
@@ -50,7 +49,7 @@ class Deadline:
     @property
     def stopped(self) -> bool:
         """Whether :meth:`stop` was called on this deadline or a parent."""
-        return self._stop.is_set() or (self._parent is not None and self._parent.stopped)
+        return self._stop or (self._parent is not None and self._parent.stopped)
 
     @property
     def expired(self) -> bool:
@@ -59,7 +58,7 @@ class Deadline:
 
     def stop(self) -> None:
         """Ask the work to end at its next step; safe in a signal handler or another thread."""
-        self._stop.set()
+        self._stop = True
 
     def check(self) -> None:
         """Raise :class:`OutOfTimeError` if the deadline has passed or was stopped."""

@@ -31,7 +31,7 @@ def test_a_search_ends_at_its_deadline(method):
     encoder = GradientFake()
     # A string encoded takes a hundredth of a second.
     task = make_task(Budget(6.0, clock=lambda: encoder.encoded / 100), encoder=encoder)
-    task.evaluator.budget.align(0.0)
+    task.evaluator.budget.deadline.started = encoder.encoded / 100
     list(method.search(task))
     assert 5.4 <= task.evaluator.budget.elapsed <= 6.0
 

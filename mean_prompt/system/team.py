@@ -1,0 +1,280 @@
+"""A team of members, each of which computes in a place of its own and is called by method name.
+
+A *placement* says where members live: in this process (:class:`Here`), in processes of this
+machine (:class:`~mean_prompt.system.nursery.Nursery`) or on a Ray cluster. It hands them objects by
+name, such as an encoder; a member then calls methods of these objects. A member that dies or does
+not answer in time is reported as lost, and can be replaced.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+import numpy as np
+
+from mean_prompt.system.errors import RunError
+
+T = TypeVar("T")
+
+#: Seconds without an answer, over the time that a call should take, after which a member is lost.
+PATIENCE: Final = 5.0
+#: Times in a row that one member may be lost without an answer in between.
+_LOSSES: Final = 3
+
+
+class LostError(Exception):
+    """Raised if a member died, and with it the answer to a call."""
+
+
+class Member(Protocol):
+    """Computes in one place: calls methods of the objects that its placement was given."""
+
+    def call(self, name: str, method: str, *args: object) -> Future[Any]:
+        """Call a method of the object of that name; calls are answered in their order.
+
+        The future raises what the method raised, or a :class:`LostError`.
+        """
+
+    def is_ready(self) -> bool:
+        """Return whether the member has begun to work, so that its time counts."""
+
+    def kill(self) -> None:
+        """End the member at once."""
+
+
+class Placement(Protocol):
+    """Makes members, and gives them objects to call."""
+
+    def give(self, name: str, thing: object) -> None:
+        """Give an object to every member that is made from now on."""
+
+    def member(self) -> Member:
+        """Make a member."""
+
+    def close(self) -> None:
+        """End what the placement itself began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A member's answer to a call: its value, or why the member was ``lost``."""
+
+    member: int
+    value: Any = None
+    lost: str | None = None
+
+
+@dataclass(slots=True)
+class _Call:
+    future: Future[Any]
+    seconds: float
+    due: float = math.inf
+
+
+class Team:
+    """Members of one placement, called by number; each answers one call at a time.
+
+    Args:
+        size: number of members.
+        crowding: members that share a core, by which everything takes longer.
+    """
+
+    def __init__(self, placement: Placement, size: int, *, crowding: float = 1.0) -> None:
+        self.size = size
+        self._placement = placement
+        self._crowding = max(1.0, crowding)
+        self._members: list[Member] = []
+        self._calls: dict[int, _Call] = {}
+        self._losses = [0] * size
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the only member computes in this process, so that a call returns its answer."""
+        return isinstance(self._placement, Here)
+
+    def give(self, name: str, thing: object) -> None:
+        """Give all members an object to call by name; members begin anew, and unanswered calls end.
+
+        Objects given before may be part of it: they are not copied again.
+        """
+        self._placement.give(name, thing)
+        self._end()
+        self._members = [self._placement.member() for _ in range(self.size)]
+
+    def call(
+        self, number: int, name: str, method: str, *args: object, seconds: float = math.inf
+    ) -> None:
+        """Call a method of an idle member, which should take at most some seconds of a free core.
+
+        The answer is among the :meth:`replies`.
+        """
+        future = self._members[number].call(name, method, *args)
+        self._calls[number] = _Call(future, (seconds + PATIENCE) * self._crowding)
+
+    def ask(self, number: int, name: str, method: str, *args: object) -> Any:  # noqa: ANN401
+        """Call a method of a member and wait for its answer."""
+        return self._members[number].call(name, method, *args).result()
+
+    def is_idle(self, number: int) -> bool:
+        """Return whether a member has no call to answer."""
+        return number not in self._calls
+
+    def replies(self, timeout: float) -> Iterator[Reply]:
+        """Yield the answers that are there, after waiting for one of them for some seconds.
+
+        Errors that a method raised are raised here.
+
+        Raises:
+            RunError: a member was lost several times in a row.
+        """
+        wait([call.future for call in self._calls.values()], timeout, FIRST_COMPLETED)
+        for number, call in list(self._calls.items()):
+            if call.future.done():
+                del self._calls[number]
+                try:
+                    value = call.future.result()
+                except LostError as error:
+                    yield self._lost(number, str(error))
+                else:
+                    self._losses[number] = 0
+                    yield Reply(number, value)
+            elif self._is_late(number, call):
+                del self._calls[number]
+                yield self._lost(number, "does not answer")
+
+    def replace(self, number: int) -> None:
+        """Make a new member in the place of a lost one."""
+        self._members[number].kill()
+        self._members[number] = self._placement.member()
+
+    def spread(
+        self, name: str, method: str
+    ) -> Callable[[Sequence[str]], Any]:
+        """Return a function that maps n strings to n rows, computed by all members together.
+
+        ``method`` of the object ``name`` maps strings to an array of as many rows.
+        """
+
+        def compute(texts: Sequence[str]) -> Any:  # noqa: ANN401 - an array
+            # Interleaved: chunks come sorted by length, and each member takes as many long ones.
+            parts = {number: texts[number :: self.size] for number in range(self.size)}
+            parts = {number: part for number, part in parts.items() if part}
+            found: dict[int, Any] = {}
+            for number, part in parts.items():
+                self.call(number, name, method, part)
+            while len(found) < len(parts):
+                for reply in self.replies(PATIENCE):
+                    if reply.lost is None:
+                        found[reply.member] = reply.value
+                    else:
+                        self.replace(reply.member)
+                        self.call(reply.member, name, method, parts[reply.member])
+            if not found:
+                return self.ask(0, name, method, texts)
+            rows = np.empty((len(texts), *found[0].shape[1:]), found[0].dtype)
+            for number, part in found.items():
+                rows[number :: self.size] = part
+            return rows
+
+        return compute
+
+    def close(self) -> None:
+        """End all members and their placement."""
+        self._end()
+        self._placement.close()
+
+    def _end(self) -> None:
+        self._calls.clear()
+        for member in self._members:
+            member.kill()
+        self._members = []
+
+    def _is_late(self, number: int, call: _Call) -> bool:
+        if math.isinf(call.due) and self._members[number].is_ready():
+            call.due = time.monotonic() + call.seconds
+        return time.monotonic() > call.due
+
+    def _lost(self, number: int, why: str) -> Reply:
+        self._losses[number] += 1
+        if self._losses[number] > _LOSSES:
+            raise RunError(
+                f"climbers must stay alive: one was lost {self._losses[number]} times in a row "
+                f"({why}); free some memory, or give fewer --workers; --resume continues"
+            )
+        return Reply(number, lost=why)
+
+
+class Here:
+    """The placement of a single member in this process; its calls return when they are done."""
+
+    def __init__(self) -> None:
+        self._things: dict[str, object] = {}
+
+    def give(self, name: str, thing: object) -> None:
+        """Give the member an object, which is shared with this process."""
+        self._things[name] = thing
+
+    def member(self) -> Member:
+        """Return the member."""
+        return _HereMember(self._things)
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class _HereMember:
+    def __init__(self, things: Mapping[str, object]) -> None:
+        self._things = things
+
+    def call(self, name: str, method: str, *args: object) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(getattr(self._things[name], method)(*args))
+        return future
+
+    def is_ready(self) -> bool:
+        return True
+
+    def kill(self) -> None:
+        pass
+
+
+class Luggage:
+    """Objects to send to members: pickled, an object within another one replaced by its name."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, str] = {}
+        self._kept: list[object] = []
+
+    def pack(self, name: str, thing: object) -> bytes:
+        """Return the pickled object, in which objects packed before stand by their names."""
+        buffer = io.BytesIO()
+        pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
+        pickler.persistent_id = lambda part: self._names.get(id(part))  # type: ignore[method-assign]
+        pickler.dump(thing)
+        self._names[id(thing)] = name
+        self._kept.append(thing)  # or another object might get its id
+        return buffer.getvalue()
+
+
+class Holder:
+    """The objects of a member, on its side, by name."""
+
+    def __init__(self) -> None:
+        self._things: dict[str, Any] = {}
+
+    def hold(self, name: str, packed: bytes) -> None:
+        """Keep an object that :class:`Luggage` packed."""
+        unpickler = pickle.Unpickler(io.BytesIO(packed))  # noqa: S301 - from the driver
+        unpickler.persistent_load = self._things.__getitem__  # type: ignore[method-assign]
+        self._things[name] = unpickler.load()
+
+    def call(self, name: str, method: str, args: Sequence[object]) -> Any:  # noqa: ANN401
+        """Call a method of an object and return its answer."""
+        return getattr(self._things[name], method)(*args)
