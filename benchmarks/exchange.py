@@ -22,7 +22,7 @@ from mean_prompt.optimize import EXCHANGES, Budget, Constraints, StudySettings
 from mean_prompt.runs import Recipe, SearchInputs
 
 
-def main(  # noqa: PLR0913, PLR0917 - an option each
+def main(
     corpus: Path,
     evaluations: Annotated[int, typer.Option(help="Strings encoded in a run.")] = 8_000,
     climbers: Annotated[int, typer.Option(help="Climbs side by side.")] = 2,

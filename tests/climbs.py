@@ -3,14 +3,13 @@
 from mean_prompt.optimize.sampling import ClimbRecord
 
 
-def climb(number=0, *, worker=0, score=0.5, ended="complete", reports=(0.1, 0.2, 0.3), params=None):
+def climb(number=0, *, score=0.5, ended="complete", reports=(0.1, 0.2, 0.3), params=None):
     return ClimbRecord(
-        worker=worker,
         number=number,
         params=params or {"start": "corpus"},
         reports=tuple(reports),
         ended=ended,
-        text=f"climb {number} of {worker} \N{PARROT}",
+        text=f"climb {number} \N{PARROT}",
         score=score,
         evaluations=100,
         began=1_700_000_000.0 + number,

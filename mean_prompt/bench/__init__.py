@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from mean_prompt.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from mean_prompt.bench.engine import Engine as Engine
     from mean_prompt.bench.arena import Arena as Arena
+    from mean_prompt.bench.engine import Engine as Engine
     from mean_prompt.bench.methods import (
         DEFAULT_TOKENS as DEFAULT_TOKENS,
         BenchProgress as BenchProgress,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mean_prompt.cli import STARTED
 from mean_prompt.cli.live_page import Live, LiveAt, live_page
 from mean_prompt.cli.options import Column, Trust, argument, option
+
+if TYPE_CHECKING:
+    from mean_prompt.system import Nursery
 
 
 def search(
@@ -122,13 +125,8 @@ def search(
     if resume:
         out, corpus = _run_and_corpus(out, corpus)
     check_sources(corpus or ())
-    nursery = None
-    if not context and workers != 1 and (workers or budget or not max_evaluations):
-        from mean_prompt.runs.climbers import nursery as new_nursery
-
-        # It imports what climbers need while this process does the same.
-        nursery = new_nursery()
-        ctx.call_on_close(nursery.close)
+    several = not context and workers != 1 and (workers or budget or not max_evaluations)
+    nursery = _nursery(ctx) if several else None
 
     from mean_prompt import api
     from mean_prompt.cli.display import print_affix, print_result
@@ -184,6 +182,15 @@ def search(
         print_affix(result)
     else:
         print_result(result)
+
+
+def _nursery(ctx: typer.Context) -> Nursery:
+    """Start the process that climbers are forked from: it imports what this one does, meanwhile."""
+    from mean_prompt.runs.climbers import nursery
+
+    begun = nursery()
+    ctx.call_on_close(begun.close)
+    return begun
 
 
 def _run_and_corpus(out: Path | None, corpus: list[str] | None) -> tuple[Path, list[str] | None]:

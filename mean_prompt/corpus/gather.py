@@ -68,8 +68,9 @@ def corpus_vectors(
 ) -> StoredVectors:
     """Return the (n, d) embeddings of a corpus's prompts at the indices ``rows``, in that order.
 
-    ``encode`` embeds strings in the encoder's place, if given. The listener receives the prompts done and n; the deadline is checked between chunks, and what
-    was encoded by then stays in the cache.
+    ``encode`` embeds strings in the encoder's place, if given. The listener receives the prompts
+    done and n; the deadline is checked between chunks, and what was encoded by then stays in the
+    cache.
 
     Raises:
         InputError: a folder's vectors are of another model or damaged, or the cache fails.

@@ -69,3 +69,7 @@ def check_threads(_settings: RunSettings) -> Iterator[Diagnosis]:
         yield Diagnosis("threads", "warning", found, remedy)
     else:
         yield Diagnosis("threads", "good", found)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

@@ -126,7 +126,7 @@ class Climber:
         return self._report(order.number, Step(0, start), began)
 
     def advance(
-        self, number: int, pace: Pace, seconds: float = 0.0, with_state: bool = False  # noqa: FBT001, FBT002
+        self, number: int, pace: Pace, seconds: float = 0.0, with_state: bool = False
     ) -> ClimbReport:
         """Take steps of a climb for a number of seconds, at least one, or until its length is over.
 

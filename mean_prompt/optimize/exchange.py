@@ -147,7 +147,7 @@ class Tempering(Apart):
     ) -> Mapping[int, Adoption]:
         """Return a swap with the next hotter climb, if it is drawn."""
         for other in others:
-            if other.slot == mine.slot + 1:
+            if other.slot == mine.slot + 1 and mine.temperature and other.temperature:
                 colder = 1 / mine.temperature - 1 / other.temperature
                 exponent = colder * (other.current_score - mine.current_score)
                 if math.log(max(rng.random(), 1e-300)) < exponent:

@@ -7,6 +7,7 @@ climbs that run side by side may adopt strings from each other.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field, replace
@@ -221,26 +222,18 @@ class ClimbStudy:
 
     def run(self) -> Iterator[StudyEvent]:
         """Run climbs until the budget is spent or an end is asked for, yielding at every report."""
-        until = float("inf")
-        while not (reading := self._read()).stopped and time.monotonic() < until:
-            for slot in range(self._team.size):
-                if self._team.is_idle(slot):
-                    yield from self._direct(slot)
-            if all(map(self._team.is_idle, range(self._team.size))):
+        closed = math.inf
+        while not (reading := self._read()).stopped and time.monotonic() < closed:
+            for slot in self._team.idle():
+                yield from self._direct(slot)
+            if len(self._team.idle()) == self._team.size:
                 break
             if reading.expired:
-                until = min(until, time.monotonic() + _CLOSING)
-            for reply in self._team.replies(_CLOSING / 2):
-                if reply.lost is None:
-                    yield self._take(reply.member, reply.value)
-                else:
-                    yield self._replace(reply.member, reply.lost)
-        for slot, run in enumerate(self._runs):
-            if run is not None and run.best is not None:
-                if reading.stopped:
-                    yield self._event(run, None, "stopped")
-                else:
-                    yield self._end(slot, run)
+                closed = min(closed, time.monotonic() + _CLOSING)
+            yield from self._replies()
+        for run in [*filter(None, self._runs), *self._orphans]:
+            if run.best is not None:
+                yield self._event(run, None, "stopped") if reading.stopped else self._end(run)
 
     def state(self) -> State:
         """Return the study's progress for a checkpoint, without its constructor's arguments."""
@@ -280,13 +273,14 @@ class ClimbStudy:
         return _Reading(fraction, budget.stopped)
 
     def _direct(self, slot: int) -> Iterator[StudyEvent]:
-        """Let an idle climber begin or resume a climb, adopt a string or climb on; end its climb."""
+        """Let an idle climber begin, resume or climb on, or adopt a string; end its climb."""
         run, reading = self._runs[slot], self._read()
         if run is not None:
             tenth = self._report(run, reading)
             self._meet(run, tenth)
             if run.hopeless or run.progress(reading) >= 1.0:
-                yield self._end(slot, run)
+                self._runs[slot], self._overs[slot] = None, run.number
+                yield self._end(run)
                 run, reading = None, self._read()
         if run is None:
             if (reading.expired and self.climbs) or reading.stopped:
@@ -299,6 +293,13 @@ class ClimbStudy:
             run.adoption = None
         else:
             self._advance(slot, run, reading)
+
+    def _replies(self) -> Iterator[StudyEvent]:
+        for reply in self._team.replies(_CLOSING / 2):
+            if reply.lost is None:
+                yield self._take(reply.member, reply.value)
+            else:
+                yield self._replace(reply.member, reply.lost)
 
     def _new(self, reading: _Reading) -> _Run:
         """Return a new climb, by settings that Optuna draws after the first climb of each climber.
@@ -420,11 +421,10 @@ class ClimbStudy:
             assert adopting is not None
             adopting.adoption = adoption
 
-    def _end(self, slot: int, run: _Run) -> StudyEvent:
+    def _end(self, run: _Run) -> StudyEvent:
         ended: Literal["complete", "pruned"] = "pruned" if run.hopeless else "complete"
         event = self._event(run, None, ended)
         best = event.step.best
-        self._runs[slot], self._overs[slot] = None, run.number
         self._board.add(
             ClimbRecord(
                 number=run.number,

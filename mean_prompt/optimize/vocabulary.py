@@ -11,7 +11,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.encoder import Encode, Encoder, NotPropagable, TokenIds, TokenPropagation, VectorCache
+from mean_prompt.encoder import (
+    Encode,
+    Encoder,
+    NotPropagable,
+    TokenIds,
+    TokenPropagation,
+    VectorCache,
+)
 from mean_prompt.objective import Vectors
 from mean_prompt.optimize.constraints import Rules
 from mean_prompt.system import Deadline, Listener, ignore

@@ -23,10 +23,10 @@ from mean_prompt.optimize import (
     score_baselines,
 )
 from mean_prompt.runs.checkpoint import Resumer
+from mean_prompt.runs.climbers import ENCODER, cores
 from mean_prompt.runs.files import STUDY
 from mean_prompt.runs.inputs import SearchInputs
 from mean_prompt.runs.result import SearchResult
-from mean_prompt.runs.climbers import ENCODER, cores
 from mean_prompt.runs.study_file import StudyFile
 from mean_prompt.runs.tracker import Tracker
 from mean_prompt.system import State, Team

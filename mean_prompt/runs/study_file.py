@@ -32,9 +32,7 @@ class StudyFile:
             file are repeated, and are not added twice.
     """
 
-    def __init__(
-        self, path: Path, settings: StudySettings, ended: Iterable[int] = ()
-    ) -> None:
+    def __init__(self, path: Path, settings: StudySettings, ended: Iterable[int] = ()) -> None:
         self._settings = settings
         self._storage = _open_file(path)
         self._study = optuna.create_study(

@@ -21,7 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 from mean_prompt.system.errors import InputError, RunError
 from mean_prompt.system.team import Holder, LostError, Luggage, Member
@@ -91,7 +91,9 @@ class Nursery:
     def member(self) -> Member:
         """Make a member, which is ready as soon as the nursery is."""
         ours, theirs = socket.socketpair()
-        return _Process(self, ours, self._requests.submit(self._fork, theirs))
+        forked = self._requests.submit(self._fork, theirs, [*self._given])
+        forked.add_done_callback(lambda _: theirs.close())
+        return _Process(self, ours, forked)
 
     def close(self) -> None:
         """End the nursery and with it all members; a second time nothing happens."""
@@ -110,12 +112,11 @@ class Nursery:
         """End a member, also one that is frozen."""
         self._requests.submit(self._request, "kill", pid)
 
-    def _fork(self, theirs: socket.socket) -> int:
-        with theirs:
-            for given in self._given:
-                given.result()  # raises what went wrong
-            pid: int = self._request("fork", fd=theirs.fileno())
-            return pid
+    def _fork(self, theirs: socket.socket, given: Sequence[Future[None]]) -> int:
+        for done in given:
+            done.result()  # raises what went wrong
+        pid: int = self._request("fork", fd=theirs.fileno())
+        return pid
 
     def _request(self, *request: object, fd: int | None = None) -> Any:  # noqa: ANN401
         try:
@@ -152,8 +153,10 @@ class _Process:
 
     def kill(self) -> None:
         """End the process at once, also if it is frozen."""
-        self._calls.shutdown(wait=False, cancel_futures=True)
         self._forked.add_done_callback(self._end)
+        # A call that waits for an answer ends as the process does.
+        self._calls.submit(self._connection.close)
+        self._calls.shutdown(wait=False)
 
     def _end(self, forked: Future[int]) -> None:
         if not forked.cancelled() and forked.exception() is None:
@@ -178,35 +181,44 @@ def main(control_fd: int, alive: int, modules: Sequence[str]) -> None:
     _end_with_driver(alive)
     for module in modules:
         import_module(module)
-    control, holder = Connection(control_fd), Holder()
-    channel = socket.socket(fileno=os.dup(control_fd))
-    while True:
-        try:
+    holder = Holder()
+    with (
+        Connection(control_fd) as control,
+        socket.socket(fileno=os.dup(control_fd)) as channel,
+        suppress(EOFError),
+    ):
+        while True:
             kind, *args = pickle.loads(control.recv_bytes())  # noqa: S301 - from the driver
-            answer: Any = None
-            if kind == "hold":
-                holder.hold(*args)
-            elif kind == "kill":
-                os.kill(*args, signal.SIGKILL)
-                os.waitpid(*args, 0)
+            try:
+                if kind == "fork":
+                    answer: Any = _fork(channel, control, alive, holder)
+                else:
+                    answer = {"hold": holder.hold, "kill": _kill}[kind](*args)
+            except Exception as error:  # noqa: BLE001 - raised in the driver
+                control.send_bytes(pickle.dumps((False, error)))
             else:
-                _, [fd], _, _ = socket.recv_fds(channel, 1, 1)
-                answer = os.fork()
-                if answer == 0:
-                    control.close()
-                    channel.close()
-                    _end_with_driver(alive)
-                    _serve(Connection(fd), holder)
-                os.close(fd)
-        except EOFError:
-            return
-        except Exception as error:  # noqa: BLE001 - raised in the driver
-            control.send_bytes(pickle.dumps((False, error)))
-        else:
-            control.send_bytes(pickle.dumps((True, answer)))
+                control.send_bytes(pickle.dumps((True, answer)))
 
 
-def _serve(connection: Connection, holder: Holder) -> None:
+def _fork(channel: socket.socket, control: Connection, alive: int, holder: Holder) -> int:
+    """Fork a member that serves the connection whose descriptor comes next; return its number."""
+    _, [connection], _, _ = socket.recv_fds(channel, 1, 1)
+    pid = os.fork()
+    if pid == 0:
+        channel.close()
+        control.close()
+        _end_with_driver(alive)
+        _serve(Connection(connection), holder)
+    os.close(connection)
+    return pid
+
+
+def _kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def _serve(connection: Connection, holder: Holder) -> NoReturn:
     """Answer calls until the driver closes the connection."""
     while True:
         try:
@@ -231,4 +243,3 @@ def _end_with_driver(alive: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-

@@ -122,9 +122,9 @@ class Team:
         """Call a method of a member and wait for its answer."""
         return self._members[number].call(name, method, *args).result()
 
-    def is_idle(self, number: int) -> bool:
-        """Return whether a member has no call to answer."""
-        return number not in self._calls
+    def idle(self) -> list[int]:
+        """Return the members that have no call to answer."""
+        return [number for number in range(self.size) if number not in self._calls]
 
     def replies(self, timeout: float) -> Iterator[Reply]:
         """Yield the answers that are there, after waiting for one of them for some seconds.
@@ -154,9 +154,7 @@ class Team:
         self._members[number].kill()
         self._members[number] = self._placement.member()
 
-    def spread(
-        self, name: str, method: str
-    ) -> Callable[[Sequence[str]], Any]:
+    def spread(self, name: str, method: str) -> Callable[[Sequence[str]], Any]:
         """Return a function that maps n strings to n rows, computed by all members together.
 
         ``method`` of the object ``name`` maps strings to an array of as many rows.

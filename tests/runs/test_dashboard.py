@@ -121,7 +121,7 @@ def test_what_was_drawn_for_a_climb_is_among_its_parameters(study):
 
 def test_attributes_are_columns_of_their_own_that_sort(study):
     sortable = {row["key"]: row["sortable"] for row in study["union_user_attrs"]}
-    assert sortable == {"worker": True, "number": True, "evaluations": True, "text": False}
+    assert sortable == {"number": True, "evaluations": True, "text": False}
 
 
 def test_a_long_string_is_shown_whole(tmp_path):

@@ -263,6 +263,6 @@ def test_reference_names_every_option_that_sets_a_field():
     command = get_command(app).commands["search"]
     options = {option for parameter in command.params for option in parameter.opts}
     settings = {"--recipe", "--out", "--resume", "--quiet", "-q", "corpus"}
-    settings |= {"--live", "--live-at"}
+    settings |= {"--live", "--live-at", "--workers", "--ray"}
     assert {name for name in table if name.startswith("--")} == options - settings
     assert table["CORPUS ..."] == "corpus.sources"

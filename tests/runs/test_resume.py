@@ -14,7 +14,6 @@ import torch
 
 from benchmarks.grammar import generate
 from mean_prompt import Corpus, InputError, Recipe, RunError, search, search_affix
-from mean_prompt.optimize import study as study_module
 from mean_prompt.optimize.affix.context import Context
 from mean_prompt.runs import checkpoint as checkpoint_module
 from mean_prompt.runs.checkpoint import Checkpoint
@@ -22,8 +21,8 @@ from mean_prompt.runs.study_file import STUDY_NAME
 from tests.processes import Command
 
 PROMPTS = [row["prompt"] for row in generate(60, seed=5)]
-#: Rounds short enough for several in a test, with draws by Optuna's model among them.
-RECIPE = Recipe.parse({"study": {"climb_evaluations": 60, "rivals": 2}}, where="test")
+#: Climbs short enough for several in a test, with draws by Optuna's model among them.
+RECIPE = Recipe.parse({"study": {"climb_evaluations": 60}}, where="test")
 ASKED = {"max_evaluations": 480, "max_tokens": 8, "recipe": RECIPE}
 
 
@@ -56,14 +55,13 @@ def interrupt_once(*, after):
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    """Let rivals have short climbs, and leave the pages out, which take longer than the search.
+    """Leave the pages out, which take longer than the search.
 
     Threads that wait for each other on a busy machine take longer than these few numbers.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study_module, "_LEAST_RIVAL", 50)
         for name in ("write_analysis", "write_affix_analysis", "write_report"):
             patch.setattr(f"mean_prompt.api.{name}", lambda *_: None)
         patch.setattr("mean_prompt.api.CorpusSpace.of_problem", lambda *_: None)
@@ -322,8 +320,8 @@ def test_another_recipe_is_refused_and_the_field_named(begun, corpus, tiny_t5):
     with pytest.raises(InputError, match=r"constraints\.max_tokens = 8, now it is 9"):
         search(corpus, model=tiny_t5, out=begun, resume=True, **(ASKED | {"max_tokens": 9}))
     path = begun / "recipe.toml"
-    path.write_text(path.read_text().replace("rivals = 2", "rivals = 1"))
-    with pytest.raises(InputError, match=r"study\.rivals = 2, now it is 1"):
+    path.write_text(path.read_text().replace("climb_evaluations = 60", "climb_evaluations = 70"))
+    with pytest.raises(InputError, match=r"study\.climb_evaluations = 60, now it is 70"):
         search(corpus, model=tiny_t5, out=begun, resume=True)
 
 
