@@ -19,7 +19,7 @@ ExchangeKind = Literal["none", "rivals", "relinking", "tempering"]
 
 #: Tenths of a climb at which rivals are compared, and how far apart, as a share of a climb, two
 #: climbs may be to be compared.
-_COMPARED: Final = (3, 5, 7)
+_COMPARED: Final = range(2, 10)
 _NEAR: Final = 0.1
 #: Tempering: the hottest climb's temperature as a multiple of the coldest's.
 _LADDER: Final = 4.0
@@ -90,8 +90,8 @@ class Apart:
 class Rivals(Apart):
     """Climbs that fall behind continue from a leader's string.
 
-    At three, five and seven tenths of its length a climb behind half of those that are as far as
-    it is continues from the string of one of the best quarter, with what it has learned, at its
+    At every tenth of its length but the first, a climb behind half of those that are as far as it
+    is continues from the string of one of the best quarter, with what it has learned, at its
     own temperature ("go with the winners", Aldous and Vazirani 1994).
     """
 

@@ -27,8 +27,10 @@ from mean_prompt.system import (
 T = TypeVar("T")
 
 #: Seconds between two saves at least, and the share of the run's time that saving takes at most.
-_LEAST_PAUSE: Final = 10.0
+_LEAST_PAUSE: Final = 3.0
 _SHARE: Final = 0.02
+#: Version of the state's layout: a run is resumed by a version of mean-prompt that reads it.
+_LAYOUT: Final = 2
 #: Entries of a run's identity that must be the same for it to be resumed.
 _PINNED: Final = ("corpus", "model")
 _RECIPE: Final = "recipe"
@@ -75,7 +77,7 @@ class Checkpoint:
         """Write a newer state to the file; if the disk is full, the old state stays whole."""
         began = time.monotonic()
         try:
-            write_atomically(self.path, dump(saved))
+            write_atomically(self.path, dump({"layout": _LAYOUT} | saved))
         except OSError as error:
             raise unwritable(self.path, error) from error
         took = time.monotonic() - began
@@ -83,7 +85,7 @@ class Checkpoint:
 
     def _read(self) -> State | None:
         try:
-            return load(self.path.read_bytes()) if self.path.exists() else None
+            saved = load(self.path.read_bytes()) if self.path.exists() else None
         except OSError as error:
             raise unwritable(self.path, error) from error
         except ValueError as error:
@@ -91,6 +93,12 @@ class Checkpoint:
                 f"a checkpoint must be whole to resume from: {self.path} is damaged; begin a new "
                 "run"
             ) from error
+        if saved is not None and saved.get("layout") != _LAYOUT:
+            raise InputError(
+                f"a run is resumed by a version that reads its checkpoint: {self.path} is of "
+                "another one; install that version, or begin a new run"
+            )
+        return saved
 
 
 class Resumer:

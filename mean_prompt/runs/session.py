@@ -63,7 +63,7 @@ class SearchSession:
                 file = StudyFile(inputs.folder.file(STUDY), inputs.recipe.study, ended)
                 board = stack.enter_context(closing(file))
             session.run(board)
-        return close_search(inputs, problem, tracker), problem
+        return close_search(inputs, problem, self._rules, tracker), problem
 
 
 def build_problem(inputs: SearchInputs[Corpus], team: Team | None = None) -> Problem:
@@ -233,11 +233,23 @@ class StudySession:
 
 
 def close_search(
-    inputs: SearchInputs[Corpus], problem: Problem, tracker: Tracker[Candidate]
+    inputs: SearchInputs[Corpus], problem: Problem, rules: Rules, tracker: Tracker[Candidate]
 ) -> SearchResult:
-    """Score the best string over all prompts, and write the result."""
+    """Score the best string over all prompts, and write the result.
+
+    A baseline that obeys the rules and scores higher becomes the result, and a note says so.
+    """
     best, encoder, corpus = tracker.finish(), inputs.encoder, inputs.data
-    score = float(problem.everything.score(best.vector[None])[0])
+    text, vector = best.text, best.vector
+    score = float(problem.everything.score(vector[None])[0])
+    baselines = score_baselines(*problem.finalists(), problem.everything, encoder)
+    top = max(baselines, key=lambda baseline: baseline.score)
+    if top.score > score and rules.violation(top.text, encoder.tokenize([top.text])[0]) is None:
+        inputs.reporter.notes(
+            f"no climb found a better string than the {top.name}, which is the result: "
+            f"{top.score:.5f}, the climbs' best {score:.5f}"
+        )
+        text, vector, score = top.text, encoder.encode([top.text])[0], top.score
     details = {
         "corpus": {
             "sources": [asdict(source) for source in corpus.sources],
@@ -252,14 +264,14 @@ def close_search(
         inputs,
         tracker,
         details,
-        string=best.text,
-        tokens=len(best.ids),
+        string=text,
+        tokens=len(encoder.tokenize([text])[0]),
         score=score,
-        train_score=best.score,
-        holdout_score=problem.holdout_score(best.vector),
-        holdout_interval=problem.holdout_interval(best.vector),
+        train_score=problem.train_score(vector),
+        holdout_score=problem.holdout_score(vector),
+        holdout_interval=problem.holdout_interval(vector),
         ceiling=problem.ceiling.value,
-        baselines=tuple(score_baselines(*problem.finalists(), problem.everything, encoder)),
+        baselines=tuple(baselines),
     )
 
 

@@ -38,7 +38,7 @@ def test_a_healthy_set_up(run, tiny_t5_folder, tmp_path):
         assert found[name]["state"] == "good", found[name]
     assert found["offline"]["found"] == "a run needs no network: tiny-t5 is on this machine"
     assert "vectors of 24 numbers" in found["model"]["found"]
-    assert "evaluations a second in bfloat16" in found["dtype"]["found"]
+    assert "evaluations a second" in found["dtype"]["found"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -63,55 +63,12 @@ def test_others_on_the_machine_are_a_warning(cores, monkeypatch, load, state):
     assert findings(check_load, RunSettings())["load"].state == state
 
 
-@pytest.fixture
-def system(monkeypatch, tmp_path):
-    """Return a function that writes the files in which Linux describes the machine."""
-    monkeypatch.setattr(machine, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "cpuinfo")
-    monkeypatch.setattr(machine, "_GROUPS", tmp_path)
-
-    def write(files):
-        for name, text in files.items():
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_text(text)
-
-    return write
-
-
-MEMINFO = {"meminfo": "MemTotal: 2048000 kB\nMemAvailable: 1024000 kB\n"}
-SECOND = {"memory.current": "900", "memory.stat": "anon 500\ninactive_file 50\n"}
-FIRST = {"memory/memory.limit_in_bytes": "700", "memory/memory.usage_in_bytes": "100"}
-
-
-@pytest.mark.parametrize(
-    ("files", "free"),
-    [
-        ({}, None),
-        (MEMINFO, 1_024_000 * 1024),
-        (MEMINFO | SECOND | {"memory.max": "max\n"}, 1_024_000 * 1024),
-        (MEMINFO | SECOND | {"memory.max": "1000\n"}, 150),
-        (FIRST, 600),
-    ],
-)
-def test_a_container_leaves_what_its_limit_leaves(system, files, free):
-    system(files)
-    assert machine.available_memory() == free
-
-
 @pytest.mark.parametrize(
     ("free", "state"), [(10**8, "warning"), (10**11, "good"), (None, "skipped")]
 )
 def test_little_memory_is_a_warning(monkeypatch, free, state):
     monkeypatch.setattr(machine, "available_memory", lambda: free)
     assert findings(check_memory, RunSettings())["memory"].state == state
-
-
-@pytest.mark.parametrize(
-    ("text", "has"), [("flags : fpu amx_bf16", True), ("Features\t: fp asimd", False), ("", None)]
-)
-def test_instructions_for_bfloat16(system, text, has):
-    system({"cpuinfo": f"processor : 0\n{text}\n"})
-    assert machine.has_fast_bfloat16() is has
 
 
 def test_a_gpu_that_torch_does_not_use_is_a_warning(monkeypatch, tmp_path):

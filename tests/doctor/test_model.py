@@ -31,6 +31,8 @@ def parity(monkeypatch):
         monkeypatch.setattr(encoding.Encoder, "_speedup", lambda *_: speedup)
         monkeypatch.setattr(encoding, "PARITY_COSINE", cosine)
         monkeypatch.setattr("mean_prompt.encoder.PARITY_COSINE", cosine)
+        monkeypatch.setattr(encoding, "fast_dtypes", lambda _: ("bfloat16",))
+        monkeypatch.setattr("mean_prompt.encoder.fast_dtypes", lambda _: ("bfloat16",))
 
     return put
 
@@ -53,14 +55,20 @@ def test_a_model_that_loads_is_good_and_both_precisions_are_timed(
     assert not recwarn.list
 
 
-@pytest.mark.parametrize(("has", "state"), [(False, "note"), (True, "warning")])
-def test_a_precision_that_is_no_faster(tiny_bert_folder, parity, monkeypatch, has, state):
+def test_a_precision_that_is_no_faster_is_a_warning(tiny_bert_folder, parity):
     parity(0.5)
-    monkeypatch.setattr(model, "has_fast_bfloat16", lambda: has)
     found = check(tiny_bert_folder)["dtype"]
-    assert found.state == state
+    assert found.state == "warning"
     assert "0.50 times the speed" in found.found
-    assert ("no instructions for it" in found.found) is not has
+
+
+def test_a_processor_without_a_fast_dtype_is_a_note(tiny_bert_folder, parity, monkeypatch):
+    parity(0.5)
+    for home in ("mean_prompt.encoder", "mean_prompt.encoder.encoder"):
+        monkeypatch.setattr(f"{home}.fast_dtypes", lambda _: ())
+    found = check(tiny_bert_folder)["dtype"]
+    assert found.state == "note"
+    assert re.search(r"no instructions for a shorter dtype; [\d,]+ evaluations", found.found)
 
 
 def test_a_precision_that_is_too_far_off_is_a_warning(tiny_bert_folder, parity):

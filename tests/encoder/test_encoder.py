@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import pickle
 from functools import partial
 
 import numpy as np
@@ -144,16 +145,59 @@ def test_one_string_that_does_not_fit_is_refused_in_one_line(tiny_t5, monkeypatc
         tiny_t5.encode(["the text", "the story"])
 
 
+@pytest.fixture
+def dtypes(monkeypatch):
+    """Return a function that says in which dtypes the device may be fast."""
+
+    def put(*names):
+        monkeypatch.setattr(encoder_module, "fast_dtypes", lambda _device: names)
+
+    return put
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("encoder", TINY, indirect=True)
-def test_a_faster_dtype_that_agrees_is_taken_and_close(encoder, monkeypatch):
+def test_a_faster_dtype_that_agrees_is_taken_and_close(encoder, dtype, dtypes, monkeypatch):
     monkeypatch.setattr(encoder_module, "PARITY_SPEEDUP", 0.0)
+    dtypes(dtype)
     fast = Encoder(copy.deepcopy(encoder.library_model), encoder.identity)
-    assert (fast.screening.dtype, fast.screening.notice) == ("bfloat16", None)
+    assert (fast.screening.dtype, fast.screening.notice) == (dtype, None)
     screened, exact = fast.screen(PROBES[:-1]), encoder.encode(PROBES[:-1])
     assert screened.dtype == np.float32
     assert (screened * exact).sum(axis=1).min() >= encoder_module.PARITY_COSINE
     assert np.abs(screened - exact).max() > 0
     assert_same(fast.encode(PROBES), encoder.encode(PROBES))
+
+
+def test_the_fastest_dtype_that_agrees_is_taken(tiny_t5, dtypes, monkeypatch):
+    dtypes("bfloat16", "float16")
+    speeds = {torch.bfloat16: 0.4, torch.float16: 2.5, torch.float32: 1.0}
+    monkeypatch.setattr(
+        Encoder, "_speedup", lambda _, fast, __: speeds[next(fast.parameters()).dtype]
+    )
+    fast = Encoder(copy.deepcopy(tiny_t5.library_model), tiny_t5.identity)
+    assert (fast.screening.dtype, fast.screening.speedup) == ("float16", 2.5)
+
+
+def test_the_output_of_t5s_feed_forward_stays_in_float32(tiny_t5, dtypes, monkeypatch):
+    monkeypatch.setattr(encoder_module, "PARITY_SPEEDUP", 0.0)
+    dtypes("float16")
+    fast = Encoder(copy.deepcopy(tiny_t5.library_model), tiny_t5.identity).screening_model
+    kept = {name for name, part in fast.named_parameters() if part.dtype == torch.float32}
+    assert kept
+    assert all(name.endswith(".wo.weight") for name in kept)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_pickled_encoder_gives_the_same_vectors(tiny_t5, dtype, dtypes, monkeypatch):
+    monkeypatch.setattr(encoder_module, "PARITY_SPEEDUP", 0.0)
+    dtypes(dtype)
+    asked = "float32" if dtype == "float32" else "auto"
+    encoder = Encoder(copy.deepcopy(tiny_t5.library_model), tiny_t5.identity, screening=asked)
+    again = pickle.loads(pickle.dumps(encoder))
+    assert (again.screening, again.identity) == (encoder.screening, encoder.identity)
+    np.testing.assert_array_equal(again.encode(PROBES), encoder.encode(PROBES))
+    np.testing.assert_array_equal(again.screen(PROBES), encoder.screen(PROBES))
 
 
 def test_minilm_knows_what_words_mean(minilm):
@@ -170,7 +214,10 @@ def test_minilm_knows_what_words_mean(minilm):
         ("SPEEDUP", 1e9, "times the speed (at least 1000000000.0)"),
     ],
 )
-def test_screening_stays_in_float32_without_a_gain(tiny_t5, monkeypatch, limit, value, notice):
+def test_screening_stays_in_float32_without_a_gain(
+    tiny_t5, dtypes, monkeypatch, limit, value, notice
+):
+    dtypes("bfloat16")
     monkeypatch.setattr(encoder_module, "PARITY_SPEEDUP", 0.0)
     monkeypatch.setattr(encoder_module, f"PARITY_{limit}", value)
     encoder = Encoder(tiny_t5.library_model, tiny_t5.identity)
@@ -194,7 +241,8 @@ def test_speeds_that_clearly_differ_are_timed_once(tiny_bert, monkeypatch, secon
     assert len(passes) == 2 * turns  # the first turn is a warm-up
 
 
-def test_vectors_that_are_not_numbers_fail_the_gate(tiny_t5, monkeypatch):
+def test_vectors_that_are_not_numbers_fail_the_gate(tiny_t5, dtypes, monkeypatch):
+    dtypes("bfloat16")
     monkeypatch.setattr(encoder_module, "PARITY_SPEEDUP", 0.0)
     embed = Encoder._embed
 

@@ -117,3 +117,23 @@ def test_a_processor_without_bfloat16_layouts_is_not_asked_for_them(tiny_t5, mon
     use_fast_kernels(model)
     assert model[0].auto_model.config._attn_implementation == kernels.ATTENTION
     assert not any(isinstance(module, PackedLinear) for module in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("text", "dtypes"),
+    [
+        ("flags : fpu amx_bf16", ("bfloat16",)),
+        ("flags : fpu avx512_bf16 avx512_fp16", ("bfloat16", "float16")),
+        ("Features\t: fp asimd asimdhp", ("float16",)),
+        ("flags : fpu avx2", ()),
+        ("", ("bfloat16",)),
+    ],
+)
+def test_a_processor_is_measured_in_the_dtypes_it_has_instructions_for(
+    text, dtypes, tmp_path, monkeypatch
+):
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"processor : 0\n{text}\n")
+    monkeypatch.setattr(kernels, "_CPUINFO", path)
+    assert kernels.fast_dtypes("cpu") == dtypes
+    assert kernels.fast_dtypes("cuda") == ("bfloat16", "float16")

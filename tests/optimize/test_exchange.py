@@ -40,9 +40,9 @@ def test_a_climb_behind_half_of_those_as_far_continues_from_a_leader(others, lea
     assert meet(Rivals(), ME, others) == expected
 
 
-def test_rivals_are_compared_at_three_tenths_and_take_one_of_the_best_quarter():
+def test_rivals_are_compared_from_the_second_tenth_on_and_take_one_of_the_best_quarter():
     others = [standing(slot, 0.5 + slot / 100) for slot in range(1, 9)]
-    assert meet(Rivals(), standing(0, 0.5, tenth=4), others) == {}
+    assert meet(Rivals(), standing(0, 0.5, tenth=1), others) == {}
     taken = {meet(Rivals(), ME, others, seed)[0].body[0] for seed in range(40)}
     assert taken == {7, 8}
 

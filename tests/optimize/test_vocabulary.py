@@ -42,3 +42,20 @@ def test_the_notice_reports_a_sample(fake, monkeypatch):
     many = Vocabulary.gather(["the text"] * 41, fake, rules)
     assert "phrases are mined from a random 40 of 41 prompts; every replacement" in many.notice
     assert "phrases" not in few.notice
+
+
+def test_mined_phrases_are_kept_for_these_prompts_and_rules(fake, monkeypatch):
+    def phrases(prompts, **constraints):
+        rules = Rules(Constraints(**({"max_tokens": 8} | constraints)), fake)
+        bank = Vocabulary.gather(prompts, fake, rules).phrases
+        return dict(zip(fake.decode(bank.bodies), bank.vectors.tolist(), strict=True))
+
+    first = phrases(["rewrite the text"] * 3)
+    assert first == {
+        text: row.tolist() for text, row in mine(fake, ["rewrite the text"] * 3).items()
+    }
+    monkeypatch.setattr(vocabulary, "_frequent", lambda _: [])
+    assert phrases(["rewrite the text"] * 3) == first
+    # Other rules and other prompts are mined anew, and here nothing is found.
+    assert phrases(["rewrite the text"] * 3, max_tokens=2) == {}
+    assert phrases(["rewrite the", "text"] * 3) == {}

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from mean_prompt.runs import checkpoint as module
+from mean_prompt.runs import checkpoint as checkpoint_module
 from mean_prompt.runs.checkpoint import Checkpoint, Resumer
 from mean_prompt.system.errors import InputError
 from mean_prompt.system.files import write_atomically
@@ -56,7 +57,7 @@ def test_nothing_of_it_is_pickled(path):
     Checkpoint(path).save({"spent": 1.0})
     data = path.read_bytes()
     header = json.loads(data[20 : 20 + int.from_bytes(data[12:20], "little")])
-    assert json.loads(header["__metadata__"]["plain"]) == {"spent": 1.0}
+    assert json.loads(header["__metadata__"]["plain"]) == {"layout": 2, "spent": 1.0}
 
 
 def test_a_search_without_a_folder_saves_nothing():
@@ -66,3 +67,11 @@ def test_a_search_without_a_folder_saves_nothing():
         lambda: iter([1, 2]), lambda: pytest.fail("a state was asked for"), lambda _: None
     )
     assert list(steps) == [1, 2]
+
+
+def test_a_checkpoint_of_another_version_is_refused(path, monkeypatch):
+    monkeypatch.setattr(checkpoint_module, "_LAYOUT", 1)
+    Checkpoint(path).save({"spent": 1.0})
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="is of another one; install that version"):
+        Checkpoint(path)
