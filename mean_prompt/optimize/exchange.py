@@ -54,7 +54,7 @@ class Adoption:
 
     Attributes:
         how: ``better`` if it scores above the climb's best string; ``path`` for the best string
-            between the two, if that scores above both; ``swap`` in any case.
+            between the two, if that scores above the climb's own best; ``swap`` in any case.
     """
 
     body: TokenIds

@@ -61,8 +61,8 @@ class StudySettings(BaseModel):
     """Settings of a study: how it divides a budget among climbs, and what it varies in them.
 
     Attributes:
-        climb_evaluations: strings encoded in one climb, about: a climber's share of the budget is
-            divided into climbs of equal length, as near to this one as can be.
+        climb_evaluations: strings encoded in one climb, about, at most: a climber's first climb is
+            shorter, and each next one longer.
         exchange: how climbs that run side by side learn from each other
             (:mod:`~mean_prompt.optimize.exchange`).
         prune: ``median`` ends a climb that is behind half of the earlier ones; ``none`` never.

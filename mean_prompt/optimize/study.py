@@ -32,6 +32,13 @@ from mean_prompt.system import State, Team, dump, load
 CLIMBER: Final = "climber"
 #: Share of a climb's time that goes into evaluations; the rest into choosing what to evaluate.
 _EVALUATING_SHARE: Final = 0.4
+#: Evaluations of a climber's first climb, by how much each next one is longer, and how much longer
+#: than planned one may be that takes all that is left.
+_FIRST_CLIMB: Final = 2_500
+_GROWTH: Final = 3
+_TAKE_ALL: Final = 2.5
+#: Climbs of each climber by the settings as given; the study draws those of the others.
+_AS_GIVEN: Final = 2
 #: Seconds that a climber in another process climbs before it reports, between two reports with its
 #: state, and that the study waits for reports beyond the end of its budget.
 _ADVANCE: Final = 2.0
@@ -212,6 +219,8 @@ class ClimbStudy:
         self._runs: list[_Run | None] = [None] * team.size
         self._orphans: list[_Run] = []
         self._overs: list[int | None] = [None] * team.size
+        #: Climbs that each climber has begun.
+        self._begun = [0] * team.size
         #: Milestones reached since the last event; always empty between two events.
         self._milestones: list[Milestone] = []
         self._limits = budget.limits
@@ -242,6 +251,7 @@ class ClimbStudy:
             "number": self.climbs,
             "elite": self.elite.state(),
             "limits": list(astuple(self._limits)),
+            "begun": list(self._begun),
             "runs": [run.state(self._climb_state(slot, run)) for slot, run in runs]
             + [run.state(run.saved and load(run.saved)) for run in self._orphans],
         }
@@ -252,6 +262,9 @@ class ClimbStudy:
         self.elite = Candidate.of_state(state["elite"])
         self._limits = Limits(*state["limits"])
         self._orphans = [_Run.of_state(run) for run in state["runs"]]
+        # A climb that goes on is counted again when a climber takes it.
+        mean = (sum(state["begun"]) - len(self._orphans)) // len(state["begun"])
+        self._begun = [max(0, mean)] * self._team.size
 
     def _climb_state(self, slot: int, run: _Run) -> State | None:
         if self._team.is_here and run.is_held:
@@ -285,7 +298,7 @@ class ClimbStudy:
         if run is None:
             if (reading.expired and self.climbs) or reading.stopped:
                 return
-            run = self._runs[slot] = self._orphans.pop(0) if self._orphans else self._new(reading)
+            run = self._runs[slot] = self._resumed(slot) or self._new(slot, reading)
         if not run.is_held:
             self._hold(slot, run)
         elif run.adoption is not None:
@@ -301,21 +314,35 @@ class ClimbStudy:
             else:
                 yield self._replace(reply.member, reply.lost)
 
-    def _new(self, reading: _Reading) -> _Run:
-        """Return a new climb, by settings that Optuna draws after the first climb of each climber.
+    def _resumed(self, slot: int) -> _Run | None:
+        """Return a climb that waits for a climber, or ``None`` if none does."""
+        if not self._orphans:
+            return None
+        self._begun[slot] += 1
+        return self._orphans.pop(0)
 
-        The rest of the budget is divided into climbs of about the length that the settings ask for.
-        """
+    def _new(self, slot: int, reading: _Reading) -> _Run:
+        """Return a new climb; Optuna draws its settings after each climber's first climbs."""
         number = self.climbs
         self.climbs += 1
-        if number < self._team.size:
+        if number < _AS_GIVEN * self._team.size:
             params: dict[str, Any] = {"start": self._settings.starts[0]}
         else:
             params = self._sampling.draw(number, self._board.ended())
-        left = 1.0 - reading.fraction
-        climbs = max(1, round(left / self._share(self._settings.climb_evaluations)))
-        length = max(left, 1e-9) / climbs
+        length = self._length(1.0 - reading.fraction, self._begun[slot])
+        self._begun[slot] += 1
         return _Run(number, params, reading.fraction, length, time.time())
+
+    def _length(self, left: float, before: int) -> float:
+        """Return the length of a climber's next climb, as a share of the budget.
+
+        A climb of three times the evaluations ends about 0.01 of the ceiling higher, but only as it
+        cools at its end. So the first climb is short and each next one thrice as long, until the
+        longest; what would be left after a climb is added to it if it is not much longer.
+        """
+        grown = min(_FIRST_CLIMB * _GROWTH**before, self._settings.climb_evaluations)
+        length = self._share(int(grown))
+        return max(left, 1e-9) if left < _TAKE_ALL * length else length
 
     def _share(self, evaluations: int) -> float:
         """Return the share of the budget in which one climber makes a number of evaluations."""

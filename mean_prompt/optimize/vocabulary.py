@@ -20,6 +20,7 @@ from mean_prompt.encoder import (
     TokenIds,
     TokenPropagation,
     VectorCache,
+    cached_arrays,
 )
 from mean_prompt.objective import Vectors
 from mean_prompt.optimize.constraints import Rules

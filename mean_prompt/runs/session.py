@@ -63,7 +63,7 @@ class SearchSession:
                 file = StudyFile(inputs.folder.file(STUDY), inputs.recipe.study, ended)
                 board = stack.enter_context(closing(file))
             session.run(board)
-        return close_search(inputs, problem, self._rules, tracker), problem
+        return close_search(inputs, problem, self._rules, tracker, self._team.size), problem
 
 
 def build_problem(inputs: SearchInputs[Corpus], team: Team | None = None) -> Problem:
@@ -233,7 +233,11 @@ class StudySession:
 
 
 def close_search(
-    inputs: SearchInputs[Corpus], problem: Problem, rules: Rules, tracker: Tracker[Candidate]
+    inputs: SearchInputs[Corpus],
+    problem: Problem,
+    rules: Rules,
+    tracker: Tracker[Candidate],
+    workers: int,
 ) -> SearchResult:
     """Score the best string over all prompts, and write the result.
 
@@ -259,6 +263,7 @@ def close_search(
             "hash": corpus.content_hash,
         },
         "compression": problem.compression.as_dict() if problem.compression else None,
+        "workers": workers,
     }
     return finished(
         inputs,

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
@@ -182,6 +182,7 @@ def main(control_fd: int, alive: int, modules: Sequence[str]) -> None:
     for module in modules:
         import_module(module)
     holder = Holder()
+    plain: dict[str, Callable[..., None]] = {"hold": holder.hold, "kill": _kill}
     with (
         Connection(control_fd) as control,
         socket.socket(fileno=os.dup(control_fd)) as channel,
@@ -193,7 +194,7 @@ def main(control_fd: int, alive: int, modules: Sequence[str]) -> None:
                 if kind == "fork":
                     answer: Any = _fork(channel, control, alive, holder)
                 else:
-                    answer = {"hold": holder.hold, "kill": _kill}[kind](*args)
+                    answer = plain[kind](*args)
             except Exception as error:  # noqa: BLE001 - raised in the driver
                 control.send_bytes(pickle.dumps((False, error)))
             else:

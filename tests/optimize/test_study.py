@@ -3,6 +3,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from mean_prompt.optimize import study as study_module
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.climb import ClimbSettings
 from mean_prompt.optimize.climber import Climber
@@ -58,29 +59,31 @@ def test_climbs_follow_each_other_until_the_budget_is_spent(make_study):
     assert len(endings) == len(set(trials))
 
 
-def test_the_budget_is_divided_into_climbs_of_one_length_or_taken_by_one(make_study):
-    budget = Budget(None, 1_150)
+def test_climbs_grow_to_the_longest_and_the_last_takes_what_is_left(make_study, monkeypatch):
+    monkeypatch.setattr(study_module, "_FIRST_CLIMB", 60)
     spent = {}
-    for event in make_study(budget, prune="none").run():
+    for event in make_study(Budget(None, 1_200), prune="none").run():
         spent[event.trial] = event.evaluations
-    # 1,150 are nearer to six climbs of 200 than to five.
-    assert len(spent) == 6
-    assert max(spent.values()) - min(spent.values()) < 20
-    long = make_study(Budget(None, 300), climb_evaluations=10_000)
-    assert {event.trial for event in long.run()} == {0}
+    *grown, last = spent.values()
+    # The settings drawn for later climbs have wider steps, and a climb ends with a whole one.
+    assert grown == pytest.approx([60, 180, 200, 200, 200], abs=50)
+    assert sum(grown) + last == pytest.approx(1_200, abs=50)
+    assert last > 250
+    short = make_study(Budget(None, 140), prune="none")
+    assert {event.trial for event in short.run()} == {0}
 
 
 def test_the_study_is_kept_with_its_climbs_the_first_by_the_settings_as_given(make_study, tmp_path):
     path = tmp_path / "study.db"
-    study = make_study(Budget(None, 900), board=path)
+    study = make_study(Budget(None, 1_200), board=path)
     list(study.run())
     kept = optuna.load_study(study_name=STUDY_NAME, storage=f"sqlite:///{path}")
     assert kept.best_value == pytest.approx(study.elite.score)
     assert {trial.state.name for trial in kept.trials} <= {"COMPLETE", "PRUNED"}
     assert kept.best_trial.user_attrs["text"] == study.elite.text
     assert kept.trials[0].intermediate_values
-    assert [trial.params for trial in kept.trials[:1]] == [{"start": "corpus"}]
-    assert all("width" in trial.params for trial in kept.trials[1:])
+    assert [trial.params for trial in kept.trials[:2]] == [{"start": "corpus"}] * 2
+    assert all("width" in trial.params for trial in kept.trials[2:])
     assert len(kept.trials) > 3
 
 

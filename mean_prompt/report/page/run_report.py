@@ -232,7 +232,7 @@ def _reproduce(run: RunFiles) -> str:
         result is not None
         and not result.stopped
         and "budget =" not in run.recipe
-        and "workers" not in result.details
+        and result.details.get("workers", 1) == 1
     )
     how = (
         "With a limit of evaluations alone the same seed gives the same string on the same machine."
