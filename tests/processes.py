@@ -41,6 +41,11 @@ class Command:
         self._process = _FORKING.Process(target=_run, args=asked)
         self._process.start()
 
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
     def poll(self) -> int | None:
         """Return the exit code, or ``None`` while it runs."""
         return self._process.exitcode

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from mean_prompt.runs import checkpoint as module
-from mean_prompt.runs import checkpoint as checkpoint_module
 from mean_prompt.runs.checkpoint import Checkpoint, Resumer
 from mean_prompt.system.errors import InputError
 from mean_prompt.system.files import write_atomically
@@ -70,7 +69,7 @@ def test_a_search_without_a_folder_saves_nothing():
 
 
 def test_a_checkpoint_of_another_version_is_refused(path, monkeypatch):
-    monkeypatch.setattr(checkpoint_module, "_LAYOUT", 1)
+    monkeypatch.setattr(module, "_LAYOUT", 1)
     Checkpoint(path).save({"spent": 1.0})
     monkeypatch.undo()
     with pytest.raises(InputError, match="is of another one; install that version"):
