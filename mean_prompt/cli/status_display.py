@@ -40,6 +40,9 @@ def _figures(status: RunStatus) -> Iterator[tuple[str, str]]:
     if status.rate is not None:
         yield "evaluations", f"{status.evaluations:,}"
         yield "per second", f"{status.rate:,.0f}"
+    for climb in status.climbs:
+        share = f"{100 * climb.fraction:.1f} % of the ceiling"
+        yield f"climb {climb.number + 1}", f"{share} at {climb.tenths} tenths"
     if status.seconds_left is not None:
         yield "time left", format_duration(status.seconds_left)
     if status.state == "running" and status.last_event is not None:

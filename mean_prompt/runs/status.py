@@ -22,6 +22,21 @@ RunState = Literal["running", "finished", "stopped", "interrupted", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)
+class RunningClimb:
+    """A climb that has begun and not ended.
+
+    Attributes:
+        number: number of the climb in its study, from 0.
+        tenths: tenths of its length that are over, at its last milestone.
+        fraction: score of its best string there, as a share of the ceiling.
+    """
+
+    number: int
+    tenths: int
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunStatus:
     """Status of the search in a run's folder, with its best string so far.
 
@@ -34,6 +49,7 @@ class RunStatus:
         seconds_left: seconds until the end of the budget; ``None`` if time is not limited or the
             search is not running.
         last_event: when the last event was written, in seconds since the epoch, or ``None``.
+        climbs: the climbs that run, one a climber; empty if the search is not running.
     """
 
     name: str
@@ -45,6 +61,7 @@ class RunStatus:
     seconds: float = 0.0
     seconds_left: float | None = None
     last_event: float | None = None
+    climbs: tuple[RunningClimb, ...] = ()
     fault: str | None = None
 
     @property
@@ -80,7 +97,10 @@ class RunStatus:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the status as a dict of plain values, for JSON."""
-        return asdict(self) | {"rate": self.rate}
+        return asdict(self) | {
+            "rate": self.rate,
+            "climbs": [asdict(climb) for climb in self.climbs],
+        }
 
 
 def current_result(folder: Path, seconds: float | None) -> SearchResult | None:
@@ -116,6 +136,7 @@ def _read(folder: Path, name: str) -> RunStatus:
         seconds=result.seconds if result else seconds or 0.0,
         seconds_left=_seconds_left(folder, seconds, written) if state == "running" else None,
         last_event=written,
+        climbs=_running_climbs(folder) if state == "running" else (),
     )
 
 
@@ -127,6 +148,17 @@ def _last_events(folder: Path) -> tuple[dict[str, Any] | None, dict[str, Any] | 
     if last is None or last["event"] == "best":
         return last, last
     return last, next((event for event in events if event["event"] == "best"), None)
+
+
+def _running_climbs(folder: Path) -> tuple[RunningClimb, ...]:
+    running: dict[int, RunningClimb] = {}
+    for event in read_events(folder / EVENTS) if path_exists(folder / EVENTS) else ():
+        number = event.get("trial", 0)
+        if event["event"] == "stage":
+            running[number] = RunningClimb(number, int(event["number"]), float(event["fraction"]))
+        elif event["event"] == "climb":
+            running.pop(number, None)
+    return tuple(running.values())
 
 
 def _best_string(folder: Path, best: dict[str, Any] | None) -> str | None:

@@ -11,13 +11,14 @@ from mean_prompt import Recipe
 from mean_prompt.optimize.scores import Baseline
 from mean_prompt.runs.folder import RunFolder
 from mean_prompt.runs.result import SearchResult
-from mean_prompt.runs.status import RunStatus
+from mean_prompt.runs.status import RunningClimb, RunStatus
 from mean_prompt.system.errors import InputError
 from mean_prompt.system.locks import FolderLock
 
 START = {"event": "best", "text": "a", "time": 2.0, "evaluations": 40, "trial": 0}
 BEST = {"event": "best", "text": "the best", "time": 9.5, "evaluations": 300, "trial": 2}
 CLIMB = {"event": "climb", "time": 10.0, "evaluations": 320, "trial": 2}
+AT = {"time": 9.6, "evaluations": 310, "score": 0.2, "text": "another"}
 SCORES = {"score": 0.25, "fraction": 0.5}
 
 
@@ -62,6 +63,17 @@ def test_a_run_is_running_while_a_process_works_in_its_folder(run):
         status = RunStatus.read(run)
     assert status.state == "running"
     assert status.seconds_left == pytest.approx(120 - 10 - 30, abs=5)
+
+
+def test_the_climbs_that_run_are_those_that_have_not_ended(run):
+    folder = RunFolder(run, resume=True)
+    stages = ((1, 0, 0.3), (2, 9, 0.5), (3, 2, 0.4), (1, 4, 0.45))
+    for trial, number, fraction in stages:
+        folder.log({"event": "stage", "trial": trial, "number": number, "fraction": fraction} | AT)
+    folder.log(CLIMB | SCORES)
+    assert RunStatus.read(run).climbs == (RunningClimb(1, 4, 0.45), RunningClimb(3, 2, 0.4))
+    folder.close()
+    assert RunStatus.read(run).climbs == ()
 
 
 @pytest.mark.parametrize(("stopped", "state"), [(False, "finished"), (True, "stopped")])
