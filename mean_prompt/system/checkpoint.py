@@ -6,7 +6,7 @@ A dumped state is a frame around a safetensors file whose metadata hold the plai
     crc32   4 bytes, little endian: of the payload
     payload
 
-Frames can follow each other in one file; a frame cut short by a crash fails its checksum.
+Data cut short by a crash fail the checksum.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -39,29 +39,16 @@ def dump(state: State) -> bytes:
     return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
 
 
-def frames(data: bytes) -> Iterator[tuple[State, int]]:
-    """Yield the states in a file's bytes and the offset where each ends, until a damaged one."""
-    start = 0
-    while start + _FRAME.size <= len(data):
-        length, checksum = _FRAME.unpack_from(data, start)
-        begin, end = start + _FRAME.size, start + _FRAME.size + length
-        payload = data[begin:end]
-        if len(payload) < length or zlib.crc32(payload) != checksum:
-            return
-        yield _decoded(payload), end
-        start = end
-
-
 def load(data: bytes) -> State:
     """Return the state that :func:`dump` serialised to these bytes.
 
     Raises:
         ValueError: the data are cut short, damaged, or followed by something else.
     """
-    whole = next(frames(data), None)
-    if whole is None or whole[1] != len(data):
+    payload = data[_FRAME.size :]
+    if len(data) < _FRAME.size or _FRAME.unpack_from(data) != (len(payload), zlib.crc32(payload)):
         raise ValueError("the frame is not whole")
-    return whole[0]
+    return _decoded(payload)
 
 
 def ragged(rows: Iterable[Sequence[int]]) -> State:

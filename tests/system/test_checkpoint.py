@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from mean_prompt.system.checkpoint import dump, frames, load, ragged, ragged_rows
+from mean_prompt.system.checkpoint import dump, load, ragged, ragged_rows
 
 NAMES = st.text().filter(lambda name: not name.startswith("\0"))
 PLAIN = st.recursive(
@@ -77,15 +77,3 @@ def test_a_state_that_is_not_whole_is_refused(damage):
     }[damage]
     with pytest.raises(ValueError, match="the frame is not whole"):
         load(damaged)
-
-
-@given(st.integers(0, 10_000))
-def test_frames_are_read_up_to_the_first_torn_one(cut):
-    states = [{"number": number, "row": np.arange(number)} for number in range(4)]
-    packed = [dump(state) for state in states]
-    data = b"".join(packed)
-    whole = data[: min(cut, len(data))]
-    ends = np.cumsum([len(part) for part in packed])
-    found = list(frames(whole))
-    assert [state["number"] for state, _ in found] == list(range(int((ends <= len(whole)).sum())))
-    assert [end for _, end in found] == ends[: len(found)].tolist()
