@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 from mean_prompt import api, cli
 from mean_prompt.cli.app import app
 from mean_prompt.cli.warnings import one_line_warnings
+from mean_prompt.runs import climbers
 from mean_prompt.system.errors import InputError, RunError
+from mean_prompt.system.team import Here
 
 PROMPTS = ["Rewrite this as a poem", "Make it formal", "Turn it into a sea shanty, please"]
 COMMANDS = typer.main.get_command(app).commands
@@ -270,8 +272,8 @@ def searched(monkeypatch):
     given = types.SimpleNamespace()
 
     class Session:
-        def __init__(self, inputs):
-            given.inputs = inputs
+        def __init__(self, inputs, team):
+            given.inputs, given.climbers = inputs, team.size
             assert callable(inputs.listener)
 
         def run(self):
@@ -279,21 +281,51 @@ def searched(monkeypatch):
 
     def load(_name, **options):
         vars(given).update(options)
+        return types.SimpleNamespace(device="cpu")
 
+    class Nursery(Here):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(climbers, "Nursery", lambda _: Nursery())
+    monkeypatch.setattr(climbers, "cores", lambda: 6)
+    monkeypatch.setattr(climbers, "available_memory", lambda: None)
     monkeypatch.setattr(api, "SearchSession", Session)
     monkeypatch.setattr("mean_prompt.runs.recipe.load_encoder", load)
     return given
+
+
+@pytest.mark.parametrize(
+    ("options", "climbers"),
+    [
+        ("", 6),
+        ("--budget 1m", 6),
+        ("--max-evaluations 9", 1),
+        ("--workers 1", 1),
+        ("--max-evaluations 9 --budget 1m", 6),
+        ("--max-evaluations 9 --workers 2", 2),
+    ],
+)
+def test_there_is_a_climber_a_core_unless_the_run_is_to_repeat(
+    run, searched, prompts_file, options, climbers
+):
+    run("search", prompts_file, "--out", "here", *options.split())
+    assert searched.climbers == climbers
 
 
 def test_every_option_reaches_the_search(run, searched, prompts_file):
     Path("mine.toml").write_text("[search]\nseed = 1\nbudget = '9m'\n[climb]\nwidth = 7\n")
     options = (
         "--budget 10m --max-evaluations 77 --max-tokens 12 --alphabet words --model m --device cpu "
-        "--recipe mine.toml --column prompt --holdout 0.5 --seed 3 --out here --quiet"
+        "--recipe mine.toml --column prompt --holdout 0.5 --seed 3 --out here --quiet --workers 3"
     )
     code, _, _ = run("search", f"mine={prompts_file}:2", *options.split())
     assert code == 1
     inputs, plan = searched.inputs, searched.inputs.recipe
+    assert searched.climbers == 3
     assert (plan.search.budget, plan.search.max_evaluations, plan.search.seed) == ("10m", 77, 3)
     assert (plan.constraints.max_tokens, plan.constraints.alphabet) == (12, "words")
     assert (plan.corpus.column, plan.corpus.holdout) == ("prompt", 0.5)
