@@ -240,6 +240,7 @@ class ClimbStudy:
             if reading.expired:
                 closed = min(closed, time.monotonic() + _CLOSING)
             yield from self._replies()
+        self._team.dismiss()
         for run in [*filter(None, self._runs), *self._orphans]:
             if run.best is not None:
                 yield self._event(run, None, "stopped") if reading.stopped else self._end(run)

@@ -183,6 +183,11 @@ class Team:
 
         return compute
 
+    def dismiss(self) -> None:
+        """End all members that compute elsewhere: they would compete with what comes after."""
+        if not self.is_here:
+            self._end()
+
     def close(self) -> None:
         """End all members and their placement."""
         self._end()
