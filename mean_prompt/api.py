@@ -40,6 +40,7 @@ from mean_prompt.runs import (
     worth_seconds,
 )
 from mean_prompt.system import (
+    Cluster,
     Deadline,
     InputError,
     Listener,
@@ -72,6 +73,7 @@ def search(  # noqa: PLR0913 - an argument an option
     resume: bool = False,
     workers: int | None = None,
     nursery: Nursery | None = None,
+    ray: str | None = None,
     listener: SearchListener = ignore,
     started: float | None = None,
 ) -> SearchResult:
@@ -98,9 +100,13 @@ def search(  # noqa: PLR0913 - an argument an option
             are the run's own; a new ``budget`` or ``max_evaluations`` counts what was spent
             before. A run that has spent its budget returns its result again.
         workers: number of climbers, each a process of one thread; 1 climbs in this process.
-            Default: one a physical core; 1 on a GPU, or without a ``budget``.
+            Default: one a physical core; 1 on a GPU, or without a ``budget``. On a cluster: one
+            per CPU, or per GPU if the model is on one.
         nursery: the process that climbers are forked from, if it was begun before. Default: begun
             if there are several.
+        ray: the Ray cluster that climbers run on: ``local`` starts one on this machine, ``auto``
+            or ``HOST:PORT`` joins one that this machine is part of. Default: none, climbers are
+            processes of this machine.
         listener: called with a :class:`~mean_prompt.runs.progress.SearchProgress` at every step.
         started: when the budget began, by ``time.monotonic``. Default: now.
 
@@ -109,6 +115,9 @@ def search(  # noqa: PLR0913 - an argument an option
         RunError: the budget ended before the search could begin, or climbers died repeatedly.
     """
     began = time.monotonic() if started is None else started
+    cluster = None if ray is None else Cluster(ray, workers)
+    if cluster:
+        cluster.check()
     with _run_folder(out, resume=resume) as folder:
         asked = _asked(recipe, model, budget, max_evaluations, max_tokens, seed, folder)
         if asked.context.triples is not None:
@@ -122,15 +131,15 @@ def search(  # noqa: PLR0913 - an argument an option
         if not isinstance(corpus, Corpus):
             corpus = Corpus.from_files(*sources, column=asked.corpus.column)
         _check_begun(folder, asked, corpus)
-        if workers is None and asked.search.budget is None:
-            workers = 1
+        if cluster or (workers is None and asked.search.budget is None):
+            workers = 1  # in processes of this machine
         with _budget(asked, folder, began) as limits, _nursery(workers, nursery) as begun:
             encoder = model if isinstance(model, Encoder) else asked.model.load()
             inputs = SearchInputs(corpus, encoder, asked, limits, folder, listener, sources)
             size, note = fitting(workers, encoder.device)
             if note:
                 inputs.reporter.notes(note)
-            with team_of(encoder, size, begun) as team:
+            with team_of(encoder, size, begun, cluster, inputs.reporter.notes) as team:
                 result, problem = SearchSession(inputs, team).run()
             if result.out:
                 write_analysis(result.out, CorpusSpace.of_problem(problem, encoder), result.string)

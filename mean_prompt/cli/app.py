@@ -10,10 +10,11 @@ from typer.core import TyperGroup
 from mean_prompt.cli.bench import bench
 from mean_prompt.cli.check import check
 from mean_prompt.cli.doctor import doctor
-from mean_prompt.cli.embed import EmbedCommand, embed
+from mean_prompt.cli.embed import embed
 from mean_prompt.cli.evaluate import evaluate
 from mean_prompt.cli.explore import explore
 from mean_prompt.cli.live import live
+from mean_prompt.cli.options import RayCommand
 from mean_prompt.cli.predict import predict
 from mean_prompt.cli.report import report
 from mean_prompt.cli.score import score
@@ -41,10 +42,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find the one string whose sentence embedding is closest to a whole corpus of prompts.",
 )
-app.command()(search)
+app.command(cls=RayCommand)(search)
 app.command()(status)
 app.command()(score)
-app.command(cls=EmbedCommand)(embed)
+app.command(cls=RayCommand)(embed)
 app.command()(report)
 app.command()(live)
 app.command()(explore)

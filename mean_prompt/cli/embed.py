@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from mean_prompt.cli.options import Column, Device, Model, Trust, argument, option
 from mean_prompt.system import InputError
@@ -105,18 +104,3 @@ def _lines(found: Embedding) -> Iterator[str]:
         f"{shards:,} shards, {made}: {manifest.prompts:,} vectors of {manifest.dimension} numbers "
         f"in half precision, off by {rounding:.2g} at most; saved {found.out}"
     )
-
-
-class EmbedCommand(TyperCommand):
-    """Accepts ``--ray`` without a value, which Typer's own options do not."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - Typer's own
-        """Parse the arguments, with ``local`` put after a ``--ray`` that stands alone."""
-        return super().parse_args(ctx, list(_with_address(args)))
-
-
-def _with_address(args: Sequence[str]) -> Iterator[str]:
-    for word, following in zip(args, [*args[1:], "-"], strict=True):
-        yield word
-        if word == "--ray" and following.startswith("-"):
-            yield "local"

@@ -1,11 +1,12 @@
 """Options that several commands have."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial, wraps
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 #: An option and an argument whose help text says what holds without them.
 option = partial(typer.Option, show_default=False)
@@ -28,6 +29,21 @@ Column = Annotated[str | None, option(help="The prompts' column. Default: guesse
 Host = Annotated[
     str, typer.Option(help="Address to serve at. Any other than this one is seen by others.")
 ]
+
+
+class RayCommand(TyperCommand):
+    """Accepts ``--ray`` without a value, which Typer's own options do not."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - Typer's own
+        """Parse the arguments, with ``local`` put after a ``--ray`` that stands alone."""
+        return super().parse_args(ctx, list(_with_address(args)))
+
+
+def _with_address(args: Sequence[str]) -> Iterator[str]:
+    for word, following in zip(args, [*args[1:], "-"], strict=False):
+        yield word
+        if word == "--ray" and following.startswith("-"):
+            yield "local"
 
 
 def takes(**groups: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -13,6 +13,9 @@ from mean_prompt.cli.live_page import Live, LiveAt, live_page
 from mean_prompt.cli.options import Column, Trust, argument, option
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mean_prompt.runs import SearchResult
     from mean_prompt.system import Nursery
 
 
@@ -107,7 +110,15 @@ def search(
         option(
             min=1,
             help="Climbers, each a process of one thread; 1 climbs in this process. Default: one "
-            "a physical core; 1 on a GPU, or without a --budget.",
+            "a physical core; 1 on a GPU, or without a --budget. With --ray: one per CPU, or GPU.",
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        option(
+            metavar="[ADDRESS]",
+            help="Climb on a Ray cluster. Without ADDRESS on this machine alone; with auto or "
+            "HOST:PORT on a cluster that this machine is part of.",
         ),
     ] = None,
     live: Live = False,
@@ -125,8 +136,8 @@ def search(
     if resume:
         out, corpus = _run_and_corpus(out, corpus)
     check_sources(corpus or ())
-    several = not context and workers != 1 and (workers or budget or not max_evaluations)
-    nursery = _nursery(ctx) if several else None
+    several = workers != 1 and (workers or budget or not max_evaluations)
+    nursery = _nursery(ctx) if several and not context and ray is None else None
 
     from mean_prompt import api
     from mean_prompt.cli.display import print_affix, print_result
@@ -151,12 +162,14 @@ def search(
             f"an affix is searched in a context alone, without a corpus: found "
             f"{', '.join(corpus)}; leave out the one or the other"
         )
-    if asks_affix and workers:
+    if asks_affix and (workers or ray is not None):
+        found = f"--workers {workers}" if workers else "--ray"
         raise InputError(
-            f"an affix is searched by one process: found --workers {workers} with --context; leave "
-            "out the one or the other"
+            f"an affix is searched by one process: found {found} with --context; leave out the one "
+            "or the other"
         )
-    find = partial(api.search, corpus, workers=workers, nursery=nursery)
+    find: Callable[..., SearchResult]
+    find = partial(api.search, corpus, workers=workers, nursery=nursery, ray=ray)
     if asks_affix:
         find = api.search_affix
     run = user_path(out or _new_folder())
@@ -186,7 +199,7 @@ def search(
 
 def _nursery(ctx: typer.Context) -> Nursery:
     """Start the process that climbers are forked from: it imports what this one does, meanwhile."""
-    from mean_prompt.runs.climbers import nursery
+    from mean_prompt.runs import nursery
 
     begun = nursery()
     ctx.call_on_close(begun.close)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Final
+from warnings import warn
 
-from mean_prompt.system import Here, Nursery, Placement, Team, available_memory
+from mean_prompt.system import Cluster, Here, Nursery, Placement, Team, available_memory
 
 if TYPE_CHECKING:
     from mean_prompt.encoder import Encoder
@@ -19,6 +20,8 @@ MODULES: Final = ("sentence_transformers", "mean_prompt.optimize.climber")
 #: Memory that a climber takes beside what climbers share, as measured at 32 tokens: its own part
 #: of the interpreter, what it learns, and the activations of one pass.
 _CLIMBER_BYTES: Final = 400 * 2**20
+#: Climbers that share a core of a Ray cluster, which counts a core of two threads as two CPUs.
+_CLUSTER_CROWDING: Final = 2.0
 
 
 @cache
@@ -54,16 +57,38 @@ def fitting(workers: int | None, device: str) -> tuple[int, str | None]:
 
 
 @contextmanager
-def team_of(encoder: Encoder, size: int, begun: Nursery | None = None) -> Iterator[Team]:
+def team_of(
+    encoder: Encoder,
+    size: int,
+    begun: Nursery | None = None,
+    cluster: Cluster | None = None,
+    notify: Callable[[str], object] = warn,
+) -> Iterator[Team]:
     """Yield a team of climbers that hold the encoder, and end it with the block.
 
     One climber computes in this process; several have a process each, forked from the one that
-    was ``begun``, if any.
+    was ``begun``, if any. On a ``cluster`` there are as many as it asks for, whatever the ``size``:
+    by default one per CPU, or per GPU if the encoder is on one. ``notify`` is called with lines
+    for the user.
     """
-    placement: Placement = Here() if size == 1 else begun or nursery()
-    team = Team(placement, size, crowding=size / cores())
+    team = (
+        _team_on(cluster, encoder.device, notify)
+        if cluster
+        else Team(_place(size, begun), size, crowding=size / cores())
+    )
     try:
         team.give(ENCODER, encoder)
         yield team
     finally:
         team.close()
+
+
+def _place(size: int, begun: Nursery | None) -> Placement:
+    return Here() if size == 1 else begun or nursery()
+
+
+def _team_on(cluster: Cluster, device: str, notify: Callable[[str], object]) -> Team:
+    from mean_prompt.system import RayPlacement
+
+    placement = RayPlacement(cluster, device, cpus=1, notify=notify)
+    return Team(placement, placement.plan.actors, crowding=_CLUSTER_CROWDING)

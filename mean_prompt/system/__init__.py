@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from mean_prompt.system.checkpoint import (
         State as State,
         dump as dump,
-        frames as frames,
         load as load,
         ragged as ragged,
         ragged_rows as ragged_rows,
     )
+    from mean_prompt.system.cluster import Cluster as Cluster
     from mean_prompt.system.data import shipped_folder as shipped_folder
     from mean_prompt.system.deadline import (
         Deadline as Deadline,
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         ProgressEvent as ProgressEvent,
         ignore as ignore,
     )
+    from mean_prompt.system.ray_placement import RayPlacement as RayPlacement
     from mean_prompt.system.secrets import (
         is_secret_name as is_secret_name,
         masked_urls as masked_urls,

@@ -18,6 +18,7 @@ from mean_prompt import api, cli
 from mean_prompt.cli.app import app
 from mean_prompt.cli.warnings import one_line_warnings
 from mean_prompt.runs import climbers
+from mean_prompt.system.cluster import ActorPlan
 from mean_prompt.system.errors import InputError, RunError
 from mean_prompt.system.team import Here
 
@@ -314,6 +315,47 @@ def test_there_is_a_climber_a_core_unless_the_run_is_to_repeat(
 ):
     run("search", prompts_file, "--out", "here", *options.split())
     assert searched.climbers == climbers
+
+
+@pytest.mark.parametrize(
+    ("line", "address"),
+    [("{} --ray", "local"), ("--ray --budget 1m {}", "local"), ("{} --ray=head:1", "head:1")],
+)
+def test_climbers_on_a_cluster_need_no_nursery(
+    run, searched, prompts_file, monkeypatch, line, address
+):
+    placed = []
+
+    def place(cluster, device, *, cpus, **_):
+        placed.append((cluster.address, cluster.workers, device, cpus))
+        plan = ActorPlan(7, "cpu", cpus, 0)
+        return types.SimpleNamespace(plan=plan, give=print, member=Here().member, close=int)
+
+    monkeypatch.setattr("mean_prompt.system.RayPlacement", place, raising=False)
+    monkeypatch.setattr("mean_prompt.system.Cluster.check", lambda _: None)
+    monkeypatch.setattr(climbers, "Nursery", lambda _: pytest.fail("a nursery was begun"))
+    run("search", *line.format(prompts_file).split(), "--out", "here", "--workers", "7")
+    assert placed == [(address, 7, "cpu", 1)]
+    assert searched.climbers == 7
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("--ray prompts.csv", "--ray must be alone, or with local, auto or HOST:PORT: found 'prom"),
+        ("prompts.csv --ray 127.0.0.1:9", "a cluster that runs: 127.0.0.1:9: .*: ray start --head"),
+        ("--context t.csv --ray", "searched by one process: found --ray with --context; leave"),
+        ("--context t.csv --workers 2", "by one process: found --workers 2 with --context; leave"),
+        ("prompts.csv --ray --workers 2", r"not installed; run: pip install 'mean-prompt\[ray\]'$"),
+    ],
+)
+@pytest.mark.usefixtures("no_model", "prompts_file")
+def test_a_cluster_that_cannot_be_used_is_one_line(run, monkeypatch, line, fault):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, out, err = run("search", *line.split(), "--out", "run")
+    assert (code, out) == (2, "")
+    assert re.search(fault, one_line(err))
+    assert not Path("run").exists()
 
 
 def test_every_option_reaches_the_search(run, searched, prompts_file):

@@ -6,12 +6,10 @@ import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mean_prompt.corpus.sources import Source, default_corpus_folder, parse_source
-from mean_prompt.corpus.vectors.cluster import ActorModel, Cluster
 from mean_prompt.corpus.vectors.folder import VectorFolder
 from mean_prompt.corpus.vectors.manifest import (
     MANIFEST,
@@ -24,6 +22,7 @@ from mean_prompt.corpus.vectors.shards import Encoded, Shard, Stream, encode_hal
 from mean_prompt.encoder import load_encoder
 from mean_prompt.system import (
     LOCK,
+    Cluster,
     Deadline,
     FolderLock,
     InputError,
@@ -206,12 +205,13 @@ def _encoding(
     model: str | Encoder | None, device: str, trust: bool, cluster: Cluster | None
 ) -> tuple[ModelEntry, int, Encode]:
     """Return the model's identity, its embedding dimension, and a function to embed shards."""
-    if cluster and not (model is None or isinstance(model, str)):
-        raise InputError("a cluster's actors load their own model: give its name or folder")
-    # For a cluster too: the model's faults are then found before any shard is sent there.
     encoder = model
     if encoder is None or isinstance(encoder, str):
-        encoder = load_encoder(encoder, device=device, screening="float32", trust=trust)
+        # The cluster's machines may have other devices than this one.
+        here = "cpu" if cluster else device
+        encoder = load_encoder(encoder, device=here, screening="float32", trust=trust)
+    elif device == "auto":
+        device = encoder.device
     identity = ModelEntry(**asdict(encoder.identity))
     if cluster is None:
         return (
@@ -219,13 +219,13 @@ def _encoding(
             encoder.dimension,
             lambda shards: ((shard, encode_halves(encoder, shard.prompts)) for shard in shards),
         )
-    name = None if model is None else str(model)
-    if name and path_exists(user_path(name)):
-        name = str(user_path(name).resolve())  # actors work in another folder
     from mean_prompt.corpus.vectors.ray import encode_on
 
-    on_cluster = partial(encode_on, cluster, ActorModel(name, device, trust), identity)
-    return identity, encoder.dimension, on_cluster
+    return (
+        identity,
+        encoder.dimension,
+        lambda shards: encode_on(cluster, encoder, shards, device),
+    )
 
 
 def _mark_damaged(folder: VectorFolder, listener: Listener, deadline: Deadline) -> int:
