@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 #: Time limit of a search that is given neither a time nor a number of evaluations.
 DEFAULT_BUDGET = "2m"
+#: Seconds of a search's budget that it takes to leave a Ray cluster, and to stop one of its own.
+_LEAVING = 1.5
 
 CorpusLike = Corpus | str | Path | Sequence[str | Path]
 
@@ -136,6 +138,8 @@ def search(  # noqa: PLR0913 - an argument an option
         with _budget(asked, folder, began) as limits, _nursery(workers, nursery) as begun:
             encoder = model if isinstance(model, Encoder) else asked.model.load()
             inputs = SearchInputs(corpus, encoder, asked, limits, folder, listener, sources)
+            if cluster:
+                limits.reserve += _LEAVING
             size, note = fitting(workers, encoder.device)
             if note:
                 inputs.reporter.notes(note)
