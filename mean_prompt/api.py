@@ -117,9 +117,7 @@ def search(  # noqa: PLR0913 - an argument an option
         RunError: the budget ended before the search could begin, or climbers died repeatedly.
     """
     began = time.monotonic() if started is None else started
-    cluster = None if ray is None else Cluster(ray, workers)
-    if cluster:
-        cluster.check()
+    cluster = None if ray is None else _cluster(ray, workers)
     with _run_folder(out, resume=resume) as folder:
         asked = _asked(recipe, model, budget, max_evaluations, max_tokens, seed, folder)
         if asked.context.triples is not None:
@@ -271,6 +269,12 @@ def predict(
     page, fault = write_last_page(request.out, summary.rows, job.limit.remaining)
     notes = (*summary.notes, *([fault] if fault else []))
     return replace(summary, page=page, notes=notes, seconds=job.limit.elapsed)
+
+
+def _cluster(ray: str, workers: int | None) -> Cluster:
+    cluster = Cluster(ray, workers)
+    cluster.check()
+    return cluster
 
 
 def _asked(
