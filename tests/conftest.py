@@ -22,6 +22,8 @@ from tests.disks import closed_disk, full_disk  # noqa: F401 - fixtures for all
 #: runs in one process, and one that begins last would leave the other processes idle. `make quick`
 #: leaves them out, and the tests of other modules that need the real model or are marked as slow.
 LONGEST = (
+    "tests/system/test_ray_placement.py",
+    "tests/runs/test_climbers.py",
     "tests/report/explore/test_explore.py",
     "tests/report/live/test_page.py",
     "tests/runs/test_resume.py",

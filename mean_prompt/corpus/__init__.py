@@ -34,12 +34,12 @@ if TYPE_CHECKING:
         read_rows as read_rows,
         read_triples as read_triples,
     )
-    from mean_prompt.corpus.vectors.cluster import Cluster as Cluster
     from mean_prompt.corpus.vectors.folder import VectorFolder as VectorFolder
     from mean_prompt.corpus.vectors.job import (
         SHARD as SHARD,
         Embedding as Embedding,
         embed as embed,
     )
+    from mean_prompt.system.cluster import Cluster as Cluster
 
 __getattr__, __all__ = lazy_exports(__name__, __file__)

@@ -24,7 +24,7 @@ _MODULES: Final = {"faiss-cpu": "faiss", "scikit-learn": "sklearn"}
 #: Purpose of each optional extra.
 EXTRAS: Final = {
     "offline": "all-MiniLM-L6-v2, a model that needs no network",
-    "ray": "mean-prompt embed --ray",
+    "ray": "search --ray and embed --ray",
     "openai": "predictions of an LLM behind a server: --llm server:",
     "web": "a page to explore a run's embedding space: mean-prompt explore",
     "quantized": "a local LLM's weights in four bits: --llm-4bit",

@@ -176,7 +176,7 @@ class StudySession:
             self._starts[0],
             self._team,
             budget=self._inputs.budget,
-            rate=self._rate / max(1.0, self._team.size / cores()),
+            rate=self._rate / cores() / self._team.crowding if self._team.size > 1 else self._rate,
             seed=recipe.search.seed,
             board=board,
         )

@@ -84,12 +84,15 @@ class Team:
     Args:
         size: number of members.
         crowding: members that share a core, by which everything takes longer.
+
+    Attributes:
+        crowding: at least 1.
     """
 
     def __init__(self, placement: Placement, size: int, *, crowding: float = 1.0) -> None:
         self.size = size
         self._placement = placement
-        self._crowding = max(1.0, crowding)
+        self.crowding = max(1.0, crowding)
         self._members: list[Member] = []
         self._calls: dict[int, _Call] = {}
         self._losses = [0] * size
@@ -116,7 +119,7 @@ class Team:
         The answer is among the :meth:`replies`.
         """
         future = self._members[number].call(name, method, *args)
-        self._calls[number] = _Call(future, (seconds + PATIENCE) * self._crowding)
+        self._calls[number] = _Call(future, (seconds + PATIENCE) * self.crowding)
 
     def ask(self, number: int, name: str, method: str, *args: object) -> Any:  # noqa: ANN401
         """Call a method of a member and wait for its answer."""
@@ -161,27 +164,47 @@ class Team:
         """
 
         def compute(texts: Sequence[str]) -> Any:  # noqa: ANN401 - an array
-            # Interleaved: chunks come sorted by length, and each member takes as many long ones.
-            parts = {number: texts[number :: self.size] for number in range(self.size)}
-            parts = {number: part for number, part in parts.items() if part}
-            found: dict[int, Any] = {}
-            for number, part in parts.items():
-                self.call(number, name, method, part)
-            while len(found) < len(parts):
-                for reply in self.replies(PATIENCE):
-                    if reply.lost is None:
-                        found[reply.member] = reply.value
-                    else:
-                        self.replace(reply.member)
-                        self.call(reply.member, name, method, parts[reply.member])
-            if not found:
+            if not texts:
                 return self.ask(0, name, method, texts)
+            # Interleaved: chunks come sorted by length, and each member takes as many long ones.
+            parts = [texts[number :: self.size] for number in range(min(self.size, len(texts)))]
+            found = self._computed(name, method, parts)
             rows = np.empty((len(texts), *found[0].shape[1:]), found[0].dtype)
             for number, part in found.items():
                 rows[number :: self.size] = part
             return rows
 
         return compute
+
+    def _computed(self, name: str, method: str, parts: Sequence[Any]) -> dict[int, Any]:
+        """Return what a method gives for each part, by its number, whoever computed it."""
+        found: dict[int, Any] = {}
+        doing: dict[int, int] = {}
+        while len(found) < len(parts):
+            for member in self.idle():
+                part = self._next_part(range(len(parts)), found, doing)
+                if part is not None:
+                    doing[member] = part
+                    self.call(member, name, method, parts[part])
+            for reply in self.replies(PATIENCE):
+                part = doing.pop(reply.member)
+                if reply.lost is None:
+                    found.setdefault(part, reply.value)
+                else:
+                    self.replace(reply.member)
+        for member in doing:  # its part was computed by another one
+            del self._calls[member]
+            self.replace(member)
+        return found
+
+    def _next_part(
+        self, parts: Sequence[int], found: Mapping[int, Any], doing: Mapping[int, int]
+    ) -> int | None:
+        """Return a part that nobody computes, or whose member waits for a place to begin."""
+        waiting = {part for one, part in doing.items() if not self._members[one].is_ready()}
+        left = [part for part in parts if part not in found]
+        fresh = [part for part in left if part not in doing.values()]
+        return next(iter(fresh or [part for part in left if part in waiting]), None)
 
     def dismiss(self) -> None:
         """End all members that compute elsewhere: they would compete with what comes after."""
@@ -208,8 +231,9 @@ class Team:
         self._losses[number] += 1
         if self._losses[number] > _LOSSES:
             raise RunError(
-                f"climbers must stay alive: one was lost {self._losses[number]} times in a row "
-                f"({why}); free some memory, or give fewer --workers; --resume continues"
+                f"processes that compute must stay alive: one was lost {self._losses[number]} "
+                f"times in a row ({why}); free some memory, or give fewer --workers; what was done "
+                "is kept"
             )
         return Reply(number, lost=why)
 
