@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +44,7 @@ from mean_prompt.system import (
     InputError,
     Listener,
     Nursery,
+    Team,
     ignore,
     parse_duration,
     stopping,
@@ -136,12 +136,7 @@ def search(  # noqa: PLR0913 - an argument an option
         with _budget(asked, folder, began) as limits, _nursery(workers, nursery) as begun:
             encoder = model if isinstance(model, Encoder) else asked.model.load()
             inputs = SearchInputs(corpus, encoder, asked, limits, folder, listener, sources)
-            if cluster:
-                limits.reserve += _LEAVING
-            size, note = fitting(workers, encoder.device)
-            if note:
-                inputs.reporter.notes(note)
-            with team_of(encoder, size, begun, cluster, inputs.reporter.notes) as team:
+            with _climbers(inputs, workers, begun, cluster) as team:
                 result, problem = SearchSession(inputs, team).run()
             if result.out:
                 write_analysis(result.out, CorpusSpace.of_problem(problem, encoder), result.string)
@@ -351,15 +346,29 @@ def _budget(asked: Recipe, folder: RunFolder | None, began: float) -> Iterator[B
 
 
 @contextmanager
+def _climbers(
+    inputs: SearchInputs[Corpus],
+    workers: int | None,
+    begun: Nursery | None,
+    cluster: Cluster | None,
+) -> Iterator[Team]:
+    """Yield the climbers of a search, as many as fit in memory, or on a cluster as it has CPUs."""
+    if cluster:
+        inputs.budget.reserve += _LEAVING
+    size, note = fitting(workers, inputs.encoder.device)
+    if note:
+        inputs.reporter.notes(note)
+    with team_of(inputs.encoder, size, begun, cluster, inputs.reporter.notes) as team:
+        yield team
+
+
+@contextmanager
 def _nursery(workers: int | None, begun: Nursery | None) -> Iterator[Nursery | None]:
     """Yield the process that climbers are forked from, and end it; ``None`` for a single climber.
 
     It is begun before the model is loaded, as it takes as long.
     """
-    if workers == 1 or (os.cpu_count() or 1) == 1:
-        yield None
-        return
-    with begun or new_nursery() as nursery:
+    with begun or new_nursery(workers) or nullcontext() as nursery:
         yield nursery
 
 

@@ -9,6 +9,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # Before torch reads it: test processes run side by side, and threads of small models wait for each
 # other far longer than they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A search has one climber, in the test's own process, unless the test asks for more: the others
+# take ten seconds of a core to begin.
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 
 import joblib
 import pytest

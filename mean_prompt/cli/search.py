@@ -137,7 +137,7 @@ def search(
         out, corpus = _run_and_corpus(out, corpus)
     check_sources(corpus or ())
     several = workers != 1 and (workers or budget or not max_evaluations)
-    nursery = _nursery(ctx) if several and not context and ray is None else None
+    nursery = _nursery(ctx, workers) if several and not context and ray is None else None
 
     from mean_prompt import api
     from mean_prompt.cli.display import print_affix, print_result
@@ -197,12 +197,13 @@ def search(
         print_result(result)
 
 
-def _nursery(ctx: typer.Context) -> Nursery:
-    """Start the process that climbers are forked from: it imports what this one does, meanwhile."""
+def _nursery(ctx: typer.Context, workers: int | None) -> Nursery | None:
+    """Start the process that climbers are forked from, if there are to be several."""
     from mean_prompt.runs import nursery
 
-    begun = nursery()
-    ctx.call_on_close(begun.close)
+    begun = nursery(workers)
+    if begun:
+        ctx.call_on_close(begun.close)
     return begun
 
 

@@ -32,9 +32,12 @@ def cores() -> int:
     return int(joblib.cpu_count(only_physical_cores=True))
 
 
-def nursery() -> Nursery:
-    """Start the process that climbers are forked from, which imports what they need."""
-    return Nursery(MODULES)
+def nursery(workers: int | None) -> Nursery | None:
+    """Start the process that several climbers are forked from; ``None`` if there is to be one.
+
+    It imports what they need while this process does the same, which takes as long.
+    """
+    return Nursery(MODULES) if (workers or cores()) > 1 else None
 
 
 def fitting(workers: int | None, device: str) -> tuple[int, str | None]:
@@ -84,7 +87,7 @@ def team_of(
 
 
 def _place(size: int, begun: Nursery | None) -> Placement:
-    return Here() if size == 1 else begun or nursery()
+    return Here() if size == 1 else begun or Nursery(MODULES)
 
 
 def _team_on(cluster: Cluster, device: str, notify: Callable[[str], object]) -> Team:
