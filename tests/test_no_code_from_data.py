@@ -20,6 +20,8 @@ FUNCTIONS = {
 }
 #: Names of these that unpickle nothing: what torch raises on a file that is no pickle, and cores.
 HARMLESS = {"pickle.UnpicklingError", "joblib.cpu_count"}
+#: Modules that may pickle: what they unpickle comes from processes that the driver itself began.
+BETWEEN_PROCESSES = ("system/nursery.py", "system/ray_placement.py", "system/team.py")
 #: Names of options that let a library do so, with the one value that does not.
 OPTIONS = {
     "allow_pickle": False,
@@ -93,7 +95,11 @@ def is_safe(word):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_no_module_turns_data_into_code(module):
-    assert findings((PACKAGE / module).read_text("utf-8")) == []
+    found = findings((PACKAGE / module).read_text("utf-8"))
+    if module in BETWEEN_PROCESSES:
+        assert found
+        found = [line for line in found if ": pickle." not in line]
+    assert found == []
 
 
 @pytest.mark.parametrize(

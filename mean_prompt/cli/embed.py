@@ -57,8 +57,9 @@ def embed(
 
     Memory does not grow with the corpus. After a kill or Ctrl-C the same command resumes.
     """
-    from mean_prompt.corpus import Cluster, embed as embed_corpus
+    from mean_prompt.corpus import embed as embed_corpus
     from mean_prompt.report import progress_display
+    from mean_prompt.system import Cluster
 
     if workers and ray is None:
         raise InputError("--workers is for a cluster: give --ray, or leave it out")

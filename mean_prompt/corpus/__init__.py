@@ -40,6 +40,5 @@ if TYPE_CHECKING:
         Embedding as Embedding,
         embed as embed,
     )
-    from mean_prompt.system.cluster import Cluster as Cluster
 
 __getattr__, __all__ = lazy_exports(__name__, __file__)

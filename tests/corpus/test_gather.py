@@ -18,6 +18,7 @@ from mean_prompt.objective.scs import ExpectedSCS
 from mean_prompt.optimize import problem
 from mean_prompt.optimize.budget import Budget
 from mean_prompt.optimize.problem import Problem
+from mean_prompt.runs.climbers import team_of
 from mean_prompt.runs.inputs import SearchInputs
 from mean_prompt.runs.session import SearchSession
 from mean_prompt.system.deadline import Deadline, OutOfTimeError
@@ -186,7 +187,8 @@ def run(corpus, encoder, **recipe):
     plan = Recipe().override(
         constraints={"max_tokens": 6}, search={"max_evaluations": 200, "seed": 3}, **recipe
     )
-    return SearchSession(SearchInputs(corpus, encoder, plan, Budget(None, 200))).run()[0]
+    with team_of(encoder, 1) as team:
+        return SearchSession(SearchInputs(corpus, encoder, plan, Budget(None, 200)), team).run()[0]
 
 
 def test_a_search_over_a_folder_finds_what_it_finds_over_the_file(folder, corpus_file, monkeypatch):

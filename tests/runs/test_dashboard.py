@@ -31,9 +31,9 @@ def run(tiny_t5, tmp_path_factory):
     search(
         Corpus.from_prompts(PROMPTS),
         model=tiny_t5,
-        max_evaluations=500,
+        max_evaluations=900,
         max_tokens=8,
-        recipe=Recipe().override(study={"climb_evaluations": 100}, corpus={"holdout": 0.0}),
+        recipe=Recipe().override(study={"climb_evaluations": 60}, corpus={"holdout": 0.0}),
         out=folder,
     )
     return folder

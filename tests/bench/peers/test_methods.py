@@ -7,7 +7,7 @@ import pytest
 
 from mean_prompt.bench.engine import Engine
 from mean_prompt.bench.peers import PEERS
-from mean_prompt.optimize import Budget
+from mean_prompt.optimize import Budget, Evaluator
 from tests.bench.peers.worlds import (
     GradientFake,
     RoughFake,
@@ -39,13 +39,13 @@ def test_a_search_ends_at_its_deadline(method):
 @every_method
 def test_a_search_spends_its_evaluations_in_batches_of_limited_size(method, monkeypatch):
     task = make_task(evaluations(80))
-    screen, sizes = task.evaluator.screen, []
+    screen, sizes = Evaluator.screen, []
 
-    def measured(bodies):
+    def measured(self, bodies):
         sizes.append(len(bodies))
-        return screen(bodies)
+        return screen(self, bodies)
 
-    monkeypatch.setattr(task.evaluator, "screen", measured)
+    monkeypatch.setattr(Evaluator, "screen", measured)
     list(method.search(task))
     assert max(sizes) <= BATCH
     assert 80 <= task.evaluator.budget.evaluations <= 80 + BATCH
