@@ -12,7 +12,6 @@ if TYPE_CHECKING:
         search_affix as search_affix,
     )
     from mean_prompt.corpus import (
-        Cluster as Cluster,
         Corpus as Corpus,
         Rows as Rows,
         Triples as Triples,
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
         SearchResult as SearchResult,
     )
     from mean_prompt.system import (
+        Cluster as Cluster,
         InputError as InputError,
         MeanPromptError as MeanPromptError,
         RunError as RunError,
