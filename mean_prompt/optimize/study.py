@@ -42,7 +42,7 @@ _AS_GIVEN: Final = 2
 #: Seconds that a climber in another process climbs before it reports, between two reports with its
 #: state, and that the study waits for reports beyond the end of its budget.
 _ADVANCE: Final = 2.0
-_STATE_EVERY: Final = 3.0
+_STATE_EVERY: Final = 1.0
 _CLOSING: Final = 0.5
 #: Seconds that a call that takes no climbing should take.
 _SHORT: Final = 2.0
@@ -374,7 +374,8 @@ class ClimbStudy:
         with_state = time.monotonic() - run.saved_at > _STATE_EVERY
         # A step may take longer than the seconds asked for, and thrice as long as it usually does.
         seconds = max(_ADVANCE, 3 * (run.step_seconds or self._step_seconds))
-        arguments = (run.number, pace, _ADVANCE, with_state)
+        # The first step is reported at once, so that a first improvement is not kept waiting.
+        arguments = (run.number, pace, _ADVANCE if run.steps else 0.0, with_state)
         self._team.call(slot, CLIMBER, "advance", *arguments, seconds=seconds)
 
     def _take(self, slot: int, report: ClimbReport) -> StudyEvent:

@@ -16,6 +16,7 @@ from mean_prompt.encoder import token_strings
 from mean_prompt.objective import compression
 from mean_prompt.objective.compression import compress
 from mean_prompt.optimize.constraints import is_readable
+from mean_prompt.optimize.scores import Baseline
 from mean_prompt.runs.study_file import STUDY_NAME
 
 PROMPTS = [row["prompt"] for row in generate(120, seed=5)]
@@ -128,6 +129,27 @@ def test_no_start_under_the_constraints_says_so(corpus, tiny_t5):
     hopeless = Recipe().override(constraints=limits)
     with pytest.raises(RunError, match="no prompt of the corpus keeps to the constraints"):
         search(corpus, max_evaluations=50, model=tiny_t5, recipe=hopeless)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_allowed"), [("make it formal", True), ("make it formal " * 9, False)]
+)
+def test_a_baseline_that_obeys_the_rules_and_scores_higher_is_the_result(
+    corpus, tiny_t5, monkeypatch, text, is_allowed
+):
+    baseline, notes = Baseline("best corpus prompt", text, 0.99), []
+    monkeypatch.setattr("mean_prompt.runs.session.score_baselines", lambda *_: [baseline])
+    found = search(
+        corpus,
+        max_evaluations=60,
+        max_tokens=8,
+        model=tiny_t5,
+        listener=lambda progress: notes.extend(progress.notes),
+    )
+    assert (found.string == text) is is_allowed
+    assert (found.score == 0.99) is is_allowed
+    said = [note for note in notes if "better string than the best corpus prompt" in note]
+    assert len(said) == is_allowed
 
 
 def test_an_interrupt_ends_the_search_with_everything_saved(corpus, tiny_t5, tmp_path):
