@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 #: Seconds between two saves at least, and the share of the run's time that saving takes at most.
 _LEAST_PAUSE: Final = 3.0
-_SHARE: Final = 0.02
+_SHARE: Final = 0.05
 #: Version of the state's layout: a run is resumed by a version of mean-prompt that reads it.
 _LAYOUT: Final = 2
 #: Entries of a run's identity that must be the same for it to be resumed.
