@@ -41,7 +41,8 @@ class Engine:
     def search(self, task: SearchTask, start: Candidate | None = None) -> Iterator[Candidate]:
         """Search until the budget expires, yielding the best string; continue from any start."""
         starts = [*([start] if start else []), *task.starts]
-        yield max(starts, key=lambda row: row.score)
+        best = max(starts, key=lambda row: row.score)
+        yield best
         budget, evaluator = task.evaluator.budget, task.evaluator
         if budget.expired():
             return
@@ -53,7 +54,7 @@ class Engine:
         study = ClimbStudy(
             settings,
             self._climb,
-            max(starts, key=lambda row: row.score),
+            best,
             team,
             budget=budget,
             rate=rate,

@@ -22,7 +22,7 @@ from mean_prompt.optimize.exchange import Adoption
 from mean_prompt.optimize.sampling import Sampling
 from mean_prompt.optimize.starts import StartKind, assembled_start, filled_start, kicked
 from mean_prompt.optimize.vocabulary import Vocabulary
-from mean_prompt.system import State, dump, load
+from mean_prompt.system import dump, load
 
 #: Best prompts of the corpus, one of which a climb begins with.
 _FIRST_STARTS: Final = 5
@@ -142,7 +142,7 @@ class Climber:
             step = climb.step(share)
             steps, gained = steps + 1, gained or step.gained
         step = replace(step, gained=gained)
-        return self._report(number, step, began, steps, dump(climb.state()) if with_state else None)
+        return self._report(number, step, began, steps, self.state(number) if with_state else None)
 
     def adopt(self, number: int, adoption: Adoption) -> ClimbReport:
         """Let a climb adopt a string, as the adoption says; it keeps what it has learned."""
@@ -157,9 +157,9 @@ class Climber:
         gained = climb.best is not before
         return self._report(number, Step(climb.number, climb.best, gained), began)
 
-    def state(self, number: int) -> State:
-        """Return a climb's state; packed, any climber of the same study can :meth:`resume` it."""
-        return self._climbs[number].state()
+    def state(self, number: int) -> bytes:
+        """Return a climb's packed state, which any climber of the same study can :meth:`resume`."""
+        return dump(self._climbs[number].state())
 
     def resume(self, order: ClimbOrder, state: bytes) -> ClimbReport:
         """Continue a climb from the packed state that a climber reported."""

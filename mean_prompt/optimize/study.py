@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any, Final, Literal, Protocol, Self
 
+import numpy as np
+
 from mean_prompt.optimize.budget import Budget, Limits
 from mean_prompt.optimize.climb import ClimbSettings, Step
 from mean_prompt.optimize.climber import ClimbOrder, ClimbReport, Pace
@@ -26,7 +28,7 @@ from mean_prompt.optimize.sampling import (
     StudySettings,
 )
 from mean_prompt.optimize.starts import StartKind
-from mean_prompt.system import State, Team, dump, load
+from mean_prompt.system import State, Team
 
 #: Name under which a team's members hold their climber.
 CLIMBER: Final = "climber"
@@ -39,10 +41,9 @@ _GROWTH: Final = 3
 _TAKE_ALL: Final = 2.5
 #: Climbs of each climber by the settings as given; the study draws those of the others.
 _AS_GIVEN: Final = 2
-#: Seconds that a climber in another process climbs before it reports, between two reports with its
-#: state, and that the study waits for reports beyond the end of its budget.
+#: Seconds that a climber in another process climbs before it reports, and that the study waits for
+#: reports beyond the end of its budget.
 _ADVANCE: Final = 2.0
-_STATE_EVERY: Final = 1.0
 _CLOSING: Final = 0.5
 #: Seconds that a call that takes no climbing should take.
 _SHORT: Final = 2.0
@@ -135,8 +136,8 @@ class _Run:
         best: its best string, ``None`` until the climber's first report.
         reports: its best score at each tenth of its length.
         hopeless: whether it was behind most other climbs, and is to be ended.
-        saved: its state as last reported by a climber in another process, as :func:`dump` packs
-            it, and when that was; ``None`` before.
+        saved: its state as last reported by a climber in another process, packed; ``None``
+            before.
         is_held: whether its climber has begun or resumed it.
         standing: where it stood at its last report.
         adoption: what it is to adopt next.
@@ -154,7 +155,6 @@ class _Run:
     reports: list[float] = field(default_factory=list)
     hopeless: bool = False
     saved: bytes | None = None
-    saved_at: float = 0.0
     is_held: bool = False
     standing: Standing | None = None
     adoption: Adoption | None = None
@@ -168,16 +168,19 @@ class _Run:
             return 1.0
         return (reading.fraction - self.since) / self.length
 
-    def state(self, climb: State | None) -> State:
+    def state(self, climb: bytes | None) -> State:
+        packed = None if climb is None else np.frombuffer(bytearray(climb), np.uint8)
         kept = {name: getattr(self, name) for name in self._KEPT}
         best = None if self.best is None else self.best.state()
-        return kept | {"reports": list(self.reports), "best": best, "climb": climb}
+        return kept | {"reports": list(self.reports), "best": best, "climb": packed}
 
     @classmethod
     def of_state(cls, state: State) -> Self:
         best = None if state["best"] is None else Candidate.of_state(state["best"])
         rest = {name: value for name, value in state.items() if name not in {"best", "climb"}}
-        return cls(**rest, best=best, saved=state["climb"] and dump(state["climb"]))
+        packed = state["climb"]
+        saved = None if packed is None else packed.numpy().tobytes()
+        return cls(**rest, best=best, saved=saved)
 
 
 class ClimbStudy:
@@ -254,7 +257,7 @@ class ClimbStudy:
             "limits": list(astuple(self._limits)),
             "begun": list(self._begun),
             "runs": [run.state(self._climb_state(slot, run)) for slot, run in runs]
-            + [run.state(run.saved and load(run.saved)) for run in self._orphans],
+            + [run.state(run.saved) for run in self._orphans],
         }
 
     def restore(self, state: State) -> None:
@@ -267,10 +270,11 @@ class ClimbStudy:
         mean = (sum(state["begun"]) - len(self._orphans)) // len(state["begun"])
         self._begun = [max(0, mean)] * self._team.size
 
-    def _climb_state(self, slot: int, run: _Run) -> State | None:
+    def _climb_state(self, slot: int, run: _Run) -> bytes | None:
         if self._team.is_here and run.is_held:
-            return self._team.ask(slot, CLIMBER, "state", run.number)
-        return run.saved and load(run.saved)
+            packed: bytes = self._team.ask(slot, CLIMBER, "state", run.number)
+            return packed
+        return run.saved
 
     def _read(self) -> _Reading:
         """Return the budget spent so far; rescale the climbs' shares if its limits have changed."""
@@ -371,11 +375,10 @@ class ClimbStudy:
         if self._team.is_here:
             self._team.call(slot, CLIMBER, "advance", run.number, pace)
             return
-        with_state = time.monotonic() - run.saved_at > _STATE_EVERY
         # A step may take longer than the seconds asked for, and thrice as long as it usually does.
         seconds = max(_ADVANCE, 3 * (run.step_seconds or self._step_seconds))
         # The first step is reported at once, so that a first improvement is not kept waiting.
-        arguments = (run.number, pace, _ADVANCE if run.steps else 0.0, with_state)
+        arguments = (run.number, pace, _ADVANCE if run.steps else 0.0, True)
         self._team.call(slot, CLIMBER, "advance", *arguments, seconds=seconds)
 
     def _take(self, slot: int, report: ClimbReport) -> StudyEvent:
@@ -390,7 +393,7 @@ class ClimbStudy:
         if report.steps:
             run.step_seconds = report.seconds / report.steps
         if report.state is not None:
-            run.saved, run.saved_at = report.state, time.monotonic()
+            run.saved = report.state
         run.standing = Standing(
             slot,
             run.progress(reading),

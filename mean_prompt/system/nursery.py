@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any, Final, NoReturn, Self
@@ -123,15 +124,13 @@ class Nursery:
             self._control.send_bytes(pickle.dumps(request))
             if fd is not None:
                 socket.send_fds(self._socket, [b"."], [fd])
-            done, answer = pickle.loads(self._control.recv_bytes())  # noqa: S301 - our process
+            outcome = self._control.recv_bytes()
         except (EOFError, OSError) as error:
             raise RunError(
                 "the process that climbers are forked from must stay alive: it died; free some "
                 "memory, or give fewer --workers; --resume continues"
             ) from error
-        if not done:
-            raise answer
-        return answer
+        return _value(outcome)
 
 
 class _Process:
@@ -167,12 +166,10 @@ class _Process:
         self._forked.result()
         try:
             self._connection.send_bytes(pickle.dumps((name, method, args)))
-            done, answer = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - our process
+            outcome = self._connection.recv_bytes()
         except (EOFError, OSError) as error:
             raise LostError("died") from error
-        if not done:
-            raise answer
-        return answer
+        return _value(outcome)
 
 
 def main(control_fd: int, alive: int, modules: Sequence[str]) -> None:
@@ -182,23 +179,36 @@ def main(control_fd: int, alive: int, modules: Sequence[str]) -> None:
     for module in modules:
         import_module(module)
     holder = Holder()
-    plain: dict[str, Callable[..., None]] = {"hold": holder.hold, "kill": _kill}
     with (
         Connection(control_fd) as control,
         socket.socket(fileno=os.dup(control_fd)) as channel,
         suppress(EOFError),
     ):
+        requests: dict[str, Callable[..., Any]] = {
+            "hold": holder.hold,
+            "kill": _kill,
+            "fork": partial(_fork, channel, control, alive, holder),
+        }
         while True:
             kind, *args = pickle.loads(control.recv_bytes())  # noqa: S301 - from the driver
-            try:
-                if kind == "fork":
-                    answer: Any = _fork(channel, control, alive, holder)
-                else:
-                    answer = plain[kind](*args)
-            except Exception as error:  # noqa: BLE001 - raised in the driver
-                control.send_bytes(pickle.dumps((False, error)))
-            else:
-                control.send_bytes(pickle.dumps((True, answer)))
+            control.send_bytes(_outcome(requests[kind], args))
+
+
+def _outcome(function: Callable[..., Any], args: Sequence[object]) -> bytes:
+    """Call a function; return whether it succeeded, with its value or what it raised, pickled."""
+    try:
+        outcome = True, function(*args)
+    except Exception as error:  # noqa: BLE001 - raised in the driver
+        outcome = False, error
+    return pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL)
+
+
+def _value(outcome: bytes) -> Any:  # noqa: ANN401
+    """Return the value in what :func:`_outcome` returned, or raise what was raised."""
+    succeeded, value = pickle.loads(outcome)  # noqa: S301 - from a process that the driver began
+    if not succeeded:
+        raise value
+    return value
 
 
 def _fork(channel: socket.socket, control: Connection, alive: int, holder: Holder) -> int:
@@ -226,12 +236,9 @@ def _serve(connection: Connection, holder: Holder) -> NoReturn:
             call = pickle.loads(connection.recv_bytes())  # noqa: S301 - from the driver
         except (EOFError, OSError):
             os._exit(0)
+        outcome = _outcome(holder.call, call)
         try:
-            answer = True, holder.call(*call)
-        except Exception as error:  # noqa: BLE001 - raised in the driver
-            answer = False, error
-        try:
-            connection.send_bytes(pickle.dumps(answer, pickle.HIGHEST_PROTOCOL))
+            connection.send_bytes(outcome)
         except OSError:
             os._exit(0)
 

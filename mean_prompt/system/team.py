@@ -15,13 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from mean_prompt.system.errors import RunError
-
-T = TypeVar("T")
 
 #: Seconds without an answer, over the time that a call should take, after which a member is lost.
 PATIENCE: Final = 5.0
