@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mean_prompt.corpus import Corpus, corpus_vectors, default_corpus_folder
-from mean_prompt.encoder import Encoder, load_encoder
+from mean_prompt.encoder import Encoder, choose_device, load_encoder
 from mean_prompt.objective import ExpectedSCS, compress_if_large
 from mean_prompt.optimize import Budget, Context, Position
 from mean_prompt.report import (
@@ -34,7 +34,7 @@ from mean_prompt.runs import (
     begun_recipe,
     check_recipe,
     fitting,
-    nursery as new_nursery,
+    on_cluster,
     team_of,
     worth_seconds,
 )
@@ -43,7 +43,6 @@ from mean_prompt.system import (
     Deadline,
     InputError,
     Listener,
-    Nursery,
     Team,
     ignore,
     parse_duration,
@@ -53,6 +52,7 @@ from mean_prompt.system import (
 
 if TYPE_CHECKING:
     from mean_prompt.hybrid import Request, Summary
+    from mean_prompt.system import RayPlacement
 
 #: Time limit of a search that is given neither a time nor a number of evaluations.
 DEFAULT_BUDGET = "2m"
@@ -74,7 +74,6 @@ def search(  # noqa: PLR0913 - an argument an option
     out: str | Path | None = None,
     resume: bool = False,
     workers: int | None = None,
-    nursery: Nursery | None = None,
     ray: str | None = None,
     listener: SearchListener = ignore,
     started: float | None = None,
@@ -104,8 +103,6 @@ def search(  # noqa: PLR0913 - an argument an option
         workers: number of climbers, each a process of one thread; 1 climbs in this process.
             Default: one a physical core; 1 on a GPU, or without a ``budget``. On a cluster: one
             per CPU, or per GPU if the model is on one.
-        nursery: the process that climbers are forked from, if it was begun before. Default: begun
-            if there are several.
         ray: the Ray cluster that climbers run on: ``local`` starts one on this machine, ``auto``
             or ``HOST:PORT`` joins one that this machine is part of. Default: none, climbers are
             processes of this machine.
@@ -131,12 +128,12 @@ def search(  # noqa: PLR0913 - an argument an option
         if not isinstance(corpus, Corpus):
             corpus = Corpus.from_files(*sources, column=asked.corpus.column)
         _check_begun(folder, asked, corpus)
-        if cluster or (workers is None and asked.search.budget is None):
-            workers = 1  # in processes of this machine
-        with _budget(asked, folder, began) as limits, _nursery(workers, nursery) as begun:
+        if workers is None and asked.search.budget is None:
+            workers = 1
+        with _budget(asked, folder, began) as limits, _members(cluster, asked, model) as members:
             encoder = model if isinstance(model, Encoder) else asked.model.load()
             inputs = SearchInputs(corpus, encoder, asked, limits, folder, listener, sources)
-            with _climbers(inputs, workers, begun, cluster) as team:
+            with _climbers(inputs, workers, members) as team:
                 result, problem = SearchSession(inputs, team).run()
             if result.out:
                 write_analysis(result.out, CorpusSpace.of_problem(problem, encoder), result.string)
@@ -346,30 +343,33 @@ def _budget(asked: Recipe, folder: RunFolder | None, began: float) -> Iterator[B
 
 
 @contextmanager
-def _climbers(
-    inputs: SearchInputs[Corpus],
-    workers: int | None,
-    begun: Nursery | None,
-    cluster: Cluster | None,
-) -> Iterator[Team]:
-    """Yield the climbers of a search, as many as fit in memory, or on a cluster as it has CPUs."""
-    if cluster:
-        inputs.budget.reserve += _LEAVING
-    size, note = fitting(workers, inputs.encoder.device)
-    if note:
-        inputs.reporter.notes(note)
-    with team_of(inputs.encoder, size, begun, cluster, inputs.reporter.notes) as team:
-        yield team
+def _members(
+    cluster: Cluster | None, asked: Recipe, model: str | Encoder | None
+) -> Iterator[RayPlacement | None]:
+    """Yield the place of climbers on a cluster, if any; they begin before the model is loaded."""
+    if cluster is None:
+        yield None
+        return
+    device = model.device if isinstance(model, Encoder) else choose_device(asked.model.device)
+    with closing(on_cluster(cluster, device)) as placement:
+        yield placement
 
 
 @contextmanager
-def _nursery(workers: int | None, begun: Nursery | None) -> Iterator[Nursery | None]:
-    """Yield the process that climbers are forked from, and end it; ``None`` for a single climber.
-
-    It is begun before the model is loaded, as it takes as long.
-    """
-    with begun or new_nursery(workers) or nullcontext() as nursery:
-        yield nursery
+def _climbers(
+    inputs: SearchInputs[Corpus], workers: int | None, members: RayPlacement | None
+) -> Iterator[Team]:
+    """Yield the climbers of a search, as many as fit in memory, or on a cluster as it has CPUs."""
+    if members:
+        inputs.budget.reserve += _LEAVING
+        members.notify = inputs.reporter.notes
+        size, note = members.plan.actors, None
+    else:
+        size, note = fitting(workers, inputs.encoder.device)
+    if note:
+        inputs.reporter.notes(note)
+    with team_of(inputs.encoder, size, members) as team:
+        yield team
 
 
 def _finished(folder: RunFolder, recorded: Recipe) -> SearchResult | None:

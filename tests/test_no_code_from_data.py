@@ -21,7 +21,7 @@ FUNCTIONS = {
 #: Names of these that unpickle nothing: what torch raises on a file that is no pickle, and cores.
 HARMLESS = {"pickle.UnpicklingError", "joblib.cpu_count"}
 #: Modules that may pickle: what they unpickle comes from processes that the driver itself began.
-BETWEEN_PROCESSES = ("system/nursery.py", "system/ray_placement.py", "system/team.py")
+BETWEEN_PROCESSES = ("system/processes.py", "system/ray_placement.py", "system/team.py")
 #: Names of options that let a library do so, with the one value that does not.
 OPTIONS = {
     "allow_pickle": False,

@@ -16,11 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mean_prompt.runs import SearchResult
-    from mean_prompt.system import Nursery
 
 
 def search(
-    ctx: typer.Context,
     corpus: Annotated[
         list[str] | None,
         argument(
@@ -136,8 +134,6 @@ def search(
     if resume:
         out, corpus = _run_and_corpus(out, corpus)
     check_sources(corpus or ())
-    several = workers != 1 and (workers or budget or not max_evaluations)
-    nursery = _nursery(ctx, workers) if several and not context and ray is None else None
 
     from mean_prompt import api
     from mean_prompt.cli.display import print_affix, print_result
@@ -169,7 +165,7 @@ def search(
             "or the other"
         )
     find: Callable[..., SearchResult]
-    find = partial(api.search, corpus, workers=workers, nursery=nursery, ray=ray)
+    find = partial(api.search, corpus, workers=workers, ray=ray)
     if asks_affix:
         find = api.search_affix
     run = user_path(out or _new_folder())
@@ -195,16 +191,6 @@ def search(
         print_affix(result)
     else:
         print_result(result)
-
-
-def _nursery(ctx: typer.Context, workers: int | None) -> Nursery | None:
-    """Start the process that climbers are forked from, if there are to be several."""
-    from mean_prompt.runs import nursery
-
-    begun = nursery(workers)
-    if begun:
-        ctx.call_on_close(begun.close)
-    return begun
 
 
 def _run_and_corpus(out: Path | None, corpus: list[str] | None) -> tuple[Path, list[str] | None]:

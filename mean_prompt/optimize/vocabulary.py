@@ -33,6 +33,10 @@ _LENGTHS: Final = (1, 5)
 _LEAST_PROMPTS: Final = 3
 #: Phrases kept, by how many prompts hold them.
 _SIZE: Final = 3_000
+#: Tokens that may be put in although no prompt of the corpus has them: those of the lowest ids, as
+#: tokenizers number theirs by how often they occur in what they were trained on. All 27,600 of
+#: all-MiniLM-L6-v2 take twice as long to encode, and lead to no better strings.
+_COMMON: Final = 8_000
 #: Prompts that phrases are mined from, at most: a million short ones took two minutes and 2 GB,
 #: and a phrase that one in a thousand of them holds stands in 50 of a sample.
 _MINED: Final = 50_000
@@ -57,7 +61,7 @@ class Vocabulary:
     """Tokens and phrases that a search may insert, with their vectors; costly, so built once.
 
     Attributes:
-        allowed: (A,) ids of the tokens that may be put in.
+        allowed: (A,) ids of the tokens that may be put in, ascending.
         static: (A, d) unit vectors of these tokens on their own.
         index: (V,) number of each token among the allowed ones; -1 for another.
         propagation: predicts replacements' effects; ``None`` if the architecture prevents it.
@@ -82,15 +86,17 @@ class Vocabulary:
         listener: Listener = ignore,
         deadline: Deadline | None = None,
     ) -> Vocabulary:
-        """Encode each allowed token and each corpus phrase on its own, reusing cached vectors.
+        """Encode each likely token and each corpus phrase on its own, reusing cached vectors.
 
-        Phrases are those of ``prompts``, of the training side; ``screen`` encodes in the place of
-        the encoder's own, if given. If the deadline expires,
+        Likely are the tokens that the rules allow and that ``prompts``, of the training side, have
+        or that are among the most common in general. Phrases are those of the prompts. ``screen``
+        encodes in the place of the encoder's own, if given. If the deadline expires,
         ``OutOfTimeError`` is raised; vectors made by then stay in the cache.
         """
         encode = cached_screening(encoder, listener, deadline, screen)
         phrases = _kept_phrases(prompts, encoder, rules, encode)
-        static = encode([rules.surfaces[token] for token in rules.allowed])
+        tokens = likely_tokens(prompts, encoder, rules)
+        static = encode([rules.surfaces[token] for token in tokens])
         notes, propagation = [], None
         if len(prompts) > _MINED:
             notes.append(f"phrases are mined from a random {_MINED:,} of {len(prompts):,} prompts")
@@ -100,7 +106,8 @@ class Vocabulary:
             notes.append(
                 f"every replacement is screened whole, as propagation does not apply: {reason}"
             )
-        return cls.of(rules, static, phrases, propagation, "; ".join(notes) or None)
+        notice = "; ".join(notes) or None
+        return cls.of(rules, static, phrases, propagation, notice, tokens=tokens)
 
     @classmethod
     def of(
@@ -110,11 +117,22 @@ class Vocabulary:
         phrases: PhraseBank,
         propagation: TokenPropagation | None = None,
         notice: str | None = None,
+        *,
+        tokens: NDArray[np.int64] | None = None,
     ) -> Vocabulary:
-        """Build a vocabulary from phrases and from ``rules.allowed`` tokens' vectors (A, d)."""
+        """Build a vocabulary of phrases and tokens, by default all allowed, with vectors (A, d)."""
+        allowed = rules.allowed if tokens is None else tokens
         index = np.full(len(rules.surfaces), -1)
-        index[rules.allowed] = np.arange(len(rules.allowed))
-        return cls(rules.allowed, static, index, phrases, propagation, notice)
+        index[allowed] = np.arange(len(allowed))
+        return cls(allowed, static, index, phrases, propagation, notice)
+
+
+def likely_tokens(prompts: Sequence[str], encoder: Encoder, rules: Rules) -> NDArray[np.int64]:
+    """Return the allowed tokens that some prompt has, and the most common ones, ascending."""
+    found = {token for ids in encoder.tokenize(prompts) for token in ids}
+    held = np.isin(rules.allowed, list(found))
+    held[:_COMMON] = True
+    return rules.allowed[held]
 
 
 def cached_screening(

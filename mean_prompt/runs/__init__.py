@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     )
     from mean_prompt.runs.climbers import (
         fitting as fitting,
-        nursery as nursery,
+        on_cluster as on_cluster,
         team_of as team_of,
     )
     from mean_prompt.runs.files import (

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Final
-from warnings import warn
 
-from mean_prompt.system import Cluster, Here, Nursery, Placement, Team, available_memory
+from mean_prompt.system import (
+    Cluster,
+    Here,
+    Placement,
+    Processes,
+    Team,
+    available_memory,
+    start_method,
+)
 
 if TYPE_CHECKING:
     from mean_prompt.encoder import Encoder
+    from mean_prompt.system import RayPlacement
 
 #: Name under which the members of a team hold the encoder.
 ENCODER: Final = "encoder"
-#: What a climber's process imports while the driver imports the same.
-MODULES: Final = ("sentence_transformers", "mean_prompt.optimize.climber")
-#: Memory that a climber takes beside what climbers share, as measured at 32 tokens: its own part
-#: of the interpreter, what it learns, and the activations of one pass.
-_CLIMBER_BYTES: Final = 400 * 2**20
+#: What a climber on a cluster imports while the driver imports the same.
+_MODULES: Final = ("sentence_transformers", "mean_prompt.optimize.climber")
+#: Memory that a climber takes for itself with all-MiniLM-L6-v2 at 32 tokens, twice the measured 190
+#: MiB if it is a fork, and a third more than 870 MiB if it has a Python and a model of its own.
+_CLIMBER_BYTES: Final = {"fork": 400 * 2**20, "spawn": 1_200 * 2**20}
 #: Climbers that share a core of a Ray cluster, which counts a core of two threads as two CPUs.
 _CLUSTER_CROWDING: Final = 2.0
 
@@ -32,14 +40,6 @@ def cores() -> int:
     return int(joblib.cpu_count(only_physical_cores=True))
 
 
-def nursery(workers: int | None) -> Nursery | None:
-    """Start the process that several climbers are forked from; ``None`` if there is to be one.
-
-    It imports what they need while this process does the same, which takes as long.
-    """
-    return Nursery(MODULES) if (workers or cores()) > 1 else None
-
-
 def fitting(workers: int | None, device: str) -> tuple[int, str | None]:
     """Return the number of climbers that fit in memory, and a note if fewer than asked do.
 
@@ -50,35 +50,29 @@ def fitting(workers: int | None, device: str) -> tuple[int, str | None]:
     room = available_memory()
     if room is None or asked == 1:
         return asked, None
-    fits = max(1, room // _CLIMBER_BYTES)
+    takes = _CLIMBER_BYTES[start_method(device)]
+    fits = max(1, room // takes)
     if asked <= fits:
         return asked, None
     return fits, (
-        f"{fits} climbers in place of {asked}: one takes {_CLIMBER_BYTES / 2**20:.0f} MiB, and "
+        f"{fits} climbers in place of {asked}: one takes {takes / 2**20:,.0f} MiB, and "
         f"{room / 2**20:,.0f} MiB are free"
     )
 
 
 @contextmanager
-def team_of(
-    encoder: Encoder,
-    size: int,
-    begun: Nursery | None = None,
-    cluster: Cluster | None = None,
-    notify: Callable[[str], object] = warn,
-) -> Iterator[Team]:
+def team_of(encoder: Encoder, size: int, placement: Placement | None = None) -> Iterator[Team]:
     """Yield a team of climbers that hold the encoder, and end it with the block.
 
-    One climber computes in this process; several have a process each, forked from the one that
-    was ``begun``, if any. On a ``cluster`` there are as many as it asks for, whatever the ``size``:
-    by default one per CPU, or per GPU if the encoder is on one. ``notify`` is called with lines
-    for the user.
+    One climber computes in this process; several have a process each, or are members of a
+    cluster's ``placement``.
     """
-    team = (
-        _team_on(cluster, encoder.device, notify)
-        if cluster
-        else Team(_place(size, begun), size, crowding=size / cores())
-    )
+    crowding = size / cores()
+    if placement is None:
+        placement = Here() if size == 1 else Processes(start_method(encoder.device))
+    else:
+        crowding = _CLUSTER_CROWDING
+    team = Team(placement, size, crowding=crowding)
     try:
         team.give(ENCODER, encoder)
         yield team
@@ -86,12 +80,11 @@ def team_of(
         team.close()
 
 
-def _place(size: int, begun: Nursery | None) -> Placement:
-    return Here() if size == 1 else begun or Nursery(MODULES)
+def on_cluster(cluster: Cluster, device: str) -> RayPlacement:
+    """Begin climbers on a cluster: one per CPU, or per GPU if the model is to be on one.
 
-
-def _team_on(cluster: Cluster, device: str, notify: Callable[[str], object]) -> Team:
+    They import what they need while this process does the same, which takes as long.
+    """
     from mean_prompt.system import RayPlacement
 
-    placement = RayPlacement(cluster, device, cpus=1, notify=notify)
-    return Team(placement, placement.plan.actors, crowding=_CLUSTER_CROWDING)
+    return RayPlacement(cluster, device, cpus=1, modules=_MODULES)

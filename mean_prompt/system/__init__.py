@@ -49,8 +49,11 @@ if TYPE_CHECKING:
         available_memory as available_memory,
         read_system_file as read_system_file,
     )
-    from mean_prompt.system.nursery import Nursery as Nursery
     from mean_prompt.system.paths import path_exists as path_exists, user_path as user_path
+    from mean_prompt.system.processes import (
+        Processes as Processes,
+        start_method as start_method,
+    )
     from mean_prompt.system.progress import (
         Listener as Listener,
         ProgressEvent as ProgressEvent,

@@ -1,8 +1,9 @@
 """Members on a Ray cluster, each an actor: a process with CPUs, or a GPU, of its own.
 
-Objects are packed once, and put into Ray's object store, which copies them to a machine once for
-all its actors. An actor whose process or machine dies is not started again by Ray: its team
-replaces it. This module needs Ray, an optional extra.
+Actors begin, and import what they need, as soon as the cluster is joined. Objects are packed, and
+put into Ray's object store, which copies them to a machine once for all its actors. An actor whose
+process or machine dies is not started again by Ray: its team replaces it. This module needs Ray, an
+optional extra.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, Final
 
 import ray
@@ -24,7 +26,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from mean_prompt.system.cluster import LOCAL, Cluster, plan_actors, unreachable
 from mean_prompt.system.errors import RunError
-from mean_prompt.system.team import Holder, LostError, Luggage, Member
+from mean_prompt.system.team import LostError, Member, call
 
 #: Seconds after which an actor that is not ready is reported: to start one, and to import torch
 #: and the encoder's libraries in it, takes about ten on a busy machine.
@@ -37,11 +39,13 @@ class RayPlacement:
     Args:
         device: of the members: ``cpu``, ``cuda`` or ``mps``, or ``auto``, GPUs if there are any.
         cpus: CPUs, also torch's threads, of a member without a GPU. Default: equal shares.
+        modules: imported by members in advance, while the driver does other work.
         notify: called with a line for the user if the cluster has no room for a member.
 
     Attributes:
         plan: the number of members that the cluster has room for, or that were asked for, and
             what each has.
+        notify: as given; another function may be set.
 
     Raises:
         InputError: the cluster cannot be joined, or is too small.
@@ -53,11 +57,13 @@ class RayPlacement:
         device: str = "cpu",
         *,
         cpus: int | None = None,
+        modules: Sequence[str] = (),
         notify: Callable[[str], object] = warnings.warn,
     ) -> None:
-        self._notify = notify
-        self._luggage = Luggage()
-        self._given: dict[str, Any] = {}
+        self.notify = notify
+        self._modules = tuple(modules)
+        self._things: dict[str, object] = {}
+        self._packed: Any = None
         self._unused: list[Any] = []
         self._joined = _join(cluster.address)
         try:
@@ -72,11 +78,13 @@ class RayPlacement:
             max_task_retries=0,
             scheduling_strategy="SPREAD",
         )(_Actor)
+        self._unused += [self._begin() for _ in range(self.plan.actors)]
 
     def give(self, name: str, thing: object) -> None:
         """Give an object to every member that is made from now on."""
+        self._things[name] = thing
         try:
-            self._given[name] = ray.put(self._luggage.pack(name, thing))
+            self._packed = ray.put(_packed(self._things))
         except RayError as error:
             raise RunError(
                 f"the cluster must have room for the {name}: {_last_line(error)}; free some memory "
@@ -85,18 +93,24 @@ class RayPlacement:
 
     def member(self) -> Member:
         """Make a member, in the process of an earlier one that was ended if there is one."""
-        actor = self._unused.pop() if self._unused else self._kind.remote(self.plan.cpus)
-        held = actor.hold.remote(list(self._given), *self._given.values())
-        return _ActorMember(actor, held, self._unused.append, self._notify)
+        actor = self._unused.pop() if self._unused else self._begin()
+        held = actor.hold.remote(self._packed)
+        return _ActorMember(actor, held, self._unused.append, self._tell)
 
     def close(self) -> None:
         """End all members that were, and leave the cluster if this placement joined it."""
         while self._unused:
             ray.kill(self._unused.pop())
-        self._given.clear()
+        self._packed = None
         if self._joined:
             self._joined = False
             ray.shutdown()
+
+    def _tell(self, line: str) -> None:
+        self.notify(line)
+
+    def _begin(self) -> Any:  # noqa: ANN401
+        return self._kind.remote(self.plan.cpus, self._modules)
 
 
 class _ActorMember:
@@ -150,35 +164,34 @@ class _ActorMember:
 class _Actor:
     """Ray's side of a member: holds objects and calls their methods."""
 
-    def __init__(self, cpus: int) -> None:
+    def __init__(self, cpus: int, modules: Sequence[str]) -> None:
         # Before the tokenizers are imported, which read it once.
         os.environ["RAYON_NUM_THREADS"] = str(cpus)
         self._cpus = cpus
-        self._holder = Holder()
+        self._things: dict[str, Any] = {}
         self._fault: RunError | None = None
+        for module in modules:
+            import_module(module)
 
-    def hold(self, names: Sequence[str], *packed: bytes) -> None:
+    def hold(self, packed: bytes) -> None:
         """Unpack objects, in place of those held before; what fails is raised by calls."""
         import torch
 
         torch.set_num_threads(self._cpus)
-        self._holder, self._fault = Holder(), None
-        for name, thing in zip(names, packed, strict=True):
-            try:
-                self._holder.hold(name, thing)
-            except Exception as error:  # noqa: BLE001 - of any package's objects
-                self._fault = RunError(
-                    "the cluster's machines must have the same packages as this one: one cannot "
-                    f"unpack the {name}: {type(error).__name__}: {_last_line(error)}; install them "
-                    "there"
-                )
-                return
+        self._things, self._fault = {}, None
+        try:
+            self._things = pickle.loads(packed)  # noqa: S301 - from the driver
+        except Exception as error:  # noqa: BLE001 - of any package's objects
+            self._fault = RunError(
+                "the cluster's machines must have the same packages as this one: one cannot unpack "
+                f"what it is sent: {type(error).__name__}: {_last_line(error)}; install them there"
+            )
 
     def call(self, name: str, method: str, args: bytes) -> bytes:
         """Call a method of an object and return its answer; both are pickled."""
         if self._fault is not None:
             raise self._fault
-        return _packed(self._holder.call(name, method, pickle.loads(args)))  # noqa: S301
+        return _packed(call(self._things, name, method, pickle.loads(args)))  # noqa: S301
 
 
 def _packed(thing: object) -> bytes:

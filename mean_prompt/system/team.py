@@ -1,14 +1,13 @@
 """A team of members, each of which computes in a place of its own and is called by method name.
 
 A *placement* says where members live: in this process (:class:`Here`), in processes of this
-machine (:class:`~mean_prompt.system.nursery.Nursery`) or on a Ray cluster. It hands them objects by
-name, such as an encoder; a member then calls methods of these objects. A member that dies or does
-not answer in time is reported as lost, and can be replaced.
+machine (:class:`~mean_prompt.system.processes.Processes`) or on a Ray cluster. It hands them
+objects by name, such as an encoder; a member then calls methods of these objects. A member that
+dies or does not answer in time is reported as lost, and can be replaced.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import pickle
 import time
@@ -91,7 +90,7 @@ class Team:
         self.size = size
         self._placement = placement
         self.crowding = max(1.0, crowding)
-        self._members: list[Member] = []
+        self._members: dict[int, Member] = {}
         self._calls: dict[int, _Call] = {}
         self._losses = [0] * size
 
@@ -103,11 +102,10 @@ class Team:
     def give(self, name: str, thing: object) -> None:
         """Give all members an object to call by name; members begin anew, and unanswered calls end.
 
-        Objects given before may be part of it: they are not copied again.
+        A member begins when it is called first.
         """
         self._placement.give(name, thing)
         self._end()
-        self._members = [self._placement.member() for _ in range(self.size)]
 
     def call(
         self, number: int, name: str, method: str, *args: object, seconds: float = math.inf
@@ -116,12 +114,12 @@ class Team:
 
         The answer is among the :meth:`replies`.
         """
-        future = self._members[number].call(name, method, *args)
+        future = self._member(number).call(name, method, *args)
         self._calls[number] = _Call(future, (seconds + PATIENCE) * self.crowding)
 
     def ask(self, number: int, name: str, method: str, *args: object) -> Any:  # noqa: ANN401
         """Call a method of a member and wait for its answer."""
-        return self._members[number].call(name, method, *args).result()
+        return self._member(number).call(name, method, *args).result()
 
     def idle(self) -> list[int]:
         """Return the members that have no call to answer."""
@@ -151,9 +149,8 @@ class Team:
                 yield self._lost(number, "does not answer")
 
     def replace(self, number: int) -> None:
-        """Make a new member in the place of a lost one."""
-        self._members[number].kill()
-        self._members[number] = self._placement.member()
+        """End a lost member; a new one takes its place at the next call."""
+        self._members.pop(number).kill()
 
     def spread(self, name: str, method: str) -> Callable[[Sequence[str]], Any]:
         """Return a function that maps n strings to n rows, computed by all members together.
@@ -216,9 +213,14 @@ class Team:
 
     def _end(self) -> None:
         self._calls.clear()
-        for member in self._members:
+        for member in self._members.values():
             member.kill()
-        self._members = []
+        self._members.clear()
+
+    def _member(self, number: int) -> Member:
+        if number not in self._members:
+            self._members[number] = self._placement.member()
+        return self._members[number]
 
     def _is_late(self, number: int, call: _Call) -> bool:
         if math.isinf(call.due) and self._members[number].is_ready():
@@ -260,7 +262,7 @@ class _HereMember:
 
     def call(self, name: str, method: str, *args: object) -> Future[Any]:
         future: Future[Any] = Future()
-        future.set_result(getattr(self._things[name], method)(*args))
+        future.set_result(call(self._things, name, method, args))
         return future
 
     def is_ready(self) -> bool:
@@ -270,36 +272,23 @@ class _HereMember:
         pass
 
 
-class Luggage:
-    """Objects to send to members: pickled, an object within another one replaced by its name."""
-
-    def __init__(self) -> None:
-        self._names: dict[int, str] = {}
-        self._kept: list[object] = []
-
-    def pack(self, name: str, thing: object) -> bytes:
-        """Return the pickled object, in which objects packed before stand by their names."""
-        buffer = io.BytesIO()
-        pickler = pickle.Pickler(buffer, pickle.HIGHEST_PROTOCOL)
-        pickler.persistent_id = lambda part: self._names.get(id(part))  # type: ignore[method-assign]
-        pickler.dump(thing)
-        self._names[id(thing)] = name
-        self._kept.append(thing)  # or another object might get its id
-        return buffer.getvalue()
+def call(things: Mapping[str, Any], name: str, method: str, args: Sequence[object]) -> Any:  # noqa: ANN401
+    """Call a method of the object of that name and return its answer."""
+    return getattr(things[name], method)(*args)
 
 
-class Holder:
-    """The objects of a member, on its side, by name."""
+def outcome_of(function: Callable[[], Any]) -> bytes:
+    """Call a function; return whether it succeeded, with its value or what it raised, pickled."""
+    try:
+        outcome = True, function()
+    except Exception as error:  # noqa: BLE001 - raised in the driver
+        outcome = False, error
+    return pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL)
 
-    def __init__(self) -> None:
-        self._things: dict[str, Any] = {}
 
-    def hold(self, name: str, packed: bytes) -> None:
-        """Keep an object that :class:`Luggage` packed."""
-        unpickler = pickle.Unpickler(io.BytesIO(packed))  # noqa: S301 - from the driver
-        unpickler.persistent_load = self._things.__getitem__  # type: ignore[method-assign]
-        self._things[name] = unpickler.load()
-
-    def call(self, name: str, method: str, args: Sequence[object]) -> Any:  # noqa: ANN401
-        """Call a method of an object and return its answer."""
-        return getattr(self._things[name], method)(*args)
+def value_of(outcome: bytes) -> Any:  # noqa: ANN401
+    """Return the value in what :func:`outcome_of` returned, or raise what was raised."""
+    succeeded, value = pickle.loads(outcome)  # noqa: S301 - from a process of this run
+    if not succeeded:
+        raise value
+    return value

@@ -284,14 +284,7 @@ def searched(monkeypatch):
         vars(given).update(options)
         return types.SimpleNamespace(device="cpu")
 
-    class Nursery(Here):
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-    monkeypatch.setattr(climbers, "Nursery", lambda _: Nursery())
+    monkeypatch.setattr(climbers, "Processes", lambda _: Here())
     monkeypatch.setattr(climbers, "cores", lambda: 6)
     monkeypatch.setattr(climbers, "available_memory", lambda: None)
     monkeypatch.setattr(api, "SearchSession", Session)
@@ -321,7 +314,7 @@ def test_there_is_a_climber_a_core_unless_the_run_is_to_repeat(
     ("line", "address"),
     [("{} --ray", "local"), ("--ray --budget 1m {}", "local"), ("{} --ray=head:1", "head:1")],
 )
-def test_climbers_on_a_cluster_need_no_nursery(
+def test_climbers_on_a_cluster_need_no_processes_here(
     run, searched, prompts_file, monkeypatch, line, address
 ):
     placed = []
@@ -333,7 +326,7 @@ def test_climbers_on_a_cluster_need_no_nursery(
 
     monkeypatch.setattr("mean_prompt.system.RayPlacement", place, raising=False)
     monkeypatch.setattr("mean_prompt.system.Cluster.check", lambda _: None)
-    monkeypatch.setattr(climbers, "Nursery", lambda _: pytest.fail("a nursery was begun"))
+    monkeypatch.setattr(climbers, "Processes", lambda _: pytest.fail("climbers were begun here"))
     run("search", *line.format(prompts_file).split(), "--out", "here", "--workers", "7")
     assert placed == [(address, 7, "cpu", 1)]
     assert searched.climbers == 7

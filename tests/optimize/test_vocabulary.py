@@ -35,6 +35,16 @@ def test_phrases_of_very_many_prompts_are_those_of_a_sample(fake, monkeypatch):
     assert set(sampled) == set(mine(fake, prompts))
 
 
+def test_tokens_are_those_of_the_prompts_and_the_most_common(fake, monkeypatch):
+    monkeypatch.setattr(vocabulary, "_COMMON", 2)
+    rules = Rules(Constraints(max_tokens=8), fake)
+    found = Vocabulary.gather(["the poem"] * 3, fake, rules)
+    common = rules.allowed[:2].tolist()
+    assert found.allowed.tolist() == sorted({*common, *fake.tokenize(["the poem"])[0]})
+    assert (found.static == fake.encode([rules.surfaces[i] for i in found.allowed])).all()
+    assert found.index[found.allowed].tolist() == list(range(len(found.allowed)))
+
+
 def test_the_notice_reports_a_sample(fake, monkeypatch):
     rules = Rules(Constraints(max_tokens=8), fake)
     few = Vocabulary.gather(["the text"] * 40, fake, rules)

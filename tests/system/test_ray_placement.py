@@ -12,7 +12,7 @@ from mean_prompt import Corpus, search
 from mean_prompt.system.cluster import Cluster
 from mean_prompt.system.errors import InputError, RunError
 from mean_prompt.system.team import Team
-from tests.system.test_nursery import Broken, Worker, answers, wait_until
+from tests.system.test_processes import Broken, Worker, answers, wait_until
 
 ray = pytest.importorskip("ray")
 
@@ -118,7 +118,7 @@ def test_an_actor_without_room_is_never_late_and_a_note_says_so(team, notes, mon
 
 def test_an_object_that_cannot_be_unpacked_is_one_line(team):
     team.give("broken", Broken())
-    with pytest.raises(RunError, match=r"same packages as this one: .* the broken: ModuleNotFound"):
+    with pytest.raises(RunError, match=r"same packages as this one: .* it is sent: ModuleNotFound"):
         team.ask(0, "broken", "anything")
 
 

@@ -1,6 +1,5 @@
 """Members are called by name, answer in any order, and are replaced when they are lost."""
 
-import pickle
 import time
 from concurrent.futures import Future
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 from mean_prompt.system.errors import InputError, RunError
-from mean_prompt.system.team import Here, Holder, LostError, Luggage, Team
+from mean_prompt.system.team import Here, LostError, Team
 
 
 class Lengths:
@@ -132,18 +131,3 @@ def test_an_answer_in_between_forgives_the_losses():
     for expected in ("died", "died", "died", None, "died"):
         team.call(0, "thing", "work")
         assert [reply.lost for reply in team.replies(0.0)] == [expected]
-
-
-def test_an_object_within_another_is_packed_once():
-    inner, luggage, holder = Lengths(), Luggage(), Holder()
-    inner.parts = ["x" * 10_000]
-    holder.hold("inner", luggage.pack("inner", inner))
-    packed = luggage.pack("outer", {"parts": [inner, inner]})
-    assert len(packed) < 1_000
-    holder.hold("outer", packed)
-    first, second = holder.call("outer", "get", ("parts",))
-    assert first is second
-    assert first.parts == inner.parts
-    assert holder.call("inner", "of", (["abc"],)).tolist() == [[3.0]]
-    with pytest.raises(pickle.UnpicklingError):
-        Holder().hold("outer", packed[:20])

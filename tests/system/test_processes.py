@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mean_prompt.system import nursery as nursery_module
 from mean_prompt.system.errors import InputError
-from mean_prompt.system.nursery import Nursery
+from mean_prompt.system.processes import Processes, start_method
 from mean_prompt.system.team import Team
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="members are forks")
+METHODS = ["spawn", *(["fork"] if sys.platform == "linux" else [])]
 
 
 class Worker:
@@ -35,7 +34,9 @@ class Worker:
         raise InputError("a worker must not do this: found this; do that")
 
     def threads(self):
-        return os.environ["OMP_NUM_THREADS"]
+        import torch
+
+        return torch.get_num_threads(), os.environ["TOKENIZERS_PARALLELISM"]
 
 
 def is_alive(pid):
@@ -61,9 +62,9 @@ def answers(team, count, timeout=20.0):
     return sorted(found, key=lambda reply: reply.member)
 
 
-@pytest.fixture
-def team():
-    team = Team(Nursery(), 2)
+@pytest.fixture(params=METHODS)
+def team(request):
+    team = Team(Processes(request.param), 2)
     team.give("worker", Worker())
     yield team
     team.close()
@@ -81,7 +82,7 @@ def test_each_member_has_a_process_of_one_thread_and_a_copy_of_the_object(team):
     first, second = answers(team, 2)
     assert [first.value[:2], second.value[:2]] == [(10, 1), (11, 1)]
     assert len({first.value[2], second.value[2], os.getpid()}) == 3
-    assert team.ask(0, "worker", "threads") == "1"
+    assert team.ask(0, "worker", "threads") == (1, "false")
     assert team.ask(0, "worker", "add", 1, 1)[1] == 2
 
 
@@ -124,16 +125,15 @@ def test_an_object_given_later_reaches_all_members_and_shares_what_was_given_bef
     wait_until(lambda: not any(map(is_alive, before)))
 
 
-def test_closing_ends_all_members_and_the_nursery(team):
+def test_closing_ends_all_members(team):
     members = pids(team)
-    [nursery] = [team._placement._process.pid]
     team.close()
-    wait_until(lambda: not any(map(is_alive, [*members, nursery])), 1.0)
+    wait_until(lambda: not any(map(is_alive, members)), 1.0)
     team.close()  # a second time nothing happens
 
 
 def test_an_object_that_cannot_be_unpacked_is_an_error_here():
-    team = Team(Nursery(), 1)
+    team = Team(Processes("spawn"), 1)
     try:
         team.give("broken", Broken())
         with pytest.raises(ModuleNotFoundError, match="no_such_module"):
@@ -155,38 +155,32 @@ def _import_missing():
 
 
 DRIVER = """
-import os, sys, time
-from mean_prompt.system.nursery import Nursery
+import time
+from mean_prompt.system.processes import Processes
 from mean_prompt.system.team import Team
-from tests.system.test_nursery import Worker
-nursery = Nursery({modules})
-print(nursery._process.pid, flush=True)
-team = Team(nursery, 2)
-team.give("worker", Worker())
-if not {modules}:
+from tests.system.test_processes import Worker
+if __name__ == "__main__":
+    team = Team(Processes("{method}"), 2)
+    team.give("worker", Worker())
     for number in (0, 1):
         print(team.ask(number, "worker", "add", 0, 0)[2], flush=True)
         team.call(number, "worker", "sleep", 600.0)
-time.sleep(600)
+    time.sleep(600)
 """
 
 
-@pytest.mark.parametrize(
-    "modules", [[], ["tests.system.slow_import"]], ids=["at work", "importing"]
-)
-def test_a_driver_that_is_killed_takes_all_its_processes_with_it(modules):
-    program = DRIVER.format(modules=modules)
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as driver:
-        count = 1 if modules else 3
-        pids = [int(driver.stdout.readline()) for _ in range(count)]
+@pytest.mark.parametrize("method", METHODS)
+def test_a_driver_that_is_killed_takes_all_its_processes_with_it(method):
+    program = [sys.executable, "-c", DRIVER.format(method=method)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE) as driver:
+        pids = [int(driver.stdout.readline()) for _ in range(2)]
         assert all(map(is_alive, pids))
-        if modules:
-            time.sleep(1.0)  # the nursery has begun to import, for a minute
         driver.kill()
     wait_until(lambda: not any(map(is_alive, pids)), 1.0)
 
 
-def test_a_system_without_fork_is_told_so(monkeypatch):
-    monkeypatch.delattr(nursery_module.os, "fork")
-    with pytest.raises(InputError, match=r"fork a process: found .*; give --workers 1"):
-        Nursery()
+def test_processes_are_forked_only_where_that_is_safe(monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    assert [start_method(device) for device in ("cpu", "cuda")] == ["fork", "spawn"]
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert start_method("cpu") == "spawn"
