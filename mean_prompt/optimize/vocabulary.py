@@ -35,7 +35,8 @@ _LEAST_PROMPTS: Final = 3
 _SIZE: Final = 3_000
 #: Tokens that may be put in although no prompt of the corpus has them: those of the lowest ids, as
 #: tokenizers number theirs by how often they occur in what they were trained on. All 27,600 of
-#: all-MiniLM-L6-v2 take twice as long to encode, and lead to no better strings.
+#: all-MiniLM-L6-v2 took twice as long to encode (35 s on two slow cores) and led to strings that
+#: are no better: 0.842 of the ceiling against 0.838 over seven seeds of 120 s, spread by 0.011.
 _COMMON: Final = 8_000
 #: Prompts that phrases are mined from, at most: a million short ones took two minutes and 2 GB,
 #: and a phrase that one in a thousand of them holds stands in 50 of a sample.

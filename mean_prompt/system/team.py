@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import pickle
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -163,7 +164,7 @@ class Team:
                 return self.ask(0, name, method, texts)
             # Interleaved: chunks come sorted by length, and each member takes as many long ones.
             parts = [texts[number :: self.size] for number in range(min(self.size, len(texts)))]
-            found = self._computed(name, method, parts)
+            found = dict(self.stream(name, method, parts))
             rows = np.empty((len(texts), *found[0].shape[1:]), found[0].dtype)
             for number, part in found.items():
                 rows[number :: self.size] = part
@@ -171,35 +172,58 @@ class Team:
 
         return compute
 
-    def _computed(self, name: str, method: str, parts: Sequence[Any]) -> dict[int, Any]:
-        """Return what a method gives for each part, by its number, whoever computed it."""
-        found: dict[int, Any] = {}
+    def stream(
+        self, name: str, method: str, tasks: Iterable[Any], *, twice: bool = False
+    ) -> Iterator[tuple[int, Any]]:
+        """Yield each task's number, and what a method of an object gives for it, as computed.
+
+        Another member takes over from one that was lost, or that waits for a place to begin; with
+        ``twice``, once no task is left, also from one that may be slow.
+        """
+        new = enumerate(tasks)
+        left: dict[int, Any] = {}  # tasks without an answer, by number
         doing: dict[int, int] = {}
-        while len(found) < len(parts):
+        done: list[tuple[int, Any]] = []
+        while True:
             for member in self.idle():
-                part = self._next_part(range(len(parts)), found, doing)
-                if part is not None:
-                    doing[member] = part
-                    self.call(member, name, method, parts[part])
-            for reply in self.replies(PATIENCE):
-                part = doing.pop(reply.member)
-                if reply.lost is None:
-                    found.setdefault(part, reply.value)
-                else:
-                    self.replace(reply.member)
-        for member in doing:  # its part was computed by another one
+                number = self._next_task(new, left, doing, twice=twice)
+                if number is not None:
+                    doing[member] = number
+                    self.call(member, name, method, left[number])
+            yield from done  # members compute while the caller takes them
+            if not left:
+                break
+            done = list(self._computed(left, doing))
+        for member in doing:  # its task was computed by another one
             del self._calls[member]
             self.replace(member)
-        return found
 
-    def _next_part(
-        self, parts: Sequence[int], found: Mapping[int, Any], doing: Mapping[int, int]
+    def _computed(self, left: dict[int, Any], doing: dict[int, int]) -> Iterator[tuple[int, Any]]:
+        """Yield what tasks that were left gave by now, without them; replace lost members."""
+        for reply in self.replies(PATIENCE):
+            number = doing.pop(reply.member)
+            if reply.lost is not None:
+                self.replace(reply.member)
+            elif left.pop(number, None) is not None:
+                yield number, reply.value
+
+    def _next_task(
+        self,
+        new: Iterator[tuple[int, Any]],
+        left: dict[int, Any],
+        doing: Mapping[int, int],
+        *,
+        twice: bool,
     ) -> int | None:
-        """Return a part that nobody computes, or whose member waits for a place to begin."""
-        waiting = {part for one, part in doing.items() if not self._members[one].is_ready()}
-        left = [part for part in parts if part not in found]
-        fresh = [part for part in left if part not in doing.values()]
-        return next(iter(fresh or [part for part in left if part in waiting]), None)
+        """Return a new task, one that nobody computes, or one to be computed by a second member."""
+        for task in new:
+            left.update([task])
+            return task[0]
+        members = Counter(doing.values())
+        held_up = {task for one, task in doing.items() if not self._member(one).is_ready()}
+        few = [task for task in left if members[task] < 2]
+        useful = [task for task in few if twice or members[task] == 0 or task in held_up]
+        return min(useful, key=lambda task: members[task], default=None)
 
     def dismiss(self) -> None:
         """End all members that compute elsewhere: they would compete with what comes after."""

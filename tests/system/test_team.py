@@ -131,3 +131,69 @@ def test_an_answer_in_between_forgives_the_losses():
     for expected in ("died", "died", "died", None, "died"):
         team.call(0, "thing", "work")
         assert [reply.lost for reply in team.replies(0.0)] == [expected]
+
+
+class Doing:
+    """A placement whose members each do the same at every call: work, wait for room, or die."""
+
+    def __init__(self, *members):
+        self.members = list(members)
+        self.killed = []
+
+    def give(self, *_):
+        pass
+
+    def member(self):
+        return DoingMember(self, self.members.pop(0))
+
+
+class DoingMember:
+    def __init__(self, placement, does):
+        self.placement = placement
+        self.does = does
+
+    def call(self, _name, _method, task):
+        future = Future()
+        if self.does == "work":
+            future.set_result(task * 10)
+        elif self.does == "die":
+            future.set_exception(LostError("died"))
+        return future
+
+    def is_ready(self):
+        return self.does != "wait"
+
+    def kill(self):
+        self.placement.killed.append(self.does)
+
+
+@pytest.mark.parametrize(
+    ("members", "twice", "killed"),
+    [
+        (["work", "work"], False, []),
+        (["die", "work", "work"], False, ["die"]),
+        (["wait", "work"], False, ["wait"]),
+        (["be slow", "work"], True, ["be slow"]),
+    ],
+)
+def test_tasks_of_members_that_do_not_do_them_are_done_by_others(
+    members, twice, killed, monkeypatch
+):
+    monkeypatch.setattr("mean_prompt.system.team.PATIENCE", 0.1)
+    placement = Doing(*members)
+    team = Team(placement, 2)
+    team.give("thing", None)
+    found = dict(team.stream("thing", "work", iter(range(5)), twice=twice))
+    assert found == {number: number * 10 for number in range(5)}
+    assert placement.killed == killed
+
+
+def test_a_slow_member_is_waited_for_unless_its_task_may_be_done_twice(monkeypatch):
+    monkeypatch.setattr("mean_prompt.system.team.PATIENCE", 0.1)
+    team = Team(Doing("be slow", "work"), 2)
+    team.give("thing", None)
+    tasks = team.stream("thing", "work", range(3))
+    assert [next(tasks), next(tasks)] == [(1, 10), (2, 20)]
+    waiting = [call.future for call in team._calls.values()]
+    waiting[0].set_result("at last")
+    assert list(tasks) == [(0, "at last")]

@@ -1,15 +1,11 @@
 """A cluster gives the vectors that one process gives; what it cannot do is one line."""
 
-from concurrent.futures import Future
-
 import pytest
 
-from mean_prompt.corpus.vectors.shards import Shard, encode_halves
+from mean_prompt.corpus.vectors.shards import encode_halves
 from mean_prompt.system import Cluster
-from mean_prompt.system.errors import InputError, RunError
-from mean_prompt.system.team import LostError, Team
+from mean_prompt.system.errors import InputError
 from tests.corpus.conftest import PROMPTS, ROWS, contents
-from tests.fakes import FakeEncoder
 
 ray = pytest.importorskip("ray")
 
@@ -47,64 +43,3 @@ def test_another_device_takes_the_models_weights(tiny_bert, monkeypatch):
     assert (moved.encode(PROMPTS).vectors == expected.vectors).all()
     assert moved._encoder.device == "cpu"
     assert moved._encoder is not tiny_bert
-
-
-# Members that are lost, that wait for room, and that raise
-
-
-class Scripted:
-    """A placement in this process, whose members do with each call as a test says."""
-
-    def __init__(self, *members):
-        self.members = list(members)
-        self.encoder = FakeEncoder()
-
-    def give(self, *_):
-        pass
-
-    def member(self):
-        return ScriptedMember(self, self.members.pop(0))
-
-    def close(self):
-        pass
-
-
-class ScriptedMember:
-    def __init__(self, placement, does):
-        self.placement = placement
-        self.does = does
-
-    def call(self, _name, _method, prompts):
-        future = Future()
-        if self.does == "work":
-            future.set_result(encode_halves(self.placement.encoder, prompts))
-        elif self.does != "wait":
-            future.set_exception(self.does)
-        return future
-
-    def is_ready(self):
-        return self.does != "wait"
-
-    def kill(self):
-        pass
-
-
-def embedded(*members, size):
-    team = Team(Scripted(*members), size)
-    team.give("encoder", None)
-    shards = [Shard(number, (f"the {number}",), (1,)) for number in range(5)]
-    return [shard.number for shard, _ in ray_module._embedded(team, shards)]
-
-
-def test_a_lost_members_shard_is_embedded_by_another():
-    assert sorted(embedded(LostError("died"), "work", "work", size=2)) == [0, 1, 2, 3, 4]
-
-
-def test_a_member_that_waits_for_room_holds_up_nothing():
-    assert sorted(embedded("wait", "work", size=2)) == [0, 1, 2, 3, 4]
-
-
-def test_an_actors_fault_is_one_line():
-    for kind in (InputError, RunError):
-        with pytest.raises(kind, match=r"^the cluster must do its work: its own line$"):
-            embedded(kind("its own line"), size=1)
