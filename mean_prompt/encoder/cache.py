@@ -7,7 +7,6 @@ chunk: vectors computed before an interruption are not computed again.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
+from mean_prompt.encoder.shipped import shipped_vectors, text_key
 from mean_prompt.objective import Vectors
 from mean_prompt.system import (
     Deadline,
@@ -52,10 +52,12 @@ def cache_folder() -> Path:
 class VectorCache:
     """A cache of one model's vectors on disk: looks strings up and encodes the missing ones.
 
-    ``key`` is the identity and dtype of the model, as :attr:`ModelIdentity.key` gives it.
+    ``key`` is the identity and dtype of the model, as :attr:`ModelIdentity.key` gives it. Vectors
+    that come with the package under the name ``shipped``, by default the key, are taken from there.
     """
 
-    def __init__(self, key: str, folder: Path | None = None) -> None:
+    def __init__(self, key: str, folder: Path | None = None, *, shipped: str | None = None) -> None:
+        self._shipped = shipped or key
         self.path = (folder or cache_folder()) / "vectors" / f"{key}.sqlite"
         KeyedStore(self.path, "the cache of vectors").close()
 
@@ -78,14 +80,14 @@ class VectorCache:
         Raises:
             OutOfTimeError: the deadline expired; vectors computed so far stay in the cache.
         """
-        keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
+        keys = [text_key(text) for text in texts]
         first: dict[bytes, int] = {}
         for row, key in enumerate(keys):
             first.setdefault(key, row)
         table = _Table(len(texts), np.float16 if half else np.float32)
         with KeyedStore(self.path, "the cache of vectors") as store:
-            for key, vector in store.get(list(first)):
-                table.fill(first[key], np.frombuffer(vector, np.float32))
+            for key, vector in self._kept(store, list(first)):
+                table.fill(first[key], vector)
             missing = [row for row in first.values() if not table.filled[row]]
             done = len(texts) - len(missing)
             for chunk in _chunks(texts, missing):
@@ -99,6 +101,14 @@ class VectorCache:
                 done += len(chunk)
         listener(ProgressEvent(phase, len(texts), len(texts), unit))
         return table.repeated([first[key] for key in keys])
+
+    def _kept(self, store: KeyedStore, keys: Sequence[bytes]) -> Iterator[tuple[bytes, Vectors]]:
+        """Yield the vectors that need not be computed, of the package before those of the store."""
+        if shipped := shipped_vectors(self._shipped):
+            yield from ((key, shipped[key]) for key in keys if key in shipped)
+            keys = [key for key in keys if key not in shipped]
+        for key, vector in store.get(keys):
+            yield key, np.frombuffer(vector, np.float32)
 
 
 def _chunks(texts: Sequence[str], rows: Sequence[int]) -> Iterator[list[int]]:

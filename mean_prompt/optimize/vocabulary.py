@@ -143,7 +143,8 @@ def cached_screening(
     screen: Encode | None = None,
 ) -> Callable[[Sequence[str]], Vectors]:
     """Return a function that encodes strings in the fast screening dtype, with a disk cache."""
-    cache = VectorCache(f"{encoder.identity.key}-screened-{encoder.screening.dtype}")
+    name = f"{encoder.identity.key}-screened"
+    cache = VectorCache(f"{name}-{encoder.screening.dtype}", shipped=name)
     return partial(
         cache.encode,
         encode=screen or encoder.screen,
