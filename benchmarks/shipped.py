@@ -7,14 +7,21 @@ Run it after the corpus, its tokens' rules or the packaged model has changed: a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
 from rich.console import Console
 
 from mean_prompt.corpus import Corpus
 from mean_prompt.encoder import PACKAGED_MODEL, Encoder, load_encoder
 from mean_prompt.encoder.shipped import write_shipped
+from mean_prompt.objective import Vectors
 from mean_prompt.optimize import Constraints, Rules
 from mean_prompt.optimize.vocabulary import likely_tokens, mine_phrases
 from mean_prompt.system import shipped_folder
+
+_PHRASES: Final = 6_000
 
 
 def packaged_strings(encoder: Encoder) -> tuple[list[str], list[str]]:
@@ -22,7 +29,14 @@ def packaged_strings(encoder: Encoder) -> tuple[list[str], list[str]]:
     prompts = list(Corpus.from_files(str(shipped_folder("corpora"))).prompts)
     rules = Rules(Constraints(), encoder)
     tokens = [rules.surfaces[token] for token in likely_tokens(prompts, encoder, rules)]
-    phrases = encoder.decode(mine_phrases(prompts, encoder, rules, encoder.encode).bodies)
+    phrases: list[str] = []
+
+    def note(texts: Sequence[str]) -> Vectors:
+        phrases.extend(texts)
+        return np.empty((len(texts), encoder.dimension), np.float32)
+
+    # A search mines its training side, in which some others are among the most frequent.
+    mine_phrases(prompts, encoder, rules, note, size=_PHRASES)
     return prompts, list(dict.fromkeys([*tokens, *phrases]))
 
 

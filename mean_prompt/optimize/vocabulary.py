@@ -188,20 +188,23 @@ def mine_phrases(
     encoder: Encoder,
     rules: Rules,
     encode: Callable[[Sequence[str]], Vectors],
+    *,
+    size: int = _SIZE,
 ) -> PhraseBank:
-    """Find the phrases of one to five words that occur in the most prompts, and encode them.
+    """Find the ``size`` phrases of one to five words that occur in the most prompts; encode them.
 
     ``encode`` maps (n,) strings to (n, d) unit vectors. Of very many prompts a sample is read.
     """
     if len(prompts) > _MINED:
         rows = np.random.default_rng(0).choice(len(prompts), _MINED, replace=False)
         prompts = [prompts[row] for row in np.sort(rows)]
-    texts = _frequent(prompts)
+    # More than the size: some will turn out to be single tokens or against the rules.
+    texts = _frequent(prompts)[: 4 * size]
     pairs = [
         (text, ids)
         for text, ids in zip(texts, encoder.tokenize(texts), strict=True)
         if 1 < len(ids) <= rules.room and rules.violation(rules.compose(text), ids) is None
-    ][:_SIZE]
+    ][:size]
     if not pairs:
         return PhraseBank((), np.empty((0, encoder.dimension), np.float32))
     return PhraseBank(tuple(ids for _, ids in pairs), encode([text for text, _ in pairs]))
@@ -220,5 +223,4 @@ def _frequent(prompts: Sequence[str]) -> list[str]:
     held_by: NDArray[np.int64] = np.asarray(counts.sum(axis=0)).ravel()
     names = counter.get_feature_names_out()
     order = np.argsort(-held_by, kind="stable")
-    # More than the size: some will turn out to be single tokens or against the rules.
-    return [str(names[i]) for i in order[: 4 * _SIZE] if held_by[i] >= _LEAST_PROMPTS]
+    return [str(names[i]) for i in order if held_by[i] >= _LEAST_PROMPTS]
