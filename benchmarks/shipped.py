@@ -14,11 +14,9 @@ import numpy as np
 from rich.console import Console
 
 from mean_prompt.corpus import Corpus
-from mean_prompt.encoder import PACKAGED_MODEL, Encoder, load_encoder
-from mean_prompt.encoder.shipped import write_shipped
+from mean_prompt.encoder import PACKAGED_MODEL, Encoder, load_encoder, write_shipped
 from mean_prompt.objective import Vectors
-from mean_prompt.optimize import Constraints, Rules
-from mean_prompt.optimize.vocabulary import likely_tokens, mine_phrases
+from mean_prompt.optimize import Constraints, Rules, likely_tokens, mine_phrases
 from mean_prompt.system import shipped_folder
 
 _PHRASES: Final = 6_000

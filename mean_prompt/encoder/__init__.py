@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         NotPropagable as NotPropagable,
         TokenPropagation as TokenPropagation,
     )
+    from mean_prompt.encoder.shipped import write_shipped as write_shipped
     from mean_prompt.encoder.tokens import (
         TokenIds as TokenIds,
         special_ids as special_ids,

@@ -62,6 +62,10 @@ if TYPE_CHECKING:
         RecordBoard as RecordBoard,
         StudyEvent as StudyEvent,
     )
-    from mean_prompt.optimize.vocabulary import Vocabulary as Vocabulary
+    from mean_prompt.optimize.vocabulary import (
+        Vocabulary as Vocabulary,
+        likely_tokens as likely_tokens,
+        mine_phrases as mine_phrases,
+    )
 
 __getattr__, __all__ = lazy_exports(__name__, __file__)
