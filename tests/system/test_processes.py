@@ -76,6 +76,17 @@ def pids(team):
     return [reply.value[2] for reply in answers(team, team.size)]
 
 
+def first_is_lost_and_replaced(team, victim, other, timeout):
+    """Check that a new process takes the place of the killed one, and the other one stays."""
+    [reply] = answers(team, 1, timeout)
+    assert (reply.member, reply.lost) == (0, "died")
+    team.replace(0)
+    value, calls, pid = team.ask(0, "worker", "add", 4, 5)
+    assert (value, calls) == (9, 1)
+    assert pid not in {victim, other}
+    assert team.ask(1, "worker", "add", 0, 0)[2] == other
+
+
 def test_each_member_has_a_process_of_one_thread_and_a_copy_of_the_object(team):
     for number in (0, 1):
         team.call(number, "worker", "add", number, 10)
@@ -97,13 +108,7 @@ def test_a_killed_member_is_lost_at_once_and_replaced(team):
     victim, other = pids(team)
     team.call(0, "worker", "sleep", 60.0)
     os.kill(victim, signal.SIGKILL)
-    [reply] = answers(team, 1, timeout=5.0)
-    assert (reply.member, reply.lost) == (0, "died")
-    team.replace(0)
-    value, calls, pid = team.ask(0, "worker", "add", 4, 5)
-    assert (value, calls) == (9, 1)
-    assert pid not in {victim, other}
-    assert team.ask(1, "worker", "add", 0, 0)[2] == other
+    first_is_lost_and_replaced(team, victim, other, timeout=5.0)
 
 
 def test_a_frozen_member_is_lost_when_it_is_late_and_killed(team, monkeypatch):

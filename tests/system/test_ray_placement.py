@@ -12,7 +12,13 @@ from mean_prompt import Corpus, search
 from mean_prompt.system.cluster import Cluster
 from mean_prompt.system.errors import InputError, RunError
 from mean_prompt.system.team import Team
-from tests.system.test_processes import Broken, Worker, answers, wait_until
+from tests.system.test_processes import (
+    Broken,
+    Worker,
+    answers,
+    first_is_lost_and_replaced,
+    wait_until,
+)
 
 ray = pytest.importorskip("ray")
 
@@ -90,13 +96,7 @@ def test_a_killed_actor_is_lost_and_replaced(team):
     victim, other = pids(team)
     team.call(0, "worker", "sleep", 60.0)
     os.kill(victim, signal.SIGKILL)
-    [reply] = answers(team, 1)
-    assert (reply.member, reply.lost) == (0, "died")
-    team.replace(0)
-    value, calls, pid = team.ask(0, "worker", "add", 4, 5)
-    assert (value, calls) == (9, 1)
-    assert pid not in {victim, other}
-    assert team.ask(1, "worker", "add", 0, 0)[2] == other
+    first_is_lost_and_replaced(team, victim, other, timeout=20.0)
 
 
 def test_an_actor_without_room_is_never_late_and_a_note_says_so(team, notes, monkeypatch):
