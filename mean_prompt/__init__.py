@@ -6,6 +6,7 @@ from mean_prompt.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from mean_prompt.api import (
+        invert as invert,
         predict as predict,
         score as score,
         search as search,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mean_prompt.optimize import Context as Context
     from mean_prompt.report import progress_display as progress_display
     from mean_prompt.runs import (
+        Inversion as Inversion,
         Recipe as Recipe,
         ScoredString as ScoredString,
         SearchResult as SearchResult,

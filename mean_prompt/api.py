@@ -7,14 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mean_prompt.corpus import Corpus, corpus_vectors, default_corpus_folder
+from mean_prompt.corpus import Corpus, corpus_vectors, default_corpus_folder, unit_vectors
 from mean_prompt.encoder import Encoder, choose_device, load_encoder
 from mean_prompt.objective import ExpectedSCS, compress_if_large
-from mean_prompt.optimize import Budget, Context, Position
+from mean_prompt.optimize import Alphabet, Budget, Constraints, Context, Position
 from mean_prompt.report import (
     CorpusSpace,
     analyse_affix,
@@ -24,6 +25,7 @@ from mean_prompt.report import (
 )
 from mean_prompt.runs import (
     AffixSession,
+    Inversion,
     Recipe,
     RunFolder,
     ScoredString,
@@ -34,6 +36,7 @@ from mean_prompt.runs import (
     begun_recipe,
     check_recipe,
     fitting,
+    invert_vectors,
     on_cluster,
     team_of,
     worth_seconds,
@@ -222,11 +225,7 @@ def score(
         InputError: a string, the corpus or the model cannot be used.
     """
     _check_text(strings)
-    prompts = (
-        corpus
-        if isinstance(corpus, Corpus)
-        else Corpus.from_files(*(_specs(corpus) or (str(default_corpus_folder()),)), column=column)
-    )
+    prompts = _corpus(corpus, column)
     encoder = model if isinstance(model, Encoder) else load_encoder(model, trust=trust)
     vectors = corpus_vectors(prompts, np.arange(len(prompts)), encoder, listener=listener)
     objective = ExpectedSCS(vectors, prompts.weights, device=encoder.device)
@@ -238,6 +237,64 @@ def score(
         ScoredString(text, count, value, value / ceiling, ceiling, count > encoder.max_tokens)
         for text, count, value in zip(strings, tokens, scores, strict=True)
     ]
+
+
+def invert(
+    given: NDArray[Any] | Sequence[str],
+    *,
+    corpus: CorpusLike | None = None,
+    model: str | Encoder | None = None,
+    max_tokens: int = 32,
+    alphabet: Alphabet = "ascii",
+    evaluations: int = 1_000,
+    workers: int | None = None,
+    seed: int = 0,
+    listener: Listener = ignore,
+    trust: bool = False,
+) -> list[Inversion]:
+    """Search for strings whose vectors are nearest to given ones, or to those of given texts.
+
+    No model is trained: each string is searched for by edits of a prompt of the corpus. Strings
+    for the vectors of texts say the same as these in other words, as far as the model can tell.
+
+    Args:
+        given: an (n, d) array of vectors of any length but 0, or n texts.
+        corpus: as for :func:`search`: prompts to begin with, whose tokens and phrases are put in.
+        model: as for :func:`search`; the model that made the vectors.
+        max_tokens: most tokens of a string.
+        alphabet: characters that strings may have, as in a recipe's constraints.
+        evaluations: strings to encode for each vector.
+        workers: processes of one thread that search. Default: one a physical core; 1 on a GPU.
+        listener: called with a :class:`~mean_prompt.system.progress.ProgressEvent` at every step.
+        trust: as for :func:`score`.
+
+    Raises:
+        InputError: a vector, a text, the corpus or the model cannot be used.
+    """
+    if not len(given):
+        raise InputError("there must be something to invert: found no vector and no text")
+    if not isinstance(given, np.ndarray):
+        _check_text(given)
+    prompts = _corpus(corpus, None)
+    encoder = model if isinstance(model, Encoder) else load_encoder(model, trust=trust)
+    vectors = (
+        unit_vectors(given, encoder.dimension)
+        if isinstance(given, np.ndarray)
+        else encoder.encode(given)
+    )
+    constraints = Constraints(max_tokens=max_tokens, alphabet=alphabet)
+    size, _ = fitting(workers, encoder.device)
+    with team_of(encoder, size) as team:
+        return invert_vectors(
+            vectors,
+            encoder,
+            prompts,
+            constraints,
+            team,
+            evaluations=evaluations,
+            seed=seed,
+            listener=listener,
+        )
 
 
 def predict(
@@ -298,6 +355,12 @@ def _sources(corpus: CorpusLike | None, asked: Recipe, *, resume: bool) -> tuple
     if isinstance(corpus, Corpus):
         return asked.corpus.sources if resume else ()
     return _specs(corpus) or asked.corpus.sources or (str(default_corpus_folder()),)
+
+
+def _corpus(corpus: CorpusLike | None, column: str | None) -> Corpus:
+    if isinstance(corpus, Corpus):
+        return corpus
+    return Corpus.from_files(*(_specs(corpus) or (str(default_corpus_folder()),)), column=column)
 
 
 def _specs(corpus: str | Path | Sequence[str | Path] | None) -> tuple[str, ...]:

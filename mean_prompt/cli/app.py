@@ -13,6 +13,7 @@ from mean_prompt.cli.doctor import doctor
 from mean_prompt.cli.embed import embed
 from mean_prompt.cli.evaluate import evaluate
 from mean_prompt.cli.explore import explore
+from mean_prompt.cli.invert import invert
 from mean_prompt.cli.live import live
 from mean_prompt.cli.options import RayCommand
 from mean_prompt.cli.predict import predict
@@ -49,6 +50,7 @@ app.command(cls=RayCommand)(embed)
 app.command()(report)
 app.command()(live)
 app.command()(explore)
+app.command()(invert)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(check)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -19,7 +22,7 @@ from mean_prompt.runs import (
 )
 
 if TYPE_CHECKING:
-    from mean_prompt.runs import ScoredString, SearchResult
+    from mean_prompt.runs import Inversion, ScoredString, SearchResult
 
 
 def print_result(result: SearchResult, console: Console | None = None) -> None:
@@ -77,3 +80,20 @@ def print_scores(rows: list[ScoredString]) -> None:
         tokens = f"{row.tokens} (cut)" if row.truncated else str(row.tokens)
         table.add_row(f"{row.score:.5f}", f"{row.fraction:.3f}", tokens, Text(row.text))
     console.print(table)
+
+
+def print_inversions(found: Sequence[Inversion], saved: Path | None) -> None:
+    """Print the strings found for vectors, in their order, or where they are saved."""
+    console = Console(highlight=False)
+    cosines = sorted(one.cosine for one in found)
+    if saved is None:
+        table = Table()
+        for name in ("cosine", "tokens"):
+            table.add_column(name, justify="right")
+        table.add_column("string", overflow="fold")
+        for one in found:
+            table.add_row(f"{one.cosine:.4f}", str(one.tokens), Text(one.string))
+        console.print(table)
+    line = f"{len(found):,} strings, cosine {cosines[0]:.3f} to {cosines[-1]:.3f}, median "
+    line += f"{statistics.median(cosines):.3f}"
+    console.print(Text(f"{line}; saved {saved}" if saved else line), soft_wrap=True)

@@ -48,14 +48,24 @@ def score(
     from mean_prompt import api
     from mean_prompt.cli.display import print_scores
 
-    texts = [text for given in strings for text in _texts(given)]
-    if not texts:
-        raise InputError("score needs at least one string: found none that is not blank")
+    texts = texts_of(strings)
     rows = api.score(texts, corpus or None, model=model, column=column, trust=trust_model)
     if as_json:
         typer.echo(json.dumps([asdict(row) for row in rows], ensure_ascii=False, indent=2))
     else:
         print_scores(rows)
+
+
+def texts_of(strings: list[str]) -> list[str]:
+    """Return the strings that arguments stand for, as :func:`score` takes them.
+
+    Raises:
+        InputError: there is none that is not blank.
+    """
+    texts = [text for given in strings for text in _texts(given)]
+    if not texts:
+        raise InputError("there must be at least one string: found none that is not blank")
+    return texts
 
 
 def _texts(given: str) -> list[str]:

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
         read_rows as read_rows,
         read_triples as read_triples,
     )
+    from mean_prompt.corpus.vector_files import (
+        holds_vectors as holds_vectors,
+        read_vectors as read_vectors,
+        unit_vectors as unit_vectors,
+    )
     from mean_prompt.corpus.vectors.folder import VectorFolder as VectorFolder
     from mean_prompt.corpus.vectors.job import (
         SHARD as SHARD,

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
         Edits as Edits,
     )
     from mean_prompt.optimize.climber import Climber as Climber
-    from mean_prompt.optimize.constraints import Constraints as Constraints, Rules as Rules
+    from mean_prompt.optimize.constraints import (
+        Alphabet as Alphabet,
+        Constraints as Constraints,
+        Rules as Rules,
+    )
     from mean_prompt.optimize.evaluator import (
         CONTENDERS as CONTENDERS,
         SCREENING_NOISE as SCREENING_NOISE,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
         Evaluator as Evaluator,
     )
     from mean_prompt.optimize.exchange import EXCHANGES as EXCHANGES
+    from mean_prompt.optimize.inversion import Inverter as Inverter, Target as Target
     from mean_prompt.optimize.moves import MoveMix as MoveMix
     from mean_prompt.optimize.problem import Problem as Problem
     from mean_prompt.optimize.sampling import (

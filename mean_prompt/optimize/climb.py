@@ -16,9 +16,10 @@ from typing import Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from mean_prompt.encoder import TokenIds
 from mean_prompt.optimize.evaluator import CONTENDERS, SCREENING_NOISE, Candidate, Evaluator
 from mean_prompt.optimize.moves import MoveMix, MoveName, Proposal, propose
-from mean_prompt.optimize.surrogate import Surrogate
+from mean_prompt.optimize.surrogate import Predictions, Surrogate
 from mean_prompt.optimize.vocabulary import Vocabulary
 from mean_prompt.system import State
 
@@ -69,6 +70,19 @@ class Step:
     move: MoveName | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Draft:
+    """The edits that one step of a climb is to score, and what was predicted of them."""
+
+    predictions: Predictions
+    proposals: Sequence[Proposal]
+
+    @property
+    def bodies(self) -> list[TokenIds]:
+        """The token ids that the edits make, in their order."""
+        return [proposal.body for proposal in self.proposals]
+
+
 class Climb:
     """A simulated annealing from a start string, run step by step, that keeps the best string.
 
@@ -91,18 +105,31 @@ class Climb:
         # The best string's score in the screening precision, to compare screened strings with.
         self._bar = screened.score
 
+    @property
+    def evaluator(self) -> Evaluator:
+        """What scores the climb's strings."""
+        return self._edits.evaluator
+
     def step(self, share: float) -> Step:
         """Take one annealing step, its temperature set by the share of the climb over, [0, 1)."""
-        settings, budget = self._edits.settings, self._edits.evaluator.budget
-        spent = budget.evaluations
+        draft = self.draft(share)
+        return self.finish(draft, self.evaluator.screen(draft.bodies))
+
+    def draft(self, share: float) -> Draft:
+        """Begin a step: predict and propose edits, to be screened by the climb's evaluator."""
+        settings = self._edits.settings
         cooled = (settings.cold / settings.hot) ** share
-        self.temperature = temperature = self._edits.ceiling * settings.hot * cooled
-        tried = self._edits.try_at(self.current, temperature)
-        gained = self._accept([candidate for _, candidate in tried])
-        proposal, self.current = self._draw_next(tried, temperature)
-        if budget.evaluations == spent:
+        self.temperature = self._edits.ceiling * settings.hot * cooled
+        return self._edits.draft(self.current, self.temperature)
+
+    def finish(self, draft: Draft, found: Sequence[Candidate | None]) -> Step:
+        """End a step with what its edits made when screened, and draw the next string."""
+        if not any(found):
             # Every proposal broke a rule: the step still counts, or the climb might never end.
-            budget.spend(1)
+            self.evaluator.budget.spend(1)
+        tried = self._edits.learn(self.current, draft, found)
+        gained = self._accept([candidate for _, candidate in tried])
+        proposal, self.current = self._draw_next(tried, self.temperature)
         self.number += 1
         return Step(self.number, self.best, gained, proposal.move if proposal else None)
 
@@ -177,12 +204,16 @@ class Edits:
         self.surrogate = Surrogate(vocabulary, evaluator, rng)
 
     def try_at(self, current: Candidate, temperature: float) -> list[_Tried]:
-        """Predict, propose and score edits of a string, without predicted ones scored before.
+        """Draft edits of a string, score them and learn from the scores, as a step does."""
+        draft = self.draft(current, temperature)
+        return self.learn(current, draft, self.evaluator.screen(draft.bodies))
 
-        Return the edits that keep to the rules and change the string, with the strings they make.
+    def draft(self, current: Candidate, temperature: float) -> Draft:
+        """Predict and propose edits of a string, without predicted ones scored before.
+
         Edits are drawn by expected score at a share of ``temperature``, in units of the score.
         """
-        settings, evaluator = self.settings, self.evaluator
+        settings = self.settings
         predictions = self.surrogate.predict(
             current,
             width=settings.predicted,
@@ -194,20 +225,28 @@ class Edits:
             predictions,
             settings.moves,
             width=settings.width,
-            room=evaluator.rules.room,
+            room=self.evaluator.rules.room,
             temperature=temperature * _DRAW_SHARE,
             rng=self.rng,
         )
-        found = evaluator.screen([proposal.body for proposal in proposals])
+        return Draft(predictions, proposals)
+
+    def learn(
+        self, current: Candidate, draft: Draft, found: Sequence[Candidate | None]
+    ) -> list[_Tried]:
+        """Learn from the strings that a draft's edits made, ``None`` for one that breaks a rule.
+
+        Return the edits that keep to the rules and change the string, with what they made.
+        """
         self.surrogate.learn(
             current,
-            predictions,
-            _outcomes("replace", proposals, found),
-            _outcomes("combine", proposals, found),
+            draft.predictions,
+            _outcomes("replace", draft.proposals, found),
+            _outcomes("combine", draft.proposals, found),
         )
         return [
             (proposal, candidate)
-            for proposal, candidate in zip(proposals, found, strict=True)
+            for proposal, candidate in zip(draft.proposals, found, strict=True)
             if candidate is not None and candidate.text != current.text
         ]
 

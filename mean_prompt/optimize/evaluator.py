@@ -81,13 +81,7 @@ class Evaluator:
 
         The result is ``None`` for one that breaks a rule. Equal strings share one evaluation.
         """
-        if not bodies:
-            return []
-        spelled = self._spell(bodies)
-        unique = {row[0]: row for row in spelled if row is not None}
-        scored = self._judge(list(unique.values()), self.encoder.screen_ids)
-        found = {candidate.text: candidate for candidate in scored}
-        return [None if row is None else found[row[0]] for row in spelled]
+        return screen_together([(self, bodies)])[0]
 
     def screened(self, candidate: Candidate) -> Candidate:
         """Return a string scored again in the encoder's fast screening dtype."""
@@ -107,12 +101,12 @@ class Evaluator:
         tokenizer's decoder once, so that they read as a move would have made them.
         """
         bodies = [ids[: self.rules.room] for ids in self.encoder.tokenize(texts)]
-        rows = [row for row in self._spell(bodies) if row is not None]
+        rows = [row for row in self.spell(bodies) if row is not None]
         return self._judge(rows, self.encoder.encode_ids)
 
     def score_body(self, body: Sequence[int]) -> Candidate | None:
         """Score another process's editable token ids in float32; ``None`` if they break a rule."""
-        [row] = self._spell([tuple(body)])
+        [row] = self.spell([tuple(body)])
         return None if row is None else self._judge([row], self.encoder.encode_ids)[0]
 
     def measure_rate(self, length: int, *, batch: int = 16) -> float:
@@ -125,7 +119,8 @@ class Evaluator:
         self.budget.spend(2 * batch)
         return batch / (time.perf_counter() - began)
 
-    def _spell(self, bodies: Sequence[TokenIds]) -> list[_Spelled | None]:
+    def spell(self, bodies: Sequence[TokenIds]) -> list[_Spelled | None]:
+        """Return the string that each body becomes; ``None`` for one that breaks a rule."""
         texts = self.encoder.decode(bodies)
         read_back = self.encoder.tokenize(texts)
         wholes = [self.rules.compose(text) for text in texts]
@@ -138,10 +133,39 @@ class Evaluator:
     def _judge(
         self, rows: Sequence[_Spelled], encode: Callable[[Sequence[TokenIds]], Vectors]
     ) -> list[Candidate]:
-        vectors = encode([ids for _, _, ids in rows])
+        return self.scored(rows, encode([ids for _, _, ids in rows]))
+
+    def scored(self, rows: Sequence[_Spelled], vectors: Vectors) -> list[Candidate]:
+        """Score strings by their (n, d) vectors, and charge them to the budget."""
         self.budget.spend(len(rows))
         scores = self.objective.score(vectors) if len(rows) else np.empty(0, np.float32)
         return [
             Candidate(*row, vector, float(score))
             for row, vector, score in zip(rows, vectors, scores, strict=True)
         ]
+
+
+def screen_together(
+    asked: Sequence[tuple[Evaluator, Sequence[TokenIds]]],
+) -> list[list[Candidate | None]]:
+    """Screen bodies for several objectives, each by its own evaluator, encoding them all at once.
+
+    The evaluators must have one encoder and the same rules. Each is charged the different strings
+    that it asked for; the result is ``None`` for one that breaks a rule.
+    """
+    together = [body for _, bodies in asked for body in bodies]
+    if not together:
+        return [[] for _ in asked]
+    one = asked[0][0]
+    spelled = iter(one.spell(together))
+    parts = [[next(spelled) for _ in bodies] for _, bodies in asked]
+    unique = {row[0]: row[2] for part in parts for row in part if row is not None}
+    vectors = one.encoder.screen_ids(list(unique.values()))
+    number = {text: n for n, text in enumerate(unique)}
+    screened: list[list[Candidate | None]] = []
+    for (evaluator, _), part in zip(asked, parts, strict=True):
+        own = {row[0]: row for row in part if row is not None}
+        scored = evaluator.scored(list(own.values()), vectors[[number[text] for text in own]])
+        found = {candidate.text: candidate for candidate in scored}
+        screened.append([None if row is None else found[row[0]] for row in part])
+    return screened

@@ -11,6 +11,7 @@ whole string with the special ones, d width of the vectors.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Final
 
 import torch
@@ -42,11 +43,16 @@ class PairModel:
         self._length = float(centred.norm(dim=1).mean()) or 1.0
         # The last row stands for a token that is not allowed, which has index -1.
         self._static = torch.vstack([centred / self._length, torch.zeros_like(centred[:1])])
-        d = vectors.shape[1]
-        prior = torch.cat([torch.eye(d), torch.eye(d), torch.zeros(1, d)]) * self._length
-        self._ridge = RecursiveRidge(prior, ridge=_RIDGE, decay=_DECAY, solve_every=_SOLVE_EVERY)
+        self._ridge = self._unlearned()
         self._many = self._static[:-1].to(torch.bfloat16 if fast else torch.float32)
-        self._put_in = self._changes_put_in()
+        self._put_in = self._first = self._changes_put_in()
+
+    def fresh(self) -> PairModel:
+        """Return a model that has learned nothing, and shares the tokens' vectors with this one."""
+        other = copy(self)
+        other._ridge = self._unlearned()
+        other._put_in = self._first
+        return other
 
     def learn(
         self, tokens: torch.Tensor, held: torch.Tensor, changes: torch.Tensor, n: int
@@ -96,6 +102,11 @@ class PairModel:
         )
         table = numerator / lengths.clamp(min=LEAST_SQUARED_LENGTH).pow(1.5)
         return table, scores_after(expansion, here, -taken)
+
+    def _unlearned(self) -> RecursiveRidge:
+        d = self._static.shape[1]
+        prior = torch.cat([torch.eye(d), torch.eye(d), torch.zeros(1, d)]) * self._length
+        return RecursiveRidge(prior, ridge=_RIDGE, decay=_DECAY, solve_every=_SOLVE_EVERY)
 
     def _changes_put_in(self) -> torch.Tensor:
         """Return n times the part of the vector's change due to each token put in: (A, d)."""

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -121,7 +122,7 @@ class Surrogate:
         self._measured = MeasuredEffects(objective.dimension)
         #: Evaluated combinations, the newest last.
         self._combined: dict[TokenIds, None] = {}
-        self._pairs = PairModel(vocabulary.static, fast=encoder.screening.dtype == "bfloat16")
+        self._pairs = _pair_model(vocabulary, fast=encoder.screening.dtype == "bfloat16").fresh()
         d = objective.dimension
         self._correction = RecursiveRidge(
             torch.eye(d).repeat(2, 1),
@@ -296,6 +297,12 @@ class Surrogate:
         # If decoding and tokenizing again merged tokens, a body may end past its string.
         inside = (at + self._first).clamp(max=len(frozen.hidden) - self._special - 1)
         return propagation.effects(frozen, inside.tolist(), tokens.tolist()).cpu()
+
+
+@lru_cache(maxsize=1)
+def _pair_model(vocabulary: Vocabulary, *, fast: bool) -> PairModel:
+    """Return a model from which those of all climbs are made, which share its large matrices."""
+    return PairModel(vocabulary.static, fast=fast)
 
 
 def _standardized(values: Vectors) -> Vectors:

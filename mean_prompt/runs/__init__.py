@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     )
     from mean_prompt.runs.folder import RunFolder as RunFolder, begun_recipe as begun_recipe
     from mean_prompt.runs.inputs import SearchInputs as SearchInputs
+    from mean_prompt.runs.inversion import (
+        INVERTER as INVERTER,
+        Inversion as Inversion,
+        invert_vectors as invert_vectors,
+        inverted as inverted,
+    )
     from mean_prompt.runs.progress import (
         SearchListener as SearchListener,
         SearchProgress as SearchProgress,
