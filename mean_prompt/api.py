@@ -265,6 +265,7 @@ def invert(
         alphabet: characters that strings may have, as in a recipe's constraints.
         evaluations: strings to encode for each vector.
         workers: processes of one thread that search. Default: one a physical core; 1 on a GPU.
+        seed: seed of every random choice.
         listener: called with a :class:`~mean_prompt.system.progress.ProgressEvent` at every step.
         trust: as for :func:`score`.
 

@@ -13,7 +13,7 @@ from mean_prompt.cli.score import texts_of
 from mean_prompt.system import InputError
 
 
-def invert(
+def invert(  # noqa: PLR0913, PLR0917 - an argument an option
     given: Annotated[
         list[str],
         typer.Argument(

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         TokenPropagation as TokenPropagation,
     )
     from mean_prompt.encoder.shipped import write_shipped as write_shipped
+    from mean_prompt.encoder.space import EmbeddingSpace as EmbeddingSpace
     from mean_prompt.encoder.tokens import (
         TokenIds as TokenIds,
         special_ids as special_ids,

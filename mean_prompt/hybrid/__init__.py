@@ -37,7 +37,6 @@ if TYPE_CHECKING:
         Summary as Summary,
         universal_string as universal_string,
     )
-    from mean_prompt.hybrid.space import EmbeddingSpace as EmbeddingSpace
     from mean_prompt.hybrid.submission import HEADER as HEADER
 
 __getattr__, __all__ = lazy_exports(__name__, __file__)

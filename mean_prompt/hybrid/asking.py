@@ -10,9 +10,9 @@ from typing import Final, Self
 import numpy as np
 
 from mean_prompt.corpus import Rows, Triples
+from mean_prompt.encoder import EmbeddingSpace
 from mean_prompt.hybrid.index import VectorIndex
 from mean_prompt.hybrid.retrieval import EmbeddedRows, Numbers, normalized
-from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.llm import Example, Prediction, Predictor
 from mean_prompt.objective import Vectors
 from mean_prompt.system import Deadline

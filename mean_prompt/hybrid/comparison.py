@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt.corpus import Triples, read_triples
+from mean_prompt.encoder import EmbeddingSpace
 from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.asking import Examples
 from mean_prompt.hybrid.candidates import joined
@@ -34,7 +35,6 @@ from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.request import universal_string
 from mean_prompt.hybrid.retrieval import Texts, grouped_folds
-from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.llm import LLMOptions, Predictor, RecordedPredictor, make_predictor
 from mean_prompt.objective import sharpened_cosines
 from mean_prompt.system import InputError, Listener, ProgressEvent, ignore

@@ -9,6 +9,7 @@ from typing import Final, Self
 import numpy as np
 
 from mean_prompt.corpus import Rows, Triples
+from mean_prompt.encoder import EmbeddingSpace
 from mean_prompt.hybrid.answer import Answer, Rule
 from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.posterior import RowCandidates
@@ -30,7 +31,6 @@ from mean_prompt.hybrid.settings import (
     FitOutcome,
     Key,
 )
-from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.hybrid.submission import check_universal, is_null_to_pandas
 from mean_prompt.hybrid.tuning import FittedBlend, tune
 from mean_prompt.system import Deadline, InputError, Listener, ignore

@@ -19,9 +19,9 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
 from mean_prompt.corpus import Rows, Triples
+from mean_prompt.encoder import EmbeddingSpace
 from mean_prompt.hybrid.index import VectorIndex
 from mean_prompt.hybrid.settings import MOST_NEIGHBOURS, Key, Part
-from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.objective import Vectors, sharpened_cosines
 from mean_prompt.system import Deadline, InputError
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mean_prompt.corpus import Corpus
+from mean_prompt.encoder import EmbeddingSpace
 from mean_prompt.hybrid.candidates import (
     AnswerCandidate,
     CandidateFactory,
@@ -22,7 +23,6 @@ from mean_prompt.hybrid.posterior import (
 )
 from mean_prompt.hybrid.retrieval import EmbeddedRows, Neighbourhood, Retriever
 from mean_prompt.hybrid.settings import BlendSettings
-from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.hybrid.submission import is_null_to_pandas
 from mean_prompt.objective import ExpectedSCS, Objective, compress_if_large
 from mean_prompt.system import Deadline

@@ -11,7 +11,7 @@ whole string with the special ones, d width of the vectors.
 
 from __future__ import annotations
 
-from copy import copy
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -28,31 +28,44 @@ _DECAY: Final = 0.97
 _SOLVE_EVERY: Final = 10
 
 
-class PairModel:
-    """Predicts how replacing a token changes a string's vector, from vectors of both tokens.
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenTable:
+    """The allowed tokens' static vectors, as the pair models of all climbs use them.
 
-    Args:
-        static: (A, d) vectors of the allowed tokens on their own.
-        fast: whether products over many tokens run in bfloat16. They took a fifth of a step in
-            float32, and only rank tokens.
+    Attributes:
+        static: (A + 1, d) centred vectors, about 1 long; the last row, of zeros, stands for a token
+            that is not allowed, which has index -1.
+        many: (A, d) the same without it, in the dtype for products over many tokens.
+        length: mean length of the centred vectors before they were scaled.
     """
 
-    def __init__(self, static: Vectors, *, fast: bool) -> None:
-        vectors = torch.from_numpy(static)
-        centred = vectors - vectors.mean(dim=0)
-        self._length = float(centred.norm(dim=1).mean()) or 1.0
-        # The last row stands for a token that is not allowed, which has index -1.
-        self._static = torch.vstack([centred / self._length, torch.zeros_like(centred[:1])])
-        self._ridge = self._unlearned()
-        self._many = self._static[:-1].to(torch.bfloat16 if fast else torch.float32)
-        self._put_in = self._first = self._changes_put_in()
+    static: torch.Tensor
+    many: torch.Tensor
+    length: float
 
-    def fresh(self) -> PairModel:
-        """Return a model that has learned nothing, and shares the tokens' vectors with this one."""
-        other = copy(self)
-        other._ridge = self._unlearned()
-        other._put_in = self._first
-        return other
+    @classmethod
+    def of(cls, vectors: Vectors, *, fast: bool) -> TokenTable:
+        """Return the table of (A, d) vectors of the allowed tokens on their own.
+
+        If ``fast``, products over many tokens run in bfloat16. They took a fifth of a step in
+        float32, and only rank tokens.
+        """
+        rows = torch.from_numpy(vectors)
+        centred = rows - rows.mean(dim=0)
+        length = float(centred.norm(dim=1).mean()) or 1.0
+        static = torch.vstack([centred / length, torch.zeros_like(centred[:1])])
+        return cls(static, static[:-1].to(torch.bfloat16 if fast else torch.float32), length)
+
+
+class PairModel:
+    """Predicts how replacing a token changes a string's vector, from vectors of both tokens."""
+
+    def __init__(self, table: TokenTable) -> None:
+        self._static, self._many = table.static, table.many
+        d = self._static.shape[1]
+        prior = torch.cat([torch.eye(d), torch.eye(d), torch.zeros(1, d)]) * table.length
+        self._ridge = RecursiveRidge(prior, ridge=_RIDGE, decay=_DECAY, solve_every=_SOLVE_EVERY)
+        self._put_in = self._many * table.length
 
     def learn(
         self, tokens: torch.Tensor, held: torch.Tensor, changes: torch.Tensor, n: int
@@ -102,11 +115,6 @@ class PairModel:
         )
         table = numerator / lengths.clamp(min=LEAST_SQUARED_LENGTH).pow(1.5)
         return table, scores_after(expansion, here, -taken)
-
-    def _unlearned(self) -> RecursiveRidge:
-        d = self._static.shape[1]
-        prior = torch.cat([torch.eye(d), torch.eye(d), torch.zeros(1, d)]) * self._length
-        return RecursiveRidge(prior, ridge=_RIDGE, decay=_DECAY, solve_every=_SOLVE_EVERY)
 
     def _changes_put_in(self) -> torch.Tensor:
         """Return n times the part of the vector's change due to each token put in: (A, d)."""

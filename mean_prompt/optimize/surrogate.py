@@ -35,7 +35,7 @@ from mean_prompt.encoder import FrozenString, TokenIds
 from mean_prompt.objective import Expansion, Vectors, to_numpy, to_tensor
 from mean_prompt.optimize.combinations import Combinations, MeasuredEffects
 from mean_prompt.optimize.evaluator import Candidate, Evaluator
-from mean_prompt.optimize.pair_model import PairModel, scores_after
+from mean_prompt.optimize.pair_model import PairModel, TokenTable, scores_after
 from mean_prompt.optimize.ridge import RecursiveRidge
 from mean_prompt.optimize.vocabulary import Vocabulary
 from mean_prompt.system import State, ragged, ragged_rows
@@ -122,7 +122,8 @@ class Surrogate:
         self._measured = MeasuredEffects(objective.dimension)
         #: Evaluated combinations, the newest last.
         self._combined: dict[TokenIds, None] = {}
-        self._pairs = _pair_model(vocabulary, fast=encoder.screening.dtype == "bfloat16").fresh()
+        table = _token_table(vocabulary, fast=encoder.screening.dtype == "bfloat16")
+        self._pairs = PairModel(table)
         d = objective.dimension
         self._correction = RecursiveRidge(
             torch.eye(d).repeat(2, 1),
@@ -300,9 +301,9 @@ class Surrogate:
 
 
 @lru_cache(maxsize=1)
-def _pair_model(vocabulary: Vocabulary, *, fast: bool) -> PairModel:
-    """Return a model from which those of all climbs are made, which share its large matrices."""
-    return PairModel(vocabulary.static, fast=fast)
+def _token_table(vocabulary: Vocabulary, *, fast: bool) -> TokenTable:
+    """Return the table of a vocabulary's tokens, made once for all climbs."""
+    return TokenTable.of(vocabulary.static, fast=fast)
 
 
 def _standardized(values: Vectors) -> Vectors:

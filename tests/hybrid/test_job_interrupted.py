@@ -7,10 +7,10 @@ import time
 
 import pytest
 
+from mean_prompt.encoder.space import EmbeddingSpace
 from mean_prompt.hybrid import job, options as blend
 from mean_prompt.hybrid.job import PredictionJob
 from mean_prompt.hybrid.predictor import HybridPredictor
-from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.hybrid.submission import Submission
 from mean_prompt.system.deadline import OutOfTimeError
 from mean_prompt.system.errors import InputError

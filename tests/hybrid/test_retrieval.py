@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mean_prompt.corpus.triples import Rows, Triples
+from mean_prompt.encoder.space import EmbeddingSpace
 from mean_prompt.hybrid import index as module
 from mean_prompt.hybrid.retrieval import (
     MOST_PREDICTIONS,
@@ -17,7 +18,6 @@ from mean_prompt.hybrid.retrieval import (
     softmax_weights,
 )
 from mean_prompt.hybrid.settings import PREDICTION_KEYS, TEXT_KEYS, Key
-from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.system.deadline import Deadline, OutOfTimeError
 from tests.hybrid.synthetic import encoder
 

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from mean_prompt.corpus.triples import Rows
+from mean_prompt.encoder.space import EmbeddingSpace
 from mean_prompt.hybrid.candidates import CandidateFactory
 from mean_prompt.hybrid.posterior import scs_between, signs_of
 from mean_prompt.hybrid.retrieval import EmbeddedRows, KnownRows, Retriever
 from mean_prompt.hybrid.scenes import SceneBuilder
 from mean_prompt.hybrid.settings import BlendSettings, Key
-from mean_prompt.hybrid.space import EmbeddingSpace
 from mean_prompt.hybrid.submission import is_null_to_pandas
 from mean_prompt.objective.scs import ExpectedSCS
 from mean_prompt.system.deadline import Deadline, OutOfTimeError

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt.corpus import Triples, read_triples
-from mean_prompt.encoder import Encoder
+from mean_prompt.encoder import EmbeddingSpace, Encoder
 from mean_prompt.hybrid import (
     HYBRID,
     LLM,
     UNIVERSAL,
     Answer,
-    EmbeddingSpace,
     MethodScore,
     Outcome,
     method_scores,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mean_prompt.encoder.encoder import Screening
-from mean_prompt.hybrid.space import EmbeddingSpace
+from mean_prompt.encoder.space import EmbeddingSpace
 from mean_prompt.system.deadline import Deadline, OutOfTimeError
 from mean_prompt.system.progress import ProgressEvent
 from tests.fakes import WORDS, FakeEncoder

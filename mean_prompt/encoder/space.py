@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mean_prompt.encoder import Encode, Encoder, VectorCache
+from mean_prompt.encoder.cache import Encode, VectorCache
+from mean_prompt.encoder.encoder import Encoder
 from mean_prompt.objective import Vectors
 from mean_prompt.system import Deadline, Listener, ignore
 
