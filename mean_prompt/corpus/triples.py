@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mean_prompt.corpus import duplicates
 from mean_prompt.corpus.readers import read_columns
 from mean_prompt.system import InputError, preview_name, user_path
 
@@ -72,6 +73,10 @@ class Triples:
         seen: dict[str, int] = {}
         names = (" ".join(prompt.lower().split()) for prompt in self.prompts)
         return np.array([seen.setdefault(name, len(seen)) for name in names], np.int64)
+
+    def near_groups(self) -> NDArray[np.int64]:
+        """Return (n,) group numbers: rows with near-duplicate prompts share one."""
+        return duplicates.groups(self.prompts)
 
     @cached_property
     def content_hash(self) -> str:

@@ -9,7 +9,7 @@ import torch
 
 from mean_prompt.objective.scs import Expansion
 from mean_prompt.optimize import surrogate as surrogate_module
-from mean_prompt.optimize.pair_model import PairModel, scores_after
+from mean_prompt.optimize.pair_model import PairModel, TokenTable, scores_after
 from mean_prompt.optimize.surrogate import Surrogate
 
 PREDICT = {"width": 40, "sampled": 99, "temperature": 0.05}
@@ -52,7 +52,7 @@ def test_a_change_that_cancels_the_vector_promises_no_fortune(here):
 @pytest.fixture
 def taught(fake):
     """A pair model of ten tokens that has learned something, so that nothing is symmetric."""
-    model = PairModel(unit(fake.words[1:]), fast=False)
+    model = PairModel(TokenTable.of(unit(fake.words[1:]), fast=False))
     rng = np.random.default_rng(4)
     for _ in range(10):
         tokens, held = (torch.from_numpy(rng.integers(10, size=8)) for _ in range(2))
@@ -81,7 +81,7 @@ def test_the_table_holds_what_each_pair_promises_alone(taught, objective, here):
 
 def test_at_first_the_pair_model_is_matching_pursuit(fake):
     static = unit(fake.words[1:])
-    model = PairModel(static, fast=False)
+    model = PairModel(TokenTable.of(static, fast=False))
     change = model.changes(torch.tensor([2]), torch.tensor([5]), 4)[0].numpy()
     np.testing.assert_allclose(change, (static[2] - static[5]) / 4, atol=1e-6)
 

@@ -1,0 +1,154 @@
+"""Chooses among predictors of vectors by cross-validation, with a simpler one for foreign rows.
+
+The predictors form a ladder: the mean of the known prompts, a regression on the texts (and
+predictions) themselves, and one on all views. What a view is worth is learned from the known rows,
+so that a row that looks like none of them gets the next simpler predictor's vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mean_prompt.objective import Vectors, sharpened_cosines
+from mean_prompt.system import Deadline
+from mean_prompt.training.familiarity import Calibration, Familiarity
+from mean_prompt.training.regression import Array, Fitter, ViewRegression
+
+RungName = Literal["mean", "texts", "views"]
+
+#: Penalties that cross-validation chooses from.
+_ALPHAS: Final = (1.0, 4.0, 16.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """Cross-validated mean SCS of one predictor's vectors with the true prompts."""
+
+    rung: RungName
+    alpha: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rung:
+    """A predictor of the ladder: a regression on the views of some numbers."""
+
+    name: RungName
+    views: tuple[int, ...]
+    regression: ViewRegression
+
+    def predict(self, views: Vectors) -> Array:
+        """Return (n, d) expected vectors from all (m, n, d) views of the rows."""
+        return self.regression.predict(views[list(self.views)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """Where the prompts of n rows are expected.
+
+    Attributes:
+        vectors: (n, d) unit vectors.
+        expected: (n,) expected SCS of these with the true prompts, calibrated, in [0, 1].
+        familiar: (n,) how much rows look like known ones, from 0 (foreign) to 1.
+    """
+
+    vectors: Vectors
+    expected: Array
+    familiar: Array
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def take(self, rows: NDArray[np.int64]) -> Forecast:
+        """Return the forecast of some rows, in the order of their numbers."""
+        return Forecast(self.vectors[rows], self.expected[rows], self.familiar[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ladder:
+    """The predictor chosen, the one for foreign rows, and what their vectors are worth.
+
+    Attributes:
+        fallback: the best of the rungs below; the chosen one again if it is the lowest.
+        tried: all predictors that were compared.
+    """
+
+    best: Rung
+    fallback: Rung
+    familiarity: Familiarity
+    calibration: Calibration
+    tried: tuple[Tried, ...]
+
+    @classmethod
+    def fit(
+        cls,
+        views: Vectors,
+        plain: Sequence[int],
+        targets: Vectors,
+        groups: NDArray[np.int64],
+        deadline: Deadline | None = None,
+    ) -> tuple[Ladder, Forecast]:
+        """Fit to known rows; return the ladder, and forecasts of each by rows of other groups.
+
+        Args:
+            views: (m, n, d) vectors of the rows in each view.
+            plain: numbers of the views of the rung ``texts``.
+            targets: (n, d) unit vectors of the true prompts.
+            groups: (n,) numbers of groups of rows that are left out together.
+            deadline: checked between fits; ``OutOfTimeError`` is raised.
+        """
+        best_of: dict[RungName, tuple[float, Rung]] = {}
+        tried: list[Tried] = []
+        numbers: dict[RungName, tuple[int, ...]] = {
+            "mean": (),
+            "texts": tuple(plain),
+            "views": tuple(range(len(views))),
+        }
+        for name, some in numbers.items():
+            fitter = Fitter(views[list(some)], targets, groups)
+            for alpha in _ALPHAS if some else _ALPHAS[:1]:
+                if deadline is not None:
+                    deadline.check()
+                regression = fitter.fit(alpha)
+                score = float(_earned(regression.left_out, targets).mean())
+                tried.append(Tried(name, alpha, score))
+                if name not in best_of or score > best_of[name][0]:
+                    best_of[name] = score, Rung(name, some, regression)
+        ranked = sorted(best_of.values(), key=lambda one: -one[0])
+        best = ranked[0][1]
+        simpler = [rung for _, rung in ranked if len(rung.views) < len(best.views)]
+        fallback = simpler[0] if simpler else best
+        familiarity, familiar = Familiarity.fit(views, groups)
+        mixed = _mixed(best.regression.left_out, fallback.regression.left_out, familiar)
+        lengths = np.linalg.norm(mixed, axis=1)
+        calibration = Calibration.fit(lengths, familiar, _earned(mixed, targets))
+        ladder = cls(best, fallback, familiarity, calibration, tuple(tried))
+        return ladder, ladder._forecast(mixed, familiar)
+
+    def forecast(self, views: Vectors) -> Forecast:
+        """Return where rows' prompts are expected, from (m, n, d) views."""
+        familiar = self.familiarity.of(views)
+        mixed = _mixed(self.best.predict(views), self.fallback.predict(views), familiar)
+        return self._forecast(mixed, familiar)
+
+    def _forecast(self, mixed: Array, familiar: Array) -> Forecast:
+        lengths = np.linalg.norm(mixed, axis=1)
+        vectors = (mixed / np.maximum(lengths, 1e-12)[:, None]).astype(np.float32)
+        return Forecast(vectors, self.calibration.expected(lengths, familiar), familiar)
+
+
+def _mixed(best: Array, fallback: Array, familiar: Array) -> Array:
+    share = familiar[:, None]
+    return share * best + (1.0 - share) * fallback
+
+
+def _earned(predicted: Array, targets: Vectors) -> Array:
+    """Return (n,) SCS of predicted vectors of any length with the true ones."""
+    lengths = np.linalg.norm(predicted, axis=1, keepdims=True)
+    units = (predicted / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return sharpened_cosines(units, targets).astype(np.float64)

@@ -1,0 +1,209 @@
+"""Predicts the vector of a row's prompt, from vectors of strings made of the row's texts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mean_prompt.corpus import Rows, Triples
+from mean_prompt.encoder import EmbeddingSpace, Encoder, load_encoder
+from mean_prompt.objective import Vectors
+from mean_prompt.system import Deadline, InputError
+from mean_prompt.training.ladder import Forecast, Ladder
+from mean_prompt.training.views import (
+    PLAIN,
+    VIEWS,
+    Row,
+    View,
+    embed_views,
+    rows_of,
+    split_by_opener,
+)
+from mean_prompt.training.wording import Wording
+
+Texts = Sequence[Sequence[str]]
+
+#: Known rows that a predictor is fitted to, at most: time grows with the cube, and 438 rows more
+#: than 511 changed nothing.
+_MOST: Final = 2_000
+#: Different prompts that there must be, and known rows with a prediction to learn from these.
+LEAST_PROMPTS: Final = 3
+LEAST_PREDICTED: Final = 24
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedViews:
+    """A ladder of predictors fitted to known rows, with or without predictions.
+
+    Attributes:
+        left_out: forecasts of the known rows by rows of other prompts.
+        keys: a hash of each of these rows, to know it again.
+    """
+
+    views: tuple[View, ...]
+    ladder: Ladder
+    left_out: Forecast
+    keys: tuple[str, ...]
+
+    def forecast(
+        self, rows: Sequence[Row], space: EmbeddingSpace, deadline: Deadline | None = None
+    ) -> Forecast:
+        """Return where the prompts of rows are expected."""
+        vectors = embed_views(rows, self.views, space, deadline)
+        return self.ladder.forecast(split_by_opener(vectors, rows, self.views))
+
+    def out_of_fold(
+        self,
+        rows: Sequence[Row],
+        keys: Sequence[str],
+        space: EmbeddingSpace,
+        deadline: Deadline | None = None,
+    ) -> Forecast:
+        """Return forecasts of rows, those that were fitted to by rows of other prompts."""
+        number = {key: n for n, key in enumerate(self.keys)}
+        fitted = np.array([number.get(key, -1) for key in keys])
+        if (fitted >= 0).all():
+            return self.left_out.take(fitted)
+        new = np.flatnonzero(fitted < 0).tolist()
+        found = self.forecast([rows[row] for row in new], space, deadline)
+        order = np.where(fitted >= 0, fitted, 0)
+        mixed = self.left_out.take(order)
+        for name in ("vectors", "expected", "familiar"):
+            getattr(mixed, name)[new] = getattr(found, name)
+        return mixed
+
+
+class VectorPredictor:
+    """Predicts the unit vector of each row's prompt by regression on the row's views.
+
+    Known rows have a given true prompt. Among a regression on all views, one on the texts alone,
+    and the mean of the known prompts, cross-validation chooses; all rows of one prompt, and of
+    near-duplicates of it, are left out together.
+
+    Args:
+        encoder: the model, or its name or folder; the default of a search if ``None``.
+        views: what is made of a row, see :mod:`~mean_prompt.training.views`.
+        seed: seed of the sample that is taken of very many known rows.
+        space: embeds with a cache in memory; by default made of the encoder.
+
+    Attributes:
+        text_, llm_: fitted without predictions, and with them; ``llm_`` is ``None`` if too few
+            known rows had one.
+        wording_: how the known rows are worded.
+        data_hash_: SHA-256 of the known rows.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder | str | None = None,
+        *,
+        views: Sequence[View] = VIEWS,
+        seed: int = 0,
+        space: EmbeddingSpace | None = None,
+    ) -> None:
+        if space is None:
+            loaded = encoder if isinstance(encoder, Encoder) else load_encoder(encoder)
+            space = EmbeddingSpace(loaded)
+        self.space = space
+        self.views = tuple(views)
+        self.seed = seed
+        names = [view.name for view in self.views]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise InputError(
+                f"each view must have a name of its own: {doubled[0]!r} is there twice; rename one"
+            )
+
+    def fit(
+        self,
+        triples: Triples,
+        predictions: Texts | None = None,
+        *,
+        deadline: Deadline | None = None,
+    ) -> Self:
+        """Fit to known rows and, if given, an LLM's predictions for each, empty for none.
+
+        Raises:
+            InputError: the known rows have fewer than three different prompts.
+            OutOfTimeError: the deadline expired.
+        """
+        groups = triples.near_groups()
+        if (found := len(np.unique(groups))) < LEAST_PROMPTS:
+            raise InputError(
+                f"known rows must have at least {LEAST_PROMPTS} prompts that are not nearly the "
+                f"same, to test predictions on rows of others: found {found} in "
+                f"{len(triples)} rows; give more"
+            )
+        drawn = np.sort(np.random.default_rng(self.seed).permutation(len(triples))[:_MOST])
+        self.data_hash_ = triples.content_hash
+        known = triples.take(drawn)
+        said = None if predictions is None else [tuple(predictions[row]) for row in drawn]
+        self.wording_ = Wording.of(known, said)
+        targets = self.space.exact(known.prompts, "prompts", deadline)
+        groups = groups[drawn]
+        plain = [view for view in self.views if not view.of_prediction]
+        self.text_ = self._fit(plain, known, None, targets, groups, deadline)
+        self.llm_: FittedViews | None = None
+        with_one = np.flatnonzero([bool(texts) for texts in said or ()])
+        if len(with_one) >= LEAST_PREDICTED and len(np.unique(groups[with_one])) >= LEAST_PROMPTS:
+            assert said is not None
+            part = [said[row] for row in with_one]
+            self.llm_ = self._fit(
+                self.views,
+                known.take(with_one),
+                part,
+                targets[with_one],
+                groups[with_one],
+                deadline,
+            )
+        return self
+
+    def predict(self, rows: Rows, predictions: Texts | None = None) -> Vectors:
+        """Return (n, d) unit vectors at which the prompts of rows are expected."""
+        return self.forecast(rows, predictions).vectors
+
+    def forecast(
+        self, rows: Rows, predictions: Texts | None = None, *, deadline: Deadline | None = None
+    ) -> Forecast:
+        """Return where the prompts of rows are expected, and how sure that is.
+
+        A row without a prediction is predicted by its texts alone, and so are all if too few known
+        rows had one.
+        """
+        every = rows_of(rows, predictions, self.wording_)
+        found = self.text_.forecast(every, self.space, deadline)
+        numbers = [number for number, row in enumerate(every) if row.predictions]
+        if self.llm_ is not None and numbers:
+            better = self.llm_.forecast([every[row] for row in numbers], self.space, deadline)
+            for name in ("vectors", "expected", "familiar"):
+                getattr(found, name)[numbers] = getattr(better, name)
+        return found
+
+    def _fit(
+        self,
+        views: Sequence[View],
+        known: Triples,
+        predictions: Texts | None,
+        targets: Vectors,
+        groups: NDArray[np.int64],
+        deadline: Deadline | None,
+    ) -> FittedViews:
+        rows = rows_of(known.rows, predictions, self.wording_)
+        vectors = split_by_opener(embed_views(rows, views, self.space, deadline), rows, views)
+        plain = [number for number, view in enumerate(views) if view.name in PLAIN]
+        ladder, left_out = Ladder.fit(vectors, plain, targets, groups, deadline)
+        return FittedViews(tuple(views), ladder, left_out, row_keys(known.rows))
+
+
+def row_keys(rows: Rows) -> tuple[str, ...]:
+    """Return a hash of each row's texts, to know it again."""
+    digests = []
+    for original, rewritten in zip(rows.originals, rows.rewritten, strict=True):
+        both = f"{len(original)}\0{original}{rewritten}"
+        digests.append(hashlib.sha256(both.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+    return tuple(digests)
