@@ -12,7 +12,7 @@ import numpy as np
 from mean_prompt.corpus import Rows, Triples
 from mean_prompt.encoder import EmbeddingSpace
 from mean_prompt.hybrid.index import VectorIndex
-from mean_prompt.hybrid.retrieval import EmbeddedRows, Numbers, normalized
+from mean_prompt.hybrid.retrieval import Numbers, normalized
 from mean_prompt.llm import Example, Prediction, Predictor
 from mean_prompt.objective import Vectors
 from mean_prompt.system import Deadline
@@ -120,8 +120,9 @@ class Examples:
         return [self._choose(found, int(group)) for found, group in zip(numbers, own, strict=True)]
 
     def _features(self, rows: Rows) -> Vectors:
-        embedded = EmbeddedRows.embed(rows, None, self._space, self._deadline)
-        return normalized(embedded.features(("rewritten", "difference")))
+        texts = [*rows.originals, *rows.rewritten]
+        originals, rewritten = np.split(self._space.screened(texts, "texts", self._deadline), 2)
+        return normalized(np.concatenate([rewritten, rewritten - originals], axis=1))
 
     def _choose(self, found: Numbers, own: int) -> list[Example]:
         rows = self._triples.rows

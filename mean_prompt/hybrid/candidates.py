@@ -1,34 +1,38 @@
-"""Makes the strings that may answer a row from LLM predictions and similar rows' prompts.
-
-The rules fit English prompts: the subject of a request mostly follows a preposition, so that
-``Turn the text | into a limerick`` has the head ``Turn the text``.
-"""
+"""Makes the strings that may answer a row: of its texts, of predictions, of known prompts."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, Literal
 
 from mean_prompt.hybrid.settings import MOST_HEADS, BlendSettings
+from mean_prompt.training import Row, Wording
 
-Kind = Literal["universal", "prediction", "shortened", "template", "retrieved", "joined", "affixed"]
+Kind = Literal[
+    "universal",
+    "prediction",
+    "consensus",
+    "shortened",
+    "template",
+    "line",
+    "retrieved",
+    "joined",
+    "affixed",
+]
 
 SEPARATORS: Final = (" ", ". ")
 #: Number of retrieved prompts that become candidates, and of those that are joined in pairs.
 RETRIEVED: Final = 8
 JOINED: Final = 3
 #: Numbers of words that a prediction is shortened to.
-_OPENINGS: Final = (6, 7, 8, 9, 10, 12, 14, 16, 20)
+_OPENINGS: Final = (6, 8, 10, 12, 16)
 _TAIL_WORDS: Final = 12
+#: Predictions of one row that can have a consensus.
+_LEAST_VOICES: Final = 3
 
-_PIVOT: Final = re.compile(
-    r"\b(?:as if|as though|as|into|in|to|for|with|using|so that|that|by|from|like|of)\b",
-    re.IGNORECASE,
-)
 _SENTENCE_END: Final = re.compile(r"(?<=[a-z)])[.;:!?](?:\s|$)")
 _CLAUSE_END: Final = re.compile(r",|;|\(| - ")
 _CORE_END: Final = re.compile(
@@ -56,14 +60,20 @@ class CandidateInputs:
     """The strings from which the candidate answers to one row are made.
 
     Attributes:
-        predictions: cleaned predictions of an LLM, the likeliest first.
+        row: the row's texts and predictions.
         by_text: known prompts retrieved by the row's texts, the nearest first.
-        by_all: known prompts retrieved by texts and prediction, the nearest first.
+        by_all: known prompts retrieved by texts and prediction, the nearest first; none if the
+            predictions are left out.
     """
 
-    predictions: Sequence[str] = ()
+    row: Row
     by_text: Sequence[str] = ()
     by_all: Sequence[str] = ()
+
+    @property
+    def predictions(self) -> tuple[str, ...]:
+        """Cleaned predictions of an LLM, the likeliest first; none if they are left out."""
+        return self.row.predictions if self.by_all else ()
 
 
 class CandidateFactory:
@@ -72,13 +82,11 @@ class CandidateFactory:
     def __init__(
         self,
         universal: str,
-        heads: Sequence[str] = (),
         *,
         prefix: str | None = None,
         suffix: str | None = None,
     ) -> None:
         self.universal = universal
-        self._heads = tuple(heads)
         self._prefixes = (universal, *([prefix] if prefix else []))
         self._suffixes = (universal, *([suffix] if suffix else []))
 
@@ -98,23 +106,15 @@ class CandidateFactory:
         for text in inputs.predictions:
             yield AnswerCandidate(text, "prediction")
         for text in inputs.predictions:
-            yield from self._of_prediction(text)
+            yield from _of_prediction(text, inputs.row.wording)
+        yield AnswerCandidate(consensus(inputs.predictions), "consensus")
+        for text in (inputs.row.line, inputs.row.subject, *inputs.row.requests):
+            yield AnswerCandidate(text, "line")
         for text in (*inputs.by_all[:RETRIEVED], *inputs.by_text[:RETRIEVED]):
             yield AnswerCandidate(text, "retrieved")
         for separator in SEPARATORS:
             yield from self._joined(inputs, separator)
             yield from self._affixed(inputs, separator)
-
-    def _of_prediction(self, text: str) -> Iterator[AnswerCandidate]:
-        sentence, clause, core = shortenings(text)
-        openings = (opening(sentence, words) for words in _OPENINGS)
-        for short in (sentence, clause, core, *openings):
-            yield AnswerCandidate(short, "shortened")
-        tails = [tail_of(part) for part in (sentence, core, opening(sentence, _TAIL_WORDS))]
-        for number, head in enumerate(self._heads):
-            for tail in dict.fromkeys(tails):
-                if tail:
-                    yield AnswerCandidate(f"{head} {tail}", "template", number)
 
     def _joined(self, inputs: CandidateInputs, separator: str) -> Iterator[AnswerCandidate]:
         for near in (inputs.by_all[:JOINED], inputs.by_text[:JOINED]):
@@ -135,6 +135,35 @@ class CandidateFactory:
             pairs += [(prefix, text) for prefix in self._prefixes]
             for pair in pairs:
                 yield AnswerCandidate(joined(pair, separator), "affixed", separator=separator)
+
+
+def _of_prediction(text: str, wording: Wording) -> Iterator[AnswerCandidate]:
+    sentence, clause, core = shortenings(text)
+    openings = (opening(sentence, words) for words in _OPENINGS)
+    for short in (sentence, clause, core, *openings):
+        yield AnswerCandidate(short, "shortened")
+    parts = (sentence, core, opening(sentence, _TAIL_WORDS))
+    tails = dict.fromkeys(wording.predicted.rest(part) for part in parts)
+    for number, head in enumerate(wording.heads[:MOST_HEADS]):
+        for tail in tails:
+            if tail:
+                yield AnswerCandidate(f"{head} {tail}", "template", number)
+
+
+def consensus(predictions: Sequence[str]) -> str:
+    """Return the words of the first of several predictions that most others have as well.
+
+    Empty for fewer than three predictions, which have no majority.
+    """
+    if len(predictions) < _LEAST_VOICES:
+        return ""
+    others = [set(text.lower().split()) for text in predictions[1:]]
+    kept = [
+        word
+        for word in predictions[0].split()
+        if 2 * sum(word.lower() in words for words in others) >= len(others)
+    ]
+    return " ".join(kept)
 
 
 def allowed_numbers(candidates: Sequence[AnswerCandidate], settings: BlendSettings) -> list[int]:
@@ -158,14 +187,6 @@ def _is_allowed(candidate: AnswerCandidate, settings: BlendSettings) -> bool:
     return True
 
 
-def learn_heads(prompts: Iterable[str], count: int = MOST_HEADS) -> list[str]:
-    """Return the most frequent heads of prompts, that is, the words before a first preposition."""
-    found = ((prompt, _PIVOT.search(prompt)) for prompt in prompts)
-    heads = Counter(prompt[: pivot.start()].strip() for prompt, pivot in found if pivot)
-    heads.pop("", None)
-    return [head for head, _ in sorted(heads.items(), key=lambda item: (-item[1], item[0]))[:count]]
-
-
 def shortenings(text: str) -> tuple[str, str, str]:
     """Return a prompt's first sentence, its first clause, and its words before any elaboration."""
     sentence = _cut(_SENTENCE_END, text)
@@ -175,12 +196,6 @@ def shortenings(text: str) -> tuple[str, str, str]:
 def opening(text: str, words: int) -> str:
     """Return the first ``words`` words of a text, without punctuation at the end."""
     return " ".join(text.split()[:words]).rstrip(",;:.")
-
-
-def tail_of(text: str) -> str:
-    """Return the part of a prompt from its first preposition on; empty if it has none."""
-    found = _PIVOT.search(text)
-    return text[found.start() :] if found else ""
 
 
 def joined(parts: Sequence[str], separator: str) -> str:

@@ -26,6 +26,7 @@ from mean_prompt.hybrid.evaluation import (
     NEAREST,
     ORACLE,
     UNIVERSAL,
+    VECTOR,
     Evaluation,
     groups_by_gain,
     method_scores,
@@ -36,7 +37,7 @@ from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.request import universal_string
 from mean_prompt.hybrid.retrieval import Texts, grouped_folds
 from mean_prompt.llm import LLMOptions, Predictor, RecordedPredictor, make_predictor
-from mean_prompt.objective import sharpened_cosines
+from mean_prompt.objective import Vectors, sharpened_cosines
 from mean_prompt.system import InputError, Listener, ProgressEvent, ignore
 
 #: Number of prompts listed as winners, and as losers.
@@ -128,7 +129,7 @@ def evaluate(
     """
     table = _Table(triples, EmbeddingSpace(options.load_model(), listener=listener))
     answers, notes = dict[int, Answer](), list[str]()
-    folds = grouped_folds(triples.groups(), seed=options.seed)
+    folds = grouped_folds(triples.near_groups(), seed=options.seed)
     for number, (known, test) in enumerate(folds, 1):
         part = None if predictions is None else [predictions[row] for row in test]
         predictor = HybridPredictor(universal, options, listener=listener).fit(
@@ -138,6 +139,8 @@ def evaluate(
         found = predictor.predict(rows, part)
         answers |= zip(test.tolist(), found, strict=True)
         table.put(HYBRID, test, [answer.text for answer in found])
+        forecast = predictor.vectors_.forecast(rows, part)
+        table.put_vectors(VECTOR, test, forecast.vectors)
         nearest = predictor.nearest(rows)
         table.put(UNIVERSAL, test, [universal] * len(test))
         table.put(NEAREST, test, nearest)
@@ -189,7 +192,9 @@ class _Table:
         self._targets = space.exact(triples.prompts, "prompts")
 
     def put(self, method: str, rows: NDArray[np.int64], texts: Sequence[str]) -> None:
-        vectors = self._space.exact(texts, "answers")
+        self.put_vectors(method, rows, self._space.exact(texts, "answers"))
+
+    def put_vectors(self, method: str, rows: NDArray[np.int64], vectors: Vectors) -> None:
         column = self.earned.setdefault(method, np.zeros(len(self._targets)))
         column[rows] = sharpened_cosines(vectors, self._targets[rows])
 

@@ -19,6 +19,7 @@ LLM: Final = "LLM alone"
 NEAREST: Final = "retrieval alone"
 HYBRID: Final = "hybrid"
 ORACLE: Final = "oracle"
+VECTOR: Final = "predicted vector"
 #: Headings of the columns of :func:`method_figures`, after the method's name.
 METHOD_HEADINGS: Final = ("mean", "95 %", "ratio", "difference, 95 %")
 
@@ -58,8 +59,9 @@ class Evaluation:
     """Scores of methods of prediction on known rows, that is, rows whose true prompt is given.
 
     Attributes:
-        methods: scores of the methods, best first; last the oracle, which chooses each row's
-            answer by the truth, from the candidates that the blend chose from.
+        methods: scores of the methods, best first; last two that give no answer: the vector that
+            the prompt is predicted at, and the oracle, which chooses each row's answer by the
+            truth, from the candidates that the blend chose from.
         expected: mean SCS that the hybrid expected of its own answers; ``None`` if rules decided
             all of them.
         winners, losers: prompts on which the hybrid gains and loses most against the reference.
@@ -96,7 +98,7 @@ def method_scores(
     *,
     seed: int = 0,
 ) -> tuple[MethodScore, ...]:
-    """Return the scores of methods that answered the same rows, best first, the oracle last.
+    """Return the scores of methods on the same rows, best first, vector and oracle last.
 
     ``earned`` maps a method's name to the (n,) SCS of its answers. The bootstrap resamples whole
     ``groups``, the (n,) numbers of the rows' true prompts.
@@ -118,7 +120,7 @@ def method_scores(
         )
         for name, values in earned.items()
     ]
-    return tuple(sorted(methods, key=lambda method: (method.name == ORACLE, -method.mean)))
+    return tuple(sorted(methods, key=lambda one: (one.name in {VECTOR, ORACLE}, -one.mean)))
 
 
 def outcomes_of(

@@ -10,9 +10,9 @@ import numpy as np
 from mean_prompt.corpus import Rows, Triples
 from mean_prompt.hybrid.asking import Examples
 from mean_prompt.hybrid.request import Request
-from mean_prompt.hybrid.settings import LEAST_PREDICTED
 from mean_prompt.llm import Example, Prediction, Predictor, make_predictor
 from mean_prompt.system import Deadline, InputError
+from mean_prompt.training import LEAST_PREDICTED
 
 #: Share of the time left that asking about known rows may take.
 _SHARE: Final = 0.2

@@ -5,7 +5,7 @@ candidate s is worth ``E[SCS(e(s), t)]`` over the posterior of the true prompt's
 posterior is a mixture, so that this is a weighted sum of the same expectation under each part:
 
     llm      the predictions' vectors, equally likely
-    centre   the vector of a prompt that the row's key (features to compare rows by) leads to
+    centre   the vector that is predicted from the row's views
     near     known prompts around it, by softmax(cosine / temperature); near2 at twice that
     known    all known prompts, and the corpus of prompts if one is given
 
@@ -32,7 +32,7 @@ from mean_prompt.objective import SHARPNESS, Objective, Vectors
 Terms = NDArray[np.float64]
 
 #: Kinds of candidates whose scores differ from what their vectors predict.
-_KINDS: Final = ("shortened", "template", "retrieved", "joined", "affixed")
+_KINDS: Final = ("consensus", "shortened", "template", "line", "retrieved", "joined", "affixed")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,9 +98,12 @@ class RowCandidates:
         kinds = [row.kind for row in self.candidates]
         made = [np.array([kind == name for kind in kinds], float) for name in _KINDS]
         columns = [*self.by_text.terms(settings), *self.known.T]
+        # Weights within rows are linear, and the score is the cube of the cosine: both together
+        # bend where most true prompts lie.
+        columns.append(np.cbrt(self.by_text.centre))
         columns += [words, np.log(np.maximum(words, 1.0)), *made]
         if self.by_all is not None and self.llm is not None:
-            columns += [self.llm, *self.by_all.terms(settings)]
+            columns += [self.llm, *self.by_all.terms(settings), np.cbrt(self.by_all.centre)]
         return np.stack(columns, axis=1)
 
 
@@ -110,20 +113,20 @@ def expected_known(vectors: Vectors, objectives: Sequence[Objective]) -> Terms:
 
 
 def signs_of(
-    prediction: Vectors, centre: Vectors, original: Vectors, rewritten: Vectors, bank: Bank
+    prediction: Vectors, centre: Vectors, original: Vectors, rewritten: Vectors, known: Vectors
 ) -> Terms:
     """Return the signs of a (d,) prediction: (5,) cosines from which trust in it is estimated.
 
     The cosines are with the centre that the row's texts lead to, the original and the rewritten
     text, the nearest known prompt, and the mean of the known prompts.
     """
-    mean = bank.vectors.mean(axis=0)
+    mean = known.mean(axis=0)
     return np.array(
         [
             prediction @ centre,
             prediction @ original,
             prediction @ rewritten,
-            (bank.vectors @ prediction).max(),
+            (known @ prediction).max(),
             prediction @ mean / max(float(np.linalg.norm(mean)), 1e-12),
         ],
         float,

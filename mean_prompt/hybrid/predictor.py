@@ -18,38 +18,30 @@ from mean_prompt.hybrid.retrieval import (
     KnownRows,
     Retriever,
     Texts,
-    choose_key,
     one_for_each,
 )
 from mean_prompt.hybrid.samples import Samples
 from mean_prompt.hybrid.scenes import BlendContext, SceneBuilder
-from mean_prompt.hybrid.settings import (
-    LEAST_PREDICTED,
-    PREDICTION_KEYS,
-    TEXT_KEYS,
-    BlendSettings,
-    FitOutcome,
-    Key,
-)
+from mean_prompt.hybrid.settings import BlendSettings, FitOutcome
 from mean_prompt.hybrid.submission import check_universal, is_null_to_pandas
 from mean_prompt.hybrid.tuning import FittedBlend, tune
 from mean_prompt.system import Deadline, InputError, Listener, ignore
+from mean_prompt.training import VectorPredictor
 
 #: Rows answered at once.
 _BATCH: Final = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FittedKey:
-    """A fitted blend, its retrieval key, its candidate builder and its number of known rows."""
+class FittedSide:
+    """A fitted blend, its candidate builder and its number of known rows."""
 
-    key: Key
     blend: FittedBlend
     builder: SceneBuilder
     rows: int
 
     def __str__(self) -> str:
-        return f"key {self.key}, cross-validated SCS {self.blend.score:.4f}"
+        return f"cross-validated SCS {self.blend.score:.4f}"
 
 
 class HybridPredictor:
@@ -89,34 +81,30 @@ class HybridPredictor:
         outcome: FitOutcome | None = None,
         deadline: Deadline | None = None,
     ) -> Self:
-        """Fit retrieval keys, mixture weights and trust in LLM predictions to known rows.
+        """Fit the vectors of prompts, mixture weights and trust in LLM predictions to known rows.
 
         Args:
-            triples: known rows, of at least two prompts.
+            triples: known rows, of at least three prompts.
             predictions: cleaned predictions of an LLM for each row; empty for a row without one.
-            outcome: the outcome of an earlier fit of the same data, to skip choosing and tuning.
+            outcome: the outcome of an earlier fit of the same data, to skip tuning.
             deadline: ends tuning early.
 
         Raises:
-            InputError: there are fewer than two different prompts.
+            InputError: there are fewer than three different prompts.
             OutOfTimeError: the deadline expired before there was anything to predict with.
         """
-        known = KnownRows.embed(triples, predictions, self.space, deadline)
-        kept = (outcome.text_key, outcome.text) if outcome else None
-        self.text_ = fit_key(self._context, known, kept=kept, deadline=deadline)
-        self.llm_: FittedKey | None = None
+        self.vectors_ = VectorPredictor(space=self.space, seed=self.options.seed)
+        self.vectors_.fit(triples, predictions, deadline=deadline)
+        known = KnownRows.embed(triples, predictions, self.vectors_, deadline)
+        kept = outcome.text if outcome else None
+        self.text_ = self._fit_side(known, with_llm=False, kept=kept, deadline=deadline)
+        self.llm_: FittedSide | None = None
         predicted = known.take(known.rows.with_prediction())
-        if len(predicted) >= LEAST_PREDICTED and len(np.unique(predicted.groups)) > 1:
-            kept = None
-            if outcome and outcome.all_key and outcome.llm:
-                kept = (outcome.all_key, outcome.llm)
-            self.llm_ = fit_key(
-                self._context, predicted, text=self.text_, kept=kept, deadline=deadline
-            )
+        if self.vectors_.llm_ is not None:
+            kept = outcome.llm if outcome else None
+            self.llm_ = self._fit_side(predicted, with_llm=True, kept=kept, deadline=deadline)
         self.outcome_ = FitOutcome(
-            text_key=self.text_.key,
             text=self.text_.blend.settings,
-            all_key=self.llm_.key if self.llm_ else None,
             llm=self.llm_.blend.settings if self.llm_ else None,
         )
         self.notes_ = self._notes(known.cut)
@@ -144,15 +132,14 @@ class HybridPredictor:
 
     def nearest(self, rows: Rows) -> list[str]:
         """Return the known prompt nearest to each row's texts, or the universal string if none."""
-        embedded = EmbeddedRows.embed(rows, None, self.space)
-        retriever = self.text_.builder.by_text
-        found = retriever.retrieve(embedded, 1)
+        retriever = self.text_.builder.retriever
+        found = retriever.retrieve(self.vectors_.predict(rows), 1)
         nearest = (retriever.prompts(found, row) for row in range(len(rows)))
         return [next(iter(prompts), self.universal) for prompts in nearest]
 
     def pools(self, rows: Rows, predictions: Texts | None = None) -> list[list[str]]:
         """Return each row's candidate answers, also where no choice is needed (a blank text)."""
-        embedded = EmbeddedRows.embed(rows, predictions, self.space)
+        embedded = EmbeddedRows.embed(rows, predictions, self.vectors_)
         candidates = self._candidates(embedded, None)
         return [
             [self.universal, *texts] if row is None else [one.text for one in row.candidates]
@@ -163,7 +150,10 @@ class HybridPredictor:
         rules = {row: rule for row in range(len(rows)) if (rule := _rule_of(rows, row))}
         open_rows = [row for row in range(len(rows)) if row not in rules]
         embedded = EmbeddedRows.embed(
-            rows.take(open_rows), [predictions[row] for row in open_rows], self.space, deadline
+            rows.take(open_rows),
+            [predictions[row] for row in open_rows],
+            self.vectors_,
+            deadline=deadline,
         )
         answers = {row: self._universal_answer(rows.ids[row], rule) for row, rule in rules.items()}
         candidates = self._candidates(embedded, deadline)
@@ -225,8 +215,24 @@ class HybridPredictor:
                 return replace(given, text=text, kind="prediction")
         return given
 
+    def _fit_side(
+        self,
+        known: KnownRows,
+        *,
+        with_llm: bool,
+        kept: BlendSettings | None,
+        deadline: Deadline | None,
+    ) -> FittedSide:
+        """Tune a blend, at most until a deadline; with settings kept of an earlier fit, fit it."""
+        options = self.options
+        builder = self._context.builder(Retriever(known), with_llm=with_llm, deadline=deadline)
+        samples = Samples.of(known, builder, seed=options.seed, deadline=deadline)
+        trials = 0 if kept else options.trials
+        blend = tune(samples, trials=trials, seed=options.seed, start=kept, deadline=deadline)
+        return FittedSide(blend, builder, len(known))
+
     def _notes(self, cut: int) -> tuple[str, ...]:
-        known, prompts = self.text_.rows, len(self.text_.builder.by_text.bank.prompts)
+        known, prompts = self.text_.rows, len(self.text_.builder.retriever.bank.prompts)
         notes = [f"{known:,} known rows of {prompts:,} prompts"]
         if cut:
             notes.append(f"{cut:,} of {2 * known:,} texts are longer than the model reads: cut")
@@ -244,33 +250,3 @@ def _rule_of(rows: Rows, row: int) -> Rule | None:
     if rewritten == rows.originals[row].strip():
         return "unchanged"
     return None
-
-
-def fit_key(
-    context: BlendContext,
-    known: KnownRows,
-    *,
-    text: FittedKey | None = None,
-    kept: tuple[Key, BlendSettings] | None = None,
-    deadline: Deadline | None = None,
-) -> FittedKey:
-    """Choose a retrieval key by cross-validation and tune a blend, at most until a deadline.
-
-    If ``text``, the blend without predictions, is given, fit one with predictions, which each
-    known row must have. If ``kept``, from an earlier fit, is given, nothing is chosen or tuned.
-    """
-    options = context.options
-    keys = [kept[0]] if kept else PREDICTION_KEYS if text else TEXT_KEYS
-    folds = choose_key(keys, known, seed=options.seed, deadline=deadline)
-    key = folds[0].retriever.key
-    samples = Samples.of(known, folds, context, text.key if text else None, deadline)
-    blend = tune(
-        samples,
-        trials=0 if kept else options.trials,
-        seed=options.seed,
-        start=kept[1] if kept else None,
-        deadline=deadline,
-    )
-    retriever = Retriever(key, known)
-    by_text, by_all = (text.builder.by_text, retriever) if text else (retriever, None)
-    return FittedKey(key, blend, context.builder(by_text, by_all, deadline), len(known))

@@ -1,11 +1,4 @@
-"""Retrieves the prompts of known rows (rows with a given true prompt) that are like a row.
-
-Symbols used throughout:
-
-    o, r, p   (d,)   unit vectors of a row's original text, rewritten text and prediction
-    x         (f,)   the row's features: some of o, r, r - o and p, one after the other
-    t         (d,)   unit vector of a true prompt
-"""
+"""Where rows' prompts are expected, and the known prompts (of rows with a given one) around it."""
 
 from __future__ import annotations
 
@@ -15,63 +8,87 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import Ridge
 from sklearn.model_selection import GroupKFold
 
 from mean_prompt.corpus import Rows, Triples
-from mean_prompt.encoder import EmbeddingSpace
 from mean_prompt.hybrid.index import VectorIndex
-from mean_prompt.hybrid.settings import MOST_NEIGHBOURS, Key, Part
-from mean_prompt.objective import Vectors, sharpened_cosines
+from mean_prompt.hybrid.settings import MOST_NEIGHBOURS
+from mean_prompt.objective import Vectors
 from mean_prompt.system import Deadline, InputError
+from mean_prompt.training import (
+    MOST_PREDICTIONS,
+    Forecast,
+    Row,
+    VectorPredictor,
+    rows_of,
+)
 
 Numbers = NDArray[np.int64]
 Texts = Sequence[Sequence[str]]
 
-#: Predictions of one row that are used, the likeliest first.
-MOST_PREDICTIONS: Final = 4
-#: Softmax temperature of the weights by which neighbours are averaged to a raw key's centre.
-_CENTRE_TEMPERATURE: Final = 0.05
 _FOLDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EmbeddedRows:
-    """Vectors of rows' original and rewritten texts and of LLM predictions of their prompts.
+    """Rows with the vectors that their prompts are expected at, and those of predictions.
 
     Attributes:
+        rows: the texts, and how known rows are worded.
         originals, rewritten: (n, d) vectors of the texts before and after the rewrite.
-        means: (n, d) normalised mean of each row's predictions; zeros for a row without one.
+        predictions: cleaned predictions of each row, the likeliest first.
         samples: (m, d) vectors of each row's m predictions.
+        by_text: forecast of the prompts by the texts alone.
+        by_all: the same by texts and predictions; as ``by_text`` for a row without one.
     """
 
+    rows: tuple[Row, ...]
     originals: Vectors
     rewritten: Vectors
-    means: Vectors
     predictions: tuple[tuple[str, ...], ...]
     samples: tuple[Vectors, ...]
+    by_text: Forecast
+    by_all: Forecast
 
     @classmethod
     def embed(
         cls,
         rows: Rows,
         predictions: Texts | None,
-        space: EmbeddingSpace,
+        predictor: VectorPredictor,
+        *,
+        known: bool = False,
         deadline: Deadline | None = None,
     ) -> EmbeddedRows:
-        """Embed rows' texts, at lower precision as they only guide retrieval, and predictions."""
+        """Embed rows' texts and predictions, and forecast their prompts.
+
+        If ``known``, rows that the predictor was fitted to are forecast by those of other prompts.
+        """
+        space = predictor.space
         texts = tuple(tuple(some)[:MOST_PREDICTIONS] for some in one_for_each(rows, predictions))
         flat = space.exact([text for some in texts for text in some], "predictions", deadline)
         both = space.screened([*rows.originals, *rows.rewritten], "texts", deadline)
-        samples = tuple(np.split(flat, np.cumsum([len(some) for some in texts])[:-1]))
-        means = np.zeros((len(rows), space.dimension), np.float32)
-        for row, part in enumerate(samples[: len(rows)]):
-            if len(part):
-                means[row] = np.mean(part, axis=0)
-        return cls(both[: len(rows)], both[len(rows) :], normalized(means), texts, samples)
+        return cls(
+            tuple(rows_of(rows, texts, predictor.wording_)),
+            both[: len(rows)],
+            both[len(rows) :],
+            texts,
+            tuple(np.split(flat, np.cumsum([len(some) for some in texts])[:-1])),
+            predictor.forecast(rows, None, known=known, deadline=deadline),
+            predictor.forecast(rows, texts, known=known, deadline=deadline),
+        )
 
     def __len__(self) -> int:
-        return len(self.originals)
+        return len(self.rows)
+
+    @property
+    def means(self) -> Vectors:
+        """(n, d) normalised mean of each row's predictions; zeros for a row without one."""
+        means = np.zeros_like(self.originals)
+        for row, part in enumerate(self.samples[: len(self)]):
+            if len(part):
+                means[row] = part.mean(axis=0)
+        return normalized(means)
 
     def with_prediction(self) -> Numbers:
         """Return the numbers of the rows that have a prediction."""
@@ -80,22 +97,14 @@ class EmbeddedRows:
     def take(self, numbers: Numbers) -> EmbeddedRows:
         """Return the rows with the given numbers, in that order."""
         return EmbeddedRows(
+            tuple(self.rows[row] for row in numbers),
             self.originals[numbers],
             self.rewritten[numbers],
-            self.means[numbers],
             tuple(self.predictions[row] for row in numbers),
             tuple(self.samples[row] for row in numbers),
+            self.by_text.take(numbers),
+            self.by_all.take(numbers),
         )
-
-    def features(self, parts: Sequence[Part]) -> Vectors:
-        """Return the feature vector x of every row, its concatenated parts: (n, d · parts)."""
-        columns = {
-            "original": self.originals,
-            "rewritten": self.rewritten,
-            "difference": self.rewritten - self.originals,
-            "prediction": self.means,
-        }
-        return np.concatenate([columns[part] for part in parts], axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +113,7 @@ class KnownRows:
 
     Attributes:
         targets: (n, d) vectors of the true prompts.
-        groups: (n,) group numbers; rows with equal prompts share a number.
+        groups: (n,) group numbers; rows with near-duplicate prompts share a number.
         cut: number of texts that are longer than the model reads.
     """
 
@@ -119,25 +128,26 @@ class KnownRows:
         cls,
         triples: Triples,
         predictions: Texts | None,
-        space: EmbeddingSpace,
+        predictor: VectorPredictor,
         deadline: Deadline | None = None,
     ) -> KnownRows:
         """Embed the texts, true prompts and LLM predictions of known rows."""
-        rows = EmbeddedRows.embed(triples.rows, predictions, space, deadline)
+        space = predictor.space
+        rows = EmbeddedRows.embed(
+            triples.rows, predictions, predictor, known=True, deadline=deadline
+        )
         targets = space.exact(triples.prompts, "prompts", deadline)
         cut = space.cut([*triples.rows.originals, *triples.rows.rewritten])
-        return cls(rows, triples.prompts, targets, triples.groups(), cut)
+        return cls(rows, triples.prompts, targets, triples.near_groups(), cut)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, numbers: Numbers) -> KnownRows:
-        """Return the known rows with the given numbers, their groups renumbered from 0."""
-        seen: dict[int, int] = {}
-        groups = [seen.setdefault(int(group), len(seen)) for group in self.groups[numbers]]
+        """Return the known rows with the given numbers."""
         prompts = tuple(self.prompts[row] for row in numbers)
         return KnownRows(
-            self.rows.take(numbers), prompts, self.targets[numbers], np.array(groups, np.int64)
+            self.rows.take(numbers), prompts, self.targets[numbers], self.groups[numbers]
         )
 
 
@@ -146,29 +156,33 @@ class Bank:
     """The distinct true prompts of known rows, with their vectors.
 
     Attributes:
-        prompts, vectors: b texts and (b, d) vectors, one for each group of equal prompts.
-        prompt_of: (n,) index of each known row's prompt among these b.
+        prompts, vectors: b texts and (b, d) vectors.
+        groups: (b,) group numbers, which near-duplicates share.
     """
 
     prompts: tuple[str, ...]
     vectors: Vectors
-    prompt_of: Numbers
+    groups: Numbers
 
     @classmethod
     def of(cls, known: KnownRows) -> Bank:
-        """Return the bank of the distinct prompts of known rows."""
-        _, first, prompt_of = np.unique(known.groups, return_index=True, return_inverse=True)
-        return cls(tuple(known.prompts[row] for row in first), known.targets[first], prompt_of)
+        """Return the bank of the distinct prompts of known rows, in their order."""
+        first: dict[str, int] = {}
+        for row, prompt in enumerate(known.prompts):
+            first.setdefault(" ".join(prompt.lower().split()), row)
+        rows = np.array(list(first.values()))
+        prompts = tuple(known.prompts[row] for row in rows)
+        return cls(prompts, known.targets[rows], known.groups[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighbourhood:
-    """The known prompts nearest to m rows, and where the rows' own prompts are expected.
+    """The known prompts nearest to where the prompts of m rows are expected.
 
     Attributes:
-        centres: (m, d) unit vectors at which the true prompts are expected; zeros if unknown.
+        centres: (m, d) unit vectors at which the true prompts are expected.
         numbers: (m, k) indices of the bank's nearest prompts, best first; -1 for none.
-        cosines: (m, k) cosines of the key with them.
+        cosines: (m, k) cosines of the centres with them.
     """
 
     centres: Vectors
@@ -190,35 +204,34 @@ def softmax_weights(
 
 
 class Retriever:
-    """Finds the known prompts nearest to a row by a key, which defines the features compared."""
+    """Finds the known prompts nearest to given vectors."""
 
-    def __init__(self, key: Key, known: KnownRows) -> None:
-        self.key = key
+    def __init__(self, known: KnownRows) -> None:
         self.bank = Bank.of(known)
-        self._ridge: Ridge | None = None
-        features = known.rows.features(key.parts)
-        if key.kind == "ridge":
-            targets = self.bank.vectors[self.bank.prompt_of]
-            self._ridge = Ridge(alpha=key.alpha).fit(features, targets)
-        self.index = VectorIndex(self.bank.vectors if self._ridge else normalized(features))
+        self.index = VectorIndex(self.bank.vectors)
+        self._largest = int(np.bincount(self.bank.groups).max())
 
-    def retrieve(self, rows: EmbeddedRows, k: int = MOST_NEIGHBOURS) -> Neighbourhood:
-        """Return each row's k nearest known prompts and the vector expected of its own prompt."""
-        features = rows.features(self.key.parts)
-        if self._ridge is not None:
-            centres = normalized(self._ridge.predict(features))
-            cosines, numbers = self.index.search(centres, k)
-            return Neighbourhood(centres, numbers, cosines)
-        cosines, known = self.index.search(normalized(features), k)
-        numbers = np.where(known >= 0, self.bank.prompt_of[known], -1)
-        weights = softmax_weights(cosines, numbers, _CENTRE_TEMPERATURE)
-        pulled = np.einsum("mk,mkd->md", weights, self.bank.vectors[numbers])
-        return Neighbourhood(normalized(pulled), numbers, cosines)
+    def retrieve(
+        self, centres: Vectors, k: int = MOST_NEIGHBOURS, *, own: Numbers | None = None
+    ) -> Neighbourhood:
+        """Return the k known prompts nearest to (m, d) unit vectors.
+
+        ``own`` are the (m,) groups of rows that are known themselves: prompts of the same group
+        are left out.
+        """
+        spare = 0 if own is None else self._largest
+        cosines, numbers = self.index.search(centres, k + spare)
+        if own is not None:
+            left_out = (numbers >= 0) & (self.bank.groups[numbers] == own[:, None])
+            numbers, cosines = np.where(left_out, -1, numbers), np.where(left_out, -1.0, cosines)
+            order = np.argsort(numbers < 0, axis=1, kind="stable")[:, :k]
+            numbers = np.take_along_axis(numbers, order, axis=1)
+            cosines = np.take_along_axis(cosines, order, axis=1)
+        return Neighbourhood(centres, numbers, cosines.astype(np.float32))
 
     def prompts(self, found: Neighbourhood, row: int) -> list[str]:
-        """Return the distinct prompts among a row's neighbours, the nearest first."""
-        numbers = [int(number) for number in found.numbers[row] if number >= 0]
-        return [self.bank.prompts[number] for number in dict.fromkeys(numbers)]
+        """Return the prompts among a row's neighbours, the nearest first."""
+        return [self.bank.prompts[number] for number in found.numbers[row] if number >= 0]
 
 
 def grouped_folds(groups: Numbers, *, seed: int = 0) -> Iterator[tuple[Numbers, Numbers]]:
@@ -231,37 +244,6 @@ def grouped_folds(groups: Numbers, *, seed: int = 0) -> Iterator[tuple[Numbers, 
         )
     folds = GroupKFold(count, shuffle=True, random_state=seed)
     yield from folds.split(np.zeros(len(groups)), groups=groups)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HeldOut:
-    """A cross-validation fold: its row numbers, all others, and a retriever over the others."""
-
-    rows: Numbers
-    others: Numbers
-    retriever: Retriever
-
-
-def choose_key(
-    keys: Sequence[Key], known: KnownRows, *, seed: int = 0, deadline: Deadline | None = None
-) -> list[HeldOut]:
-    """Choose the key that predicts held-out prompts' vectors best by mean SCS; return its folds."""
-    numbers = list(grouped_folds(known.groups, seed=seed))
-    best: list[HeldOut] = []
-    highest = -np.inf
-    for key in keys:
-        total, folds = 0.0, list[HeldOut]()
-        for others, tested in numbers:
-            if deadline is not None:
-                deadline.check()
-            retriever = Retriever(key, known.take(others))
-            held_out = known.take(tested)
-            centres = retriever.retrieve(held_out.rows).centres
-            total += float(sharpened_cosines(centres, held_out.targets).sum())
-            folds.append(HeldOut(tested, others, retriever))
-        if total > highest:
-            best, highest = folds, total
-    return best
 
 
 def one_for_each(rows: Rows, predictions: Texts | None) -> Texts:

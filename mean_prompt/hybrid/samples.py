@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mean_prompt.hybrid.posterior import RowCandidates, scs_between
-from mean_prompt.hybrid.retrieval import HeldOut, KnownRows, Numbers, Retriever
-from mean_prompt.hybrid.scenes import BlendContext
-from mean_prompt.hybrid.settings import Key
+from mean_prompt.hybrid.retrieval import KnownRows, Numbers, grouped_folds
+from mean_prompt.hybrid.scenes import SceneBuilder
 from mean_prompt.objective import sharpened_cosines
 from mean_prompt.system import Deadline
 
@@ -52,38 +51,29 @@ class Samples:
     def of(
         cls,
         known: KnownRows,
-        folds: Sequence[HeldOut],
-        context: BlendContext,
-        text_key: Key | None,
-        deadline: Deadline | None,
+        builder: SceneBuilder,
+        *,
+        seed: int,
+        deadline: Deadline | None = None,
     ) -> Samples:
-        """Make and score the candidates of known rows, or of a sample of them, fold by fold.
+        """Make and score the candidates of known rows, or of a sample of them.
 
-        Each fold's retriever uses the other folds' rows: if predictions are used, by texts and
-        prediction, and ``text_key`` is the key for the texts; else by the texts.
+        Each row is compared with prompts of other groups alone, and its prompt is expected where
+        rows of other groups lead to.
         """
-        rng = np.random.default_rng(context.options.seed)
-        drawn = rng.permutation(len(known))[:_MOST]
-        candidates: list[RowCandidates] = []
-        tested: list[int] = []
-        numbers: list[int] = []
-        for fold, held_out in enumerate(folds):
-            rows = np.intersect1d(held_out.rows, drawn)
-            by_text, by_all = held_out.retriever, None
-            if text_key is not None:
-                by_text, by_all = Retriever(text_key, known.take(held_out.others)), by_text
-            builder = context.builder(by_text, by_all, deadline)
-            candidates += builder.build(known.rows.take(rows), None, deadline)
-            tested += rows.tolist()
-            numbers += [fold] * len(rows)
-        targets = known.targets[tested]
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(known))[:_MOST])
+        part = known.take(drawn)
+        candidates = builder.build(part.rows, None, deadline, own=part.groups)
         earned = [
             scs_between(row.vectors, target[None])[:, 0]
-            for row, target in zip(candidates, targets, strict=True)
+            for row, target in zip(candidates, part.targets, strict=True)
         ]
         useful = None
-        if text_key is not None:
+        if builder.with_llm:
             centres = np.stack([row.by_text.middle for row in candidates])
-            predicted = sharpened_cosines(known.rows.means[tested], targets)
-            useful = predicted > sharpened_cosines(centres, targets)
-        return cls(candidates, earned, np.array(numbers), useful)
+            predicted = sharpened_cosines(part.rows.means, part.targets)
+            useful = predicted > sharpened_cosines(centres, part.targets)
+        folds = np.empty(len(part), np.int64)
+        for number, (_, tested) in enumerate(grouped_folds(part.groups, seed=seed)):
+            folds[tested] = number
+        return cls(candidates, earned, folds, useful)

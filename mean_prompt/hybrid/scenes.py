@@ -11,7 +11,6 @@ from mean_prompt.hybrid.candidates import (
     AnswerCandidate,
     CandidateFactory,
     CandidateInputs,
-    learn_heads,
 )
 from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.posterior import (
@@ -21,7 +20,7 @@ from mean_prompt.hybrid.posterior import (
     scs_between,
     signs_of,
 )
-from mean_prompt.hybrid.retrieval import EmbeddedRows, Neighbourhood, Retriever
+from mean_prompt.hybrid.retrieval import EmbeddedRows, Neighbourhood, Numbers, Retriever
 from mean_prompt.hybrid.settings import BlendSettings
 from mean_prompt.hybrid.submission import is_null_to_pandas
 from mean_prompt.objective import ExpectedSCS, Objective, compress_if_large
@@ -39,20 +38,18 @@ class BlendContext:
     _corpus_objectives: list[Objective] = field(default_factory=list)
 
     def builder(
-        self, by_text: Retriever, by_all: Retriever | None, deadline: Deadline | None
+        self, retriever: Retriever, *, with_llm: bool, deadline: Deadline | None
     ) -> SceneBuilder:
-        """Return a builder of candidate answers that uses the retrievers' known prompts."""
-        bank = by_text.bank
+        """Return a builder of candidate answers that uses the retriever's known prompts."""
         factory = CandidateFactory(
-            self.universal,
-            learn_heads(bank.prompts),
-            prefix=self.options.prefix,
-            suffix=self.options.suffix,
+            self.universal, prefix=self.options.prefix, suffix=self.options.suffix
         )
-        known = self._compressed(ExpectedSCS(bank.vectors, device=self.space.device))
-        objectives = [known, *self._over_corpus(deadline)]
+        exact = ExpectedSCS(retriever.bank.vectors, device=self.space.device)
+        objectives = [self._compressed(exact), *self._over_corpus(deadline)]
         max_tokens = self.options.max_tokens
-        return SceneBuilder(self.space, factory, by_text, by_all, objectives, max_tokens)
+        return SceneBuilder(
+            self.space, factory, retriever, objectives, max_tokens, with_llm=with_llm
+        )
 
     def _over_corpus(self, deadline: Deadline | None) -> list[Objective]:
         """Return the objective over the corpus of prompts, made once; empty without a corpus."""
@@ -72,60 +69,73 @@ class SceneBuilder:
     """Makes rows' candidate answers and compares them with known prompts and predictions.
 
     Attributes:
-        by_all: retrieves known prompts by texts and prediction; ``None`` without predictions.
+        with_llm: whether predictions are used; every row must have one then.
         objectives: expected SCS over the known prompts, and over a corpus if there is one.
     """
 
     space: EmbeddingSpace
     factory: CandidateFactory
-    by_text: Retriever
-    by_all: Retriever | None
+    retriever: Retriever
     objectives: Sequence[Objective]
     max_tokens: int
+    with_llm: bool
 
     def build(
         self,
         rows: EmbeddedRows,
         settings: BlendSettings | None = None,
         deadline: Deadline | None = None,
+        *,
+        own: Numbers | None = None,
     ) -> list[RowCandidates]:
-        """Return each row's candidate answers; if predictions are used, every row must have one."""
+        """Return each row's candidate answers.
+
+        ``own`` are the (n,) groups of rows that are known themselves, whose prompts are left out.
+        """
         if not len(rows):
             return []
-        by_text = self.by_text.retrieve(rows)
-        by_all = self.by_all.retrieve(rows) if self.by_all else None
+        by_text = self.retriever.retrieve(rows.by_text.vectors, own=own)
+        by_all = None
+        if self.with_llm:
+            by_all = self.retriever.retrieve(rows.by_all.vectors, own=own)
         inputs = (self._inputs(rows, row, by_text, by_all) for row in range(len(rows)))
         candidates = self._within_budget([self.factory.candidates(i, settings) for i in inputs])
         texts = list(dict.fromkeys(one.text for some in candidates for one in some))
         number = {text: n for n, text in enumerate(texts)}
         vectors = self.space.screened(texts, "candidates", deadline)
-        known = expected_known(vectors, self.objectives)
+        known, bank = expected_known(vectors, self.objectives), self.retriever.bank
         found: list[RowCandidates] = []
         for row, some in enumerate(candidates):
             numbers = [number[one.text] for one in some]
-            own = vectors[numbers]
+            made, worth = vectors[numbers], known[numbers]
+            others = bank.vectors
+            if own is not None:
+                mine = bank.groups == own[row]
+                others = bank.vectors[~mine]
+                worth[:, 0] -= scs_between(made, bank.vectors[mine]).sum(axis=1) / len(bank.groups)
+                worth[:, 0] *= len(bank.groups) / len(others)
             near_all = llm = signs = None
-            if self.by_all is not None and by_all is not None:
-                near_all = Near.of(own, by_all, row, self.by_all.bank)
-                llm = scs_between(own, rows.samples[row]).mean(axis=1)
+            if by_all is not None:
+                near_all = Near.of(made, by_all, row, bank)
+                llm = scs_between(made, rows.samples[row]).mean(axis=1)
                 signs = signs_of(
                     rows.means[row],
                     by_text.centres[row],
                     rows.originals[row],
                     rows.rewritten[row],
-                    self.by_text.bank,
+                    others,
                 )
-            near = Near.of(own, by_text, row, self.by_text.bank)
-            found.append(RowCandidates(some, own, near, near_all, llm, known[numbers], signs))
+            near = Near.of(made, by_text, row, bank)
+            found.append(RowCandidates(some, made, near, near_all, llm, worth, signs))
         return found
 
     def _inputs(
         self, rows: EmbeddedRows, row: int, by_text: Neighbourhood, by_all: Neighbourhood | None
     ) -> CandidateInputs:
-        near = self.by_text.prompts(by_text, row)
-        if self.by_all is None or by_all is None:
-            return CandidateInputs(by_text=near)
-        return CandidateInputs(rows.predictions[row], near, self.by_all.prompts(by_all, row))
+        near = self.retriever.prompts(by_text, row)
+        if by_all is None:
+            return CandidateInputs(rows.rows[row], near)
+        return CandidateInputs(rows.rows[row], near, self.retriever.prompts(by_all, row))
 
     def _within_budget(
         self, candidates: Sequence[Sequence[AnswerCandidate]]

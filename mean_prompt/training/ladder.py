@@ -68,6 +68,15 @@ class Forecast:
         """Return the forecast of some rows, in the order of their numbers."""
         return Forecast(self.vectors[rows], self.expected[rows], self.familiar[rows])
 
+    def with_rows(self, rows: Sequence[int], other: Forecast) -> Forecast:
+        """Return this forecast with another's in place of the rows of the given numbers."""
+        parts = []
+        for name in ("vectors", "expected", "familiar"):
+            part = getattr(self, name).copy()
+            part[list(rows)] = getattr(other, name)
+            parts.append(part)
+        return Forecast(*parts)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ladder:

@@ -51,31 +51,28 @@ class FittedViews:
     keys: tuple[str, ...]
 
     def forecast(
-        self, rows: Sequence[Row], space: EmbeddingSpace, deadline: Deadline | None = None
-    ) -> Forecast:
-        """Return where the prompts of rows are expected."""
-        vectors = embed_views(rows, self.views, space, deadline)
-        return self.ladder.forecast(split_by_opener(vectors, rows, self.views))
-
-    def out_of_fold(
         self,
         rows: Sequence[Row],
-        keys: Sequence[str],
         space: EmbeddingSpace,
         deadline: Deadline | None = None,
+        *,
+        keys: Sequence[str] | None = None,
     ) -> Forecast:
-        """Return forecasts of rows, those that were fitted to by rows of other prompts."""
+        """Return where the prompts of rows are expected.
+
+        If the rows' ``keys`` are given, those that this was fitted to are forecast by rows of other
+        prompts.
+        """
         number = {key: n for n, key in enumerate(self.keys)}
-        fitted = np.array([number.get(key, -1) for key in keys])
-        if (fitted >= 0).all():
-            return self.left_out.take(fitted)
-        new = np.flatnonzero(fitted < 0).tolist()
-        found = self.forecast([rows[row] for row in new], space, deadline)
-        order = np.where(fitted >= 0, fitted, 0)
-        mixed = self.left_out.take(order)
-        for name in ("vectors", "expected", "familiar"):
-            getattr(mixed, name)[new] = getattr(found, name)
-        return mixed
+        fitted = np.array([number.get(key, -1) for key in keys or ()], np.int64)
+        new = np.flatnonzero(fitted < 0).tolist() if keys else list(range(len(rows)))
+        found = self.left_out.take(np.maximum(fitted, 0)) if keys else None
+        if found is not None and not new:
+            return found
+        asked = [rows[row] for row in new]
+        vectors = embed_views(asked, self.views, space, deadline)
+        forecast = self.ladder.forecast(split_by_opener(vectors, asked, self.views))
+        return forecast if found is None else found.with_rows(new, forecast)
 
 
 class VectorPredictor:
@@ -168,20 +165,31 @@ class VectorPredictor:
         return self.forecast(rows, predictions).vectors
 
     def forecast(
-        self, rows: Rows, predictions: Texts | None = None, *, deadline: Deadline | None = None
+        self,
+        rows: Rows,
+        predictions: Texts | None = None,
+        *,
+        known: bool = False,
+        deadline: Deadline | None = None,
     ) -> Forecast:
         """Return where the prompts of rows are expected, and how sure that is.
 
         A row without a prediction is predicted by its texts alone, and so are all if too few known
-        rows had one.
+        rows had one. If ``known``, rows that this was fitted to are predicted by rows of other
+        prompts.
         """
         every = rows_of(rows, predictions, self.wording_)
-        found = self.text_.forecast(every, self.space, deadline)
+        keys = row_keys(rows) if known else None
+        found = self.text_.forecast(every, self.space, deadline, keys=keys)
         numbers = [number for number, row in enumerate(every) if row.predictions]
         if self.llm_ is not None and numbers:
-            better = self.llm_.forecast([every[row] for row in numbers], self.space, deadline)
-            for name in ("vectors", "expected", "familiar"):
-                getattr(found, name)[numbers] = getattr(better, name)
+            better = self.llm_.forecast(
+                [every[row] for row in numbers],
+                self.space,
+                deadline,
+                keys=[keys[row] for row in numbers] if keys else None,
+            )
+            found = found.with_rows(numbers, better)
         return found
 
     def _fit(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: Predictions of one row that are used, the likeliest first.
 MOST_PREDICTIONS: Final = 4
-#: Heads of known prompts that a row's subject, or a prediction's, is put behind.
+#: Heads of known prompts that a row's subject, or a prediction's, is put behind in a view.
 _REQUESTS: Final = 3
 _TEMPLATES: Final = 6
 #: Characters of a rewrite's bold passages that are read.
@@ -61,11 +61,9 @@ class Row:
 
     @property
     def requests(self) -> tuple[str, ...]:
-        """The subject behind the commonest heads of known prompts, as a prompt would name it."""
+        """The subject behind the heads of known prompts, as a prompt would name it."""
         subject = self.subject
-        if not subject:
-            return ()
-        return tuple(f"{head} {subject}" for head in self.wording.heads[:_REQUESTS])
+        return tuple(f"{head} {subject}" for head in self.wording.heads) if subject else ()
 
     @property
     def templates(self) -> tuple[str, ...]:
@@ -75,9 +73,7 @@ class Row:
         return tuple(f"{head} {tail}" for tail in tails if tail for head in heads)
 
 
-def rows_of(
-    rows: Rows, predictions: Sequence[Sequence[str]] | None, wording: Wording
-) -> list[Row]:
+def rows_of(rows: Rows, predictions: Sequence[Sequence[str]] | None, wording: Wording) -> list[Row]:
     """Return the rows with their predictions, if given, worded as known rows are."""
     given = predictions or [()] * len(rows)
     return [
@@ -108,7 +104,7 @@ VIEWS: Final = (
     View("rewritten", lambda row: row.rewritten, by_opener=True),
     View("first line", lambda row: row.line, by_opener=True),
     View("subject", lambda row: row.subject, by_opener=True),
-    View("requests", lambda row: row.requests, by_opener=True),
+    View("requests", lambda row: row.requests[:_REQUESTS], by_opener=True),
     View("last line", lambda row: last_line(row.rewritten)),
     View("headings", lambda row: " ".join(re.findall(r"\*\*(.+?)\*\*", row.rewritten))[:_BOLD]),
     View("predictions", lambda row: row.predictions, of_prediction=True, by_opener=True),
