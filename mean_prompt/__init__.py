@@ -40,5 +40,10 @@ if TYPE_CHECKING:
         MeanPromptError as MeanPromptError,
         RunError as RunError,
     )
+    from mean_prompt.training import (
+        VIEWS as VIEWS,
+        VectorPredictor as VectorPredictor,
+        View as View,
+    )
 
 __getattr__, __all__ = lazy_exports(__name__, __file__)

@@ -21,6 +21,7 @@ from mean_prompt.cli.report import report
 from mean_prompt.cli.score import score
 from mean_prompt.cli.search import search
 from mean_prompt.cli.status import status
+from mean_prompt.cli.train import train
 from mean_prompt.system import masked_urls
 
 
@@ -56,6 +57,7 @@ app.command()(evaluate)
 app.command()(check)
 app.command()(doctor)
 app.add_typer(bench, name="bench")
+app.add_typer(train, name="train")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,10 +1,12 @@
 """The options of ``predict`` and ``evaluate`` for the blend."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mean_prompt.cli.options import Model, Trust, option
+from mean_prompt.system import InputError, preview
 
 if TYPE_CHECKING:
     from mean_prompt.hybrid import BlendOptions
@@ -41,9 +43,25 @@ def blend_options(
     max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of an answer.")] = 64,
     trials: Annotated[int, typer.Option(min=1, help="Number of settings that a fit tries.")] = 24,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
+    vector: Annotated[
+        Path | None,
+        option(
+            metavar="FOLDER",
+            help="A predictor made by train vector. Default: train one on the known rows.",
+        ),
+    ] = None,
+    row_search: Annotated[
+        str,
+        typer.Option(
+            metavar="none|auto|N",
+            help="Strings to encode in a search for each row; auto: as many as fit the time limit, "
+            "none without one.",
+        ),
+    ] = "none",
 ) -> "BlendOptions":
     """Return the options, with the affixes read from the folders of their runs."""
     from mean_prompt.hybrid import BlendOptions, universal_string
+    from mean_prompt.system import user_path
 
     return BlendOptions(
         model=model,
@@ -54,4 +72,18 @@ def blend_options(
         max_tokens=max_tokens,
         trials=trials,
         seed=seed,
+        vector=None if vector is None else user_path(vector),
+        row_search=_evaluations(row_search),
     )
+
+
+def _evaluations(asked: str) -> int | None:
+    """Return the evaluations of a row search; 0 for none, ``None`` for as many as fit."""
+    named = {"none": 0, "auto": None}
+    if asked in named:
+        return named[asked]
+    if not (asked.isdecimal() and asked.isascii() and int(asked) > 0):
+        raise InputError(
+            f"--row-search must be none, auto or a number from 1 on: found {preview(asked)}"
+        )
+    return int(asked)

@@ -11,7 +11,7 @@ from rich.text import Text
 from mean_prompt.system import format_duration
 
 if TYPE_CHECKING:
-    from mean_prompt.hybrid import Evaluation, GroupScore, Summary
+    from mean_prompt.hybrid import Evaluation, GroupScore, Summary, VectorReport
 
 
 def print_summary(summary: Summary, console: Console | None = None) -> None:
@@ -77,3 +77,31 @@ def _groups(title: str, groups: tuple[GroupScore, ...]) -> Table:
             f"{group.hybrid:.3f}", f"{group.reference:.3f}", str(group.rows), Text(group.prompt)
         )
     return table
+
+
+def print_vector_report(report: VectorReport, console: Console | None = None) -> None:
+    """Print what a trained vector predictor is worth, on prompts that were left out."""
+    console = console or Console(highlight=False)
+    for note in report.notes:
+        console.print(Text(note, style="dim"), soft_wrap=True)
+    for side in report.sides:
+        table = Table(
+            title=f"{side.name}: SCS on prompts left out; {side.rung} chosen, alpha {side.alpha:g}",
+            title_justify="left",
+        )
+        table.add_column("what")
+        for name in ("rows", "mean", "95 %"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for one in (side.vector, *side.kinds, side.choice, side.oracle):
+            interval = f"{one.interval.low:.3f} to {one.interval.high:.3f}"
+            table.add_row(one.name, f"{one.rows:,}", f"{one.mean:.4f}", interval)
+        console.print(table)
+        tried = (f"{rung} {score:.4f} (alpha {alpha:g})" for rung, alpha, score in side.tried)
+        console.print(Text(f"expected {side.expected:.4f}; tried: {', '.join(tried)}"))
+        if side.views:
+            lost = ", ".join(f"{name} {loss:+.4f}" for name, loss in side.views)
+            console.print(Text(f"lost without a view: {lost}"))
+    console.print(
+        Text(f"{report.rows:,} rows of {report.prompts:,} prompts; saved {report.out}"),
+        soft_wrap=True,
+    )

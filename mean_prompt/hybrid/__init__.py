@@ -38,5 +38,12 @@ if TYPE_CHECKING:
         universal_string as universal_string,
     )
     from mean_prompt.hybrid.submission import HEADER as HEADER
+    from mean_prompt.hybrid.trained import (
+        REPORT as REPORT,
+        SideReport as SideReport,
+        VectorReport as VectorReport,
+        VectorTraining as VectorTraining,
+        train_vector as train_vector,
+    )
 
 __getattr__, __all__ = lazy_exports(__name__, __file__)

@@ -22,6 +22,9 @@ class Answer:
             neighbours``; or there was ``no time`` for the row. ``not fitted``: the answer is the
             row's first prediction, as there was no time to weigh it.
         universal: expected SCS of the universal string for the same row, as ``expected``.
+        predictions: all predictions of an LLM; ``prediction`` is the first.
+        choice: what was chosen from the candidates, if a string was searched for the row as well.
+        searched: the string that was found; it is the answer if more is expected of it.
     """
 
     id: str
@@ -34,6 +37,9 @@ class Answer:
     with_llm: bool
     universal: float | None = None
     prediction: str | None = None
+    predictions: tuple[str, ...] = ()
+    choice: str | None = None
+    searched: str | None = None
 
     def _repr_html_(self) -> str:
         return view_html(answer_view(self))

@@ -21,6 +21,7 @@ from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.asking import Examples
 from mean_prompt.hybrid.candidates import joined
 from mean_prompt.hybrid.evaluation import (
+    CHOICE,
     HYBRID,
     LLM,
     NEAREST,
@@ -36,6 +37,7 @@ from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.request import universal_string
 from mean_prompt.hybrid.retrieval import Texts, grouped_folds
+from mean_prompt.hybrid.row_search import EVALUATIONS, Gain, RowTarget, row_search, searched
 from mean_prompt.llm import LLMOptions, Predictor, RecordedPredictor, make_predictor
 from mean_prompt.objective import Vectors, sharpened_cosines
 from mean_prompt.system import InputError, Listener, ProgressEvent, ignore
@@ -74,12 +76,21 @@ def compare(plan: Comparison, *, listener: Listener = ignore) -> Evaluation:
         raise InputError(
             "--swap must have predictions to swap: there are none with --llm none; leave it out"
         )
+    if plan.options.vector is not None:
+        raise InputError(
+            "an evaluation must train on other rows than it judges: leave --vector out; train "
+            "vector reports what a predictor is worth"
+        )
+    if plan.options.row_search is None:
+        raise InputError(
+            "--row-search auto needs a time limit, which an evaluation has none of: give a number"
+        )
     corpus, model = plan.options.load_corpus(), plan.options.load_model()
     options = replace(plan.options, corpus=corpus or (), model=model)
     predictions = raw = None
     if llm is not None:
         space = EmbeddingSpace(model, listener=listener)
-        predictions, raw = _ask(llm, file.triples, plan, space, listener)
+        predictions, raw = ask_all(llm, file.triples, plan.shots, space, listener)
         predictions = swapped(predictions, plan.swap, seed=options.seed)
         raw = swapped(raw, plan.swap, seed=options.seed)
     found = evaluate(file.triples, universal, options, predictions, raw, listener=listener)
@@ -87,13 +98,13 @@ def compare(plan: Comparison, *, listener: Listener = ignore) -> Evaluation:
     return replace(found, notes=notes)
 
 
-def _ask(
-    llm: Predictor, triples: Triples, plan: Comparison, space: EmbeddingSpace, listener: Listener
+def ask_all(
+    llm: Predictor, triples: Triples, shots: int, space: EmbeddingSpace, listener: Listener
 ) -> tuple[Texts, Texts]:
     """Return an LLM's predictions for every known row: cleaned ones, and raw ones as written."""
     examples = None
-    if plan.shots and not isinstance(llm, RecordedPredictor):
-        examples = Examples(triples, space, plan.shots).of(triples.rows, triples.groups())
+    if shots and not isinstance(llm, RecordedPredictor):
+        examples = Examples(triples, space, shots).of(triples.rows, triples.groups())
     texts: list[tuple[str, ...]] = [()] * len(triples)
     raw: list[tuple[str, ...]] = [()] * len(triples)
     for done, one in enumerate(llm.predict(triples.rows, examples), 1):
@@ -136,7 +147,12 @@ def evaluate(
             triples.take(known), predictions and [predictions[row] for row in known]
         )
         rows = triples.rows.take(test)
-        found = predictor.predict(rows, part)
+        decided = predictor.decide(rows, part)
+        found = [answer for answer, _ in decided]
+        if options.row_search:
+            table.put(CHOICE, test, [answer.text for answer in found])
+            found, note = _searched(predictor, decided, options, listener)
+            notes.append(f"fold {number}: {note}")
         answers |= zip(test.tolist(), found, strict=True)
         table.put(HYBRID, test, [answer.text for answer in found])
         forecast = predictor.vectors_.forecast(rows, part)
@@ -181,6 +197,37 @@ def _concatenations(
             joined((text, near), " ") for text, near in zip(predicted, nearest, strict=True)
         ],
     }
+
+
+def _searched(
+    predictor: HybridPredictor,
+    decided: Sequence[tuple[Answer, RowTarget | None]],
+    options: BlendOptions,
+    listener: Listener,
+) -> tuple[list[Answer], str]:
+    """Search a string for every row of a fold; return the answers, and what the search is worth."""
+    answers = [answer for answer, _ in decided]
+    gains: dict[bool, Gain] = {}
+    with row_search(
+        predictor.space,
+        predictor.known_prompts,
+        max_tokens=options.max_tokens,
+        seed=options.seed,
+        listener=listener,
+    ) as search:
+        search.set_evaluations(options.row_search or EVALUATIONS)
+        rows = [row for row, (_, target) in enumerate(decided) if target is not None]
+        for with_llm in sorted({answers[row].with_llm for row in rows}):
+            side = predictor.side(with_llm=with_llm)
+            gains[with_llm] = search.learn(side.samples, side.blend)
+        rows = [row for row in rows if gains[answers[row].with_llm].share > 0]
+        targets = [target for row in rows if (target := decided[row][1]) is not None]
+        for first, strings in search.strings(targets):
+            for place, one in enumerate(strings, first):
+                row = rows[place]
+                gain = gains[answers[row].with_llm]
+                answers[row] = searched(answers[row], targets[place], one, gain)
+    return answers, "; ".join(map(str, gains.values()))
 
 
 class _Table:

@@ -19,6 +19,7 @@ LLM: Final = "LLM alone"
 NEAREST: Final = "retrieval alone"
 HYBRID: Final = "hybrid"
 ORACLE: Final = "oracle"
+CHOICE: Final = "hybrid without row search"
 VECTOR: Final = "predicted vector"
 #: Headings of the columns of :func:`method_figures`, after the method's name.
 METHOD_HEADINGS: Final = ("mean", "95 %", "ratio", "difference, 95 %")

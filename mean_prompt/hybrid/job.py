@@ -20,8 +20,10 @@ from mean_prompt.hybrid.journal import AnswerSheet, Journal
 from mean_prompt.hybrid.known_predictions import ask_known, recorded_known
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.request import Request, Summary, universal_string
+from mean_prompt.hybrid.row_search import EVALUATIONS, Gain, row_search, searched
 from mean_prompt.hybrid.submission import Submission
 from mean_prompt.llm import Prediction, Predictor, RecordedPredictor, make_predictor
+from mean_prompt.runs import TOGETHER
 from mean_prompt.system import (
     Deadline,
     Listener,
@@ -40,7 +42,9 @@ _FIT_SHARE: Final = 0.3
 _FIT_PARTS: Final = (1, 1 / 4, 1 / 16)
 #: Rows answered between two writes of the submission.
 _BATCH: Final = 64
-_KEPT_OPTIONS: Final = ("prefix", "suffix", "max_tokens", "trials", "seed")
+#: Evaluations a row at least, if they are to fit a time limit: fewer gain nothing.
+_LEAST_EVALUATIONS: Final = 100
+_KEPT_OPTIONS: Final = ("prefix", "suffix", "max_tokens", "trials", "seed", "row_search")
 
 
 class PredictionJob:
@@ -85,7 +89,7 @@ class PredictionJob:
         self._notes += known.notes
         with stopping(self.deadline):
             try:
-                if self._sheet.open_rows(with_llm=llm is not None):
+                if self._sheet.open_rows(with_llm=llm is not None) or self._unsearched():
                     self._improve(known.triples, universal, llm)
             except OutOfTimeError:
                 pass  # The file holds what there was time for.
@@ -109,6 +113,8 @@ class PredictionJob:
             try:
                 is_fitted = self._fit(triples, self._known_predictions(triples, llm, queue))
                 self._answer(queue, is_fitted=is_fitted, llm=llm)
+                if is_fitted and self._unsearched():
+                    self._search()
             except OutOfTimeError:
                 self._keep_unweighed(queue.take(queue.asked, wait=False))
                 raise
@@ -223,6 +229,62 @@ class PredictionJob:
         answers = self._predictor.first_predictions(rows, [one.texts for one in given])
         self._sheet.keep([replace(answer, rule="not fitted") for answer in answers])
 
+    def _unsearched(self) -> list[int]:
+        """Return the rows that a string is still to be searched for."""
+        asked = self._request.options.row_search
+        if asked == 0 or (asked is None and self.deadline.limit is None):
+            return []
+        return self._sheet.unsearched()
+
+    def _search(self) -> None:
+        """Search strings for rows, those first whose choice fits worst what is expected of them.
+
+        Rows are searched for in groups that depend on the rows alone, so that a resumed run finds
+        what an undisturbed one does; a group of which any row is left is searched for again.
+        """
+        sheet, predictor, options = self._sheet, self._predictor, self._request.options
+        every = sheet.weighed()
+        said = [sheet.answer(row).predictions for row in every]
+        decided = predictor.decide(sheet.rows.take(every), said, deadline=self.deadline)
+        targets = {
+            row: target
+            for row, (_, target) in zip(every, decided, strict=True)
+            if target is not None
+        }
+        order = sorted(targets, key=lambda row: (targets[row].fit, row))
+        left = set(sheet.unsearched())
+        groups = [order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER)]
+        rows = [row for group in groups if left & set(group) for row in group]
+        with row_search(
+            predictor.space,
+            predictor.known_prompts,
+            max_tokens=options.max_tokens,
+            seed=options.seed,
+            listener=self._listener,
+            deadline=self.deadline,
+        ) as search:
+            evaluations = options.row_search or EVALUATIONS
+            search.set_evaluations(evaluations)
+            gains: dict[bool, Gain] = {}
+            for with_llm in sorted({sheet.answer(row).with_llm for row in rows}):
+                side = predictor.side(with_llm=with_llm)
+                gains[with_llm] = search.learn(side.samples, side.blend, self.deadline)
+                self._notes.append(str(gains[with_llm]))
+            rows = [row for row in rows if gains[sheet.answer(row).with_llm].share > 0]
+            if options.row_search is None and self.deadline.remaining is not None and rows:
+                fitting = int(self.deadline.remaining / (len(rows) * search.seconds_each))
+                search.set_evaluations(max(_LEAST_EVALUATIONS, min(evaluations, fitting)))
+            found = search.strings([targets[row] for row in rows], deadline=self.deadline)
+            for first, strings in found:
+                part = rows[first : first + len(strings)]
+                sheet.keep(
+                    [
+                        searched(sheet.answer(row), targets[row], one, gains[with_llm])
+                        for row, one in zip(part, strings, strict=True)
+                        for with_llm in [sheet.answer(row).with_llm]
+                    ]
+                )
+
     def _wanted(self, arrived: Sequence[Prediction]) -> list[Prediction]:
         """Return the non-empty LLM predictions of rows whose answers do not weigh any so far."""
         sheet = self._sheet
@@ -263,4 +325,5 @@ def _settings(request: Request) -> dict[str, Any]:
         "calibrate": request.calibrate,
         "model": model if model is None or isinstance(model, str) else model.identity.key,
         "corpus": list(corpus) if isinstance(corpus, tuple) else [corpus.content_hash],
+        "vector": None if options.vector is None else str(options.vector),
     } | {name: getattr(options, name) for name in _KEPT_OPTIONS}

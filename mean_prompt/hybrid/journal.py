@@ -138,6 +138,7 @@ class Journal:
 
         types = {"candidates": pa.int64(), "with_llm": pa.bool_()}
         types |= dict.fromkeys(("expected", "trust", "universal"), pa.float64())
+        types["predictions"] = pa.list_(pa.string())
         names = [field.name for field in fields(Answer)]
         schema = pa.schema({name: types.get(name, pa.string()) for name in names})
         rows = [asdict(answer) for answer in answers]
@@ -219,6 +220,19 @@ class AnswerSheet:
         if not with_llm or answer.rule in _FINAL:
             return False
         return not answer.with_llm or answer.rule == "not fitted"
+
+    def answer(self, row: int) -> Answer:
+        """Return the answer given to a row."""
+        return self._answers[self.rows.ids[row]]
+
+    def weighed(self) -> list[int]:
+        """Return the rows whose answers were chosen by weighing candidates."""
+        given = [self._answers.get(name) for name in self.rows.ids]
+        return [row for row, one in enumerate(given) if one is not None and one.rule == "blend"]
+
+    def unsearched(self) -> list[int]:
+        """Return the rows of :meth:`weighed` that no string was searched for."""
+        return [row for row in self.weighed() if self.answer(row).searched is None]
 
     def keep(self, answers: Sequence[Answer]) -> None:
         """Record answers in the journal and write the submission with them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from mean_prompt.corpus import Corpus
 from mean_prompt.encoder import Encoder, load_encoder
@@ -18,6 +19,9 @@ class BlendOptions:
         corpus: prompts that stand for the hidden ones, loaded or as files; a further part of the
             posterior unless empty.
         prefix, suffix: universal affixes, tried before and after predictions.
+        vector: folder of a trained vector predictor; one is trained on the known rows if ``None``.
+        row_search: strings to encode in a search for each row; 0 for none, and ``None`` for as
+            many as fit a time limit, none without one.
     """
 
     model: str | Encoder | None = None
@@ -28,6 +32,8 @@ class BlendOptions:
     max_tokens: int = 64
     trials: int = 24
     seed: int = 0
+    vector: Path | None = None
+    row_search: int | None = 0
 
     def load_model(self) -> Encoder:
         """Return the encoder, loading it if only its name or folder is given."""

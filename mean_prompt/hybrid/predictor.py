@@ -11,22 +11,25 @@ import numpy as np
 from mean_prompt.corpus import Rows, Triples
 from mean_prompt.encoder import EmbeddingSpace
 from mean_prompt.hybrid.answer import Answer, Rule
+from mean_prompt.hybrid.mixture import PreparedSamples
 from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.posterior import RowCandidates
 from mean_prompt.hybrid.retrieval import (
     EmbeddedRows,
     KnownRows,
+    Numbers,
     Retriever,
     Texts,
     one_for_each,
 )
-from mean_prompt.hybrid.samples import Samples
+from mean_prompt.hybrid.row_search import RowTarget
+from mean_prompt.hybrid.samples import Array, Samples
 from mean_prompt.hybrid.scenes import BlendContext, SceneBuilder
 from mean_prompt.hybrid.settings import BlendSettings, FitOutcome
 from mean_prompt.hybrid.submission import check_universal, is_null_to_pandas
 from mean_prompt.hybrid.tuning import FittedBlend, tune
 from mean_prompt.system import Deadline, InputError, Listener, ignore
-from mean_prompt.training import VectorPredictor
+from mean_prompt.training import LEAST_PREDICTED, VectorPredictor, load_vector
 
 #: Rows answered at once.
 _BATCH: Final = 64
@@ -34,11 +37,20 @@ _BATCH: Final = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedSide:
-    """A fitted blend, its candidate builder and its number of known rows."""
+    """A fitted blend, its candidate builder, and the known rows that it was fitted to.
+
+    Attributes:
+        rows: numbers of the known rows among those given, all of which retrieval uses.
+    """
 
     blend: FittedBlend
     builder: SceneBuilder
-    rows: int
+    samples: Samples
+    rows: Numbers
+
+    def left_out(self) -> Array:
+        """Return (n,) the SCS that left-out choices for the samples earn."""
+        return PreparedSamples(self.samples, self.blend.settings).cross_fit()[0]
 
     def __str__(self) -> str:
         return f"cross-validated SCS {self.blend.score:.4f}"
@@ -93,16 +105,22 @@ class HybridPredictor:
             InputError: there are fewer than three different prompts.
             OutOfTimeError: the deadline expired before there was anything to predict with.
         """
-        self.vectors_ = VectorPredictor(space=self.space, seed=self.options.seed)
-        self.vectors_.fit(triples, predictions, deadline=deadline)
+        if self.options.vector is None:
+            self.vectors_ = VectorPredictor(space=self.space, seed=self.options.seed)
+            self.vectors_.fit(triples, predictions, deadline=deadline)
+        else:
+            self.vectors_ = load_vector(self.options.vector, self.space)
         known = KnownRows.embed(triples, predictions, self.vectors_, deadline)
         kept = outcome.text if outcome else None
-        self.text_ = self._fit_side(known, with_llm=False, kept=kept, deadline=deadline)
+        every = np.arange(len(known))
+        self.text_ = self._fit_side(known, every, with_llm=False, kept=kept, deadline=deadline)
         self.llm_: FittedSide | None = None
-        predicted = known.take(known.rows.with_prediction())
-        if self.vectors_.llm_ is not None:
+        numbers = known.rows.with_prediction()
+        if self.vectors_.llm_ is not None and len(numbers) >= LEAST_PREDICTED:
             kept = outcome.llm if outcome else None
-            self.llm_ = self._fit_side(predicted, with_llm=True, kept=kept, deadline=deadline)
+            self.llm_ = self._fit_side(
+                known.take(numbers), numbers, with_llm=True, kept=kept, deadline=deadline
+            )
         self.outcome_ = FitOutcome(
             text=self.text_.blend.settings,
             llm=self.llm_.blend.settings if self.llm_ else None,
@@ -118,12 +136,21 @@ class HybridPredictor:
         A row without an LLM prediction is answered by retrieval alone. If too few known rows had
         predictions to learn how to weigh them, a row's first prediction is its answer.
         """
-        answers: list[Answer] = []
+        return [answer for answer, _ in self.decide(rows, predictions, deadline=deadline)]
+
+    def decide(
+        self, rows: Rows, predictions: Texts | None = None, *, deadline: Deadline | None = None
+    ) -> list[tuple[Answer, RowTarget | None]]:
+        """Return each row's answer as :meth:`predict`, and what to search a string towards.
+
+        There is nothing to search for where a rule decided, or a prediction could not be weighed.
+        """
+        decided: list[tuple[Answer, RowTarget | None]] = []
         given = one_for_each(rows, predictions)
         for start in range(0, len(rows), _BATCH):
             part = range(start, min(start + _BATCH, len(rows)))
-            answers += self._answer(rows.take(part), [given[row] for row in part], deadline)
-        return answers
+            decided += self._answer(rows.take(part), [given[row] for row in part], deadline)
+        return decided
 
     def first_predictions(self, rows: Rows, predictions: Texts) -> list[Answer]:
         """Answer each row with its first valid LLM prediction, unweighed; no fit is needed."""
@@ -146,7 +173,9 @@ class HybridPredictor:
             for row, texts in zip(candidates, embedded.predictions, strict=True)
         ]
 
-    def _answer(self, rows: Rows, predictions: Texts, deadline: Deadline | None) -> list[Answer]:
+    def _answer(
+        self, rows: Rows, predictions: Texts, deadline: Deadline | None
+    ) -> list[tuple[Answer, RowTarget | None]]:
         rules = {row: rule for row in range(len(rows)) if (rule := _rule_of(rows, row))}
         open_rows = [row for row in range(len(rows)) if row not in rules]
         embedded = EmbeddedRows.embed(
@@ -156,14 +185,25 @@ class HybridPredictor:
             deadline=deadline,
         )
         answers = {row: self._universal_answer(rows.ids[row], rule) for row, rule in rules.items()}
+        targets: dict[int, RowTarget] = {}
         candidates = self._candidates(embedded, deadline)
         for row, some, texts in zip(open_rows, candidates, embedded.predictions, strict=True):
             name = rows.ids[row]
-            answers[row] = (
-                self._first_prediction(name, texts) if some is None else self._decide(name, some)
-            )
+            if some is None:
+                answers[row] = self._first_prediction(name, texts)
+                continue
+            answers[row], target = self._decide(name, some)
+            if target is not None:
+                targets[row] = target
         return [
-            replace(answers[row], prediction=next(iter(predictions[row]), None))
+            (
+                replace(
+                    answers[row],
+                    prediction=next(iter(predictions[row]), None),
+                    predictions=tuple(predictions[row]),
+                ),
+                targets.get(row),
+            )
             for row in range(len(rows))
         ]
 
@@ -182,14 +222,13 @@ class HybridPredictor:
                     candidates[number] = row
         return candidates
 
-    def _decide(self, name: str, row: RowCandidates) -> Answer:
+    def _decide(self, name: str, row: RowCandidates) -> tuple[Answer, RowTarget | None]:
         with_llm = row.llm is not None
         if not with_llm and bool((row.by_text.numbers < 0).all()):
-            return self._universal_answer(name, "no neighbours")
-        fitted = self.llm_ if with_llm and self.llm_ else self.text_
-        choice = fitted.blend.choose(row)
+            return self._universal_answer(name, "no neighbours"), None
+        choice = self.side(with_llm=with_llm).blend.choose(row)
         chosen = row.candidates[choice.number]
-        return Answer(
+        answer = Answer(
             name,
             chosen.text,
             chosen.kind,
@@ -200,6 +239,16 @@ class HybridPredictor:
             with_llm,
             choice.universal,
         )
+        return answer, RowTarget.of(row, choice)
+
+    @property
+    def known_prompts(self) -> tuple[str, ...]:
+        """The distinct prompts of the known rows."""
+        return self.text_.builder.retriever.bank.prompts
+
+    def side(self, *, with_llm: bool) -> FittedSide:
+        """Return what is fitted for rows with predictions, or for rows without."""
+        return self.llm_ if with_llm and self.llm_ else self.text_
 
     def _universal_answer(self, name: str, rule: Rule) -> Answer:
         return Answer(name, self.universal, "universal", None, None, rule, 1, with_llm=False)
@@ -218,6 +267,7 @@ class HybridPredictor:
     def _fit_side(
         self,
         known: KnownRows,
+        numbers: Numbers,
         *,
         with_llm: bool,
         kept: BlendSettings | None,
@@ -229,16 +279,24 @@ class HybridPredictor:
         samples = Samples.of(known, builder, seed=options.seed, deadline=deadline)
         trials = 0 if kept else options.trials
         blend = tune(samples, trials=trials, seed=options.seed, start=kept, deadline=deadline)
-        return FittedSide(blend, builder, len(known))
+        return FittedSide(blend, builder, samples, numbers)
 
     def _notes(self, cut: int) -> tuple[str, ...]:
-        known, prompts = self.text_.rows, len(self.text_.builder.retriever.bank.prompts)
+        known, prompts = len(self.text_.rows), len(self.known_prompts)
         notes = [f"{known:,} known rows of {prompts:,} prompts"]
         if cut:
             notes.append(f"{cut:,} of {2 * known:,} texts are longer than the model reads: cut")
         notes.append(f"without a prediction: {self.text_}")
+        if self.llm_ is None and self.vectors_.llm_ is not None:
+            notes.append(
+                "the vector predictor was trained with predictions, and fewer than "
+                f"{LEAST_PREDICTED} known rows have one now: prompts are expected where texts "
+                "alone lead to"
+            )
         if self.llm_ is not None:
-            notes.append(f"with a prediction ({self.llm_.rows:,} known rows have one): {self.llm_}")
+            notes.append(
+                f"with a prediction ({len(self.llm_.rows):,} known rows have one): {self.llm_}"
+            )
         return tuple(notes)
 
 

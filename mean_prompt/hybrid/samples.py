@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mean_prompt.hybrid.posterior import RowCandidates, scs_between
 from mean_prompt.hybrid.retrieval import KnownRows, Numbers, grouped_folds
 from mean_prompt.hybrid.scenes import SceneBuilder
-from mean_prompt.objective import sharpened_cosines
+from mean_prompt.objective import Vectors, sharpened_cosines
 from mean_prompt.system import Deadline
 
 Array = NDArray[np.float64]
@@ -27,6 +27,8 @@ class Samples:
 
     Attributes:
         candidates: the candidates of n rows, compared only with rows of other prompts.
+        rows: (n,) numbers of the rows among those known.
+        targets: (n, d) vectors of the true prompts.
         earned: (c,) SCS of each row's candidates with its true prompt.
         folds: (n,) number of the fold that each row was held out in.
         useful: (n,) whether a row's prediction scored more than the centre retrieved by its
@@ -34,6 +36,8 @@ class Samples:
     """
 
     candidates: Sequence[RowCandidates]
+    rows: Numbers
+    targets: Vectors
     earned: Sequence[Array]
     folds: Numbers
     useful: NDArray[np.bool_] | None
@@ -76,4 +80,4 @@ class Samples:
         folds = np.empty(len(part), np.int64)
         for number, (_, tested) in enumerate(grouped_folds(part.groups, seed=seed)):
             folds[tested] = number
-        return cls(candidates, earned, folds, useful)
+        return cls(candidates, drawn, part.targets, earned, folds, useful)

@@ -12,6 +12,7 @@ import optuna
 from mean_prompt.hybrid.candidates import SEPARATORS, allowed_numbers
 from mean_prompt.hybrid.mixture import Mixture, PreparedSamples, Trust
 from mean_prompt.hybrid.posterior import RowCandidates
+from mean_prompt.hybrid.retrieval import Numbers
 from mean_prompt.hybrid.samples import Array, Samples
 from mean_prompt.hybrid.settings import (
     LLM_DEFAULTS,
@@ -31,12 +32,16 @@ class Chosen(NamedTuple):
     Attributes:
         universal: expected SCS of the universal string, which is the first candidate of every
             row, calibrated as ``expected``; ``None`` for candidates made without one.
+        allowed: (a,) numbers of the candidates that the settings allow.
+        worths: (a,) their expected SCS, calibrated.
     """
 
     number: int
     expected: float
     trust: float | None
     universal: float | None
+    allowed: Numbers
+    worths: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,13 +69,12 @@ class FittedBlend:
             assert row.signs is not None
             trust = float(self.trust(row.signs[None])[0])
         expected = self.mixture.expected(row.features(self.settings)[allowed], trust)
-        best = int(expected.argmax())
+        worths = self.calibration * expected
+        best = int(worths.argmax())
         first = row.candidates[allowed[0]]
+        universal = float(worths[0]) if first.kind == "universal" else None
         return Chosen(
-            allowed[best],
-            self.calibration * float(expected[best]),
-            trust,
-            self.calibration * float(expected[0]) if first.kind == "universal" else None,
+            allowed[best], float(worths[best]), trust, universal, np.array(allowed), worths
         )
 
 

@@ -25,7 +25,7 @@ from mean_prompt.system import RunError
 #: Tokens tried as starts if no given string keeps to the rules.
 _TOKENS: Final = 20
 #: Settings that reach a vector in a few hundred evaluations.
-NARROW: Final = ClimbSettings(width=8, predicted=96, hot=0.001, cold=0.0003)
+NARROW: Final = ClimbSettings(width=8, predicted=96, vocabulary=1024, hot=0.001, cold=0.0003)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

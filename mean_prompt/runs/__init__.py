@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         check_recipe as check_recipe,
     )
     from mean_prompt.runs.climbers import (
+        ENCODER as ENCODER,
         fitting as fitting,
         on_cluster as on_cluster,
         team_of as team_of,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from mean_prompt.runs.inputs import SearchInputs as SearchInputs
     from mean_prompt.runs.inversion import (
         INVERTER as INVERTER,
+        TOGETHER as TOGETHER,
         Inversion as Inversion,
         invert_vectors as invert_vectors,
         inverted as inverted,

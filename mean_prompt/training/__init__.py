@@ -11,6 +11,11 @@ if TYPE_CHECKING:
         FittedViews as FittedViews,
         VectorPredictor as VectorPredictor,
         row_keys as row_keys,
+        views_left_out as views_left_out,
+    )
+    from mean_prompt.training.vector_folder import (
+        load_vector as load_vector,
+        save_vector as save_vector,
     )
     from mean_prompt.training.views import (
         MOST_PREDICTIONS as MOST_PREDICTIONS,

@@ -124,7 +124,7 @@ class Ladder:
                 if deadline is not None:
                     deadline.check()
                 regression = fitter.fit(alpha)
-                score = float(_earned(regression.left_out, targets).mean())
+                score = mean_scs(regression.left_out, targets)
                 tried.append(Tried(name, alpha, score))
                 if name not in best_of or score > best_of[name][0]:
                     best_of[name] = score, Rung(name, some, regression)
@@ -154,6 +154,11 @@ class Ladder:
 def _mixed(best: Array, fallback: Array, familiar: Array) -> Array:
     share = familiar[:, None]
     return share * best + (1.0 - share) * fallback
+
+
+def mean_scs(predicted: Array, targets: Vectors) -> float:
+    """Return the mean SCS of (n, d) predicted vectors of any length with the true unit ones."""
+    return float(_earned(predicted, targets).mean())
 
 
 def _earned(predicted: Array, targets: Vectors) -> Array:

@@ -14,7 +14,8 @@ from mean_prompt.corpus import Rows, Triples
 from mean_prompt.encoder import EmbeddingSpace, Encoder, load_encoder
 from mean_prompt.objective import Vectors
 from mean_prompt.system import Deadline, InputError
-from mean_prompt.training.ladder import Forecast, Ladder
+from mean_prompt.training.ladder import Forecast, Ladder, mean_scs
+from mean_prompt.training.regression import Fitter
 from mean_prompt.training.views import (
     PLAIN,
     VIEWS,
@@ -43,12 +44,14 @@ class FittedViews:
     Attributes:
         left_out: forecasts of the known rows by rows of other prompts.
         keys: a hash of each of these rows, to know it again.
+        rows: their numbers among the rows that the predictor was fitted to.
     """
 
     views: tuple[View, ...]
     ladder: Ladder
     left_out: Forecast
     keys: tuple[str, ...]
+    rows: NDArray[np.int64]
 
     def forecast(
         self,
@@ -138,26 +141,15 @@ class VectorPredictor:
             )
         drawn = np.sort(np.random.default_rng(self.seed).permutation(len(triples))[:_MOST])
         self.data_hash_ = triples.content_hash
-        known = triples.take(drawn)
-        said = None if predictions is None else [tuple(predictions[row]) for row in drawn]
-        self.wording_ = Wording.of(known, said)
-        targets = self.space.exact(known.prompts, "prompts", deadline)
-        groups = groups[drawn]
+        self.wording_ = Wording.of(triples, predictions)
         plain = [view for view in self.views if not view.of_prediction]
-        self.text_ = self._fit(plain, known, None, targets, groups, deadline)
+        self.text_ = self._fit(plain, triples, None, groups, drawn, deadline)
         self.llm_: FittedViews | None = None
-        with_one = np.flatnonzero([bool(texts) for texts in said or ()])
-        if len(with_one) >= LEAST_PREDICTED and len(np.unique(groups[with_one])) >= LEAST_PROMPTS:
-            assert said is not None
-            part = [said[row] for row in with_one]
-            self.llm_ = self._fit(
-                self.views,
-                known.take(with_one),
-                part,
-                targets[with_one],
-                groups[with_one],
-                deadline,
-            )
+        if predictions is not None:
+            with_one = np.array([row for row in drawn if predictions[row]], np.int64)
+            prompts = len(np.unique(groups[with_one]))
+            if len(with_one) >= LEAST_PREDICTED and prompts >= LEAST_PROMPTS:
+                self.llm_ = self._fit(self.views, triples, predictions, groups, with_one, deadline)
         return self
 
     def predict(self, rows: Rows, predictions: Texts | None = None) -> Vectors:
@@ -195,17 +187,52 @@ class VectorPredictor:
     def _fit(
         self,
         views: Sequence[View],
-        known: Triples,
+        triples: Triples,
         predictions: Texts | None,
-        targets: Vectors,
         groups: NDArray[np.int64],
+        numbers: NDArray[np.int64],
         deadline: Deadline | None,
     ) -> FittedViews:
-        rows = rows_of(known.rows, predictions, self.wording_)
+        """Fit to the rows of the given numbers."""
+        known = triples.take(numbers)
+        said = None if predictions is None else [predictions[row] for row in numbers]
+        rows = rows_of(known.rows, said, self.wording_)
+        targets = self.space.exact(known.prompts, "prompts", deadline)
         vectors = split_by_opener(embed_views(rows, views, self.space, deadline), rows, views)
         plain = [number for number, view in enumerate(views) if view.name in PLAIN]
-        ladder, left_out = Ladder.fit(vectors, plain, targets, groups, deadline)
-        return FittedViews(tuple(views), ladder, left_out, row_keys(known.rows))
+        ladder, left_out = Ladder.fit(vectors, plain, targets, groups[numbers], deadline)
+        return FittedViews(tuple(views), ladder, left_out, row_keys(known.rows), numbers)
+
+
+def views_left_out(
+    rows: Sequence[Row],
+    fitted: FittedViews,
+    targets: Vectors,
+    groups: NDArray[np.int64],
+    space: EmbeddingSpace,
+) -> tuple[tuple[str, float], ...]:
+    """Return what the left-out mean SCS loses if a predictor is fitted without each of its views.
+
+    Rows, (n, d) vectors of their prompts and their (n,) groups are those fitted to.
+    """
+    views, best = fitted.views, fitted.ladder.best
+    vectors = embed_views(rows, views, space)
+    alpha = max(
+        (one for one in fitted.ladder.tried if one.rung == "views"), key=lambda one: one.score
+    ).alpha
+
+    def score(some: Sequence[View]) -> float:
+        kept = [number for number, view in enumerate(views) if view in some]
+        part = split_by_opener(vectors[kept], rows, some)
+        left_out = Fitter(part, targets, groups).fit(alpha).left_out
+        return float(mean_scs(left_out, targets))
+
+    if best.name != "views":
+        return ()
+    whole = score(views)
+    return tuple(
+        (view.name, whole - score([one for one in views if one is not view])) for view in views
+    )
 
 
 def row_keys(rows: Rows) -> tuple[str, ...]:
