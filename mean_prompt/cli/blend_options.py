@@ -82,8 +82,8 @@ def _evaluations(asked: str) -> int | None:
     named = {"none": 0, "auto": None}
     if asked in named:
         return named[asked]
-    if not (asked.isdecimal() and asked.isascii() and int(asked) > 0):
+    if not (asked.isdecimal() and asked.isascii()):
         raise InputError(
-            f"--row-search must be none, auto or a number from 1 on: found {preview(asked)}"
+            f"--row-search must be none, auto or a number of strings: found {preview(asked)}"
         )
     return int(asked)

@@ -23,7 +23,8 @@ class Answer:
             row's first prediction, as there was no time to weigh it.
         universal: expected SCS of the universal string for the same row, as ``expected``.
         predictions: all predictions of an LLM; ``prediction`` is the first.
-        choice: what was chosen from the candidates, if a string was searched for the row as well.
+        choice, choice_expected: what was chosen from the candidates, if a string was searched for
+            the row as well, and its expected SCS.
         searched: the string that was found; it is the answer if more is expected of it.
     """
 
@@ -39,6 +40,7 @@ class Answer:
     prediction: str | None = None
     predictions: tuple[str, ...] = ()
     choice: str | None = None
+    choice_expected: float | None = None
     searched: str | None = None
 
     def _repr_html_(self) -> str:

@@ -137,7 +137,7 @@ class Journal:
         from pyarrow import parquet
 
         types = {"candidates": pa.int64(), "with_llm": pa.bool_()}
-        types |= dict.fromkeys(("expected", "trust", "universal"), pa.float64())
+        types |= dict.fromkeys(("expected", "trust", "universal", "choice_expected"), pa.float64())
         types["predictions"] = pa.list_(pa.string())
         names = [field.name for field in fields(Answer)]
         schema = pa.schema({name: types.get(name, pa.string()) for name in names})

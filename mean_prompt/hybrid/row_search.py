@@ -229,7 +229,9 @@ def row_search(
 def searched(answer: Answer, target: RowTarget, found: Candidate, gain: Gain) -> Answer:
     """Return a row's answer after a string was searched for it: that string if it gains."""
     extra = gain.of(target, found)
-    kept = replace(answer, choice=target.choice, searched=found.text)
+    kept = replace(
+        answer, choice=target.choice, choice_expected=target.expected, searched=found.text
+    )
     if extra <= 0 or is_null_to_pandas(found.text):
         return kept
     return replace(kept, text=found.text, kind="searched", expected=target.expected + extra)

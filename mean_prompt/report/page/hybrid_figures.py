@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 #: Kinds of answers; each has its own colour.
 _KINDS: Final = (
     "prediction", "affixed", "retrieved", "template", "joined", "shortened", "universal",
+    "line", "searched", "consensus",
 )  # fmt: skip
 #: Patterns that distinguish bars if colours do not.
 _PATTERNS: Final = ("", "/", "x", "\\", ".", "-", "|", "+")
@@ -62,7 +63,7 @@ def knowledge_bars(places: Sequence[KnowledgeRow]) -> Figure:
             "textposition": "none",
             "marker": {
                 "color": _colour(kind),
-                "pattern": {"shape": _PATTERNS[_number(kind)], "size": 6},
+                "pattern": {"shape": _PATTERNS[_number(kind) % len(_PATTERNS)], "size": 6},
             },
             "hovertemplate": "%{y}: %{text}, %{x:.1f} %<extra>%{fullData.name}</extra>",
         }
@@ -185,4 +186,5 @@ def _number(kind: str) -> int:
 
 
 def _colour(kind: str) -> str:
-    return (*SERIES, INK)[_number(kind)]
+    colours = (*SERIES, INK)
+    return colours[_number(kind) % len(colours)]

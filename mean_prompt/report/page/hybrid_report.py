@@ -24,6 +24,7 @@ HEADINGS: Final = {
     "winners": "Which kind of answer was chosen",
     "truth": "Expected and actual scores",
     "gains": "Rows that gain and lose most",
+    "searched": "Strings searched for rows",
     "reproduce": "Reproduce these answers",
 }
 #: Most rows that are listed as gaining, and as losing, the most.
@@ -45,6 +46,8 @@ _PINNED: Final = {
     "max_tokens": "most tokens of an answer",
     "trials": "settings tried",
     "seed": "seed",
+    "vector": "trained predictor of vectors",
+    "row_search": "strings encoded in a search for each row",
     "test": "hash of the test rows",
     "triples": "hash of the known rows",
 }
@@ -59,6 +62,8 @@ _OPTIONS: Final = {
     "max_tokens": "--max-tokens",
     "trials": "--trials",
     "seed": "--seed",
+    "vector": "--vector",
+    "row_search": "--row-search",
 }
 
 Figures = dict[str, Figure]
@@ -152,6 +157,8 @@ def _sections(found: AnswersReport, figures: Figures) -> Iterator[tuple[str, str
         yield "truth", _truth(found, figures)
     if tables := list(_gains(found, figures)):
         yield "gains", fragment("hybrid/gains.html", tables=tables)
+    if section := _searched(found):
+        yield "searched", section
     if found.facts:
         made = {name: getattr(found, name) for name in ("facts", "how", "command", "notes")}
         yield "reproduce", fragment("hybrid/reproduce.html", **made)
@@ -269,6 +276,25 @@ def _gains(found: AnswersReport, figures: Figures) -> Iterator[dict[str, Any]]:
         }
 
 
+def _searched(found: AnswersReport) -> str:
+    """Return the section on row search: what was found for the rows of which most is expected."""
+    tried = [answer for answer in found.answers if answer.searched is not None]
+    if not tried:
+        return ""
+    actual = {row.answer.id: row.actual for row in found.outcomes}
+    taken = [answer for answer in tried if answer.kind == "searched"]
+    gains = [(answer.expected or 0.0) - (answer.choice_expected or 0.0) for answer in taken]
+    order = sorted(range(len(taken)), key=lambda row: -gains[row])[:_LISTED]
+    return fragment(
+        "hybrid/searched.html",
+        tried=len(tried),
+        taken=len(taken),
+        gain=sum(gains) / len(tried),
+        rows=[(taken[row], gains[row], actual.get(taken[row].id)) for row in order],
+        is_known=bool(found.outcomes),
+    )
+
+
 def _plan_facts(plan: Comparison, universal: str) -> Facts:
     options = plan.options
     corpus = options.corpus if isinstance(options.corpus, tuple) else (options.corpus.content_hash,)
@@ -282,8 +308,6 @@ def _plan_facts(plan: Comparison, universal: str) -> Facts:
 
 def _facts(files: SubmissionFiles) -> Facts:
     facts = [(title, _text(files.job.get(name))) for name, title in _PINNED.items()]
-    for name, title in (("text", "without a prediction"), ("all", "with a prediction")):
-        facts.append((f"rows are compared by, {title}", _key(files.fit.get(f"{name}_key"))))
     for name, title in (("text", "without a prediction"), ("llm", "with a prediction")):
         facts.append((f"settings of the blend, {title}", _text(files.fit.get(name))))
     return tuple((name, value) for name, value in facts if value)
@@ -302,15 +326,6 @@ def _text(value: object) -> str:
     text = str(value) if str(value).strip() else repr(value)
     is_hash = len(text) == 64 and set(text) <= set("0123456789abcdef")
     return text[:_HASH] if is_hash else text
-
-
-def _key(key: object) -> str:
-    if not isinstance(key, dict):
-        return ""
-    parts = " + ".join(map(str, key.get("parts", ())))
-    if key.get("kind") == "raw":
-        return parts
-    return f"ridge regression of {parts}, alpha {key.get('alpha')}"
 
 
 def _predict_command(files: SubmissionFiles) -> str:
