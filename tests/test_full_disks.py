@@ -15,7 +15,7 @@ from mean_prompt.corpus.triples import Rows
 from mean_prompt.encoder.cache import VectorCache, cached_arrays
 from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.journal import Journal
-from mean_prompt.hybrid.settings import TEXT_KEYS, BlendSettings, FitOutcome
+from mean_prompt.hybrid.settings import BlendSettings, FitOutcome
 from mean_prompt.hybrid.submission import Submission
 from mean_prompt.llm.base import Prediction
 from mean_prompt.llm.cache import CachedPredictor
@@ -182,11 +182,14 @@ class Fit(InJournal):
     fits_a_page = True
 
     def write(self, text):
-        key = TEXT_KEYS[len(text) % 2]
-        self.journal.record_fit(FitOutcome(text_key=key, text=BlendSettings()))
+        self.journal.record_fit(self.outcome(text))
 
     def assert_holds(self, text):
-        assert self.journal.fit().text_key == TEXT_KEYS[len(text) % 2]
+        assert self.journal.fit() == self.outcome(text)
+
+    @staticmethod
+    def outcome(text):
+        return FitOutcome(text=BlendSettings(strength=len(text)))
 
 
 class Table(InJournal):

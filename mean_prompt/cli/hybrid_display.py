@@ -97,7 +97,7 @@ def print_vector_report(report: VectorReport, console: Console | None = None) ->
             table.add_row(one.name, f"{one.rows:,}", f"{one.mean:.4f}", interval)
         console.print(table)
         tried = (f"{rung} {score:.4f} (alpha {alpha:g})" for rung, alpha, score in side.tried)
-        console.print(Text(f"expected {side.expected:.4f}; tried: {', '.join(tried)}"))
+        console.print(Text(f"tried: {', '.join(tried)}"))
         if side.views:
             lost = ", ".join(f"{name} {loss:+.4f}" for name, loss in side.views)
             console.print(Text(f"lost without a view: {lost}"))

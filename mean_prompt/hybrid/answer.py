@@ -23,8 +23,8 @@ class Answer:
             row's first prediction, as there was no time to weigh it.
         universal: expected SCS of the universal string for the same row, as ``expected``.
         predictions: all predictions of an LLM; ``prediction`` is the first.
-        choice, choice_expected: what was chosen from the candidates, if a string was searched for
-            the row as well, and its expected SCS.
+        choice, choice_expected: what was chosen from the candidates, once row search has settled
+            whether it stays the answer, and its expected SCS.
         searched: the string that was found; it is the answer if more is expected of it.
     """
 

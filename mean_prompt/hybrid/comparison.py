@@ -1,7 +1,7 @@
 """Cross-validates hybrid predictions on known rows (rows whose true prompt is given).
 
 Rows are divided into folds, all rows of one prompt in the same fold. In each fold all that is
-learned - keys, settings, weights, templates - is learned from the other folds alone.
+learned - vectors, settings, weights, wording - is learned from the other folds alone.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from mean_prompt.hybrid.row_search import EVALUATIONS, Gain, RowTarget, row_sear
 from mean_prompt.llm import LLMOptions, Predictor, RecordedPredictor, make_predictor
 from mean_prompt.objective import Vectors, sharpened_cosines
 from mean_prompt.system import InputError, Listener, ProgressEvent, ignore
+from mean_prompt.training import LEAST_PROMPTS
 
 #: Number of prompts listed as winners, and as losers.
 _SHOWN: Final = 5
@@ -138,6 +139,13 @@ def evaluate(
     ``raw`` are the same as the LLM wrote them. ``LLM alone`` answers with the first raw one, or
     the universal string without one. The options' seed is used for folds and bootstrap too.
     """
+    prompts = len(np.unique(triples.near_groups()))
+    if prompts <= LEAST_PROMPTS:
+        raise InputError(
+            f"an evaluation must have at least {LEAST_PROMPTS + 1} prompts that are not nearly the "
+            f"same, since it trains on all but some: found {prompts} in {len(triples)} rows; give "
+            "more"
+        )
     table = _Table(triples, EmbeddingSpace(options.load_model(), listener=listener))
     answers, notes = dict[int, Answer](), list[str]()
     folds = grouped_folds(triples.near_groups(), seed=options.seed)

@@ -253,6 +253,9 @@ class PredictionJob:
         }
         order = sorted(targets, key=lambda row: (targets[row].fit, row))
         left = set(sheet.unsearched())
+        self._settle(sorted(left - set(order)))
+        if not left & set(order):
+            return
         groups = [order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER)]
         rows = [row for group in groups if left & set(group) for row in group]
         with row_search(
@@ -265,11 +268,13 @@ class PredictionJob:
         ) as search:
             evaluations = options.row_search or EVALUATIONS
             search.set_evaluations(evaluations)
+            self._notes += [search.notice] if search.notice else []
             gains: dict[bool, Gain] = {}
             for with_llm in sorted({sheet.answer(row).with_llm for row in rows}):
                 side = predictor.side(with_llm=with_llm)
                 gains[with_llm] = search.learn(side.samples, side.blend, self.deadline)
                 self._notes.append(str(gains[with_llm]))
+            self._settle([row for row in rows if gains[sheet.answer(row).with_llm].share <= 0])
             rows = [row for row in rows if gains[sheet.answer(row).with_llm].share > 0]
             if options.row_search is None and self.deadline.remaining is not None and rows:
                 fitting = int(self.deadline.remaining / (len(rows) * search.seconds_each))
@@ -284,6 +289,13 @@ class PredictionJob:
                         for with_llm in [sheet.answer(row).with_llm]
                     ]
                 )
+
+    def _settle(self, rows: Sequence[int]) -> None:
+        """Keep the answers of rows that no string is searched for."""
+        answers = [self._sheet.answer(row) for row in rows]
+        self._sheet.keep(
+            [replace(one, choice=one.text, choice_expected=one.expected) for one in answers]
+        )
 
     def _wanted(self, arrived: Sequence[Prediction]) -> list[Prediction]:
         """Return the non-empty LLM predictions of rows whose answers do not weigh any so far."""

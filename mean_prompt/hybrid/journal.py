@@ -11,7 +11,7 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,6 +51,7 @@ def read_answers(path: Path) -> dict[str, Answer]:
     for line in lines:
         try:
             answer = Answer(**json.loads(line))
+            answer = replace(answer, predictions=tuple(answer.predictions))  # JSON has lists
         except (ValueError, TypeError, RecursionError):
             continue
         if isinstance(answer.id, str) and isinstance(answer.text, str):
@@ -114,7 +115,7 @@ class Journal:
             file.write(lines.encode())
 
     def fit(self) -> FitOutcome | None:
-        """Return the keys and settings recorded by an earlier fit, or ``None``."""
+        """Return the settings recorded by an earlier fit, or ``None``."""
         path = self.folder / FIT
         try:
             with os_errors(_RESUMABLE, path, _READABLE):
@@ -126,7 +127,7 @@ class Journal:
             ) from error
 
     def record_fit(self, outcome: FitOutcome) -> None:
-        """Record the keys and settings that a fit chose, as JSON."""
+        """Record the settings that a fit chose, as JSON."""
         path = self.folder / FIT
         with os_errors(_WRITABLE, path, _WHOLE, raises=RunError):
             write_atomically(path, outcome.model_dump_json(indent=2).encode())
@@ -231,8 +232,8 @@ class AnswerSheet:
         return [row for row, one in enumerate(given) if one is not None and one.rule == "blend"]
 
     def unsearched(self) -> list[int]:
-        """Return the rows of :meth:`weighed` that no string was searched for."""
-        return [row for row in self.weighed() if self.answer(row).searched is None]
+        """Return the rows of :meth:`weighed` for which row search was not settled yet."""
+        return [row for row in self.weighed() if self.answer(row).choice is None]
 
     def keep(self, answers: Sequence[Answer]) -> None:
         """Record answers in the journal and write the submission with them."""

@@ -29,7 +29,7 @@ from mean_prompt.hybrid.settings import BlendSettings, FitOutcome
 from mean_prompt.hybrid.submission import check_universal, is_null_to_pandas
 from mean_prompt.hybrid.tuning import FittedBlend, tune
 from mean_prompt.system import Deadline, InputError, Listener, ignore
-from mean_prompt.training import LEAST_PREDICTED, VectorPredictor, load_vector
+from mean_prompt.training import LEAST_PREDICTED, VectorPredictor, load_vector, row_keys
 
 #: Rows answered at once.
 _BATCH: Final = 64
@@ -40,7 +40,7 @@ class FittedSide:
     """A fitted blend, its candidate builder, and the known rows that it was fitted to.
 
     Attributes:
-        rows: numbers of the known rows among those given, all of which retrieval uses.
+        rows: numbers of these rows among those given.
     """
 
     blend: FittedBlend
@@ -111,16 +111,24 @@ class HybridPredictor:
         else:
             self.vectors_ = load_vector(self.options.vector, self.space)
         known = KnownRows.embed(triples, predictions, self.vectors_, deadline)
-        kept = outcome.text if outcome else None
-        every = np.arange(len(known))
-        self.text_ = self._fit_side(known, every, with_llm=False, kept=kept, deadline=deadline)
+        retriever, keys = Retriever(known), np.array(row_keys(triples.rows))
+        self.text_: FittedSide
         self.llm_: FittedSide | None = None
-        numbers = known.rows.with_prediction()
-        if self.vectors_.llm_ is not None and len(numbers) >= LEAST_PREDICTED:
-            kept = outcome.llm if outcome else None
-            self.llm_ = self._fit_side(
-                known.take(numbers), numbers, with_llm=True, kept=kept, deadline=deadline
-            )
+        for with_llm, fitted in ((False, self.vectors_.text_), (True, self.vectors_.llm_)):
+            numbers = known.rows.with_prediction() if with_llm else np.arange(len(known))
+            if fitted is None or (with_llm and len(numbers) < LEAST_PREDICTED):
+                continue
+            # Rows that vectors were fitted to are predicted by those of other prompts, and new
+            # ones honestly; those that were not drawn for the fit may share a prompt with it.
+            inside = np.isin(keys[numbers], fitted.keys)
+            numbers = numbers[inside] if inside.any() else numbers
+            kept = None if outcome is None else outcome.llm if with_llm else outcome.text
+            builder = self._context.builder(retriever, with_llm=with_llm, deadline=deadline)
+            side = self._fit_side(known.take(numbers), numbers, builder, kept, deadline)
+            if with_llm:
+                self.llm_ = side
+            else:
+                self.text_ = side
         self.outcome_ = FitOutcome(
             text=self.text_.blend.settings,
             llm=self.llm_.blend.settings if self.llm_ else None,
@@ -256,7 +264,10 @@ class HybridPredictor:
     def _first_prediction(self, name: str, texts: Sequence[str]) -> Answer:
         """Answer a row with its first valid LLM prediction, else with the universal string."""
         given = replace(
-            self._universal_answer(name, "blend"), with_llm=True, prediction=next(iter(texts), None)
+            self._universal_answer(name, "blend"),
+            with_llm=True,
+            prediction=next(iter(texts), None),
+            predictions=tuple(texts),
         )
         counts, limit = self.space.tokens(texts), self.options.max_tokens
         for text, count in zip(texts, counts, strict=True):
@@ -268,14 +279,12 @@ class HybridPredictor:
         self,
         known: KnownRows,
         numbers: Numbers,
-        *,
-        with_llm: bool,
+        builder: SceneBuilder,
         kept: BlendSettings | None,
         deadline: Deadline | None,
     ) -> FittedSide:
         """Tune a blend, at most until a deadline; with settings kept of an earlier fit, fit it."""
         options = self.options
-        builder = self._context.builder(Retriever(known), with_llm=with_llm, deadline=deadline)
         samples = Samples.of(known, builder, seed=options.seed, deadline=deadline)
         trials = 0 if kept else options.trials
         blend = tune(samples, trials=trials, seed=options.seed, start=kept, deadline=deadline)

@@ -134,6 +134,8 @@ class RowSearch:
             listener=listener,
             deadline=deadline,
         )
+        #: Why edits are not predicted token by token, if the model does not allow it.
+        self.notice = self._vocabulary.notice
         self._team = team
         self._seed = seed
         self._listener = listener
@@ -171,7 +173,7 @@ class RowSearch:
             [one.score - targets[row].fit for row, one in zip(rows, found, strict=True)]
         )
         mean, error = float(gains.mean()), float(gains.std() / np.sqrt(len(rows)))
-        share = float(gains @ promised / max(float(promised @ promised), 1e-12))
+        share = mean / max(float(promised.mean()), 1e-12)
         return Gain(len(rows), mean, error, rho, min(max(share, 0.0), 1.0) if mean > 0 else 0.0)
 
     def strings(

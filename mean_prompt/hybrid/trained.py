@@ -59,7 +59,7 @@ class SideReport:
 
     Attributes:
         rung, alpha: the predictor that cross-validation chose, and its penalty.
-        vector: its vectors; ``expected`` is the mean SCS that it expected of them.
+        vector: its vectors.
         choice: strings chosen by them from candidates; ``oracle``: by the truth.
         kinds: the vectors, by kind of row.
         tried: all predictors compared.
@@ -70,7 +70,6 @@ class SideReport:
     rung: str
     alpha: float
     vector: Figure
-    expected: float
     choice: Figure
     oracle: Figure
     kinds: tuple[Figure, ...]
@@ -165,7 +164,6 @@ def _side_report(
         ladder.best.name,
         alphas[max(alphas)],
         _figure("vector", earned, groups),
-        float(left_out.expected.mean()),
         _figure("choice", chosen, drawn),
         _figure("oracle", best, drawn),
         tuple(

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from mean_prompt.training.ladder import Forecast as Forecast, Tried as Tried
     from mean_prompt.training.vector import (
         LEAST_PREDICTED as LEAST_PREDICTED,
+        LEAST_PROMPTS as LEAST_PROMPTS,
         FittedViews as FittedViews,
         VectorPredictor as VectorPredictor,
         row_keys as row_keys,

@@ -41,7 +41,7 @@ class Familiarity:
         """
         known = _unit_features(views)
         cosines = known @ known.T
-        cosines[groups[:, None] == groups[None]] = -1.0
+        cosines[groups[:, None] == groups[None]] = -np.inf
         likeness = _nearest_mean(cosines)
         found = cls(known, *np.quantile(likeness, _QUANTILES).tolist())
         return found, found._scaled(likeness)
@@ -64,22 +64,27 @@ class Calibration:
 
     Attributes:
         weights: coefficients of 1, length, length cubed and familiarity.
+        least, most: lengths that were seen; others count as the nearest of them.
     """
 
     weights: Array
+    least: float
+    most: float
 
     @classmethod
     def fit(cls, lengths: Array, familiar: Array, earned: Array) -> Calibration:
-        """Fit to (n,) lengths and familiarity of left-out predictions, and the SCS they earned."""
+        """Fit to (n,) lengths, familiarity and earned SCS of left-out predictions."""
         rows = _terms(lengths, familiar)
         pull = _RIDGE * np.diag([0.0, 1.0, 1.0, 1.0])
         level = float(earned.mean())
         away = np.linalg.solve(rows.T @ rows + pull, rows.T @ (earned - level))
-        return cls(away + np.array([level, 0.0, 0.0, 0.0]))
+        weights = away + np.array([level, 0.0, 0.0, 0.0])
+        return cls(weights, float(lengths.min()), float(lengths.max()))
 
     def expected(self, lengths: Array, familiar: Array) -> Array:
         """Return the (n,) expected SCS, in [0, 1]."""
-        return np.clip(_terms(lengths, familiar) @ self.weights, 0.0, 1.0)
+        seen = np.clip(lengths, self.least, self.most)
+        return np.clip(_terms(seen, familiar) @ self.weights, 0.0, 1.0)
 
 
 def _terms(lengths: Array, familiar: Array) -> Array:
@@ -95,6 +100,7 @@ def _unit_features(views: Vectors) -> Vectors:
 
 def _nearest_mean(cosines: NDArray[np.floating]) -> Array:
     k = min(_NEAREST, cosines.shape[1])
-    nearest = np.partition(cosines, -k, axis=1)[:, -k:]
-    means: Array = nearest.mean(axis=1, dtype=np.float64)
+    nearest = np.partition(cosines, -k, axis=1)[:, -k:].astype(np.float64)
+    there = np.isfinite(nearest)  # rows of the same group are not
+    means: Array = np.where(there, nearest, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
     return means

@@ -83,7 +83,7 @@ class Ladder:
     """The predictor chosen, the one for foreign rows, and what their vectors are worth.
 
     Attributes:
-        fallback: the best of the rungs below; the chosen one again if it is the lowest.
+        fallback: the rung below that it was better than; the chosen one again if it is the lowest.
         tried: all predictors that were compared.
     """
 
@@ -111,7 +111,7 @@ class Ladder:
             groups: (n,) numbers of groups of rows that are left out together.
             deadline: checked between fits; ``OutOfTimeError`` is raised.
         """
-        best_of: dict[RungName, tuple[float, Rung]] = {}
+        best_of: dict[RungName, tuple[Array, Rung]] = {}
         tried: list[Tried] = []
         numbers: dict[RungName, tuple[int, ...]] = {
             "mean": (),
@@ -124,14 +124,17 @@ class Ladder:
                 if deadline is not None:
                     deadline.check()
                 regression = fitter.fit(alpha)
-                score = mean_scs(regression.left_out, targets)
-                tried.append(Tried(name, alpha, score))
-                if name not in best_of or score > best_of[name][0]:
-                    best_of[name] = score, Rung(name, some, regression)
-        ranked = sorted(best_of.values(), key=lambda one: -one[0])
-        best = ranked[0][1]
-        simpler = [rung for _, rung in ranked if len(rung.views) < len(best.views)]
-        fallback = simpler[0] if simpler else best
+                earned = _earned(regression.left_out, targets)
+                tried.append(Tried(name, alpha, float(earned.mean())))
+                if name not in best_of or earned.mean() > best_of[name][0].mean():
+                    best_of[name] = earned, Rung(name, some, regression)
+        fallback = best = best_of["mean"][1]
+        highest = best_of["mean"][0]
+        for name in ("texts", "views"):
+            earned, rung = best_of[name]
+            # The rule of one standard error (Breiman et al. 1984): scalars have seen every row.
+            if (earned - highest).mean() > (earned - highest).std() / np.sqrt(len(earned)):
+                fallback, best, highest = best, rung, earned
         familiarity, familiar = Familiarity.fit(views, groups)
         mixed = _mixed(best.regression.left_out, fallback.regression.left_out, familiar)
         lengths = np.linalg.norm(mixed, axis=1)

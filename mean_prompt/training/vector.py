@@ -139,7 +139,7 @@ class VectorPredictor:
                 f"same, to test predictions on rows of others: found {found} in "
                 f"{len(triples)} rows; give more"
             )
-        drawn = np.sort(np.random.default_rng(self.seed).permutation(len(triples))[:_MOST])
+        drawn = _drawn(groups, self.seed)
         self.data_hash_ = triples.content_hash
         self.wording_ = Wording.of(triples, predictions)
         plain = [view for view in self.views if not view.of_prediction]
@@ -202,6 +202,18 @@ class VectorPredictor:
         plain = [number for number, view in enumerate(views) if view.name in PLAIN]
         ladder, left_out = Ladder.fit(vectors, plain, targets, groups[numbers], deadline)
         return FittedViews(tuple(views), ladder, left_out, row_keys(known.rows), numbers)
+
+
+def _drawn(groups: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return the numbers of the rows to fit to: all, or whole groups of them drawn at random.
+
+    Of a group that is not drawn nothing is fitted, so that its rows are predicted honestly.
+    """
+    names, counts = np.unique(groups, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    within = np.cumsum(counts[order]) <= _MOST
+    within[0] = True
+    return np.flatnonzero(np.isin(groups, names[order[within]]))
 
 
 def views_left_out(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -130,9 +130,9 @@ def load_vector(
                     f"{preview_name(name)}; load it in Python with views=, or {_REMEDY}"
                 )
     predictor = VectorPredictor(space=space, views=tuple(views), seed=manifest.seed)
-    predictor.wording_ = Wording.of_state(manifest.wording)
     predictor.data_hash_ = manifest.data
     try:
+        predictor.wording_ = Wording.of_state(manifest.wording)
         predictor.text_ = _side(manifest.sides["text"], arrays, "text", by_name)
         predictor.llm_ = None
         if "llm" in manifest.sides:
@@ -174,7 +174,9 @@ def _side_arrays(side: FittedViews) -> _Arrays:
     ladder, left_out = side.ladder, side.left_out
     arrays: _Arrays = {
         "known": ladder.familiarity.known.astype(np.float16),
-        "calibration": ladder.calibration.weights,
+        "calibration": np.array(
+            [*ladder.calibration.weights, *astuple(ladder.calibration)[1:]], np.float64
+        ),
         "left_out.vectors": left_out.vectors,
         "left_out.expected": left_out.expected,
         "left_out.familiar": left_out.familiar,
@@ -201,7 +203,7 @@ def _side(
         rung("best", manifest.best),
         rung("fallback", manifest.fallback),
         Familiarity(array("known").astype(np.float32), manifest.foreign, manifest.familiar),
-        Calibration(array("calibration")),
+        Calibration(array("calibration")[:4], *array("calibration")[4:].tolist()),
         tuple(Tried(**one) for one in manifest.tried),
     )
     left_out = Forecast(

@@ -52,7 +52,8 @@ class Beginnings:
             for length in range(1, len(words)):
                 seen[words[:length]].add(group)
         self._common = {words for words, owners in seen.items() if len(owners) >= _LEAST}
-        self._common |= {_plain(text.split()) for text in known}
+        # At single spaces: a word of a beginning may be empty, as punctuation alone is.
+        self._common |= {_plain(text.split(" ")) for text in known}
 
     def state(self) -> list[str]:
         """Return the beginnings, from which :meth:`of_state` makes this again."""

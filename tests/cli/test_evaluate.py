@@ -55,7 +55,7 @@ def test_a_page_json_and_a_table_of_the_same_figures(run, workplace, monkeypatch
         *("notes", "outcomes"),
     }
     assert (found["rows"], found["groups"], found["reference"]) == (54, 18, "LLM alone")
-    assert found["methods"][-1]["name"] == "oracle"
+    assert {one["name"] for one in found["methods"][-2:]} == {"oracle", "predicted vector"}
     for method in found["methods"]:
         assert set(method) == {
             *("name", "mean", "interval", "difference", "difference_interval", "ratio"),
@@ -74,7 +74,8 @@ def test_a_page_json_and_a_table_of_the_same_figures(run, workplace, monkeypatch
     code, out, err = run(*GIVEN, "--llm", "column:said")
     assert (code, err) == (0, "")
     assert "SCS over 54 rows of 18 prompts, compared with the LLM alone" in out
-    for name in ("hybrid", "LLM alone", "universal alone", "LLM + nearest prompt", "oracle"):
+    for name in ("hybrid", "LLM alone", "universal alone", "LLM + nearest prompt", "oracle",
+                 "predicted vector"):  # fmt: skip
         assert name in out
     assert "recorded predictions: column 'said' of known.jsonl" in out
     assert "prompts that gain most" in out
@@ -94,12 +95,13 @@ def test_every_option_reaches_the_evaluation(run, monkeypatch):
 
     monkeypatch.setattr("mean_prompt.hybrid.compare", compare)
     options = "--llm-shots 2 --llm-samples 3 --llm-temperature 0.5 --swap 0.25 --model m --seed 4"
+    options += " --row-search 20"
     code, _, err = run(*GIVEN, *options.split(), "--suffix", "two", "--corpus", "a.csv")
     assert (code, err) == (1, "mean-prompt: enough was seen\n")
     [plan] = made
     assert (plan.shots, plan.swap, plan.llm_options.samples) == (2, 0.25, 3)
     assert plan.options == BlendOptions(
-        model="m", corpus=("a.csv",), suffix="two", max_tokens=12, trials=1, seed=4
+        model="m", corpus=("a.csv",), suffix="two", max_tokens=12, trials=1, seed=4, row_search=20
     )
 
 
@@ -109,6 +111,8 @@ def test_every_option_reaches_the_evaluation(run, monkeypatch):
         ((*GIVEN, "--swap", "0.5"), "--swap must have predictions to swap"),
         ((*GIVEN, "--llm", "column:x"), "known.jsonl"),
         ((*GIVEN, "--llm-batch", "3"), "batch has none with --llm none"),
+        ((*GIVEN, "--vector", "trained"), "an evaluation must train on other rows than it judges"),
+        ((*GIVEN, "--row-search", "auto"), "--row-search auto needs a time limit, which an"),
         ((*GIVEN, "--prompt", ""), "--prompt must be a string that is not blank: found ''"),
         ((*GIVEN, "--prefix", "results/no"), "--prefix must be a string, "),
         ((*GIVEN, "--max-tokens", "1"), "--prompt must have at most --max-tokens 1: found 2"),

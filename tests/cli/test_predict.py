@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 from click import unstyle
@@ -82,7 +83,9 @@ class TestOutput:
         assert "saved out.csv, out.parquet and out.html" in out
         place.assert_valid()
 
-    def test_every_option_reaches_the_run(self, run, place, monkeypatch):  # noqa: ARG002
+    @pytest.fixture
+    def requests(self, place, monkeypatch):  # noqa: ARG002
+        """Return the requests that jobs are made of, and their options; no job is run."""
         made = []
 
         class Job:
@@ -91,16 +94,20 @@ class TestOutput:
                 raise RunError("enough was seen")
 
         monkeypatch.setattr("mean_prompt.hybrid.PredictionJob", Job)
+        return made
+
+    def test_every_option_reaches_the_run(self, run, requests):
         options = (
             "--llm server:m@http://localhost:1/v1 --llm-shots 2 --llm-samples 3 "
             "--llm-temperature 0.5 --llm-max-tokens 9 --llm-timeout 7 --llm-concurrency 5 "
             "--llm-retries 1 --calibrate 31 --time-limit 1h30m --resume --model m "
-            "--corpus a.csv --corpus b.csv --prefix one --suffix two --seed 4"
+            "--corpus a.csv --corpus b.csv --prefix one --suffix two --seed 4 "
+            "--vector trained --row-search 300"
         )
         code, _, err = run(*GIVEN, *options.split())
         assert code == 1
         assert one_line(err) == "mean-prompt: enough was seen\n"
-        [(request, more)] = made
+        [(request, more)] = requests
         assert (request.llm, request.shots, request.calibrate) == (
             "server:m@http://localhost:1/v1", 2, 31,
         )  # fmt: skip
@@ -110,9 +117,16 @@ class TestOutput:
         assert (request.time_limit, request.resume) == (5400, True)
         assert request.options == BlendOptions(
             model="m", corpus=("a.csv", "b.csv"), prefix="one", suffix="two", max_tokens=8,
-            trials=1, seed=4,
+            trials=1, seed=4, vector=Path("trained"), row_search=300,
         )  # fmt: skip
         assert more["started"] <= time.monotonic()
+
+    @pytest.mark.parametrize(("given", "evaluations"), [("none", 0), ("auto", None), ("0", 0)])
+    def test_a_row_search_has_a_number_of_strings_or_as_many_as_fit(
+        self, run, requests, given, evaluations
+    ):
+        run(*GIVEN, "--row-search", given)
+        assert [request.options.row_search for request, _ in requests] == [evaluations]
 
 
 class TestBadInput:
@@ -127,6 +141,8 @@ class TestBadInput:
             (("--prompt", "."), "has no best.txt; give a run that found one"),
             (("--prefix", "../gone"), "--prefix must be a string, "),
             (("--triples", "gone.csv"), "gone.csv is not there"),
+            (("--row-search", "soon"), "must be none, auto or a number of strings: found 'soon'"),
+            (("--row-search", "-3"), "must be none, auto or a number of strings: found '-3'"),
             (("--out", "test.jsonl"), "--out must be a new file: test.jsonl is there"),
         ],
     )

@@ -10,9 +10,9 @@ from mean_prompt.corpus.triples import Rows, Triples
 from mean_prompt.encoder.space import EmbeddingSpace
 from mean_prompt.hybrid.asking import Examples, PredictionQueue
 from mean_prompt.hybrid.known_predictions import ask_in_time
-from mean_prompt.hybrid.settings import LEAST_PREDICTED
 from mean_prompt.system.deadline import Deadline, OutOfTimeError
 from mean_prompt.system.errors import InputError
+from mean_prompt.training.vector import LEAST_PREDICTED
 from tests.hybrid.prediction_run import HIDDEN, KNOWN, WORLD, FakeLLM
 from tests.hybrid.synthetic import encoder
 

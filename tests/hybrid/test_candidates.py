@@ -9,17 +9,39 @@ from mean_prompt.hybrid.candidates import (
     CandidateFactory,
     CandidateInputs,
     allowed_numbers,
+    consensus,
     joined,
-    learn_heads,
     opening,
     shortenings,
-    tail_of,
 )
 from mean_prompt.hybrid.settings import MOST_HEADS, BlendSettings
+from mean_prompt.training.views import Row
+from mean_prompt.training.wording import Beginnings, Wording
 
 UNIVERSAL = "Improve the text"
+
+
+def known(*beginnings):
+    """Return beginnings that are these alone."""
+    return Beginnings((), (), beginnings)
+
+
+WORDING = Wording(
+    known("Sure, here is the letter as"),
+    known("Rewrite the letter"),
+    ("Rewrite the text", "Turn it into"),
+)
+
+
+def row(predictions=(), rewritten="", wording=WORDING):
+    return Row("Dear sir", rewritten, tuple(predictions), wording)
+
+
 PARTS = CandidateInputs(
-    ["Rewrite the letter as a sea shanty, with a chorus. Make it fun.", "Sing it."],
+    row(
+        ["Rewrite the letter as a sea shanty, with a chorus. Make it fun.", "Sing it."],
+        "**Sure, here is the letter as a shanty:**\n\nHo, ho",
+    ),
     by_text=["Turn it into a song", "Make it rhyme", "Be brief", "Sing it."],
     by_all=["Write a shanty", "Turn it into a song"],
 )
@@ -28,7 +50,13 @@ anything = st.one_of(st.text(max_size=60), st.sampled_from([" ", "\n", ".", ". "
 words = ["Turn", "it", "into", "a", "song", "for", "me,", "please.", "-", "As", "if", "."]
 worded = st.lists(st.sampled_from(words), max_size=14).map(" ".join)
 texts = st.lists(st.one_of(anything, worded), max_size=3)
-parts = st.builds(CandidateInputs, texts, texts, texts)
+# A wording never holds a head that has no word.
+heads = st.lists(st.one_of(anything, worded).filter(str.split), max_size=MOST_HEADS + 2)
+beginnings = st.builds(Beginnings, st.just(()), st.just(()), texts)
+wordings = st.builds(Wording, beginnings, beginnings, heads.map(tuple))
+parts = st.builds(
+    CandidateInputs, st.builds(row, texts, st.one_of(anything, worded), wordings), texts, texts
+)
 choices = st.builds(
     BlendSettings,
     heads=st.integers(0, MOST_HEADS),
@@ -37,7 +65,7 @@ choices = st.builds(
     affixed=st.booleans(),
 )
 affixes = st.one_of(st.none(), anything)
-factories = st.builds(CandidateFactory, st.just(UNIVERSAL), texts, prefix=affixes, suffix=affixes)
+factories = st.builds(CandidateFactory, st.just(UNIVERSAL), prefix=affixes, suffix=affixes)
 
 
 def of_kind(found, kind):
@@ -71,18 +99,16 @@ def test_choosing_later_is_choosing_at_once(factory, inputs, choice):
 @settings(deadline=None)
 @given(st.lists(st.one_of(anything, worded)))
 def test_rules_take_any_text(prompts):
-    heads = learn_heads(prompts)
-    assert len(heads) <= MOST_HEADS
-    assert all(heads)
     for prompt in prompts:
-        sentence, clause, core = shortenings(prompt)
-        assert max(map(len, (sentence, clause, core, tail_of(prompt)))) <= len(prompt)
+        assert max(map(len, shortenings(prompt))) <= len(prompt)
         assert len(opening(prompt, 6).split()) <= 6
+    # A word is of the first prediction, which may hold it twice.
+    assert set(consensus(prompts).split()) <= set(prompts[0].split() if prompts else ())
 
 
 def test_what_a_row_is_made_into():
-    factory = CandidateFactory(UNIVERSAL, ["Rewrite the text"], prefix="Please", suffix="Thanks")
-    found = factory.candidates(PARTS, BlendSettings(joined=". "))
+    factory = CandidateFactory(UNIVERSAL, prefix="Please", suffix="Thanks")
+    found = factory.candidates(PARTS, BlendSettings(joined=". ", heads=1))
     first, second = PARTS.predictions
     assert of_kind(found, "universal") == [UNIVERSAL]
     assert of_kind(found, "prediction") == [first, second]
@@ -91,12 +117,20 @@ def test_what_a_row_is_made_into():
         "Rewrite the letter as a sea shanty",
         "Rewrite the letter as a sea",
         "Rewrite the letter as a sea shanty, with",
-        "Rewrite the letter as a sea shanty, with a",
         "Sing it",
     }
+    # The second prediction begins like no other, so that all of it follows the head.
     assert of_kind(found, "template") == [
         "Rewrite the text as a sea shanty, with a chorus",
         "Rewrite the text as a sea shanty",
+        "Rewrite the text Sing it",
+    ]
+    assert of_kind(found, "consensus") == []  # of two there is none
+    assert of_kind(found, "line") == [
+        "Sure, here is the letter as a shanty",
+        "a shanty",
+        "Rewrite the text a shanty",
+        "Turn it into a shanty",
     ]
     # "Sing it." is a prediction already.
     assert of_kind(found, "retrieved") == ["Write a shanty", *PARTS.by_text[:1], "Make it rhyme",
@@ -117,52 +151,51 @@ def test_what_a_row_is_made_into():
 
 
 def test_without_predictions_there_is_what_was_retrieved():
-    found = CandidateFactory(UNIVERSAL, ["Rewrite"]).candidates(
-        CandidateInputs(by_text=["One", "Two"])
-    )
+    inputs = CandidateInputs(row(["Left out"] * 3), by_text=["One", "Two"])
+    assert inputs.predictions == ()
+    found = CandidateFactory(UNIVERSAL).candidates(inputs)
     assert {one.kind for one in found} == {"universal", "retrieved", "joined", "affixed"}
     assert of_kind(found, "joined") == ["One Two", "One. Two"]
+    assert all("Left out" not in one.text for one in found)
+
+
+def test_the_consensus_of_three_predictions_is_a_candidate():
+    said = ["Turn it into a sad song", "turn it into a poem", "Make it a song"]
+    inputs = CandidateInputs(row(said), by_all=["Sing"])
+    found = CandidateFactory(UNIVERSAL).candidates(inputs)
+    assert of_kind(found, "consensus") == ["Turn it into a song"]
+
+
+@pytest.mark.parametrize(
+    ("predictions", "kept"),
+    [
+        (["a b", "a b"], ""),  # no majority is possible
+        (["a b c", "b c d", "C d e"], "b c"),  # half of the others is enough
+        (["a b c", "b x", "b x", "c x"], "b"),
+        (["One two ONE", "one", "one"], "One ONE"),
+        (["a", "b", "c"], ""),
+    ],
+)
+def test_a_consensus_is_what_half_of_the_others_say_too(predictions, kept):
+    assert consensus(predictions) == kept
 
 
 def test_a_string_that_comes_about_in_two_ways_counts_as_the_first_that_is_allowed():
     # "Sing it. Be brief" is both: with a space between, and with a full stop that is not doubled.
-    row = CandidateInputs(by_text=["Sing it.", "Be brief"])
+    inputs = CandidateInputs(row(), by_text=["Sing it.", "Be brief"])
     text, factory = "Sing it. Be brief", CandidateFactory(UNIVERSAL)
-    every = [one.separator for one in factory.candidates(row) if one.text == text]
+    every = [one.separator for one in factory.candidates(inputs) if one.text == text]
     assert every == list(SEPARATORS)
     for separator in SEPARATORS:
-        found = factory.candidates(row, BlendSettings(joined=separator))
+        found = factory.candidates(inputs, BlendSettings(joined=separator))
         assert AnswerCandidate(text, "joined", separator=separator) in found
 
 
 def test_affixes_stand_beside_a_space_where_nothing_is_joined():
     found = CandidateFactory(UNIVERSAL).candidates(
-        CandidateInputs(["Sing"]), BlendSettings(joined=None)
+        CandidateInputs(row(), by_text=["Sing"]), BlendSettings(joined=None)
     )
     assert of_kind(found, "affixed") == ["Sing Improve the text", "Improve the text Sing"]
-
-
-def test_the_most_frequent_heads_come_first():
-    prompts = [
-        *("Turn it into a song", "Rewrite the text as a poem", "Turn it into a play", "Sing"),
-        *("Into a poem", "Answer me with yes", "rewrite the text for children"),
-    ]
-    assert learn_heads(prompts, 3) == ["Turn it", "Answer me", "Rewrite the text"]
-
-
-@pytest.mark.parametrize(
-    ("text", "tail"),
-    [
-        ("Turn the text into a limerick", "into a limerick"),
-        ("Write it as if a pirate spoke", "as if a pirate spoke"),
-        ("Write it As a letter", "As a letter"),
-        ("Make it rhyme", ""),
-        ("Describe the intonation", ""),
-        ("", ""),
-    ],
-)
-def test_a_tail_begins_with_the_first_preposition(text, tail):
-    assert tail_of(text) == tail
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -141,6 +142,8 @@ def test_the_listener_receives_what_is_done(plan, handed, monkeypatch):  # noqa:
         ({"swap": 0.5}, "--swap must have predictions to swap: there are none with --llm none"),
         ({"llm": "column:gone"}, "gone"),
         ({"prompt": "gone/to/run"}, "--prompt must be a string, .* nor folder gone/to/run"),
+        ({"vector": Path("trained")}, "must train on other rows than it judges: leave --vector"),
+        ({"row_search": None}, "--row-search auto needs a time limit, which an evaluation has no"),
     ],
 )
 def test_bad_plans_load_no_model(plan, loaded, changes, fault):

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from mean_prompt.corpus.triples import Triples
 from mean_prompt.hybrid.comparison import evaluate, swapped
-from mean_prompt.hybrid.evaluation import HYBRID, LLM, NEAREST, ORACLE, UNIVERSAL
+from mean_prompt.hybrid.evaluation import HYBRID, LLM, NEAREST, ORACLE, UNIVERSAL, VECTOR
 from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.predictor import HybridPredictor
 from tests.hybrid.synthetic import UNIVERSAL as STRING, encoder, tongue
@@ -24,38 +25,52 @@ OPTIONS = BlendOptions(model=encoder(), max_tokens=12, trials=1)
 SEEN = {}
 
 
-@pytest.fixture(scope="module")
-def with_llm():
-    """An evaluation; ``SEEN`` is what its predictors were given."""
-    fit, predict = HybridPredictor.fit, HybridPredictor.predict
-    SEEN["fitted"], SEEN["tested"] = [], []
+def spied_evaluate(triples, *predictions):
+    """Return an evaluation, and what its predictors were fitted to and what they were asked."""
+    fit, decide = HybridPredictor.fit, HybridPredictor.decide
+    fitted, tested = [], []
 
-    def spied_fit(predictor, triples, predictions):
-        SEEN["fitted"].append((triples, predictions))
-        return fit(predictor, triples, predictions)
+    def spied_fit(predictor, known, given):
+        fitted.append((known, given))
+        return fit(predictor, known, given)
 
-    def spied_predict(predictor, rows, predictions):
-        SEEN["tested"].append((rows, predictions))
-        return predict(predictor, rows, predictions)
+    def spied_decide(predictor, rows, given):
+        tested.append((rows, given))
+        return decide(predictor, rows, given)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(HybridPredictor, "fit", spied_fit)
-        patch.setattr(HybridPredictor, "predict", spied_predict)
-        return evaluate(TRIPLES, STRING, OPTIONS, WORLD.predictions)
+        patch.setattr(HybridPredictor, "decide", spied_decide)
+        return evaluate(triples, STRING, OPTIONS, *predictions), fitted, tested
+
+
+@pytest.fixture(scope="module")
+def spied():
+    return spied_evaluate(TRIPLES, WORLD.predictions)
+
+
+@pytest.fixture(scope="module")
+def with_llm(spied):
+    return spied[0]
 
 
 @pytest.fixture(scope="module")
 def without():
-    """An evaluation without an LLM; ``SEEN`` is the best SCS of each row's candidates."""
+    """An evaluation without an LLM.
+
+    ``SEEN`` is the best SCS of each row's candidates, and that of the vector predicted for it.
+    """
     pools, encode = HybridPredictor.pools, encoder().encode
-    SEEN["best"] = np.zeros(len(TRIPLES))
+    SEEN["best"], SEEN["vector"] = np.zeros((2, len(TRIPLES)))
 
     def spied(predictor, rows, predictions):
         found = pools(predictor, rows, predictions)
-        for name, pool in zip(rows.ids, found, strict=True):
+        vectors = predictor.vectors_.predict(rows)
+        for name, pool, vector in zip(rows.ids, found, vectors, strict=True):
             row = TRIPLES.rows.ids.index(name)
             [truth] = encode([TRIPLES.prompts[row]])
             SEEN["best"][row] = (encode(pool) @ truth).max() ** 3
+            SEEN["vector"][row] = (vector @ truth) ** 3
         return found
 
     with pytest.MonkeyPatch.context() as patch:
@@ -69,17 +84,29 @@ def earned(texts):
 
 
 class TestGrouping:
-    def test_no_prompt_is_known_where_it_is_tested(self, with_llm):
+    def test_no_prompt_is_known_where_it_is_tested(self, spied):
+        found, *parts = spied
         ids, predictions = list(TRIPLES.rows.ids), WORLD.predictions
-        assert with_llm.rows == 72
+        assert found.rows == 72
         numbers = []
-        for (known, given), (rows, asked) in zip(SEEN["fitted"], SEEN["tested"], strict=True):
+        for (known, given), (rows, asked) in zip(*parts, strict=True):
             tested = [ids.index(name) for name in rows.ids]
             assert set(known.prompts).isdisjoint(TRIPLES.prompts[row] for row in tested)
             assert list(asked) == [predictions[row] for row in tested]
             assert list(given) == [predictions[ids.index(name)] for name in known.rows.ids]
             numbers += tested
         assert sorted(numbers) == list(range(len(TRIPLES)))
+
+    def test_nor_is_one_that_is_nearly_the_same(self):
+        some = TRIPLES.take(range(20))
+        prompts = tuple(f"{text}{'!' * (n % 2)}" for n, text in enumerate(some.prompts))
+        assert len(set(prompts)) == 20
+        found, *parts = spied_evaluate(Triples(some.rows, prompts))
+        assert found.groups == 20
+        for (known, _), (rows, _) in zip(*parts, strict=True):
+            assert len(rows) == 4
+            tested = {prompts[some.rows.ids.index(name)].rstrip("!") for name in rows.ids}
+            assert tested.isdisjoint(text.rstrip("!") for text in known.prompts)
 
 
 class TestScores:
@@ -119,16 +146,17 @@ class TestScores:
             assert hybrid.mean > with_llm.of(name).mean, name
         oracle = with_llm.of(ORACLE)
         for method in with_llm.methods:
-            if method.name not in CONCATENATIONS:  # some of these are too long to be an answer
+            # Some concatenations are too long to be an answer, and a vector is none at all.
+            if method.name not in {*CONCATENATIONS, VECTOR}:
                 assert oracle.mean > method.mean - 1e-3, method.name
 
-    def test_methods_stand_best_first_and_the_oracle_last(self, with_llm, without):
-        names = {UNIVERSAL, NEAREST, HYBRID, ORACLE}
+    def test_methods_stand_best_first_and_those_that_answer_nothing_last(self, with_llm, without):
+        names = {UNIVERSAL, NEAREST, HYBRID, ORACLE, VECTOR}
         assert {method.name for method in without.methods} == names
         assert {method.name for method in with_llm.methods} == {*names, LLM, *CONCATENATIONS}
         for found in (with_llm, without):
-            *others, last = found.methods
-            assert last.name == ORACLE
+            *others, first, last = found.methods
+            assert {first.name, last.name} == {ORACLE, VECTOR}
             means = [method.mean for method in others]
             assert means == sorted(means, reverse=True)
 
@@ -160,6 +188,10 @@ class TestScores:
 
 def test_the_oracle_is_the_best_of_each_rows_candidates(without):
     assert without.of(ORACLE).mean == pytest.approx(SEEN["best"].mean(), abs=1e-5)
+
+
+def test_the_predicted_vector_is_that_of_rows_of_other_prompts(without):
+    assert without.of(VECTOR).mean == pytest.approx(SEEN["vector"].mean(), abs=1e-5)
 
 
 class TestGroups:

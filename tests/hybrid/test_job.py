@@ -82,12 +82,21 @@ class TestSubmission:
             "with_llm": "bool",
             "universal": "double",
             "prediction": "string",
+            "predictions": "list<element: string>",
+            "choice": "string",
+            "choice_expected": "double",
+            "searched": "string",
         }
         columns = table.to_pydict()
         assert columns["id"] == IDS
         assert dict(zip(IDS, columns["text"], strict=True)) == place.answers()
         assert columns["with_llm"] == [name not in IDS[3:5] for name in IDS]
         assert table["trust"].null_count == 2
+        said = [None if name in IDS[3:5] else list(texts)
+                for name, texts in zip(IDS, SAID, strict=True)]  # fmt: skip
+        assert columns["prediction"] == [texts and texts[0] for texts in said]
+        assert columns["predictions"] == [texts or [] for texts in said]
+        assert table["searched"].null_count == len(IDS)
         assert np.mean(columns["expected"]) == pytest.approx(summary.expected)
         assert summary.kinds == Counter(columns["kind"])
         assert set(columns["rule"]) == {"blend"}

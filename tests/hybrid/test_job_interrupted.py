@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -43,7 +44,7 @@ class TestCrash:
         assert len(place.table()) == len(IDS)
 
     @pytest.mark.usefixtures("small_batches")
-    @pytest.mark.parametrize("after", [2, 14])
+    @pytest.mark.parametrize("after", [2, 7], ids=["as it fits", "as it answers"])
     def test_of_the_encoder(self, place, ask, undisturbed, monkeypatch, after):
         calls = iter(range(10**6))
         tokens = EmbeddingSpace.tokens
@@ -339,7 +340,8 @@ class TestResume:
                  "calibrate": {"calibrate": 30}, "model": {"model": "x"},
                  "corpus": {"corpus": ("x",)}, "prefix": {"prefix": "please"},
                  "suffix": {"suffix": "please"}, "max_tokens": {"max_tokens": 9},
-                 "trials": {"trials": 2}, "seed": {"seed": 1}}  # fmt: skip
+                 "trials": {"trials": 2}, "seed": {"seed": 1}, "vector": {"vector": Path("x")},
+                 "row_search": {"row_search": 100}}  # fmt: skip
         for name, changes in (other | {name: {name: path} for name, path in few.items()}).items():
             ask(FakeLLM(name="other" if name == "llm" else "fake"))
             with pytest.raises(InputError, match=rf"--resume must be .* has {name} .*, now it is "):

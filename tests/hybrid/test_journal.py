@@ -8,7 +8,7 @@ import pytest
 from mean_prompt.hybrid import journal as module
 from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.journal import Journal
-from mean_prompt.hybrid.settings import TEXT_KEYS, BlendSettings, FitOutcome
+from mean_prompt.hybrid.settings import LLM_DEFAULTS, TEXT_DEFAULTS, FitOutcome
 from mean_prompt.system.errors import InputError, RunError
 
 JOB = {"test": "a hash", "seed": 0, "corpus": ["a", "b"]}
@@ -24,6 +24,10 @@ ANSWERS = [
         True,
         0.125,
         "so",
+        ("so", "and so"),
+        "chosen",
+        0.2,
+        "searched",
     ),
     Answer("b, \n", "x", "universal", None, None, "no neighbours", 1, False),
     Answer("c", "y", "retrieved", 1 / 3, None, "blend", 3, False),
@@ -97,14 +101,14 @@ class TestAnswers:
 
 
 class TestFit:
-    OUTCOME = FitOutcome(text_key=TEXT_KEYS[0], text=BlendSettings())
+    OUTCOME = FitOutcome(text=TEXT_DEFAULTS, llm=LLM_DEFAULTS)
 
     def test_it_comes_back(self, journal, out):
         assert journal.fit() is None
         journal.record_fit(self.OUTCOME)
         assert again(out).fit() == self.OUTCOME
 
-    @pytest.mark.parametrize("content", ["{", '{"text_key": 1}'])
+    @pytest.mark.parametrize("content", ["{", '{"text": 1}'])
     def test_one_that_cannot_be_read_is_no_fit(self, journal, content):
         (journal.folder / "fit.json").write_text(content)
         with pytest.raises(InputError, match=r"--resume must .*fit\.json cannot be read; delete"):
@@ -166,9 +170,11 @@ def test_table_holds_a_row_each_also_of_no_known_score(journal):
     journal.write_table(ANSWERS[1:2])
     table = parquet.read_table(journal.table)
     assert tuple(table.to_pylist()[0].values()) == (
-        "b, \n", "x", "universal", None, None, "no neighbours", 1, False, None, None,
+        "b, \n", "x", "universal", None, None, "no neighbours", 1, False, None, None, [], None,
+        None, None,
     )  # fmt: skip
-    assert str(table.schema.field("expected").type) == "double"
+    types = {name: str(table.schema.field(name).type) for name in ("expected", "predictions")}
+    assert types == {"expected": "double", "predictions": "list<element: string>"}
 
 
 def test_table_that_cannot_be_written_is_said_in_one_line(journal, monkeypatch):

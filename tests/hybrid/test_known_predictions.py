@@ -6,8 +6,8 @@ import pytest
 
 from mean_prompt.hybrid import known_predictions
 from mean_prompt.hybrid.predictor import HybridPredictor
-from mean_prompt.hybrid.settings import LEAST_PREDICTED
 from mean_prompt.system.errors import InputError
+from mean_prompt.training.vector import LEAST_PREDICTED
 from tests.hybrid.prediction_run import (
     IDS,
     KNOWN,

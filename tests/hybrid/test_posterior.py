@@ -15,7 +15,8 @@ from mean_prompt.hybrid.retrieval import Bank, Neighbourhood, normalized
 from mean_prompt.hybrid.settings import BlendSettings
 from mean_prompt.objective.scs import ExpectedSCS
 
-KINDS = ("universal", "prediction", "shortened", "template", "retrieved", "joined", "affixed")
+KINDS = ("universal", "prediction", "consensus", "shortened", "template", "line", "retrieved",
+         "joined", "affixed")  # fmt: skip
 CANDIDATES = [AnswerCandidate(" ".join(["word"] * (n + 1)), kind) for n, kind in enumerate(KINDS)]
 SETTINGS = BlendSettings(temperature=0.2, neighbours=3)
 
@@ -24,7 +25,7 @@ def unit(count, seed):
     return normalized(np.random.default_rng(seed).standard_normal((count, 5)))
 
 
-VECTORS, PREDICTIONS, CORPUS = unit(7, 0), unit(2, 1), unit(6, 2)
+VECTORS, PREDICTIONS, CORPUS = unit(len(KINDS), 0), unit(2, 1), unit(6, 2)
 WEIGHTS = np.arange(1.0, 7.0)
 BANK = Bank(tuple("abcd"), unit(4, 4), np.arange(4))
 #: Two rows; of the second, the third neighbour was not found.
@@ -80,6 +81,7 @@ def oracle(name, row, number):
     found = {"text": BY_TEXT, "all": BY_ALL}.get(by)
     return {
         "centre": lambda: scs(vector, found.centres[row]),
+        "cosine": lambda: vector @ found.centres[row],
         "near": lambda: expectation(vector, found, row, 0.2),
         "near2": lambda: expectation(vector, found, row, 0.4),
         "known": lambda: np.mean([scs(vector, prompt) for prompt in BANK.vectors]),
@@ -97,8 +99,9 @@ def test_features_are_what_their_names_say(row, with_llm, with_corpus):
     features = compared(row, with_llm=with_llm, with_corpus=with_corpus).features(SETTINGS)
     names = ["centre by text", "near by text", "near2 by text", "known"]
     names += ["corpus"] if with_corpus else []
-    names += ["words", "log words", *(f"is {kind}" for kind in KINDS[2:])]
-    names += ["llm", "centre by all", "near by all", "near2 by all"] if with_llm else []
+    names += ["cosine by text", "words", "log words", *(f"is {kind}" for kind in KINDS[2:])]
+    by_all = ["llm", "centre by all", "near by all", "near2 by all", "cosine by all"]
+    names += by_all if with_llm else []
     expected = [[oracle(name, row, number) for name in names] for number in range(len(CANDIDATES))]
     assert features.shape == (len(CANDIDATES), len(names))
     np.testing.assert_allclose(features, expected, atol=1e-6)
@@ -107,12 +110,12 @@ def test_features_are_what_their_names_say(row, with_llm, with_corpus):
 def test_a_row_without_neighbours_expects_nothing_of_them():
     none = Neighbourhood(unit(1, 5) * 0, np.full((1, 4), -1), np.full((1, 4), -1, np.float32))
     for terms in Near.of(VECTORS, none, 0, BANK).terms(SETTINGS):
-        assert terms.tolist() == [0] * 7
+        assert terms.tolist() == [0] * len(KINDS)
 
 
 def test_signs_compare_a_prediction_with_all_that_is_known():
     prediction, centre, original, rewritten = unit(4, 7)
-    found = signs_of(prediction, centre, original, rewritten, BANK)
+    found = signs_of(prediction, centre, original, rewritten, BANK.vectors)
     mean = BANK.vectors.mean(axis=0)
     nearest = max(float(prediction @ prompt) for prompt in BANK.vectors)
     expected = [prediction @ centre, prediction @ original, prediction @ rewritten, nearest,

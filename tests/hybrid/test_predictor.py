@@ -5,16 +5,19 @@ import pytest
 
 from mean_prompt.corpus.corpus import Corpus
 from mean_prompt.corpus.triples import Rows, Triples, read_triples
+from mean_prompt.encoder.space import EmbeddingSpace
 from mean_prompt.hybrid import predictor as module
 from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.retrieval import EmbeddedRows
-from mean_prompt.hybrid.settings import LEAST_PREDICTED, LLM_DEFAULTS, FitOutcome
+from mean_prompt.hybrid.settings import LLM_DEFAULTS, FitOutcome
 from mean_prompt.hybrid.submission import is_null_to_pandas
 from mean_prompt.hybrid.tuning import tune
 from mean_prompt.system.data import shipped_folder
 from mean_prompt.system.deadline import Deadline, OutOfTimeError
 from mean_prompt.system.errors import InputError
+from mean_prompt.training.vector import LEAST_PREDICTED, VectorPredictor
+from mean_prompt.training.vector_folder import save_vector
 from tests.hybrid.synthetic import UNIVERSAL, encoder, tongue
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -40,7 +43,7 @@ def only(said, count):
 
 def some_rows(some, rows, said=None):
     """Return the first row as a predictor sees it."""
-    return EmbeddedRows.embed(rows.take([0]), said and said[:1], some.space)
+    return EmbeddedRows.embed(rows.take([0]), said and said[:1], some.vectors_)
 
 
 def earned(texts, rows=HIDDEN):
@@ -152,7 +155,7 @@ class TestAnswers:
             def search(self, queries, k):
                 return np.full((len(queries), k), -1, np.float32), np.full((len(queries), k), -1)
 
-        some.text_.builder.by_text.index = Blind()
+        some.text_.builder.retriever.index = Blind()
         said = [(), *WORLD.said(HIDDEN)[1:]]
         first, *others = some.predict(hidden, said)
         assert (first.text, first.rule, first.with_llm) == (UNIVERSAL, "no neighbours", False)
@@ -177,6 +180,16 @@ class TestAnswers:
             assert one.candidates == len(pool) == len(set(pool))
             assert {UNIVERSAL, *texts} <= set(pool)
 
+    def test_strings_can_be_searched_for_rows_whose_candidates_were_weighed(self, fitted, hidden):
+        rows = Rows(("a", *hidden.ids), ("thing0", *hidden.originals), ("", *hidden.rewritten))
+        said = [(), *(texts if row % 2 else () for row, texts in enumerate(WORLD.said(HIDDEN)))]
+        (blank, nothing), *weighed = fitted.decide(rows, said)
+        assert (blank.rule, nothing) == ("blank", None)
+        for answer, target in weighed:
+            assert answer.rule == "blend"
+            assert (target.choice, target.expected) == (answer.text, answer.expected)
+        assert [answer for answer, _ in weighed] == fitted.predict(hidden, said[1:])
+
     @pytest.mark.parametrize("count", [1, 200])
     def test_each_row_needs_its_predictions(self, fitted, hidden, count):
         with pytest.raises(ValueError, match=f"54 rows and {count} of predictions"):
@@ -186,7 +199,7 @@ class TestAnswers:
 class TestFewPredictions:
     def test_the_first_prediction_is_the_answer(self, few, hidden):
         assert few.llm_ is None
-        assert few.outcome_.llm is few.outcome_.all_key is None
+        assert few.outcome_.llm is few.vectors_.llm_ is None
         answers = few.predict(hidden, WORLD.said(HIDDEN))
         assert [one.text for one in answers] == [texts[0] for texts in WORLD.said(HIDDEN)]
         assert {(one.kind, one.rule, one.expected, one.with_llm) for one in answers} == {
@@ -208,16 +221,14 @@ class TestFewPredictions:
         assert one.text == answer
         assert one.kind == ("universal" if answer == UNIVERSAL else "prediction")
 
-    def test_the_index_by_predictions_knows_the_rows_that_have_one(self):
+    def test_predictions_are_weighed_by_the_rows_that_have_one(self):
         triples, said = known()
         some = predictor(trials=1).fit(triples, [(), *said[1:30], *[()] * (len(said) - 30)])
-        rows = EmbeddedRows.embed(triples.rows.take(range(1, 30)), said[1:30], some.space)
-        by_all = some.llm_.builder.by_all
-        truth = encoder().encode(triples.prompts[1:30])
-        centres = by_all.retrieve(rows).centres
-        assert (np.einsum("nd,nd->n", centres, truth) ** 3).mean() > 0.7
-        assert set(by_all.bank.prompts) == set(triples.prompts[1:30])
-        assert set(some.llm_.builder.by_text.bank.prompts) == set(triples.prompts)
+        assert some.text_.rows.tolist() == list(range(len(triples)))
+        assert some.llm_.rows.tolist() == list(range(1, 30))
+        assert len(some.text_.samples) == len(triples)
+        for row, sample in zip(range(1, 30), some.llm_.samples.candidates, strict=True):
+            assert said[row][0] in {one.text for one in sample.candidates}
 
     def test_predictions_of_one_prompt_cannot_be_weighed(self):
         triples = Triples(
@@ -243,14 +254,25 @@ class TestFit:
         said = [texts if row % 2 else () for row, texts in enumerate(WORLD.said(HIDDEN))]
         assert again.predict(hidden, said) == fitted.predict(hidden, said)
 
-    @pytest.mark.parametrize("count", [1, 3])
-    def test_fewer_than_two_prompts_are_refused(self, count):
-        triples = Triples(
-            Rows(tuple(map(str, range(count))), ("thing0",) * count, ("style0",) * count),
-            ("make it style0", "Make it  style0", "MAKE it style0")[:count],
-        )
-        with pytest.raises(InputError, match=rf"two different prompts.*found 1 in {count} rows"):
-            predictor().fit(triples)
+    @pytest.mark.parametrize(
+        ("prompts", "found"),
+        [
+            (("make it style0",), 1),
+            (("make it style0", "Make it  style0", "MAKE it style0."), 1),
+            (("make it style0", "turn style1 please", "Make it style0!"), 2),
+        ],
+    )
+    def test_fewer_than_three_prompts_are_refused(self, prompts, found):
+        count = len(prompts)
+        rows = Rows(tuple(map(str, range(count))), ("thing0",) * count, ("style0",) * count)
+        with pytest.raises(InputError, match=rf"at least 3 prompts.*found {found} in {count} rows"):
+            predictor().fit(Triples(rows, prompts))
+
+    def test_three_prompts_are_enough(self):
+        triples = WORLD.triples.take([0, 3, 6])
+        assert len(set(triples.prompts)) == 3
+        [answer] = predictor(trials=1).fit(triples).predict(triples.rows.take([0]))
+        assert answer.rule == "blend"
 
     @pytest.mark.parametrize("universal", ["", "  \n", "None", "nan", "<NA>"])
     def test_a_universal_string_that_is_none_is_refused(self, universal):
@@ -302,10 +324,25 @@ class TestFit:
     def test_notes_tell_what_a_user_should_know(self, fitted):
         rows, text, llm = fitted.notes_
         assert rows == "54 known rows of 18 prompts"
-        assert text.startswith(f"without a prediction: key {fitted.outcome_.text_key}, cross-valid")
-        assert llm.startswith("with a prediction (54 known rows have one): key ")
+        score = f"cross-validated SCS {fitted.text_.blend.score:.4f}"
+        assert text == f"without a prediction: {score}"
+        assert fitted.text_.left_out().mean() == pytest.approx(fitted.text_.blend.score)
+        score = f"cross-validated SCS {fitted.llm_.blend.score:.4f}"
+        assert llm == f"with a prediction (54 known rows have one): {score}"
         short = predictor(model=encoder(max_tokens=5), trials=1).fit(known()[0])
         assert short.notes_[1] == "54 of 108 texts are longer than the model reads: cut"
+
+    def test_a_trained_vector_predictor_is_taken_as_it_is(self, hidden, tmp_path):
+        triples, said = known()
+        trained = VectorPredictor(space=EmbeddingSpace(encoder())).fit(triples, said)
+        save_vector(trained, tmp_path / "vector")
+        some = predictor(vector=tmp_path / "vector", trials=1).fit(triples.take(range(12)))
+        expected = trained.predict(hidden)
+        np.testing.assert_allclose(some.vectors_.predict(hidden), expected, atol=1e-4)
+        [found] = some.text_.builder.build(some_rows(some, hidden))
+        np.testing.assert_allclose(found.by_text.middle, expected[0], atol=1e-4)
+        assert some.llm_ is None
+        assert "trained with predictions, and fewer than 24 known rows have one" in some.notes_[-1]
 
     def test_a_corpus_is_a_part_of_the_posterior(self, hidden):
         prompts = ("turn it please", "please turn it", "turn turn")

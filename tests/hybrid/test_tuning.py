@@ -20,7 +20,7 @@ from mean_prompt.system.deadline import Deadline
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 WIDTH = 6
-KINDS = ("universal", "prediction", "shortened", "template", "retrieved", "joined", "affixed")
+KINDS = ("universal", "prediction", "shortened", "template", "line", "joined", "affixed")
 CANDIDATES = [
     AnswerCandidate(
         f"{kind} {'word ' * n}", kind, separator=" " if kind in {"joined", "affixed"} else ""
@@ -66,7 +66,9 @@ def made_up(count=60, *, with_llm=True, noise=0.5, seed=0):
         )
         earned.append(scs_between(vectors, target[None])[:, 0])
         useful.append(earned[-1][1] > scs_between(middle, target[None]).item())
-    return Samples(rows, earned, np.arange(count) % 5, np.array(useful) if with_llm else None)
+    folds = np.arange(count) % 5
+    useful = np.array(useful) if with_llm else None
+    return Samples(rows, np.arange(count), targets, earned, folds, useful)
 
 
 SAMPLES = made_up()
@@ -99,7 +101,7 @@ class TestSettings:
         kinds = [
             KINDS[number] for number in allowed_numbers(SAMPLES.candidates[0].candidates, settings)
         ]
-        assert kinds == ["universal", "prediction", "retrieved", "affixed"]
+        assert kinds == ["universal", "prediction", "line", "affixed"]
         assert len(allowed_numbers(SAMPLES.candidates[0].candidates, OPEN)) == len(KINDS)
 
     def test_of_equal_strings_the_first_that_is_allowed_counts(self):
@@ -115,12 +117,14 @@ class TestChoosing:
         blend = fit_blend(SAMPLES, BlendSettings(shortened=False, joined=None))
         for row in SAMPLES.candidates:
             allowed = allowed_numbers(row.candidates, blend.settings)
-            number, expected, trust, _ = blend.choose(row)
-            worth = blend.mixture.expected(row.features(blend.settings)[allowed], trust)
-            assert number == allowed[worth.argmax()]
-            assert expected == blend.calibration * worth.max()
-            assert 0 < trust < 1
-            assert KINDS[number] not in {"shortened", "joined"}
+            choice = blend.choose(row)
+            worth = blend.mixture.expected(row.features(blend.settings)[allowed], choice.trust)
+            assert choice.number == allowed[worth.argmax()]
+            assert choice.expected == blend.calibration * worth.max()
+            assert choice.allowed.tolist() == allowed
+            np.testing.assert_array_equal(choice.worths, blend.calibration * worth)
+            assert 0 < choice.trust < 1
+            assert KINDS[choice.number] not in {"shortened", "joined"}
 
     def test_the_universal_string_is_judged_as_the_choice_is(self):
         blend = fit_blend(SAMPLES, OPEN)
