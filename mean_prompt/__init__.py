@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     )
     from mean_prompt.training import (
         VIEWS as VIEWS,
+        RowView as RowView,
         VectorPredictor as VectorPredictor,
-        View as View,
     )
 
 __getattr__, __all__ = lazy_exports(__name__, __file__)

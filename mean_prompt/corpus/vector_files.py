@@ -36,7 +36,11 @@ def read_vectors(path: Path) -> NDArray[Any]:
         if not path.exists():
             raise InputError(f"a file of vectors must exist: found no file {path}")
         try:
-            found = _of_parquet(path) if path.suffix.lower() == ".parquet" else np.load(path)
+            found = (
+                _of_parquet(path)
+                if path.suffix.lower() == ".parquet"
+                else np.load(path, allow_pickle=False)
+            )
         except (ValueError, EOFError) as error:
             raise InputError(
                 f"a file of vectors must hold rows of equally many numbers: {path} cannot be read "

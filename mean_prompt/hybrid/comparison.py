@@ -37,7 +37,7 @@ from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.request import universal_string
 from mean_prompt.hybrid.retrieval import Texts, grouped_folds
-from mean_prompt.hybrid.row_search import EVALUATIONS, Gain, RowTarget, row_search, searched
+from mean_prompt.hybrid.row_search import EVALUATIONS, RowTarget, SearchGain, row_search, searched
 from mean_prompt.llm import LLMOptions, Predictor, RecordedPredictor, make_predictor
 from mean_prompt.objective import Vectors, sharpened_cosines
 from mean_prompt.system import InputError, Listener, ProgressEvent, ignore
@@ -215,7 +215,7 @@ def _searched(
 ) -> tuple[list[Answer], str]:
     """Search a string for every row of a fold; return the answers, and what the search is worth."""
     answers = [answer for answer, _ in decided]
-    gains: dict[bool, Gain] = {}
+    gains: dict[bool, SearchGain] = {}
     with row_search(
         predictor.space,
         predictor.known_prompts,

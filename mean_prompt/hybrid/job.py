@@ -20,7 +20,7 @@ from mean_prompt.hybrid.journal import AnswerSheet, Journal
 from mean_prompt.hybrid.known_predictions import ask_known, recorded_known
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.request import Request, Summary, universal_string
-from mean_prompt.hybrid.row_search import EVALUATIONS, Gain, row_search, searched
+from mean_prompt.hybrid.row_search import EVALUATIONS, SearchGain, row_search, searched
 from mean_prompt.hybrid.submission import Submission
 from mean_prompt.llm import Prediction, Predictor, RecordedPredictor, make_predictor
 from mean_prompt.runs import TOGETHER
@@ -269,7 +269,7 @@ class PredictionJob:
             evaluations = options.row_search or EVALUATIONS
             search.set_evaluations(evaluations)
             self._notes += [search.notice] if search.notice else []
-            gains: dict[bool, Gain] = {}
+            gains: dict[bool, SearchGain] = {}
             for with_llm in sorted({sheet.answer(row).with_llm for row in rows}):
                 side = predictor.side(with_llm=with_llm)
                 gains[with_llm] = search.learn(side.samples, side.blend, self.deadline)

@@ -74,7 +74,7 @@ class RowTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
+class SearchGain:
     """What searched strings are worth, measured on known rows by rows of other prompts.
 
     Attributes:
@@ -148,7 +148,9 @@ class RowSearch:
         inverter = Inverter(self._encoder, self._rules, self._vocabulary, evaluations=evaluations)
         self._team.give(INVERTER, inverter)
 
-    def learn(self, samples: Samples, blend: FittedBlend, deadline: Deadline | None = None) -> Gain:
+    def learn(
+        self, samples: Samples, blend: FittedBlend, deadline: Deadline | None = None
+    ) -> SearchGain:
         """Search strings for a sample of known rows, and measure what they gain over the choice."""
         chosen = [blend.choose(row) for row in samples.candidates]
         targets = [
@@ -174,7 +176,9 @@ class RowSearch:
         )
         mean, error = float(gains.mean()), float(gains.std() / np.sqrt(len(rows)))
         share = mean / max(float(promised.mean()), 1e-12)
-        return Gain(len(rows), mean, error, rho, min(max(share, 0.0), 1.0) if mean > 0 else 0.0)
+        return SearchGain(
+            len(rows), mean, error, rho, min(max(share, 0.0), 1.0) if mean > 0 else 0.0
+        )
 
     def strings(
         self,
@@ -228,7 +232,7 @@ def row_search(
         )
 
 
-def searched(answer: Answer, target: RowTarget, found: Candidate, gain: Gain) -> Answer:
+def searched(answer: Answer, target: RowTarget, found: Candidate, gain: SearchGain) -> Answer:
     """Return a row's answer after a string was searched for it: that string if it gains."""
     extra = gain.of(target, found)
     kept = replace(

@@ -88,12 +88,9 @@ class Evaluator:
         return self.screen([candidate.body])[0] or candidate
 
     def exact(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Return strings scored in float32, in the same order.
-
-        They are as they were screened if the encoder has no faster dtype to screen in.
-        """
-        if not candidates or self.encoder.screening.dtype == "float32":
-            return list(candidates)
+        """Return strings scored again in float32, in the same order."""
+        if not candidates:
+            return []
         rows = [(row.text, row.body, row.ids) for row in candidates]
         return self._judge(rows, self.encoder.encode_ids)
 

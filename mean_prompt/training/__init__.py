@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         MOST_PREDICTIONS as MOST_PREDICTIONS,
         VIEWS as VIEWS,
         Row as Row,
-        View as View,
+        RowView as RowView,
         rows_of as rows_of,
     )
     from mean_prompt.training.wording import Wording as Wording

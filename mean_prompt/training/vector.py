@@ -20,7 +20,7 @@ from mean_prompt.training.views import (
     PLAIN,
     VIEWS,
     Row,
-    View,
+    RowView,
     embed_views,
     rows_of,
     split_by_opener,
@@ -47,7 +47,7 @@ class FittedViews:
         rows: their numbers among the rows that the predictor was fitted to.
     """
 
-    views: tuple[View, ...]
+    views: tuple[RowView, ...]
     ladder: Ladder
     left_out: Forecast
     keys: tuple[str, ...]
@@ -102,7 +102,7 @@ class VectorPredictor:
         self,
         encoder: Encoder | str | None = None,
         *,
-        views: Sequence[View] = VIEWS,
+        views: Sequence[RowView] = VIEWS,
         seed: int = 0,
         space: EmbeddingSpace | None = None,
     ) -> None:
@@ -186,7 +186,7 @@ class VectorPredictor:
 
     def _fit(
         self,
-        views: Sequence[View],
+        views: Sequence[RowView],
         triples: Triples,
         predictions: Texts | None,
         groups: NDArray[np.int64],
@@ -233,7 +233,7 @@ def views_left_out(
         (one for one in fitted.ladder.tried if one.rung == "views"), key=lambda one: one.score
     ).alpha
 
-    def score(some: Sequence[View]) -> float:
+    def score(some: Sequence[RowView]) -> float:
         kept = [number for number, view in enumerate(views) if view in some]
         part = split_by_opener(vectors[kept], rows, some)
         left_out = Fitter(part, targets, groups).fit(alpha).left_out

@@ -16,7 +16,7 @@ from mean_prompt.training.familiarity import Calibration, Familiarity
 from mean_prompt.training.ladder import Forecast, Ladder, Rung, RungName, Tried
 from mean_prompt.training.regression import ViewRegression
 from mean_prompt.training.vector import FittedViews, VectorPredictor
-from mean_prompt.training.views import VIEWS, View
+from mean_prompt.training.views import VIEWS, RowView
 from mean_prompt.training.wording import Wording
 
 MANIFEST: Final = "manifest.json"
@@ -105,7 +105,7 @@ def save_vector(predictor: VectorPredictor, folder: Path) -> None:
 
 
 def load_vector(
-    folder: Path, space: EmbeddingSpace, *, views: Sequence[View] = VIEWS
+    folder: Path, space: EmbeddingSpace, *, views: Sequence[RowView] = VIEWS
 ) -> VectorPredictor:
     """Read a predictor from a folder.
 
@@ -188,7 +188,7 @@ def _side_arrays(side: FittedViews) -> _Arrays:
 
 
 def _side(
-    manifest: SideManifest, arrays: Mapping[str, Any], name: str, views: Mapping[str, View]
+    manifest: SideManifest, arrays: Mapping[str, Any], name: str, views: Mapping[str, RowView]
 ) -> FittedViews:
     def array(part: str) -> Any:  # noqa: ANN401 - of any dtype
         return arrays[f"{name}.{part}"]

@@ -3,9 +3,9 @@
 A view is a name and a function from a :class:`Row` to a string, or to several whose mean vector
 counts. To add one takes a few lines::
 
-    from mean_prompt import VIEWS, VectorPredictor, View
+    from mean_prompt import VIEWS, VectorPredictor, RowView
 
-    title = View("title", lambda row: row.rewritten.partition("**")[2].partition("**")[0])
+    title = RowView("title", lambda row: row.rewritten.partition("**")[2].partition("**")[0])
     predictor = VectorPredictor(views=(*VIEWS, title))
 """
 
@@ -83,7 +83,7 @@ def rows_of(rows: Rows, predictions: Sequence[Sequence[str]] | None, wording: Wo
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class RowView:
     """A view of rows, by name.
 
     Attributes:
@@ -100,15 +100,15 @@ class View:
 
 #: The views that a :class:`~mean_prompt.training.vector.VectorPredictor` has by default.
 VIEWS: Final = (
-    View("original", lambda row: row.original),
-    View("rewritten", lambda row: row.rewritten, by_opener=True),
-    View("first line", lambda row: row.line, by_opener=True),
-    View("subject", lambda row: row.subject, by_opener=True),
-    View("requests", lambda row: row.requests[:_REQUESTS], by_opener=True),
-    View("last line", lambda row: last_line(row.rewritten)),
-    View("headings", lambda row: " ".join(re.findall(r"\*\*(.+?)\*\*", row.rewritten))[:_BOLD]),
-    View("predictions", lambda row: row.predictions, of_prediction=True, by_opener=True),
-    View("templates", lambda row: row.templates, of_prediction=True, by_opener=True),
+    RowView("original", lambda row: row.original),
+    RowView("rewritten", lambda row: row.rewritten, by_opener=True),
+    RowView("first line", lambda row: row.line, by_opener=True),
+    RowView("subject", lambda row: row.subject, by_opener=True),
+    RowView("requests", lambda row: row.requests[:_REQUESTS], by_opener=True),
+    RowView("last line", lambda row: last_line(row.rewritten)),
+    RowView("headings", lambda row: " ".join(re.findall(r"\*\*(.+?)\*\*", row.rewritten))[:_BOLD]),
+    RowView("predictions", lambda row: row.predictions, of_prediction=True, by_opener=True),
+    RowView("templates", lambda row: row.templates, of_prediction=True, by_opener=True),
 )
 #: Views that simpler predictors are limited to: the texts themselves and the predictions.
 PLAIN: Final = ("original", "rewritten", "predictions")
@@ -116,7 +116,7 @@ PLAIN: Final = ("original", "rewritten", "predictions")
 
 def embed_views(
     rows: Sequence[Row],
-    views: Sequence[View],
+    views: Sequence[RowView],
     space: EmbeddingSpace,
     deadline: Deadline | None = None,
 ) -> Vectors:
@@ -133,12 +133,12 @@ def embed_views(
     return found
 
 
-def _strings(view: View, row: Row) -> list[str]:
+def _strings(view: RowView, row: Row) -> list[str]:
     made = view.strings(row)
     return [text for text in ([made] if isinstance(made, str) else made) if text.strip()]
 
 
-def split_by_opener(vectors: Vectors, rows: Sequence[Row], views: Sequence[View]) -> Vectors:
+def split_by_opener(vectors: Vectors, rows: Sequence[Row], views: Sequence[RowView]) -> Vectors:
     """Append to (m, n, d) views those that are ``by_opener``, zeros for rows without an opener."""
     split = [number for number, view in enumerate(views) if view.by_opener]
     opened = np.array([row.has_opener for row in rows], np.float32)

@@ -117,7 +117,7 @@ def test_every_option_reaches_the_evaluation(run, monkeypatch):
         ((*GIVEN, "--prefix", "results/no"), "--prefix must be a string, "),
         ((*GIVEN, "--max-tokens", "1"), "--prompt must have at most --max-tokens 1: found 2"),
         (("gone.jsonl", *GIVEN[1:]), "gone.jsonl is not there"),
-        (("one.jsonl", *GIVEN[1:]), "triples must have at least two different prompts"),
+        (("one.jsonl", *GIVEN[1:]), "an evaluation must have at least 4 prompts"),
     ],
 )
 def test_bad_input_is_one_line(run, workplace, arguments, fault):

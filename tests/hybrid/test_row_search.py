@@ -9,7 +9,7 @@ from mean_prompt.hybrid import row_search as module
 from mean_prompt.hybrid.answer import Answer
 from mean_prompt.hybrid.candidates import AnswerCandidate
 from mean_prompt.hybrid.posterior import Near, RowCandidates
-from mean_prompt.hybrid.row_search import Gain, RowSearch, RowTarget, searched
+from mean_prompt.hybrid.row_search import RowSearch, RowTarget, SearchGain, searched
 from mean_prompt.hybrid.samples import Samples
 from mean_prompt.hybrid.tuning import Chosen
 from mean_prompt.objective.scs import sharpened_cosines
@@ -21,7 +21,7 @@ from tests.fakes import WORDS, FakeEncoder
 
 TEXTS = ("poem", "formal tone", "make the email")
 PROMPTS = ("rewrite the text", "make the poem formal", "story tone email")
-GAIN = Gain(rows=8, mean=0.02, error=0.01, rho=0.8, share=0.5)
+GAIN = SearchGain(rows=8, mean=0.02, error=0.01, rho=0.8, share=0.5)
 ANSWER = Answer("a", "poem", "retrieved", 0.6, None, "blend", 3, with_llm=False)
 
 

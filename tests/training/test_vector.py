@@ -10,7 +10,7 @@ from mean_prompt.system.deadline import Deadline, OutOfTimeError
 from mean_prompt.system.errors import InputError
 from mean_prompt.training import vector as module
 from mean_prompt.training.vector import LEAST_PREDICTED, VectorPredictor, row_keys, views_left_out
-from mean_prompt.training.views import VIEWS, View, rows_of
+from mean_prompt.training.views import VIEWS, RowView, rows_of
 from tests.fakes import FakeEncoder
 from tests.hybrid.synthetic import STYLES, THINGS, UNIVERSAL, encoder, tongue
 
@@ -195,7 +195,7 @@ class TestViews:
         coded = tuple(f"q{a}{b}" for a, b in numbers)
         rows = Rows(TONGUE.triples.rows.ids, ("text",) * len(coded), coded)
         triples = Triples(rows, TONGUE.triples.prompts)
-        decode = View(
+        decode = RowView(
             "decoded",
             lambda row: " ".join(STYLES[int(digit)] for digit in row.rewritten[1:]),
         )
@@ -210,8 +210,8 @@ class TestViews:
         assert gain.mean() > 0.3
 
     def test_what_is_lost_without_each_is_told(self):
-        useful = View("useful", lambda row: row.rewritten)
-        blank = View("blank", lambda _row: "")
+        useful = RowView("useful", lambda row: row.rewritten)
+        blank = RowView("blank", lambda _row: "")
         fitted = predictor(views=(useful, blank)).fit(TRIPLES)
         rows = rows_of(TRIPLES.rows, None, fitted.wording_)
         targets = encoder().encode(TRIPLES.prompts)
@@ -222,7 +222,7 @@ class TestViews:
 
     def test_doubled_names_are_refused(self):
         with pytest.raises(InputError, match="name of its own: 'subject' is there twice"):
-            predictor(views=(*VIEWS, View("subject", str)))
+            predictor(views=(*VIEWS, RowView("subject", str)))
 
 
 class TestRefusals:

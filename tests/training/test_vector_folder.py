@@ -10,13 +10,13 @@ from mean_prompt.encoder.space import EmbeddingSpace
 from mean_prompt.system.errors import InputError
 from mean_prompt.training.vector import VectorPredictor
 from mean_prompt.training.vector_folder import MANIFEST, VECTORS, load_vector, save_vector
-from mean_prompt.training.views import VIEWS, View
+from mean_prompt.training.views import VIEWS, RowView
 from tests.hybrid.synthetic import encoder, tongue
 
 TONGUE = tongue()
 KNOWN, NEW = TONGUE.halves()
 TRIPLES = TONGUE.triples.take(KNOWN)
-ENDING = View("ending", lambda row: row.rewritten.rpartition(" ")[2])
+ENDING = RowView("ending", lambda row: row.rewritten.rpartition(" ")[2])
 
 
 def fitted(predictions=None, **options):

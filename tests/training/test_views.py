@@ -10,7 +10,7 @@ from mean_prompt.training.views import (
     MOST_PREDICTIONS,
     VIEWS,
     Row,
-    View,
+    RowView,
     embed_views,
     rows_of,
     split_by_opener,
@@ -94,13 +94,13 @@ class TestEmbedding:
         assert not found[1, 1].any()
 
     def test_blank_strings_count_as_none(self, space):
-        view = View("odd", lambda row: (" \n", row.original, ""))
+        view = RowView("odd", lambda row: (" \n", row.original, ""))
         [[found]] = embed_views([row(original="poem")], [view], space)
         np.testing.assert_allclose(found, space.encoder.encode(["poem"])[0], atol=1e-5)
         assert not embed_views([row(original="\t")], [view], space).any()
 
     def test_a_user_adds_a_view_in_a_line(self, space):
-        title = View("title", lambda row: row.rewritten.partition("**")[2].partition("**")[0])
+        title = RowView("title", lambda row: row.rewritten.partition("**")[2].partition("**")[0])
         rows = [row("**formal email**\nstory"), row("story")]
         found = embed_views(rows, (*VIEWS, title), space)
         assert len(found) == len(VIEWS) + 1
