@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from mean_prompt.bench import methods as bench, scale, speed
+from mean_prompt.bench import methods as bench, speed
 from mean_prompt.bench.scale import ScaleRow
 from mean_prompt.runs.recipe import ModelSection
 from tests.bench.test_methods import Interrupted, Steps
@@ -153,7 +153,8 @@ def measured(monkeypatch):
         asked.extend(sizes)
         return iter([ROW] * len(sizes))
 
-    monkeypatch.setattr(scale, "bench_scale", measure)
+    # Where the command takes it from: the name may have been resolved before.
+    monkeypatch.setattr("mean_prompt.bench.bench_scale", measure)
     return asked
 
 
