@@ -38,12 +38,10 @@ def vector(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Train a predictor of the vectors of rows' prompts, for predict --vector."""
-    import json
-
     from mean_prompt.cli.hybrid_display import print_vector_report
-    from mean_prompt.hybrid import REPORT, BlendOptions, VectorTraining, train_vector
+    from mean_prompt.hybrid import BlendOptions, VectorTraining, train_vector
     from mean_prompt.report import progress_display
-    from mean_prompt.system import user_path, write_atomically
+    from mean_prompt.system import user_path
 
     plan = VectorTraining(
         triples=user_path(triples),
@@ -55,9 +53,7 @@ def vector(
     )
     with progress_display(log=False) as listener:
         report = train_vector(plan, listener=listener)
-    text = json.dumps(report.as_dict(), ensure_ascii=False, indent=2)
-    write_atomically(plan.out / REPORT, f"{text}\n".encode())
     if as_json:
-        typer.echo(text)
+        typer.echo(report.as_json())
     else:
         print_vector_report(report)

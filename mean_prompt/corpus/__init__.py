@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         read_ids as read_ids,
         read_rows as read_rows,
         read_triples as read_triples,
+        same_prompt as same_prompt,
     )
     from mean_prompt.corpus.vector_files import (
         holds_vectors as holds_vectors,

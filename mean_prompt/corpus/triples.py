@@ -71,7 +71,7 @@ class Triples:
     def groups(self) -> NDArray[np.int64]:
         """Return (n,) group numbers: rows with equal prompts, up to case and spacing, share one."""
         seen: dict[str, int] = {}
-        names = (" ".join(prompt.lower().split()) for prompt in self.prompts)
+        names = map(same_prompt, self.prompts)
         return np.array([seen.setdefault(name, len(seen)) for name in names], np.int64)
 
     def near_groups(self) -> NDArray[np.int64]:
@@ -90,6 +90,11 @@ class TriplesFile:
 
     triples: Triples
     notes: tuple[str, ...]
+
+
+def same_prompt(prompt: str) -> str:
+    """Return a prompt without case and spacing, in which prompts that count as one may differ."""
+    return " ".join(prompt.lower().split())
 
 
 def read_ids(source: str | Path) -> tuple[str, ...]:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     )
     from mean_prompt.hybrid.submission import HEADER as HEADER
     from mean_prompt.hybrid.trained import (
-        REPORT as REPORT,
         SideReport as SideReport,
         VectorReport as VectorReport,
         VectorTraining as VectorTraining,

@@ -12,9 +12,9 @@ import numpy as np
 from mean_prompt.corpus import Rows, Triples
 from mean_prompt.encoder import EmbeddingSpace
 from mean_prompt.hybrid.index import VectorIndex
-from mean_prompt.hybrid.retrieval import Numbers, normalized
+from mean_prompt.hybrid.retrieval import Numbers
 from mean_prompt.llm import Example, Prediction, Predictor
-from mean_prompt.objective import Vectors
+from mean_prompt.objective import Vectors, normalized
 from mean_prompt.system import Deadline
 
 #: Seconds waited for predictions before the deadline is checked again.

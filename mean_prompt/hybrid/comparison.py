@@ -37,7 +37,7 @@ from mean_prompt.hybrid.options import BlendOptions
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.request import universal_string
 from mean_prompt.hybrid.retrieval import Texts, grouped_folds
-from mean_prompt.hybrid.row_search import EVALUATIONS, RowTarget, SearchGain, row_search, searched
+from mean_prompt.hybrid.row_search import EVALUATIONS, RowTarget
 from mean_prompt.llm import LLMOptions, Predictor, RecordedPredictor, make_predictor
 from mean_prompt.objective import Vectors, sharpened_cosines
 from mean_prompt.system import InputError, Listener, ProgressEvent, ignore
@@ -215,26 +215,18 @@ def _searched(
 ) -> tuple[list[Answer], str]:
     """Search a string for every row of a fold; return the answers, and what the search is worth."""
     answers = [answer for answer, _ in decided]
-    gains: dict[bool, SearchGain] = {}
-    with row_search(
-        predictor.space,
-        predictor.known_prompts,
-        max_tokens=options.max_tokens,
-        seed=options.seed,
-        listener=listener,
-    ) as search:
+    with predictor.row_search(listener=listener) as search:
         search.set_evaluations(options.row_search or EVALUATIONS)
-        rows = [row for row, (_, target) in enumerate(decided) if target is not None]
-        for with_llm in sorted({answers[row].with_llm for row in rows}):
-            side = predictor.side(with_llm=with_llm)
-            gains[with_llm] = search.learn(side.samples, side.blend)
-        rows = [row for row in rows if gains[answers[row].with_llm].share > 0]
-        targets = [target for row in rows if (target := decided[row][1]) is not None]
-        for first, strings in search.strings(targets):
-            for place, one in enumerate(strings, first):
-                row = rows[place]
-                gain = gains[answers[row].with_llm]
-                answers[row] = searched(answers[row], targets[place], one, gain)
+        pairs = {
+            row: (answer, target)
+            for row, (answer, target) in enumerate(decided)
+            if target is not None
+        }
+        gains = predictor.gains(search, [answer for answer, _ in pairs.values()])
+        rows = [row for row, (answer, _) in pairs.items() if gains[answer.with_llm].share > 0]
+        for first, found in search.improve([pairs[row] for row in rows], gains):
+            for row, answer in zip(rows[first:], found, strict=False):
+                answers[row] = answer
     return answers, "; ".join(map(str, gains.values()))
 
 

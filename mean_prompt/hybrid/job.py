@@ -20,7 +20,7 @@ from mean_prompt.hybrid.journal import AnswerSheet, Journal
 from mean_prompt.hybrid.known_predictions import ask_known, recorded_known
 from mean_prompt.hybrid.predictor import HybridPredictor
 from mean_prompt.hybrid.request import Request, Summary, universal_string
-from mean_prompt.hybrid.row_search import EVALUATIONS, SearchGain, row_search, searched
+from mean_prompt.hybrid.row_search import EVALUATIONS
 from mean_prompt.hybrid.submission import Submission
 from mean_prompt.llm import Prediction, Predictor, RecordedPredictor, make_predictor
 from mean_prompt.runs import TOGETHER
@@ -258,37 +258,21 @@ class PredictionJob:
             return
         groups = [order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER)]
         rows = [row for group in groups if left & set(group) for row in group]
-        with row_search(
-            predictor.space,
-            predictor.known_prompts,
-            max_tokens=options.max_tokens,
-            seed=options.seed,
-            listener=self._listener,
-            deadline=self.deadline,
-        ) as search:
+        pairs = {row: (sheet.answer(row), targets[row]) for row in rows}
+        with predictor.row_search(listener=self._listener, deadline=self.deadline) as search:
             evaluations = options.row_search or EVALUATIONS
             search.set_evaluations(evaluations)
             self._notes += [search.notice] if search.notice else []
-            gains: dict[bool, SearchGain] = {}
-            for with_llm in sorted({sheet.answer(row).with_llm for row in rows}):
-                side = predictor.side(with_llm=with_llm)
-                gains[with_llm] = search.learn(side.samples, side.blend, self.deadline)
-                self._notes.append(str(gains[with_llm]))
-            self._settle([row for row in rows if gains[sheet.answer(row).with_llm].share <= 0])
-            rows = [row for row in rows if gains[sheet.answer(row).with_llm].share > 0]
-            if options.row_search is None and self.deadline.remaining is not None and rows:
-                fitting = int(self.deadline.remaining / (len(rows) * search.seconds_each))
+            gains = predictor.gains(search, [answer for answer, _ in pairs.values()], self.deadline)
+            self._notes += map(str, gains.values())
+            worth = [row for row in rows if gains[pairs[row][0].with_llm].share > 0]
+            self._settle(sorted(set(rows) - set(worth)))
+            if options.row_search is None and self.deadline.remaining is not None and worth:
+                fitting = int(self.deadline.remaining / (len(worth) * search.seconds_each))
                 search.set_evaluations(max(_LEAST_EVALUATIONS, min(evaluations, fitting)))
-            found = search.strings([targets[row] for row in rows], deadline=self.deadline)
-            for first, strings in found:
-                part = rows[first : first + len(strings)]
-                sheet.keep(
-                    [
-                        searched(sheet.answer(row), targets[row], one, gains[with_llm])
-                        for row, one in zip(part, strings, strict=True)
-                        for with_llm in [sheet.answer(row).with_llm]
-                    ]
-                )
+            chosen = [pairs[row] for row in worth]
+            for _, answers in search.improve(chosen, gains, self.deadline):
+                sheet.keep(answers)
 
     def _settle(self, rows: Sequence[int]) -> None:
         """Keep the answers of rows that no string is searched for."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
@@ -22,7 +23,7 @@ from mean_prompt.hybrid.retrieval import (
     Texts,
     one_for_each,
 )
-from mean_prompt.hybrid.row_search import RowTarget
+from mean_prompt.hybrid.row_search import RowSearch, RowTarget, SearchGain, row_search
 from mean_prompt.hybrid.samples import Array, Samples
 from mean_prompt.hybrid.scenes import BlendContext, SceneBuilder
 from mean_prompt.hybrid.settings import BlendSettings, FitOutcome
@@ -257,6 +258,30 @@ class HybridPredictor:
     def side(self, *, with_llm: bool) -> FittedSide:
         """Return what is fitted for rows with predictions, or for rows without."""
         return self.llm_ if with_llm and self.llm_ else self.text_
+
+    def row_search(
+        self, *, listener: Listener = ignore, deadline: Deadline | None = None
+    ) -> AbstractContextManager[RowSearch]:
+        """Return a search for strings with this predictor's model and known prompts."""
+        return row_search(
+            self.space,
+            self.known_prompts,
+            max_tokens=self.options.max_tokens,
+            seed=self.options.seed,
+            listener=listener,
+            deadline=deadline,
+        )
+
+    def gains(
+        self, search: RowSearch, answers: Iterable[Answer], deadline: Deadline | None = None
+    ) -> dict[bool, SearchGain]:
+        """Return what a search gains on known rows, without and with predictions, as rows have."""
+        kinds = sorted({answer.with_llm for answer in answers})
+        sides = {with_llm: self.side(with_llm=with_llm) for with_llm in kinds}
+        return {
+            with_llm: search.learn(side.samples, side.blend, deadline)
+            for with_llm, side in sides.items()
+        }
 
     def _universal_answer(self, name: str, rule: Rule) -> Answer:
         return Answer(name, self.universal, "universal", None, None, rule, 1, with_llm=False)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
-from mean_prompt.corpus import Rows, Triples
+from mean_prompt.corpus import Rows, Triples, same_prompt
 from mean_prompt.hybrid.index import VectorIndex
 from mean_prompt.hybrid.settings import MOST_NEIGHBOURS
-from mean_prompt.objective import Vectors
+from mean_prompt.objective import Vectors, normalized
 from mean_prompt.system import Deadline, InputError
 from mean_prompt.training import (
     MOST_PREDICTIONS,
@@ -68,14 +68,15 @@ class EmbeddedRows:
         texts = tuple(tuple(some)[:MOST_PREDICTIONS] for some in one_for_each(rows, predictions))
         flat = space.exact([text for some in texts for text in some], "predictions", deadline)
         both = space.screened([*rows.originals, *rows.rewritten], "texts", deadline)
+        by_text, by_all = predictor.forecasts(rows, texts, known=known, deadline=deadline)
         return cls(
             tuple(rows_of(rows, texts, predictor.wording_)),
             both[: len(rows)],
             both[len(rows) :],
             texts,
             tuple(np.split(flat, np.cumsum([len(some) for some in texts])[:-1])),
-            predictor.forecast(rows, None, known=known, deadline=deadline),
-            predictor.forecast(rows, texts, known=known, deadline=deadline),
+            by_text,
+            by_all,
         )
 
     def __len__(self) -> int:
@@ -169,7 +170,7 @@ class Bank:
         """Return the bank of the distinct prompts of known rows, in their order."""
         first: dict[str, int] = {}
         for row, prompt in enumerate(known.prompts):
-            first.setdefault(" ".join(prompt.lower().split()), row)
+            first.setdefault(same_prompt(prompt), row)
         rows = np.array(list(first.values()))
         prompts = tuple(known.prompts[row] for row in rows)
         return cls(prompts, known.targets[rows], known.groups[rows])
@@ -255,10 +256,3 @@ def one_for_each(rows: Rows, predictions: Texts | None) -> Texts:
             f"{len(given):,} of predictions"
         )
     return given
-
-
-def normalized(rows: NDArray[np.floating]) -> Vectors:
-    """Scale vectors to unit length, in float32; vectors of zeros stay zeros."""
-    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
-    scaled: Vectors = (rows / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return scaled

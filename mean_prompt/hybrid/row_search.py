@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
@@ -24,7 +24,7 @@ from mean_prompt.hybrid.posterior import RowCandidates
 from mean_prompt.hybrid.samples import Samples
 from mean_prompt.hybrid.submission import is_null_to_pandas
 from mean_prompt.hybrid.tuning import Chosen, FittedBlend
-from mean_prompt.objective import Vectors, sharpened_cosines
+from mean_prompt.objective import Vectors, normalized, sharpened_cosines
 from mean_prompt.optimize import Candidate, Constraints, Inverter, Rules, Target, Vocabulary
 from mean_prompt.runs import ENCODER, INVERTER, fitting, inverted, team_of
 from mean_prompt.system import Deadline, Listener, ProgressEvent, Team, ignore
@@ -36,7 +36,7 @@ _TEMPERATURE: Final = 0.03
 _TRIED: Final = 32
 #: Most tokens of a searched string: longer ones cost more, and hardly any prompt is as long.
 _MOST_TOKENS: Final = 32
-#: Evaluations a row by default: a hundred had a third of the gain of three hundred.
+#: Strings to encode for each row at most, if they are to fit a time limit.
 EVALUATIONS: Final = 300
 
 
@@ -65,7 +65,7 @@ class RowTarget:
         vectors = row.vectors[chosen.allowed]
         weights = np.exp((chosen.worths - chosen.worths.max()) / _TEMPERATURE)
         mixed = expected_at.middle + _SHARE * (weights / weights.sum()) @ vectors
-        vector = (mixed / max(float(np.linalg.norm(mixed)), 1e-12)).astype(np.float32)
+        vector = normalized(mixed)
         cosines = vectors @ vector
         near = row.candidates[chosen.allowed[int(cosines.argmax())]]
         choice = row.candidates[chosen.number]
@@ -206,6 +206,26 @@ class RowSearch:
             count = max(1, done) * self._evaluations
             self.seconds_each = (time.monotonic() - began) / count
             self._listener(ProgressEvent(phase, done, len(targets), "rows"))
+
+    def improve(
+        self,
+        decided: Sequence[tuple[Answer, RowTarget]],
+        gains: Mapping[bool, SearchGain],
+        deadline: Deadline | None = None,
+    ) -> Iterator[tuple[int, list[Answer]]]:
+        """Search a string for each row; yield answers as :meth:`strings` yields strings.
+
+        ``gains`` are those of rows without and with a prediction.
+        """
+        for first, found in self.strings([target for _, target in decided], deadline=deadline):
+            part = decided[first : first + len(found)]
+            yield (
+                first,
+                [
+                    searched(answer, target, one, gains[answer.with_llm])
+                    for (answer, target), one in zip(part, found, strict=True)
+                ],
+            )
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from mean_prompt.corpus import Corpus
 from mean_prompt.encoder import EmbeddingSpace
 from mean_prompt.hybrid.candidates import (
@@ -104,26 +106,26 @@ class SceneBuilder:
         number = {text: n for n, text in enumerate(texts)}
         vectors = self.space.screened(texts, "candidates", deadline)
         known, bank = expected_known(vectors, self.objectives), self.retriever.bank
+        means = rows.means
         found: list[RowCandidates] = []
         for row, some in enumerate(candidates):
             numbers = [number[one.text] for one in some]
             made, worth = vectors[numbers], known[numbers]
-            others = bank.vectors
+            others = np.ones(len(bank.groups), bool)
             if own is not None:
-                mine = bank.groups == own[row]
-                others = bank.vectors[~mine]
-                worth[:, 0] -= scs_between(made, bank.vectors[mine]).sum(axis=1) / len(bank.groups)
-                worth[:, 0] *= len(bank.groups) / len(others)
+                others = bank.groups != own[row]
+                mine = scs_between(made, bank.vectors[~others]).sum(axis=1)
+                worth[:, 0] = (worth[:, 0] * len(others) - mine) / others.sum()
             near_all = llm = signs = None
             if by_all is not None:
                 near_all = Near.of(made, by_all, row, bank)
                 llm = scs_between(made, rows.samples[row]).mean(axis=1)
                 signs = signs_of(
-                    rows.means[row],
+                    means[row],
                     by_text.centres[row],
                     rows.originals[row],
                     rows.rewritten[row],
-                    others,
+                    bank.vectors[others],
                 )
             near = Near.of(made, by_text, row, bank)
             found.append(RowCandidates(some, made, near, near_all, llm, worth, signs))

@@ -5,6 +5,7 @@ All figures are of rows of prompts that were left out, near-duplicates of these 
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,7 @@ from mean_prompt.hybrid.predictor import FittedSide, HybridPredictor
 from mean_prompt.hybrid.retrieval import Texts
 from mean_prompt.llm import LLMOptions, make_predictor
 from mean_prompt.objective import ExpectedSCS, Interval, bootstrap_interval, sharpened_cosines
-from mean_prompt.system import InputError, Listener, ignore
+from mean_prompt.system import InputError, Listener, ignore, write_atomically
 from mean_prompt.training import FittedViews, rows_of, save_vector, views_left_out
 
 REPORT: Final = "report.json"
@@ -91,6 +92,14 @@ class VectorReport:
         """Return the report as a dictionary that can be written as JSON."""
         return asdict(self) | {"out": str(self.out)}
 
+    def as_json(self) -> str:
+        """Return the report as the JSON text that its folder holds."""
+        return json.dumps(self.as_dict(), ensure_ascii=False, indent=2)
+
+    def save(self) -> None:
+        """Write the report into the predictor's folder."""
+        write_atomically(self.out / REPORT, f"{self.as_json()}\n".encode())
+
 
 def train_vector(plan: VectorTraining, *, listener: Listener = ignore) -> VectorReport:
     """Train a vector predictor, write it to its folder, and return what it is worth.
@@ -126,7 +135,9 @@ def train_vector(plan: VectorTraining, *, listener: Listener = ignore) -> Vector
             )
         )
     prompts = len(np.unique(file.triples.groups()))
-    return VectorReport(plan.out, len(file.triples), prompts, tuple(sides), file.notes)
+    report = VectorReport(plan.out, len(file.triples), prompts, tuple(sides), file.notes)
+    report.save()
+    return report
 
 
 def _most_typical(triples: Triples, space: EmbeddingSpace) -> str:
@@ -158,11 +169,10 @@ def _side_report(
     chosen = side.left_out()
     best = np.array([worth.max() for worth in side.samples.earned])
     drawn = triples.take(side.rows[side.samples.rows]).groups()
-    alphas = {one.score: one.alpha for one in ladder.tried if one.rung == ladder.best.name}
     return SideReport(
         name,
         ladder.best.name,
-        alphas[max(alphas)],
+        ladder.best.alpha,
         _figure("vector", earned, groups),
         _figure("choice", chosen, drawn),
         _figure("oracle", best, drawn),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Objective as Objective,
         StoredVectors as StoredVectors,
         Vectors as Vectors,
+        normalized as normalized,
         sharpened as sharpened,
         sharpened_cosines as sharpened_cosines,
         to_numpy as to_numpy,

@@ -57,6 +57,13 @@ def sharpened_cosines(vectors: Vectors, others: Vectors) -> Vectors:
     return scores
 
 
+def normalized(rows: NDArray[np.floating]) -> Vectors:
+    """Scale vectors to unit length, in float32; vectors of zeros stay zeros."""
+    lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
+    scaled: Vectors = (rows / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return scaled
+
+
 @dataclass(frozen=True, slots=True)
 class Ceiling:
     """The highest expected SCS of any unit vector, an upper bound for the score of any string.

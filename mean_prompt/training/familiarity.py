@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.objective import Vectors
+from mean_prompt.objective import Vectors, normalized
 from mean_prompt.training.regression import Array, side_by_side
 
 #: Known rows that a row is compared with, the most similar.
@@ -92,10 +92,7 @@ def _terms(lengths: Array, familiar: Array) -> Array:
 
 
 def _unit_features(views: Vectors) -> Vectors:
-    features = side_by_side(views)
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    units: Vectors = (features / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return units
+    return normalized(side_by_side(views))
 
 
 def _nearest_mean(cosines: NDArray[np.floating]) -> Array:

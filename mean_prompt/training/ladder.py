@@ -14,7 +14,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mean_prompt.objective import Vectors, sharpened_cosines
+from mean_prompt.objective import Vectors, normalized, sharpened_cosines
 from mean_prompt.system import Deadline
 from mean_prompt.training.familiarity import Calibration, Familiarity
 from mean_prompt.training.regression import Array, Fitter, ViewRegression
@@ -36,9 +36,10 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rung:
-    """A predictor of the ladder: a regression on the views of some numbers."""
+    """A predictor of the ladder: a regression on the views of some numbers, under a penalty."""
 
     name: RungName
+    alpha: float
     views: tuple[int, ...]
     regression: ViewRegression
 
@@ -127,7 +128,7 @@ class Ladder:
                 earned = _earned(regression.left_out, targets)
                 tried.append(Tried(name, alpha, float(earned.mean())))
                 if name not in best_of or earned.mean() > best_of[name][0].mean():
-                    best_of[name] = earned, Rung(name, some, regression)
+                    best_of[name] = earned, Rung(name, alpha, some, regression)
         fallback = best = best_of["mean"][1]
         highest = best_of["mean"][0]
         for name in ("texts", "views"):
@@ -150,8 +151,7 @@ class Ladder:
 
     def _forecast(self, mixed: Array, familiar: Array) -> Forecast:
         lengths = np.linalg.norm(mixed, axis=1)
-        vectors = (mixed / np.maximum(lengths, 1e-12)[:, None]).astype(np.float32)
-        return Forecast(vectors, self.calibration.expected(lengths, familiar), familiar)
+        return Forecast(normalized(mixed), self.calibration.expected(lengths, familiar), familiar)
 
 
 def _mixed(best: Array, fallback: Array, familiar: Array) -> Array:
@@ -166,6 +166,4 @@ def mean_scs(predicted: Array, targets: Vectors) -> float:
 
 def _earned(predicted: Array, targets: Vectors) -> Array:
     """Return (n,) SCS of predicted vectors of any length with the true ones."""
-    lengths = np.linalg.norm(predicted, axis=1, keepdims=True)
-    units = (predicted / np.maximum(lengths, 1e-12)).astype(np.float32)
-    return sharpened_cosines(units, targets).astype(np.float64)
+    return sharpened_cosines(normalized(predicted), targets).astype(np.float64)

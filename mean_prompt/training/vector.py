@@ -89,7 +89,7 @@ class VectorPredictor:
         encoder: the model, or its name or folder; the default of a search if ``None``.
         views: what is made of a row, see :mod:`~mean_prompt.training.views`.
         seed: seed of the sample that is taken of very many known rows.
-        space: embeds with a cache in memory; by default made of the encoder.
+        space: the encoder with its cache of vectors, in place of ``encoder``.
 
     Attributes:
         text_, llm_: fitted without predictions, and with them; ``llm_`` is ``None`` if too few
@@ -170,19 +170,30 @@ class VectorPredictor:
         rows had one. If ``known``, rows that this was fitted to are predicted by rows of other
         prompts.
         """
+        return self.forecasts(rows, predictions, known=known, deadline=deadline)[1]
+
+    def forecasts(
+        self,
+        rows: Rows,
+        predictions: Texts | None = None,
+        *,
+        known: bool = False,
+        deadline: Deadline | None = None,
+    ) -> tuple[Forecast, Forecast]:
+        """Return the forecast of rows by their texts alone, and :meth:`forecast`."""
         every = rows_of(rows, predictions, self.wording_)
         keys = row_keys(rows) if known else None
-        found = self.text_.forecast(every, self.space, deadline, keys=keys)
+        by_text = self.text_.forecast(every, self.space, deadline, keys=keys)
         numbers = [number for number, row in enumerate(every) if row.predictions]
-        if self.llm_ is not None and numbers:
-            better = self.llm_.forecast(
-                [every[row] for row in numbers],
-                self.space,
-                deadline,
-                keys=[keys[row] for row in numbers] if keys else None,
-            )
-            found = found.with_rows(numbers, better)
-        return found
+        if self.llm_ is None or not numbers:
+            return by_text, by_text
+        better = self.llm_.forecast(
+            [every[row] for row in numbers],
+            self.space,
+            deadline,
+            keys=[keys[row] for row in numbers] if keys else None,
+        )
+        return by_text, by_text.with_rows(numbers, better)
 
     def _fit(
         self,
@@ -228,19 +239,16 @@ def views_left_out(
     Rows, (n, d) vectors of their prompts and their (n,) groups are those fitted to.
     """
     views, best = fitted.views, fitted.ladder.best
+    if best.name != "views":
+        return ()
     vectors = embed_views(rows, views, space)
-    alpha = max(
-        (one for one in fitted.ladder.tried if one.rung == "views"), key=lambda one: one.score
-    ).alpha
 
     def score(some: Sequence[RowView]) -> float:
         kept = [number for number, view in enumerate(views) if view in some]
         part = split_by_opener(vectors[kept], rows, some)
-        left_out = Fitter(part, targets, groups).fit(alpha).left_out
-        return float(mean_scs(left_out, targets))
+        left_out = Fitter(part, targets, groups).fit(best.alpha).left_out
+        return mean_scs(left_out, targets)
 
-    if best.name != "views":
-        return ()
     whole = score(views)
     return tuple(
         (view.name, whole - score([one for one in views if one is not view])) for view in views

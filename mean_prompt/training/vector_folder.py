@@ -32,7 +32,7 @@ class SideManifest(BaseModel):
     """One side of a predictor (without or with predictions), but for its arrays.
 
     Attributes:
-        best, fallback: the rungs chosen, and the numbers of their views.
+        best, fallback: the rungs chosen, their penalties, and the numbers of their views.
         foreign, familiar: bounds of the likeness to known rows.
         keys, rows: hashes and numbers of the known rows.
     """
@@ -40,8 +40,8 @@ class SideManifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     views: tuple[str, ...]
-    best: tuple[RungName, tuple[int, ...]]
-    fallback: tuple[RungName, tuple[int, ...]]
+    best: tuple[RungName, float, tuple[int, ...]]
+    fallback: tuple[RungName, float, tuple[int, ...]]
     foreign: float
     familiar: float
     tried: tuple[dict[str, Any], ...]
@@ -160,8 +160,8 @@ def _side_manifest(side: FittedViews) -> SideManifest:
     ladder = side.ladder
     return SideManifest(
         views=tuple(view.name for view in side.views),
-        best=(ladder.best.name, ladder.best.views),
-        fallback=(ladder.fallback.name, ladder.fallback.views),
+        best=(ladder.best.name, ladder.best.alpha, ladder.best.views),
+        fallback=(ladder.fallback.name, ladder.fallback.alpha, ladder.fallback.views),
         foreign=ladder.familiarity.foreign,
         familiar=ladder.familiarity.familiar,
         tried=tuple(asdict(one) for one in ladder.tried),
@@ -193,7 +193,7 @@ def _side(
     def array(part: str) -> Any:  # noqa: ANN401 - of any dtype
         return arrays[f"{name}.{part}"]
 
-    def rung(which: str, said: tuple[RungName, tuple[int, ...]]) -> Rung:
+    def rung(which: str, said: tuple[RungName, float, tuple[int, ...]]) -> Rung:
         parts = (array(f"{which}.{part}") for part in ("scalars", "mean", "centre", "weights"))
         scalars, mean, centre, weights = (part.astype(np.float64) for part in parts)
         none = np.empty((0, len(mean)))

@@ -140,14 +140,17 @@ class Wording:
 
 def first_line(text: str) -> str:
     """Return a text's first line that is not blank, without Markdown marks around it."""
-    lines = (line.strip(_MARKS) for line in text.split("\n"))
-    return next((line for line in lines if line), "")[:_LINE].strip(_MARKS)
+    return _first(text.split("\n"))
 
 
 def last_line(text: str) -> str:
     """Return a text's last line that is not blank, without Markdown marks around it."""
-    lines = (line.strip(_MARKS) for line in reversed(text.split("\n")))
-    return next((line for line in lines if line), "")[:_LINE].strip(_MARKS)
+    return _first(text.split("\n")[::-1])
+
+
+def _first(lines: Sequence[str]) -> str:
+    bare = (line.strip(_MARKS) for line in lines)
+    return next((line for line in bare if line), "")[:_LINE].strip(_MARKS)
 
 
 def _plain(words: Sequence[str]) -> tuple[str, ...]:

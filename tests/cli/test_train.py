@@ -75,7 +75,9 @@ def test_json_is_the_report(run, monkeypatch, tmp_path):
     def train(plan, **_options):
         plans.append(plan)
         plan.out.mkdir()
-        return hybrid.VectorReport(plan.out, 3, 3, (), ("dropped one, Zoë",))
+        report = hybrid.VectorReport(plan.out, 3, 3, (), ("dropped one, Zoë",))
+        report.save()
+        return report
 
     monkeypatch.setattr(hybrid, "train_vector", train)
     code, out, _ = run("--json", "--seed", "4", "--llm-shots", "2")

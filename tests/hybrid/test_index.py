@@ -5,7 +5,7 @@ import pytest
 
 from mean_prompt.hybrid import index as module
 from mean_prompt.hybrid.index import VectorIndex
-from mean_prompt.hybrid.retrieval import normalized
+from mean_prompt.objective import normalized
 
 
 def unit(count, dimension=16, seed=0):

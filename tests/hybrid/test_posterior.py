@@ -11,9 +11,9 @@ from mean_prompt.hybrid.posterior import (
     scs_between,
     signs_of,
 )
-from mean_prompt.hybrid.retrieval import Bank, Neighbourhood, normalized
+from mean_prompt.hybrid.retrieval import Bank, Neighbourhood
 from mean_prompt.hybrid.settings import BlendSettings
-from mean_prompt.objective.scs import ExpectedSCS
+from mean_prompt.objective.scs import ExpectedSCS, normalized
 
 KINDS = ("universal", "prediction", "consensus", "shortened", "template", "line", "retrieved",
          "joined", "affixed")  # fmt: skip

@@ -12,9 +12,9 @@ from mean_prompt.hybrid.retrieval import (
     KnownRows,
     Retriever,
     grouped_folds,
-    normalized,
     softmax_weights,
 )
+from mean_prompt.objective import normalized
 from mean_prompt.system.deadline import Deadline, OutOfTimeError
 from mean_prompt.system.errors import InputError
 from mean_prompt.training.vector import VectorPredictor

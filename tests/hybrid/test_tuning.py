@@ -10,11 +10,11 @@ from mean_prompt.hybrid import tuning
 from mean_prompt.hybrid.candidates import AnswerCandidate, allowed_numbers
 from mean_prompt.hybrid.mixture import PreparedSamples
 from mean_prompt.hybrid.posterior import Near, RowCandidates, expected_known, scs_between
-from mean_prompt.hybrid.retrieval import Bank, Neighbourhood, normalized
+from mean_prompt.hybrid.retrieval import Bank, Neighbourhood
 from mean_prompt.hybrid.samples import Samples
 from mean_prompt.hybrid.settings import LLM_DEFAULTS, TEXT_DEFAULTS, BlendSettings
 from mean_prompt.hybrid.tuning import fit_blend, tune
-from mean_prompt.objective.scs import ExpectedSCS
+from mean_prompt.objective.scs import ExpectedSCS, normalized
 from mean_prompt.system.deadline import Deadline
 
 pytestmark = pytest.mark.usefixtures("one_thread")
